@@ -1,0 +1,1 @@
+"""Turn a container image into the root disk of a microVM."""

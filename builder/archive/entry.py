@@ -1,0 +1,44 @@
+"""One member of a tar stream, as a plain value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+
+NO_XATTRS: Mapping[bytes, bytes] = MappingProxyType({})
+
+
+class Kind(Enum):
+    """What a tar member makes (POSIX.1-2017, pax, "ustar Interchange Format", typeflag)."""
+
+    FILE = "file"
+    DIRECTORY = "directory"
+    SYMLINK = "symlink"
+    HARDLINK = "hardlink"
+    CHARACTER = "character device"
+    BLOCK = "block device"
+    FIFO = "fifo"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A tar member's header: names are the raw bytes of the archive, neither normalised nor trusted.
+
+    `mode` holds the permission bits (octal 07777), `mtime_ns` nanoseconds since the epoch (may be negative),
+    `size` the apparent size in bytes of a file's content, `link` the target of a symlink or hardlink,
+    `major` and `minor` a device's numbers.
+    """
+
+    path: bytes
+    kind: Kind
+    mode: int = 0o755
+    uid: int = 0
+    gid: int = 0
+    mtime_ns: int = 0
+    size: int = 0
+    link: bytes = b""
+    major: int = 0
+    minor: int = 0
+    xattrs: Mapping[bytes, bytes] = field(default_factory=lambda: NO_XATTRS)

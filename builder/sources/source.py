@@ -1,0 +1,34 @@
+"""The seam between transports and the rest: what every place that holds images can do."""
+
+from __future__ import annotations
+
+from typing import BinaryIO, Protocol
+
+from builder.image.descriptor import Descriptor
+
+
+class Source(Protocol):
+    """One image reference, opened. A transport supplies these few methods; everything else is derived once.
+
+    Nothing a source returns is trusted: whoever reads a blob checks its digest and size.
+    """
+
+    def root(self) -> Descriptor:
+        """Describe the document that the reference names: a manifest or an index.
+
+        Raises ImageNotFound when there is no such tag, and InvalidReference, listing the tags, when there are
+        several and none was given.
+        """
+        ...
+
+    def open(self, descriptor: Descriptor) -> BinaryIO:
+        """Open a blob for one sequential read; raises BlobMissing. The caller closes it."""
+        ...
+
+    def inputs(self) -> list[str]:
+        """Name the local files that the image is read from, for make; empty for what make cannot watch."""
+        ...
+
+    def close(self) -> None:
+        """Release what the source holds open."""
+        ...

@@ -1,0 +1,1 @@
+"""FIXME: docstring by the owner of this package."""
