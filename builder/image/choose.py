@@ -1,0 +1,66 @@
+"""Choose the entry of an index that is for a platform (OCI image-spec, image-index.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from builder.errors import PlatformNotFound
+from builder.image.descriptor import Descriptor
+from builder.image.media_types import IMAGE_CONFIGS, INDEXES, MANIFESTS
+from builder.image.platform import Platform
+
+
+def choose(descriptors: Iterable[Descriptor], wanted: Platform, name: str = "the index") -> Descriptor:
+    """Give the entry to follow for `wanted`: a manifest, or an index to choose from in turn.
+
+    An entry for the very variant comes before one for a lower variant, and the first of equals wins. If no
+    entry states a fitting platform, the one index that states none is followed, or the only entry of all if
+    it states none; hold what is found there against `confirm`. Attestations, artifacts and media types that
+    are neither manifest nor index are passed over. Raises PlatformNotFound, with `name` as its reference.
+    """
+    candidates = [descriptor for descriptor in descriptors if _is_image(descriptor)]
+    ranked = [
+        (rank, descriptor)
+        for descriptor in candidates
+        if descriptor.platform is not None and (rank := wanted.rank(descriptor.platform)) is not None
+    ]
+    if ranked:
+        return max(ranked, key=lambda pair: pair[0])[1]
+    indexes = [entry for entry in candidates if entry.platform is None and entry.media_type in INDEXES]
+    if len(indexes) == 1:
+        return indexes[0]
+    if len(candidates) == 1 and candidates[0].platform is None:
+        return candidates[0]
+    stated = dict.fromkeys(_stated(entry.platform) for entry in candidates if entry.platform is not None)
+    raise PlatformNotFound(name, str(wanted), list(stated))
+
+
+def confirm(offered: Platform, wanted: Platform, name: str) -> None:
+    """Hold the platform that an image's config states against the one that was asked for.
+
+    Configs of many arm images state no variant, and configs of images that hold only data state nothing:
+    neither contradicts anything. Raises PlatformNotFound, with `name` as its reference.
+    """
+    if not offered.os and not offered.architecture:
+        return
+    comparable = wanted if offered.variant else Platform(wanted.os, wanted.architecture)
+    if not comparable.normalised().accepts(offered):
+        raise PlatformNotFound(name, str(wanted), [_stated(offered)])
+
+
+def _is_image(descriptor: Descriptor) -> bool:
+    """Say whether an entry can lead to an image: BuildKit's attestations, for one, are entries too."""
+    if descriptor.media_type not in MANIFESTS | INDEXES:
+        return False
+    if descriptor.artifact_type is not None and descriptor.artifact_type not in IMAGE_CONFIGS:
+        return False
+    if descriptor.annotations.get("vnd.docker.reference.type") == "attestation-manifest":
+        return False
+    platform = descriptor.platform
+    return platform is None or (platform.os, platform.architecture) != ("unknown", "unknown")
+
+
+def _stated(platform: Platform) -> str:
+    """Write a platform for an error message; its words are the image's, so they may be anything."""
+    text = str(platform)
+    return text if text.isprintable() and len(text) <= 64 else ascii(text[:64])

@@ -1,0 +1,74 @@
+"""Descriptors: typed, sized, hashed references to content (OCI image-spec, descriptor.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import msgspec
+
+from builder.errors import InvalidDigest, MalformedDocument
+from builder.image.digest import Digest
+from builder.image.platform import Platform
+
+Size = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """A reference to content: its media type, digest and size in bytes, none of them verified yet.
+
+    `urls` are other places that hold the content; `platform` and `artifact_type` come with entries of an
+    index. Content embedded in `data` is not used: content always comes from the source, where it is verified.
+    """
+
+    media_type: str
+    digest: Digest
+    size: int
+    urls: tuple[str, ...] = ()
+    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
+    platform: Platform | None = None
+    artifact_type: str | None = None
+
+
+class PlatformFields(msgspec.Struct):
+    """A platform as JSON has it; `os.version` and `os.features` are for Windows and ignored."""
+
+    os: str
+    architecture: str
+    variant: str | None = None
+
+
+class DescriptorFields(msgspec.Struct, rename="camel"):
+    """A descriptor as JSON has it; Go writes null for what is empty."""
+
+    media_type: str
+    digest: str
+    size: Size
+    urls: list[str] | None = None
+    annotations: dict[str, str] | None = None
+    platform: PlatformFields | None = None
+    artifact_type: str | None = None
+
+
+def read_descriptor(fields: DescriptorFields, name: str, path: str) -> Descriptor:
+    """Turn the JSON form at `path` of the document `name` into a Descriptor; raises MalformedDocument."""
+    platform = fields.platform
+    return Descriptor(
+        media_type=fields.media_type,
+        digest=read_digest(fields.digest, name, f"{path}.digest"),
+        size=fields.size,
+        urls=tuple(fields.urls or ()),
+        annotations=fields.annotations or {},
+        platform=Platform(platform.os, platform.architecture, platform.variant or None) if platform else None,
+        artifact_type=fields.artifact_type or None,
+    )
+
+
+def read_digest(text: str, name: str, path: str) -> Digest:
+    """Parse the digest at `path` of the document `name`; raises MalformedDocument."""
+    try:
+        return Digest.parse(text)
+    except InvalidDigest as error:
+        raise MalformedDocument(name, path, error.reason) from error

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from builder.errors import PlatformNotFound
+from builder.image.choose import choose, confirm
+from builder.image.descriptor import Descriptor
+from builder.image.digest import Digest
+from builder.image.media_types import DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
+from builder.image.platform import Platform
+
+ATTESTATION = {"vnd.docker.reference.type": "attestation-manifest"}
+
+
+def entry(
+    platform: str | None,
+    media_type: str = OCI_MANIFEST,
+    annotations: Mapping[str, str] | None = None,
+    artifact_type: str | None = None,
+    content: bytes = b"",
+) -> Descriptor:
+    stated = Platform(*platform.split("/")) if platform is not None else None
+    return Descriptor(media_type, Digest.of(content), len(content), (), annotations or {}, stated, artifact_type)
+
+
+def chosen(wanted: str, *entries: Descriptor) -> int:
+    return [id(one) for one in entries].index(id(choose(entries, Platform.parse(wanted))))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "offered", "index"),
+    [
+        ("linux/amd64", ["linux/arm64", "linux/amd64"], 1),
+        ("linux/arm64", ["linux/amd64", "linux/arm64/v8"], 1),
+        ("linux/arm64/v8", ["linux/amd64", "linux/arm64"], 1),
+        ("linux/amd64", ["windows/amd64", "linux/amd64"], 1),
+        ("linux/arm/v7", ["linux/arm/v5", "linux/arm/v6", "linux/arm/v7"], 2),
+        ("linux/arm/v7", ["linux/arm/v5", "linux/arm/v6", "linux/arm/v8"], 1),
+        ("linux/arm", ["linux/arm/v6", "linux/arm/v7"], 1),
+        ("linux/amd64/v3", ["linux/amd64", "linux/amd64/v2", "linux/amd64/v4"], 1),
+        ("linux/amd64", ["linux/amd64/v2", "linux/amd64"], 1),
+        ("linux/amd64", ["linux/amd64", "linux/amd64/v1"], 0),
+    ],
+)
+def test_the_nearest_variant_that_runs_is_chosen_and_the_first_of_equals(
+    wanted: str, offered: list[str], index: int
+) -> None:
+    assert chosen(wanted, *map(entry, offered)) == index
+
+
+def test_attestations_artifacts_and_foreign_media_types_are_passed_over() -> None:
+    assert (
+        chosen(
+            "linux/amd64",
+            entry("linux/amd64", annotations=ATTESTATION),
+            entry("linux/amd64", media_type="application/vnd.example.thing+json"),
+            entry("linux/amd64", artifact_type="application/vnd.example.sbom"),
+            entry("unknown/unknown"),
+            entry("linux/amd64", artifact_type=OCI_CONFIG),
+        )
+        == 4
+    )
+
+
+def test_an_attestation_is_never_chosen_though_it_is_all_there_is() -> None:
+    with pytest.raises(PlatformNotFound) as caught:
+        choose([entry(None, annotations=ATTESTATION), entry("unknown/unknown")], Platform("linux", "amd64"))
+    assert caught.value.available == ()
+
+
+@pytest.mark.parametrize("media_type", [OCI_INDEX, DOCKER_MANIFEST_LIST, OCI_MANIFEST, DOCKER_MANIFEST])
+def test_the_only_entry_is_followed_when_it_states_no_platform(media_type: str) -> None:
+    assert chosen("linux/s390x", entry("unknown/unknown"), entry(None, media_type)) == 1
+
+
+def test_the_one_index_without_platform_is_followed_when_nothing_else_fits() -> None:
+    entries = [entry("linux/amd64"), entry(None), entry(None, OCI_INDEX)]
+    assert chosen("linux/arm64", *entries) == 2
+    assert chosen("linux/amd64", *entries) == 0
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [entry(None), entry(None)],
+        [entry(None, OCI_INDEX), entry(None, OCI_INDEX)],
+        [entry("linux/amd64"), entry(None)],
+        [entry("linux/amd64", OCI_INDEX)],
+        [entry("/")],
+        [],
+    ],
+)
+def test_nothing_is_guessed_between_entries_that_state_no_fitting_platform(entries: list[Descriptor]) -> None:
+    with pytest.raises(PlatformNotFound):
+        choose(entries, Platform("linux", "arm64"))
+
+
+def test_an_index_entry_with_a_platform_is_chosen_like_a_manifest() -> None:
+    assert chosen("linux/arm64", entry("linux/amd64"), entry("linux/arm64", OCI_INDEX)) == 1
+
+
+def test_no_match_names_what_was_wanted_and_each_platform_once() -> None:
+    entries = [entry("linux/amd64"), entry("linux/arm64/v8"), entry("linux/amd64"), entry("unknown/unknown")]
+    with pytest.raises(PlatformNotFound) as caught:
+        choose(entries, Platform.parse("linux/s390x"), "oci:images")
+    assert str(caught.value) == "oci:images: no image for linux/s390x; available: linux/amd64, linux/arm64/v8"
+    assert (caught.value.wanted, caught.value.available) == ("linux/s390x", ("linux/amd64", "linux/arm64/v8"))
+
+
+def test_a_platform_with_control_characters_does_not_break_the_message_into_lines() -> None:
+    with pytest.raises(PlatformNotFound) as caught:
+        choose([entry("linux\n/amd64")], Platform("linux", "amd64"))
+    assert caught.value.available == ("'linux\\n/amd64'",)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "config"),
+    [
+        ("linux/amd64", Platform("linux", "amd64")),
+        ("linux/arm64/v8", Platform("linux", "arm64")),
+        ("linux/arm64", Platform("linux", "arm64", "v8")),
+        ("linux/arm/v7", Platform("linux", "arm", "v6")),
+        # Most configs of arm images state no variant, whichever they are for.
+        ("linux/arm/v6", Platform("linux", "arm")),
+        ("linux/amd64/v2", Platform("linux", "amd64")),
+        # What holds only data, made from nothing, states nothing.
+        ("linux/amd64", Platform("", "")),
+    ],
+)
+def test_a_config_that_does_not_contradict_the_request_is_confirmed(wanted: str, config: Platform) -> None:
+    confirm(config, Platform.parse(wanted), "oci:image")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "config", "stated"),
+    [
+        ("linux/amd64", Platform("linux", "arm64", "v8"), "linux/arm64/v8"),
+        ("linux/amd64", Platform("windows", "amd64"), "windows/amd64"),
+        ("linux/arm/v6", Platform("linux", "arm", "v7"), "linux/arm/v7"),
+        ("linux/amd64", Platform("", "amd64"), "unknown/amd64"),
+    ],
+)
+def test_a_config_of_another_platform_is_refused(wanted: str, config: Platform, stated: str) -> None:
+    with pytest.raises(PlatformNotFound) as caught:
+        confirm(config, Platform.parse(wanted), "oci:image")
+    assert str(caught.value) == f"oci:image: no image for {wanted}; available: {stated}"

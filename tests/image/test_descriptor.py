@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+from support.documents import (
+    CONFIG,
+    INDEX,
+    LAYER,
+    MANIFEST,
+    refusal,
+    without,
+)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("size", -1, "expected `int` >= 0"),
+        ("size", 1 << 63, "expected `int` <= 9223372036854775807"),
+        ("size", 1 << 200, "expected `int` <= 9223372036854775807"),
+        ("size", "7", "expected `int`, got `str`"),
+        ("size", 7.0, "expected `int`, got `float`"),
+        ("size", False, "expected `int`, got `bool`"),
+        ("size", None, "expected `int`, got `null`"),
+        ("digest", None, "expected `str`, got `null`"),
+        ("digest", "sha256:0", "sha256 takes 64 hex digits, this has 1 characters"),
+        ("digest", "blake3:" + "0" * 64, "algorithm 'blake3' is not supported, only sha256 and sha512 are"),
+        ("digest", "../../etc/passwd", "must be written algorithm:hex, as sha256:0123…"),
+        ("mediaType", None, "expected `str`, got `null`"),
+        ("urls", "https://a/b", "expected `array | null`, got `str`"),
+        ("annotations", [], "expected `object | null`, got `array`"),
+    ],
+)
+@pytest.mark.parametrize("place", ["$.config", "$.layers[1]", "$.manifests[1]"])
+def test_a_bad_descriptor_is_refused_wherever_it_is(place: str, field: str, value: object, reason: str) -> None:
+    documents = {
+        "$.config": MANIFEST | {"config": CONFIG | {field: value}},
+        "$.layers[1]": MANIFEST | {"layers": [LAYER, LAYER | {field: value}]},
+        "$.manifests[1]": INDEX | {"manifests": [CONFIG, LAYER | {field: value}]},
+    }
+    assert refusal(documents[place]) == (f"{place}.{field}", reason)
+
+
+@pytest.mark.parametrize("field", ["mediaType", "digest", "size"])
+def test_a_descriptor_without_a_required_field_is_refused(field: str) -> None:
+    assert refusal(MANIFEST | {"layers": [without(LAYER, field)]}) == (f"$.layers[0].{field}", "is missing")

@@ -1,0 +1,30 @@
+"""The command as users run it: another process, its own words and status."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"},
+    "PYTHONPATH": str(ROOT),
+}
+
+
+def argv(*words: object) -> list[str]:
+    return [sys.executable, "-m", "builder", *map(str, words)]
+
+
+def run(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `rootfs-builder WORDS`; both outputs come back as text."""
+    return subprocess.run(
+        argv(*words),
+        capture_output=True,
+        text=True,
+        env={**ENVIRONMENT, **environment},
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
