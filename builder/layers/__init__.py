@@ -1,1 +1,1 @@
-"""FIXME: docstring by the owner of this package."""
+"""From a blob to a verified stream of entries."""

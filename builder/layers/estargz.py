@@ -1,0 +1,24 @@
+"""eStargz: an ordinary gzip layer whose last members are bookkeeping and no part of the root file system.
+
+containerd/stargz-snapshotter, docs/estargz.md: the table of contents is a tar entry of the layer, found through
+a footer that is an empty gzip member with an extra field.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+TOC_ANNOTATION = "containerd.io/snapshot/stargz/toc.digest"
+
+_NAMES = frozenset({b"stargz.index.json", b".prefetch.landmark", b".no.prefetch.landmark"})
+# The offset of the table of contents in hex, then the magic word; newer footers wrap both in a subfield "SG".
+_FOOTER = re.compile(
+    rb"\x1f\x8b\x08\x04.{6}(?:\x1a\x00SG\x16\x00|\x16\x00)[0-9a-f]{16}STARGZ\x01\x00\x00\xff\xff\x00{8}\Z",
+    re.DOTALL,
+)
+
+
+def is_bookkeeping(path: bytes, annotations: Mapping[str, str], tail: bytes) -> bool:
+    """Whether the tar entry `path` is eStargz's own, given its blob's descriptor annotations and last bytes."""
+    return path.removeprefix(b"./") in _NAMES and (TOC_ANNOTATION in annotations or _FOOTER.search(tail) is not None)

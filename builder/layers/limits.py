@@ -1,0 +1,73 @@
+"""How much an image may make of itself, and the running account of one build."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from builder.archive.entry import Entry
+from builder.errors import LimitExceeded, UsageError
+
+GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds that real images never reach, and that a decompression bomb meets early.
+
+    `max_size` is the bytes of all layers together, unpacked (holes count: a disk format may have to write them);
+    `max_entries` the tar members of all layers together; `max_ratio` how many bytes one packed byte may become.
+    The ratio is looked at only past `ratio_floor` bytes of a layer: gzip reaches 1030 at most, but a short run
+    of zeros under a better algorithm goes further, and does no harm.
+    """
+
+    max_size: int = 256 * GIB
+    max_entries: int = 4_000_000
+    max_ratio: int = 2000
+    ratio_floor: int = 8 * GIB
+
+    def __post_init__(self) -> None:
+        for name in ("max_size", "max_entries", "max_ratio"):
+            if getattr(self, name) <= 0:
+                raise UsageError(f"--{name.replace('_', '-')}: must be more than zero")
+
+
+@dataclass(slots=True)
+class Account:
+    """What a build has taken in so far, layer after layer; each method raises LimitExceeded past its limit."""
+
+    limits: Limits
+    _content: int = field(default=0)
+    _unpacked: int = field(default=0)
+    _entries: int = field(default=0)
+
+    def entry(self, layer: str, entry: Entry) -> None:
+        """Count a member by what its header announces, before a byte of it is written."""
+        self._entries += 1
+        self._content += entry.size
+        if self._entries > self.limits.max_entries:
+            raise LimitExceeded(
+                layer,
+                None,
+                f"more than {self.limits.max_entries} entries; raise --max-entries if you trust it",
+            )
+        if self._content > self.limits.max_size:
+            raise LimitExceeded(layer, entry.path, self._too_large())
+
+    def unpacked(self, layer: str, size: int) -> None:
+        """Count `size` more bytes of plain tar."""
+        self._unpacked += size
+        if self._unpacked > self.limits.max_size:
+            raise LimitExceeded(layer, None, self._too_large())
+
+    def ratio(self, layer: str, packed: int, plain: int) -> None:
+        """Compare the bytes of one layer so far, packed and plain."""
+        if plain > self.limits.ratio_floor and plain > self.limits.max_ratio * packed:
+            raise LimitExceeded(
+                layer,
+                None,
+                f"{packed} bytes unpack to more than {plain}, a ratio over {self.limits.max_ratio}; "
+                "raise --max-ratio if you trust it",
+            )
+
+    def _too_large(self) -> str:
+        return f"the image unpacks to more than {self.limits.max_size} bytes; raise --max-size if you trust it"

@@ -1,0 +1,121 @@
+"""A layer blob as a verified stream of entries.
+
+    blob ─> hash, count ─> inflate ─> hash, count ─> tar reader ─> entries
+            └─ thread ──┘  └──────── thread ──────┘  └─ caller's thread
+
+All of the heavy steps release the interpreter lock, so they overlap. Every byte passes once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from itertools import chain
+
+from builder.archive.ahead import ahead
+from builder.archive.compression import COMPRESSIONS, detect
+from builder.archive.entry import Entry
+from builder.archive.tar import TarReader
+from builder.errors import CorruptStream, LayerRefused, MalformedTar
+from builder.events import Listener, Progress
+from builder.image.image import Layer
+from builder.image.media_types import layer_compression
+from builder.layers.estargz import is_bookkeeping
+from builder.layers.limits import Account
+from builder.layers.verify import Passage, read_chunks
+from builder.sources.source import Source
+
+
+class LayerStream:
+    """The entries of one layer, in the order of its archive.
+
+    What comes out is not verified yet: only leaving `open_layer` without an exception says that it was.
+    """
+
+    def __init__(self, layer: Layer, source: Source, account: Account, listen: Listener) -> None:
+        self.name = layer.name
+        self._layer = layer
+        self._account = account
+        self._listen = listen
+        self._packed = Passage(f"{layer.name}: blob", layer.descriptor.digest, layer.descriptor.size)
+        self._plain = Passage(f"{layer.name}: diff_id", layer.diff_id)
+        self._blob = source.open(layer.descriptor)
+        self._packed_chunks = ahead(self._packed.watch(read_chunks(self._blob)))
+        self._plain_chunks = ahead(self._plain.watch(self._bounded(self._inflate())))
+        self._tar = TarReader(self._reported())
+
+    def __iter__(self) -> Iterator[Entry]:
+        """Yield each entry; its content must be read before the next is asked for."""
+        for entry in self._tar:
+            self._account.entry(self.name, entry)
+            yield entry
+
+    def read_content_into(self, fd: int) -> None:
+        """Write the current entry's content at the descriptor's position, leaving holes where it has them."""
+        self._tar.read_content_into(fd)
+
+    def is_bookkeeping(self, entry: Entry) -> bool:
+        """Whether an entry belongs to the layer's format and not to the image; known once all is read."""
+        return is_bookkeeping(entry.path, self._layer.descriptor.annotations, self._packed.tail)
+
+    def verify(self) -> None:
+        """Read what is left and compare the blob's digest and size, then the diff_id, with the image's word."""
+        for _ in self._plain_chunks:
+            pass
+        self.verify_blob()
+        self._plain.finish()
+
+    def verify_blob(self) -> None:
+        """Read what is left of the blob alone: it does not inflate, and the reason may be that it is damaged."""
+        for _ in self._packed_chunks:
+            pass
+        self._packed.finish()
+
+    def close(self) -> None:
+        """Stop the threads and close the blob."""
+        self._tar.close()
+        self._plain_chunks.close()
+        self._packed_chunks.close()
+        self._blob.close()
+
+    def _inflate(self) -> Iterator[bytes]:
+        promised = layer_compression(self._layer.descriptor.media_type)
+        head = next(self._packed_chunks, b"")
+        found = detect(head)
+        if found != promised:
+            raise CorruptStream(f"its media type says {promised}, its content is {found}")
+        yield from COMPRESSIONS[promised].decompress(chain([head] if head else [], self._packed_chunks))
+
+    def _bounded(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            self._account.unpacked(self.name, len(chunk))
+            self._account.ratio(self.name, self._packed.count, self._plain.count + len(chunk))
+            yield chunk
+
+    def _reported(self) -> Iterator[bytes]:
+        for chunk in self._plain_chunks:
+            self._listen(Progress(self._packed.count))
+            yield chunk
+
+
+@contextmanager
+def open_layer(source: Source, layer: Layer, account: Account, listen: Listener) -> Iterator[LayerStream]:
+    """Open a layer for one pass; on leaving, what was not read is drained and everything verified.
+
+    A blob that is not what its digest says is reported as that (DigestMismatch, SizeMismatch), never as the parse
+    error that it causes; only content that is what the image promised is refused for what is wrong with it
+    (LayerRefused, LimitExceeded).
+    """
+    with closing(LayerStream(layer, source, account, listen)) as stream:
+        try:
+            try:
+                yield stream
+            except MalformedTar:
+                stream.verify()
+                raise
+            stream.verify()
+        except MalformedTar as error:
+            raise LayerRefused(layer.name, error.entry, error.reason) from error
+        except CorruptStream as error:
+            stream.verify_blob()
+            raise LayerRefused(layer.name, None, error.reason) from error

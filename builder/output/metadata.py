@@ -1,0 +1,102 @@
+"""The record of a build: what went in, what came out, and which tools took part. No clock, no host, no user."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from builder.disk.filesystem import DiskFacts
+from builder.image.config import ImageConfig
+from builder.image.image import Image
+
+
+def describe_image(image: Image) -> dict[str, Any]:
+    """Describe an image as plain JSON values: reference, digests, platform, layers and config."""
+    return {
+        "reference": image.reference,
+        "manifest": {
+            "mediaType": image.manifest.media_type,
+            "digest": None if image.digest is None else str(image.digest),
+        },
+        "platform": str(image.config.platform),
+        "layers": [
+            {
+                "mediaType": layer.descriptor.media_type,
+                "digest": str(layer.descriptor.digest),
+                "size": layer.descriptor.size,
+                "diffId": str(layer.diff_id),
+            }
+            for layer in image.layers
+        ],
+        "config": {"digest": str(image.config_digest), **_describe_config(image.config)},
+    }
+
+
+def describe_build(image: Image, disk: DiskFacts, digest: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Describe a build as plain JSON values; `digest` is the disk's sha256 in hex, `options` how it was asked for."""
+    return {
+        "builder": version("rootfs-builder"),
+        "image": describe_image(image),
+        "options": options,
+        "disk": {
+            "format": disk.format,
+            "uuid": str(disk.uuid),
+            "size": disk.size,
+            "blockSize": disk.block_size,
+            "inodes": disk.inodes,
+            "sha256": digest,
+        },
+        "tools": disk.tools,
+    }
+
+
+def render_json(document: dict[str, Any]) -> bytes:
+    """Render a JSON document for people and programs alike."""
+    return json.dumps(document, indent=2, ensure_ascii=False).encode("utf-8", "surrogateescape") + b"\n"
+
+
+def disk_digest(path: Path) -> str:
+    """Hash a disk: sha256 in hex of all its bytes, holes as the zeros they read as."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _describe_config(config: ImageConfig) -> dict[str, Any]:
+    """Describe a config under the names of config.md, leaving out what it does not say."""
+    check = config.healthcheck
+    stated = {
+        "created": config.created,
+        "author": config.author,
+        "Entrypoint": list(config.entrypoint),
+        "Cmd": list(config.cmd),
+        "Env": list(config.env),
+        "WorkingDir": config.working_dir,
+        "User": config.user,
+        "ExposedPorts": [str(port) for port in config.exposed_ports],
+        "Volumes": list(config.volumes),
+        "StopSignal": config.stop_signal,
+        "Labels": dict(config.labels),
+        "Healthcheck": check
+        and {
+            "Test": list(check.test),
+            "Interval": check.interval_ns,
+            "Timeout": check.timeout_ns,
+            "StartPeriod": check.start_period_ns,
+            "StartInterval": check.start_interval_ns,
+            "Retries": check.retries,
+        },
+        "history": [
+            {
+                "created": step.created,
+                "created_by": step.created_by,
+                "author": step.author,
+                "comment": step.comment,
+                "empty_layer": step.empty_layer,
+            }
+            for step in config.history
+        ],
+    }
+    return {name: value for name, value in stated.items() if value}

@@ -1,0 +1,81 @@
+"""A private directory for one build, gone when the build ends, and swept by the next one if it was killed.
+
+The directory is locked for as long as its process lives: a directory that nobody locks is litter.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from builder.errors import OutputError
+from builder.tree.removal import remove_tree
+
+SUFFIX = ".rootfs-builder"
+
+
+@contextmanager
+def workspace(parent: Path, name: str) -> Iterator[Path]:
+    """Make a hidden directory in `parent` for the work on `name`, and remove it whatever happens.
+
+    What killed builds of the same user left in `parent` is removed first. Raises OutputError where nothing can be
+    made.
+    """
+    try:
+        _sweep(parent)
+        path, lock = _create(parent, name)
+    except OSError as error:
+        raise OutputError(str(parent), f"cannot work in this directory: {error.strerror}") from error
+    try:
+        yield path
+    finally:
+        remove_tree(path)
+        os.close(lock)
+
+
+def _create(parent: Path, name: str) -> tuple[Path, int]:
+    while True:
+        # A long output name plus our own additions must still be a legal name.
+        path = Path(tempfile.mkdtemp(prefix=f".{name[:150]}.", suffix=SUFFIX, dir=parent))
+        lock = _lock(path)
+        if lock is not None:
+            return path, lock
+
+
+def _lock(path: Path) -> int | None:
+    """Lock a directory, or return None if somebody else holds or has removed it."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(fd)
+            raise
+    except (FileNotFoundError, BlockingIOError):
+        return None
+    # Between opening and locking a sweeper may have taken it for litter.
+    if path.exists():
+        return fd
+    os.close(fd)
+    return None
+
+
+def _sweep(parent: Path) -> None:
+    with os.scandir(parent) as entries:
+        litter = [
+            Path(entry.path)
+            for entry in entries
+            if entry.name.startswith(".")
+            and entry.name.endswith(SUFFIX)
+            and entry.is_dir(follow_symlinks=False)
+            and entry.stat(follow_symlinks=False).st_uid == os.geteuid()
+        ]
+    for path in litter:
+        lock = _lock(path)
+        if lock is not None:
+            remove_tree(path)
+            os.close(lock)

@@ -1,0 +1,42 @@
+"""Dependency files, as make itself reads them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from builder.output.depfile import depfile
+
+ODD_NAMES = ["plain", "with space", "dollar$sign", "hash#tag", "a:b", "per%cent", "back\\slash", "ü"]
+
+
+def test_the_rule_and_an_empty_rule_per_input() -> None:
+    assert depfile("out.ext4", ["a", "b c"]) == b"out.ext4: \\\n  a \\\n  b\\ c\n\na:\n\nb\\ c:\n"
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_make_rebuilds_when_an_input_changes_and_only_then(tmp_path: Path, name: str) -> None:
+    if shutil.which("make") is None:
+        pytest.skip("NOT RUN: make is not installed")
+    source = tmp_path / name
+    source.touch()
+    (tmp_path / "Makefile").write_text("disk:\n\techo made >> log\n\ttouch disk\n\n-include disk.d\n")
+    (tmp_path / "disk.d").write_bytes(depfile("disk", [str(source)]))
+
+    def make() -> int:
+        subprocess.run(["make", "-s", "disk"], cwd=tmp_path, check=True, capture_output=True)
+        return (tmp_path / "log").read_text().count("made")
+
+    assert make() == 1
+    assert make() == 1
+    later = (tmp_path / "disk").stat().st_mtime_ns + 10**9
+    os.utime(source, ns=(later, later))
+    assert make() == 2
+    (tmp_path / "disk").touch()
+    os.utime(tmp_path / "disk", ns=(later + 10**9, later + 10**9))
+    source.unlink()
+    assert make() == 3, "a removed input must rebuild, not stop make"

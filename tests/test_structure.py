@@ -1,0 +1,101 @@
+"""The plan of the house, held: imports run one way, files stay small, one file touches each foreign seam."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "builder"
+
+# Left to right, as data flows; a part may import only from itself and from parts to its left.
+ORDER = [
+    "errors", "events", "signals", "archive", "image", "sources", "layers", "tree", "disk", "options", "output",
+    "pipeline", "batch", "cli",
+]  # fmt: skip
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The dotted names that a file imports, wherever in it the import stands."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def part(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_run_from_right_to_left(path: Path) -> None:
+    if path.parent == PACKAGE and path.name in ("__init__.py", "__main__.py"):
+        return
+    own = part(path)
+    assert own in ORDER
+    foreign = {name.split(".")[1] for name in imports(path) if name.startswith("builder.")}
+    assert sorted(other for other in foreign if ORDER.index(other) > ORDER.index(own)) == []
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    files = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in modules()}
+    files = {name.removesuffix(".__init__"): path for name, path in files.items()}
+    graph = {
+        name: {
+            target
+            for imported in imports(path)
+            for target in (imported, imported.rpartition(".")[0])
+            if target in files and target != name
+        }
+        for name, path in files.items()
+    }
+    # A package's `__init__` and what it re-exports depend on each other by way of Python's own import; not a circle.
+    while leaves := {name for name, targets in graph.items() if not targets & graph.keys()}:
+        graph = {name: targets for name, targets in graph.items() if name not in leaves}
+    assert graph == {}
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_file_fits_in_300_lines(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 300
+
+
+def importers(foreign: str) -> list[str]:
+    return [
+        str(path.relative_to(PACKAGE))
+        for path in modules()
+        if any(name.split(".")[0] == foreign for name in imports(path))
+    ]
+
+
+def test_libarchive_is_touched_in_one_file_only() -> None:
+    assert importers("libarchive") == ["archive/tar.py"]
+
+
+def test_only_the_command_line_knows_click() -> None:
+    assert importers("click") != []
+    assert {path.split("/")[0] for path in importers("click")} == {"cli"}
+
+
+def calls(path: Path) -> set[str]:
+    return {
+        node.func.id
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+
+
+def test_only_the_command_line_prints() -> None:
+    assert {part(path) for path in modules() if "print" in calls(path)} == {"cli"}
+
+
+def test_processes_start_in_the_tool_runner_and_the_batch_only() -> None:
+    assert importers("subprocess") == ["batch/process.py", "disk/tool.py"]
