@@ -39,6 +39,25 @@ class ImageNotFound(BuilderError):
         self.reason = reason
 
 
+class SourceUnreadable(BuilderError):
+    """What holds the image cannot be read: an input/output error, no room to unpack it, a service that is down."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where}: {reason}")
+        self.where = where
+        self.reason = reason
+
+
+class PlatformNotFound(ImageNotFound):
+    """An image is there, but not for the platform `wanted`; `available` are those it states (os/arch/variant)."""
+
+    def __init__(self, reference: str, wanted: str, available: Sequence[str]) -> None:
+        others = f"available: {', '.join(available)}" if available else "and no entry states another platform"
+        super().__init__(reference, f"no image for {wanted}; {others}")
+        self.wanted = wanted
+        self.available = tuple(available)
+
+
 class ImageRefused(BuilderError):
     """The image is malformed, corrupt or hostile (status 3); nothing of it is published."""
 
@@ -52,6 +71,15 @@ class MalformedDocument(ImageRefused):
         super().__init__(f"{document} at {path}: {reason}")
         self.document = document
         self.path = path
+        self.reason = reason
+
+
+class InvalidDigest(ImageRefused):
+    """A text is no digest that can be verified; for those of documents, MalformedDocument says where it is."""
+
+    def __init__(self, text: str, reason: str) -> None:
+        super().__init__(f"digest {text[:200]!r}: {reason}")
+        self.text = text
         self.reason = reason
 
 
@@ -89,10 +117,46 @@ class BlobMissing(ImageRefused):
     """A descriptor points at content that the source does not hold; `urls` are those the descriptor names."""
 
     def __init__(self, what: str, urls: Sequence[str] = ()) -> None:
-        elsewhere = f"; it is not distributed with the image but by {', '.join(urls)}" if urls else ""
+        servers = ", ".join(printable(url.encode()) for url in urls)
+        elsewhere = f"; it is not distributed with the image but by {servers}" if urls else ""
         super().__init__(f"{what}: the blob is not there{elsewhere}")
         self.what = what
         self.urls = tuple(urls)
+
+
+class MalformedArchive(ImageRefused):
+    """The file that holds the image is no archive of the kind it should be, or a damaged one."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where}: {reason}")
+        self.where = where
+        self.reason = reason
+
+
+class UnsafeFile(ImageRefused):
+    """A file of the image is not one that may be read: a symlink that leaves its place, a device, a fifo."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where}: {reason}")
+        self.where = where
+        self.reason = reason
+
+
+class CorruptStream(ImageRefused):
+    """A compressed stream is cut off, fails its checksum or asks for too much memory; whoever reads it names it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class MalformedTar(ImageRefused):
+    """A tar stream breaks its format or can be read in two ways; `entry` is the raw name where one is to blame."""
+
+    def __init__(self, entry: bytes | None, reason: str) -> None:
+        super().__init__(reason if entry is None else f"entry {printable(entry)}: {reason}")
+        self.entry = entry
+        self.reason = reason
 
 
 class LayerRefused(ImageRefused):

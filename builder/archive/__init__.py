@@ -1,1 +1,1 @@
-"""FIXME: docstring by the owner of this package."""
+"""What tar and its compressions are: byte streams in, entries out, and no knowledge of images."""

@@ -1,1 +1,31 @@
-"""FIXME: docstring by the owner of this package."""
+"""Where images come from: one file per transport, and a line in the table below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from builder.sources.docker_archive import open_docker_archive
+from builder.sources.oci import open_oci
+from builder.sources.oci_archive import open_oci_archive
+from builder.sources.recognise import open_recognised
+from builder.sources.reference import Reference, parse_reference
+from builder.sources.source import Source
+
+# By the name before the first colon of a reference; a plain path has none.
+TRANSPORTS: Mapping[str | None, Callable[[Reference, Path | None], Source]] = {
+    "oci": open_oci,
+    "oci-archive": open_oci_archive,
+    "docker-archive": open_docker_archive,
+    None: open_recognised,
+}
+
+
+def open_source(reference: str, scratch: Path | None = None) -> Source:
+    """Open an image by its reference; the caller closes what it returns.
+
+    `scratch` is an existing directory for the temporary file that an archive may need, by default the system's. Raises
+    InvalidReference, ImageNotFound, MalformedArchive, UnsafeFile, SourceUnreadable, MissingRequirement.
+    """
+    parsed = parse_reference(reference)
+    return TRANSPORTS[parsed.transport](parsed, scratch)

@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import BinaryIO, Protocol
 
 from builder.image.descriptor import Descriptor
+from builder.image.manifest import Index, Manifest
+
+# What a reference names: a document to open, or what that document would say where a transport has none.
+Root = Descriptor | Manifest | Index
 
 
 class Source(Protocol):
@@ -13,8 +17,8 @@ class Source(Protocol):
     Nothing a source returns is trusted: whoever reads a blob checks its digest and size.
     """
 
-    def root(self) -> Descriptor:
-        """Describe the document that the reference names: a manifest or an index.
+    def root(self) -> Root:
+        """Describe what the reference names: a manifest or an index, or its descriptor where it is a blob.
 
         Raises ImageNotFound when there is no such tag, and InvalidReference, listing the tags, when there are
         several and none was given.
@@ -26,7 +30,7 @@ class Source(Protocol):
         ...
 
     def inputs(self) -> list[str]:
-        """Name the local files that the image is read from, for make; empty for what make cannot watch."""
+        """Name the local files that the image was read from so far, for make; empty for what make cannot watch."""
         ...
 
     def close(self) -> None:

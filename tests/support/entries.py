@@ -11,9 +11,12 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import pytest
+
 from builder.archive.entry import Entry, Kind
+from builder.errors import LayerRefused
 from builder.tree.merge import apply_layer
-from builder.tree.nodes import EMPTY, Content, Directory, Node
+from builder.tree.nodes import EMPTY, Content, Directory, Metadata, Node
 from builder.tree.tree import Tree
 
 Layer = list[tuple[Entry, Content]]
@@ -78,3 +81,17 @@ def node(tree: Tree, path: str) -> Node:
         assert isinstance(found, Directory)
         found = found.children[name]
     return found
+
+
+def metadata(of: Metadata) -> tuple[object, ...]:
+    """All that every kind of node has, to compare."""
+    return of.mode, of.uid, of.gid, of.mtime_ns, dict(of.xattrs)
+
+
+def refusal(*layers: Layer) -> str:
+    """The reason for which the last entry of the last layer, and no other, is refused."""
+    with pytest.raises(LayerRefused) as refused:
+        merged(*layers)
+    last = layers[-1][-1][0]
+    assert (refused.value.layer, refused.value.entry) == (f"layer {len(layers)}", last.path)
+    return refused.value.reason

@@ -1,0 +1,69 @@
+"""Stages of a pipeline that run side by side: an iterator worked off by a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Iterable
+from queue import SimpleQueue
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+def ahead(items: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
+    """Yield `items`, which a thread produces up to `depth` ahead of whoever takes them.
+
+    An exception of `items` is raised at its place in the stream. When this generator is closed or exhausted, the
+    thread has ended, and has closed `items` if they can be closed: at the latest when the step that `items` is
+    in is done. `items` runs in that thread only, so closing belongs to the last stage of a pipeline first.
+    """
+    stage = _Stage(items, depth)
+    stage.thread.start()
+    try:
+        while True:
+            kind, item = stage.queue.get()
+            if kind is _END:
+                return
+            if kind is _ERROR:
+                raise item  # type: ignore[misc]
+            stage.room.release()
+            yield item  # type: ignore[misc]
+            del item  # a chunk is large, and the next one may be long in coming
+    finally:
+        stage.stopped = True
+        stage.room.release()
+        stage.thread.join()
+
+
+_ITEM, _ERROR, _END = "item", "error", "end"
+
+
+class _Stage(Generic[T]):
+    """What the two threads share. The queue has no bound of its own: `room` bounds the items in it."""
+
+    def __init__(self, items: Iterable[T], depth: int) -> None:
+        self.queue: SimpleQueue[tuple[str, T | BaseException | None]] = SimpleQueue()
+        self.room = threading.Semaphore(depth)
+        self.stopped = False
+        self.thread = threading.Thread(target=self._run, args=(items,), name="ahead", daemon=True)
+
+    def _run(self, items: Iterable[T]) -> None:
+        try:
+            self._produce(items)
+        except BaseException as error:
+            self.queue.put((_ERROR, error))
+        else:
+            self.queue.put((_END, None))
+
+    def _produce(self, items: Iterable[T]) -> None:
+        try:
+            for item in items:
+                self.room.acquire()
+                if self.stopped:
+                    return
+                self.queue.put((_ITEM, item))
+                del item
+        finally:
+            close = getattr(items, "close", None)
+            if close is not None:
+                close()

@@ -1,0 +1,142 @@
+"""One member's header block, together with the extensions before it, as an Entry.
+
+Where libarchive and Go's archive/tar (which container tools use) would make different things of the same bytes, the
+member is refused: a name in one field that the other does not look at, content that only one of them sees.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from builder.archive.entry import Entry, Kind
+from builder.archive.fields import number, text
+from builder.archive.pax import Extensions
+from builder.errors import MalformedTar
+
+USTAR = b"ustar\x0000"
+GNU = b"ustar  \x00"
+V7 = bytes(8)
+
+MAX_ID = 2**32 - 2  # 2^32-1 means "leave it" to chown(2)
+MAX_MAJOR = 2**12 - 1
+MAX_MINOR = 2**20 - 1
+
+OLD_SPARSE = ord("S")
+OLD_FILE = 0
+
+# Typeflag 7 (contiguous) is a regular file to whoever has no contiguous files. All others (GNU's D, M, N and V,
+# Solaris' A and X, what nobody has defined) have no meaning in a layer, and readers differ on them.
+KINDS = {
+    OLD_FILE: Kind.FILE,
+    ord("0"): Kind.FILE,
+    ord("1"): Kind.HARDLINK,
+    ord("2"): Kind.SYMLINK,
+    ord("3"): Kind.CHARACTER,
+    ord("4"): Kind.BLOCK,
+    ord("5"): Kind.DIRECTORY,
+    ord("6"): Kind.FIFO,
+    ord("7"): Kind.FILE,
+    OLD_SPARSE: Kind.FILE,
+}
+
+
+@dataclass(slots=True)
+class Header:
+    """A member as its headers describe it: positions are byte offsets in the tar.
+
+    `position` is where its first header starts, `content` where its stored content starts, and `stored` how long that
+    is: less than `entry.size` for a `sparse` file. `entry` lacks its xattrs; `xattrs` says whether there are any.
+    """
+
+    position: int
+    content: int
+    stored: int
+    entry: Entry
+    sparse: bool
+    xattrs: bool
+
+
+def member_name(block: bytes, said: Extensions) -> bytes:
+    """Return the raw name of the member that `block` is the header of."""
+    if said.path is not None:
+        return said.path
+    path = text(block, 0, 100)
+    if block[345] and block[257:265] == USTAR:
+        return text(block, 345, 500) + b"/" + path
+    return path
+
+
+def read_entry(block: bytes, said: Extensions, path: bytes) -> tuple[Entry, int]:
+    """Read a header block; return the entry and the size that it states, of what is stored."""
+    typeflag = block[156]
+    kind = KINDS.get(typeflag)
+    if kind is None:
+        raise MalformedTar(path, f"its type {chr(typeflag)!r} is unknown")
+    _check_format(block, typeflag)
+    if not path:
+        raise MalformedTar(path, "it has no name")
+    if kind is Kind.FILE and path.endswith(b"/"):
+        # Old tar had no other way to write a directory. With typeflag 0, libarchive sees a directory and Go a file.
+        if typeflag != OLD_FILE:
+            raise MalformedTar(path, "it is a file, but its name ends in a slash")
+        kind = Kind.DIRECTORY
+
+    size = number(block, 124, 136, "size")
+    stated = size if said.size is None else said.size
+    if stated < 0:
+        raise MalformedTar(path, "its size is negative")
+    if kind is not Kind.FILE:
+        # A size in the header itself is ignored by all; after a pax size only Go ignores the content.
+        if said.size:
+            raise MalformedTar(path, f"it is a {kind.value} with content")
+        stated = 0
+    link = _link(block, said, path, kind)
+    mode = number(block, 100, 108, "mode")
+    uid = number(block, 108, 116, "uid") if said.uid is None else said.uid
+    gid = number(block, 116, 124, "gid") if said.gid is None else said.gid
+    if not 0 <= uid <= MAX_ID or not 0 <= gid <= MAX_ID:
+        raise MalformedTar(path, f"its owner {uid}:{gid} is not within 0 and {MAX_ID}")
+    if not 0 <= mode <= 0o177777:
+        raise MalformedTar(path, f"its mode {mode:o} is not a file mode")
+    mtime_ns = said.mtime_ns
+    if mtime_ns is None:
+        mtime_ns = number(block, 136, 148, "mtime") * 10**9
+    major = minor = 0
+    if kind is Kind.CHARACTER or kind is Kind.BLOCK:
+        major, minor = number(block, 329, 337, "device number"), number(block, 337, 345, "device number")
+        if not 0 <= major <= MAX_MAJOR or not 0 <= minor <= MAX_MINOR:
+            raise MalformedTar(path, f"its device number {major}, {minor} does not exist on Linux")
+    # Positional, in the order of the fields: keywords cost as much again, and this runs for every entry.
+    return Entry(path, kind, mode & 0o7777, uid, gid, mtime_ns, stated, link, major, minor), stated
+
+
+def _link(block: bytes, said: Extensions, path: bytes, kind: Kind) -> bytes:
+    if kind is Kind.SYMLINK or kind is Kind.HARDLINK:
+        link = text(block, 157, 257) if said.link is None else said.link
+        if not link:
+            raise MalformedTar(path, "it is a link to nothing")
+        return link
+    if said.link is not None:
+        # It has no meaning there, and what has none is read by each reader as it likes.
+        raise MalformedTar(path, f"it is a {kind.value} with a link target")
+    return b""
+
+
+def _check_format(block: bytes, typeflag: int) -> None:
+    magic = block[257:265]
+    if magic == USTAR:
+        # star has twelve bytes each of atime and ctime where ustar has the end of its prefix.
+        if block[475] and block[508:512] == b"tar\x00":
+            raise MalformedTar(None, "its name can be read in two ways, as ustar and as star")
+    elif magic == GNU:
+        if typeflag != OLD_SPARSE and any(block[386:496]):
+            raise MalformedTar(None, "it is no sparse file but has a sparse map")
+        # Go before 1.8 wrote a name's prefix here; readers that look for times here do not see it.
+        number(block, 345, 357, "atime")
+        number(block, 357, 369, "ctime")
+    elif magic.startswith(b"ustar"):
+        raise MalformedTar(None, "it is of an unknown version of ustar")
+    elif typeflag in (ord("3"), ord("4")):
+        raise MalformedTar(None, "it is a device in a tar format that has no device numbers")
+    if typeflag == OLD_SPARSE and magic != GNU:
+        raise MalformedTar(None, "it is an old GNU sparse file in a tar that is not GNU's")

@@ -1,0 +1,155 @@
+"""The records of a pax extended header, checked and typed (POSIX.1-2017, pax, "pax Extended Header").
+
+libarchive takes odd records in silence: it cuts names at a NUL, reads "uid=x" as root and "-1.5" as half a second
+before 1970, and Go's archive/tar, which container tools use, sees other things in them. Here they are refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from builder.archive.fields import INT64
+from builder.errors import MalformedTar, printable
+
+START = re.compile(rb"([0-9]{1,6}) ([^=\x00]+)=")
+DECIMAL = re.compile(rb"[0-9]{1,19}")
+TIME = re.compile(rb"(-?)([0-9]{1,19})(?:\.([0-9]*))?")
+BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
+
+SPARSE = b"GNU.sparse."
+SCHILY_XATTR = b"SCHILY.xattr."
+LIBARCHIVE_XATTR = b"LIBARCHIVE.xattr."
+
+# What these say would change a member, but not every reader obeys them, or not in the same way.
+REFUSED = {
+    b"SCHILY.realsize": "star's sparse files are not supported",
+    b"SUN.holesdata": "Solaris' sparse files are not supported",
+    b"SCHILY.devmajor": "its device number is outside the header",
+    b"SCHILY.devminor": "its device number is outside the header",
+    b"SCHILY.acl.access": "ACLs are read from the xattr system.posix_acl_access only",
+    b"SCHILY.acl.default": "ACLs are read from the xattr system.posix_acl_default only",
+    b"SCHILY.acl.ace": "NFSv4 ACLs are not supported",
+}
+
+# What a global header may say, because it changes nothing here. Docker ignores any other record of one, POSIX
+# applies it to all members that follow.
+HARMLESS_GLOBALS = frozenset((b"comment", b"atime", b"ctime", b"uname", b"gname", b"charset", b"hdrcharset"))
+
+
+@dataclass(slots=True)
+class Extensions:
+    """What the extension headers in front of a member say of it; None where they are silent.
+
+    User and group names, access and change times, and comments are left out: a disk has numeric owners, and
+    `hdrcharset` is moot because names stay the bytes that they are.
+    """
+
+    path: bytes | None = None
+    link: bytes | None = None
+    size: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    mtime_ns: int | None = None
+    sparse: list[tuple[bytes, bytes]] = field(default_factory=list)
+    xattrs: bool = False
+    extended: bool = False
+
+    def add_records(self, body: bytes) -> None:
+        """Take the body of a pax header; of repeated records the last one counts."""
+        if self.extended:
+            raise MalformedTar(None, "it has two pax headers")
+        self.extended = True
+        path, link = self.path, self.link
+        for key, value in records(body):
+            self._add(key, value)
+        # Readers disagree on which of two long names wins, and on what is a name.
+        if (path not in (None, self.path)) or (link not in (None, self.link)):
+            raise MalformedTar(path, "it has both a GNU and a pax long name")
+        if path is not None and self.sparse:
+            raise MalformedTar(path, "it has both a GNU long name and a sparse map")
+
+    def add_long_name(self, body: bytes, link: bool) -> None:
+        """Take the body of a GNU long name (typeflag L) or long link (K) header."""
+        name = body.rstrip(b"\x00")
+        if not name or b"\x00" in name:
+            raise MalformedTar(name, "a GNU long name is empty or holds a NUL")
+        if (self.link if link else self.path) is not None or self.sparse:
+            raise MalformedTar(name, "it has two long names")
+        if link:
+            self.link = name
+        else:
+            self.path = name
+
+    def _add(self, key: bytes, value: bytes) -> None:
+        if key == b"mtime":
+            self.mtime_ns = nanoseconds(value)
+        elif key == b"path":
+            self.path = name(key, value)
+        elif key == b"linkpath":
+            self.link = name(key, value)
+        elif key == b"size":
+            self.size = decimal(key, value)
+        elif key == b"uid":
+            self.uid = decimal(key, value)
+        elif key == b"gid":
+            self.gid = decimal(key, value)
+        elif key.startswith(SCHILY_XATTR):
+            self.xattrs = True
+            if key == SCHILY_XATTR:
+                raise MalformedTar(self.path, "it has an xattr without a name")
+        elif key.startswith(LIBARCHIVE_XATTR):
+            self.xattrs = True
+            if key == LIBARCHIVE_XATTR or b"%00" in key or not BASE64.fullmatch(value):
+                raise MalformedTar(self.path, f"its pax record {printable(key)} is malformed")
+        elif key.startswith(SPARSE):
+            self.sparse.append((key, value))
+        elif key in REFUSED:
+            raise MalformedTar(self.path, f"its pax record {printable(key)} cannot be obeyed: {REFUSED[key]}")
+
+
+def check_global(body: bytes) -> None:
+    """Refuse a global header (typeflag g) that would change the members after it."""
+    for key, _ in records(body):
+        if key not in HARMLESS_GLOBALS:
+            raise MalformedTar(None, f"a global pax header sets {printable(key)} for all entries")
+
+
+def records(body: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Split the body of a pax header into its "length key=value" records; a key holds neither "=" nor NUL."""
+    position = 0
+    while position < len(body):
+        match = START.match(body, position)
+        if match is None:
+            raise MalformedTar(None, "its pax header has a malformed record")
+        end = position + int(match[1])
+        value = body[match.end() : end - 1]
+        if match.end() > end - 1 or end > len(body) or body[end - 1] != 0x0A:
+            raise MalformedTar(None, "its pax header has a record of the wrong length")
+        yield match[2], value
+        position = end
+
+
+def name(key: bytes, value: bytes) -> bytes:
+    """Check a path or a link target."""
+    if not value or b"\x00" in value:
+        raise MalformedTar(value, f"its pax {key.decode()} is empty or holds a NUL")
+    return value
+
+
+def decimal(key: bytes, value: bytes) -> int:
+    """Read a count of bytes or an identifier."""
+    if not DECIMAL.fullmatch(value) or int(value) >= INT64:
+        raise MalformedTar(None, f"its pax {key.decode()} is not a number: {printable(value)}")
+    return int(value)
+
+
+def nanoseconds(value: bytes) -> int:
+    """Read seconds since the epoch, as "-1.5", in nanoseconds; what is finer than that is cut off."""
+    match = TIME.fullmatch(value)
+    if match is None or int(match[2]) >= INT64:
+        raise MalformedTar(None, f"its pax mtime is not a time: {printable(value)}")
+    fraction = (match[3] or b"").ljust(9, b"0")[:9]
+    total = int(match[2]) * 10**9 + int(fraction)
+    return -total if match[1] else total

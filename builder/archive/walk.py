@@ -1,0 +1,169 @@
+"""The walk over a tar's headers: from header to header, checking each, without a look at the content between.
+
+It does no input: a stream (strict.py) and a file (index.py) drive it. As a generator it yields what it wants next, as
+(bytes to pass over, bytes to hand in), and is sent those bytes: fewer, or none, when the tar ends before them, and
+None when it ends in what was to be passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import replace
+
+from builder.archive.fields import BLOCK, ZEROS, check_checksum, number, padded
+from builder.archive.header import OLD_SPARSE, Header, member_name, read_entry
+from builder.archive.pax import DECIMAL, Extensions, check_global
+from builder.archive.sparse import Extent, check_map, old_extents, pax_map
+from builder.errors import MalformedTar
+
+Request = tuple[int, int]
+Walk = Generator[Request, bytes | None, None]
+
+# In bytes, as in libarchive and Go. Sparse maps outside pax headers have the same limit: about 40,000 extents.
+MAX_EXTENSION = 1024 * 1024
+EXTENSIONS = frozenset(b"xgLK")
+CUT = "the tar stream ends in a header"
+
+
+def walk(found: Callable[[Header], None]) -> Walk:
+    """Walk to the end of the archive, calling `found` with each member in turn; raises MalformedTar."""
+    name: bytes | None = None  # of the member at hand, for errors
+    position = skip = 0
+    try:
+        while True:
+            block = yield skip, BLOCK
+            if block is None:
+                raise MalformedTar(name, "the tar stream ends in its content")
+            start = position = position + skip
+            name = None
+            said = Extensions()
+            seen = 0
+            while True:
+                if not block or block == ZEROS:
+                    if said.extended or said.path is not None or said.link is not None:
+                        raise MalformedTar(said.path, "the archive ends between its headers")
+                    if block:
+                        yield from _second_zero_block()
+                    return
+                position += BLOCK
+                if len(block) < BLOCK:
+                    raise MalformedTar(None, CUT)
+                check_checksum(block)
+                if block[156] not in EXTENSIONS:
+                    break
+                # One each of a pax header, a global one, a long name and a long link: libarchive gives up on more.
+                seen += 1
+                if seen > 4:
+                    raise MalformedTar(said.path, "it has too many extension headers")
+                position += yield from _extension(block, said)
+                block = yield 0, BLOCK
+                if block is None:
+                    raise MalformedTar(said.path, CUT)
+            name = member_name(block, said)
+            entry, stored = read_entry(block, said, name)
+            sparse = block[156] == OLD_SPARSE or bool(said.sparse)
+            if sparse:
+                name, size, extents, length = yield from _sparse(block, said, name, stored)
+                position += length
+                stored -= length if said.sparse else 0
+                check_map(extents, size, stored)
+                entry = replace(entry, path=name, size=size)
+            found(Header(start, position, stored, entry, sparse, said.xattrs))
+            skip = padded(stored)
+    except MalformedTar as error:
+        raise MalformedTar(name if error.entry is None else error.entry, error.reason) from None
+
+
+def _take(count: int) -> Generator[Request, bytes | None, bytes]:
+    """Take exactly `count` bytes."""
+    taken = yield 0, count
+    if taken is None or len(taken) < count:
+        raise MalformedTar(None, CUT)
+    return taken
+
+
+def _second_zero_block() -> Walk:
+    """Take the second half of the end-of-archive marker; some writers leave it out at the end of the stream."""
+    block = yield 0, BLOCK
+    if block and block.strip(b"\x00"):
+        # libarchive stops at the first one, GNU tar may go on, Go gives up.
+        raise MalformedTar(None, "data follows on half an end-of-archive marker")
+
+
+def _extension(block: bytes, said: Extensions) -> Generator[Request, bytes | None, int]:
+    """Take the body of an extension header; return how many bytes were taken."""
+    size = number(block, 124, 136, "size")
+    if not 0 < size <= MAX_EXTENSION:
+        raise MalformedTar(said.path, f"an extension header of {size} bytes is empty or too long")
+    body = (yield from _take(padded(size)))[:size]
+    match block[156:157]:
+        case b"x":
+            said.add_records(body)
+        case b"g":
+            check_global(body)
+        case typeflag:
+            said.add_long_name(body, link=typeflag == b"K")
+    return padded(size)
+
+
+def _sparse(
+    block: bytes, said: Extensions, path: bytes, stored: int
+) -> Generator[Request, bytes | None, tuple[bytes, int, list[Extent], int]]:
+    """Return a sparse file's name, its size, its map, and how many bytes of map were taken behind the header."""
+    if block[156] == OLD_SPARSE:
+        if said.sparse or said.size is not None:
+            raise MalformedTar(path, "it mixes the GNU and the pax format for sparse files")
+        size = number(block, 483, 495, "sparse size")
+        extents, length = yield from _old_map(block)
+        return path, size, extents, length
+    if block[156] != ord("0"):
+        raise MalformedTar(path, "it is no regular file but has a sparse map")
+    name, size, known = pax_map(said.sparse)
+    path = path if name is None else name
+    if path.endswith(b"/"):
+        raise MalformedTar(path, "it is a file, but its name ends in a slash")
+    if known is not None:
+        return path, size, known, 0
+    extents, length = yield from _map_in_content(stored)
+    return path, size, extents, length
+
+
+def _old_map(block: bytes) -> Generator[Request, bytes | None, tuple[list[Extent], int]]:
+    """Take the blocks that continue the map in an old GNU header; return the map and their length."""
+    extents = old_extents(block, 386, 4)
+    length, continued = 0, block[482]
+    if block[483] == 0 or (continued and not extents):
+        raise MalformedTar(None, "its sparse map is malformed")
+    while continued:
+        if length == MAX_EXTENSION:
+            raise MalformedTar(None, "its sparse map is too long")
+        block = yield from _take(BLOCK)
+        extents += old_extents(block, 0, 21)
+        length += BLOCK
+        continued = block[504]
+    return extents, length
+
+
+def _map_in_content(stored: int) -> Generator[Request, bytes | None, tuple[list[Extent], int]]:
+    """Take the map in front of a version 1.0 file's content, one number a line; return it and its length."""
+    lines: list[bytes] = []
+    rest = b""
+    length = wanted = 0
+    while not wanted or len(lines) < wanted:
+        if length + BLOCK > min(stored, MAX_EXTENSION):
+            raise MalformedTar(None, "its sparse map is cut off or too long")
+        *more, rest = (rest + (yield from _take(BLOCK))).split(b"\n")
+        length += BLOCK
+        lines += more
+        if not wanted:
+            # The first line says how many pairs follow.
+            if not lines or not DECIMAL.fullmatch(lines[0]):
+                break
+            wanted = 1 + 2 * int(lines[0])
+        if len(rest) > BLOCK:
+            break
+    if not wanted or len(lines) < wanted or not all(map(DECIMAL.fullmatch, lines[:wanted])):
+        raise MalformedTar(None, "its sparse map is malformed")
+    # What follows the map in its last block is padding.
+    numbers = [int(line) for line in lines[1:wanted]]
+    return list(zip(numbers[::2], numbers[1::2], strict=True)), length

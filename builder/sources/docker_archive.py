@@ -1,0 +1,196 @@
+"""`docker-archive:FILE`: what `docker save` writes (Docker image specification v1.2, "Combined Image JSON").
+
+manifest.json names a config and layer files for each image. There is no manifest, so one is put together: each
+layer's media type comes from its first bytes, and its digest is the config's diff_id, or the hash of its file where
+that is compressed, as in archives that are OCI layouts at the same time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from builder.archive.compression import detect
+from builder.errors import (
+    BlobMissing,
+    DigestMismatch,
+    ImageNotFound,
+    InvalidReference,
+    MalformedDocument,
+    UnsupportedImage,
+)
+from builder.image.config import parse_config
+from builder.image.descriptor import Descriptor
+from builder.image.digest import Digest
+from builder.image.document import convert_document, read_document, shown
+from builder.image.manifest import Manifest
+from builder.image.media_types import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST
+from builder.sources.documents import read_bounded
+from builder.sources.files import Files
+from builder.sources.names import listed, same_name
+from builder.sources.places import open_archive
+from builder.sources.reference import Reference
+from builder.sources.source import Source
+
+_READ_SIZE = 1 << 20
+# What `detect` needs to tell a compression.
+_HEAD_SIZE = 512
+# In characters; docker save's own names have 75 at most.
+_MAX_NAME = 255
+_BLOB = re.compile(r"blobs/(sha256|sha512)/([0-9a-f]+)")
+_CONFIG = re.compile(r"([0-9a-f]{64})\.json")
+
+
+class _Item(msgspec.Struct, rename="pascal"):
+    config: str
+    layers: list[str] | None = None
+    repo_tags: list[str] | None = None
+
+
+class _Items(msgspec.Struct):
+    images: list[_Item]
+
+
+def open_docker_archive(reference: Reference, scratch: Path | None) -> Source:
+    """Open what `docker save` wrote; a compressed file is unpacked once, into a nameless file in `scratch`."""
+    return DockerArchive(open_archive(reference, scratch), reference)
+
+
+class DockerArchive:
+    """One reference into a `docker save` archive; takes over `files` and closes them."""
+
+    def __init__(self, files: Files, reference: Reference) -> None:
+        self._files = files
+        self._reference = reference
+        self._paths: dict[Digest, str] = {}
+
+    def root(self) -> Manifest:
+        """Put together the manifest of the image that the reference names; reads compressed layers once."""
+        number, item = self._choose(self._read_items())
+        config = self._read_config(item.config)
+        diff_ids = parse_config(config, self._where(item.config)).diff_ids
+        paths = item.layers or []
+        if len(paths) != len(diff_ids):
+            reason = f"has {len(paths)} entries, but the config has {len(diff_ids)} diff_ids"
+            raise MalformedDocument(self._where("manifest.json"), f"$[{number}].Layers", reason)
+        described = Descriptor(OCI_CONFIG, Digest.of(config), len(config))
+        self._paths[described.digest] = item.config
+        layers = [self._describe_layer(path, diff_id) for path, diff_id in zip(paths, diff_ids, strict=True)]
+        return Manifest(OCI_MANIFEST, described, tuple(layers))
+
+    def open(self, descriptor: Descriptor) -> BinaryIO:
+        """Open the config or a layer that `root` described; raises BlobMissing."""
+        path = self._paths.get(descriptor.digest)
+        file = None if path is None else self._files.open(path)
+        if file is None:
+            raise BlobMissing(f"looked for in {self._files.place}", descriptor.urls)
+        return file
+
+    def inputs(self) -> list[str]:
+        """Name the files that were read so far."""
+        return self._files.inputs()
+
+    def close(self) -> None:
+        """Close the place of the archive."""
+        self._files.close()
+
+    def _where(self, path: str) -> str:
+        return f"{self._files.place}/{path}"
+
+    def _read_items(self) -> list[_Item]:
+        name = self._where("manifest.json")
+        file = self._files.open("manifest.json")
+        if file is None:
+            if self._files.size("repositories") is not None:
+                reason = "was saved by a Docker older than 1.10; load it into a newer one and save it again"
+                raise UnsupportedImage(self._files.place, reason)
+            reason = "it has no manifest.json, so docker save did not write it; check the path"
+            raise ImageNotFound(self._files.place, reason)
+        return _parse_items(read_bounded(file, name), name)
+
+    def _choose(self, items: Sequence[_Item]) -> tuple[int, _Item]:
+        reference = self._reference
+        if reference.digest is not None:
+            raise InvalidReference(reference.text, "docker save keeps no manifest digests; choose by NAME:TAG or :@0")
+        found = list(enumerate(items))
+        if reference.position is not None:
+            found = found[reference.position : reference.position + 1]
+        elif reference.tag is not None:
+            wanted = reference.tag
+            found = [(i, item) for i, item in found if any(same_name(tag, wanted) for tag in item.repo_tags or ())]
+        if not found:
+            raise ImageNotFound(reference.text, f"there is no such image; {_offer(items)}")
+        if len(found) > 1:
+            raise InvalidReference(reference.text, f"names several images; {_offer(items)}")
+        return found[0]
+
+    def _read_config(self, path: str) -> bytes:
+        name = self._where(path)
+        file = self._files.open(path)
+        if file is None:
+            raise BlobMissing(f"image config {name}")
+        data = read_bounded(file, name)
+        stated = _stated_digest(path)
+        if stated is not None and (actual := Digest.of(data, stated.algorithm)) != stated:
+            raise DigestMismatch(f"image config {name}", str(stated), str(actual))
+        return data
+
+    def _describe_layer(self, path: str, diff_id: Digest) -> Descriptor:
+        file, size = self._files.open(path), self._files.size(path)
+        if file is None or size is None:
+            raise BlobMissing(f"layer file {self._where(path)}")
+        with file:
+            head = file.read(_HEAD_SIZE)
+            compression = detect(head)
+            if compression == "none":
+                media_type, digest = OCI_LAYER, diff_id
+            else:
+                media_type = f"{OCI_LAYER}+{compression}"
+                digest = _stated_digest(path) or _hash(head, file)
+        self._paths.setdefault(digest, path)
+        return Descriptor(media_type, digest, size)
+
+
+def _parse_items(data: bytes, name: str) -> list[_Item]:
+    # The JSON reader takes objects only, as all other documents are; manifest.json is a list.
+    try:
+        document = read_document(b'{"images":%b}' % data, name)
+        if set(document) != {"images"}:
+            raise MalformedDocument(name, "$.images", "is not valid JSON")
+        items = convert_document(document, _Items, name).images
+    except MalformedDocument as error:
+        raise MalformedDocument(name, error.path.replace("$.images", "$", 1), error.reason) from error
+    for i, item in enumerate(items):
+        for text in (item.config, *(item.layers or ())):
+            # They will be part of messages.
+            if not text.isprintable() or len(text) > _MAX_NAME:
+                raise MalformedDocument(name, f"$[{i}]", f"{shown(text)} is no name of a file that docker save writes")
+    return items
+
+
+def _stated_digest(path: str) -> Digest | None:
+    """Read the digest that a file's name states, where it does."""
+    if blob := _BLOB.fullmatch(path):
+        return Digest(blob[1], blob[2])
+    if config := _CONFIG.fullmatch(path):
+        return Digest("sha256", config[1])
+    return None
+
+
+def _hash(head: bytes, rest: BinaryIO) -> Digest:
+    hasher = hashlib.sha256(head)
+    while chunk := rest.read(_READ_SIZE):
+        hasher.update(chunk)
+    return Digest("sha256", hasher.hexdigest())
+
+
+def _offer(items: Sequence[_Item]) -> str:
+    """Say what could be asked for instead."""
+    tags = [tag for item in items for tag in item.repo_tags or ()]
+    named = f"choose one of these: {listed(tags)}" if tags else "none has a name"
+    return f"{named}; or choose by position, from :@0 on"

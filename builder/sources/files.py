@@ -1,0 +1,134 @@
+"""The files of an image wherever they are: one small interface, and what all of its kinds share."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, Protocol
+
+from builder.errors import MissingRequirement, SourceUnreadable, UnsafeFile
+
+# As many symlinks as the kernel follows in one path (path_resolution(7)).
+MAX_SYMLINKS = 40
+
+
+class Files(Protocol):
+    """Files by their relative names, in a directory, an archive or any other file system.
+
+    No name leads out of the place: UnsafeFile is raised for a symlink that would, and for what is no regular file.
+    """
+
+    @property
+    def place(self) -> str:
+        """Name the place in messages."""
+        ...
+
+    def open(self, path: str) -> BinaryIO | None:
+        """Open a regular file for reading, or return None when there is nothing of that name. The caller closes it."""
+        ...
+
+    def size(self, path: str) -> int | None:
+        """Return a regular file's size in bytes, or None when there is nothing of that name."""
+        ...
+
+    def inputs(self) -> list[str]:
+        """Name the local files that were opened so far, for make."""
+        ...
+
+    def close(self) -> None:
+        """Release what is held open; files that were opened stay readable."""
+        ...
+
+
+class Span(io.RawIOBase):
+    """A stretch of an open file; several of one file can be read at once, for none moves the file's position."""
+
+    def __init__(self, fd: int, where: str, start: int = 0, size: int | None = None) -> None:
+        """Take over the descriptor `fd`; `start` and `size` are bytes; without a size it ends with the file."""
+        super().__init__()
+        self._fd = fd
+        self._where = where
+        self._position = start
+        self._left = size
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        """Read what comes next, as io.RawIOBase promises; raises SourceUnreadable."""
+        view = memoryview(buffer)
+        if self._left is not None:
+            view = view[: self._left]
+        with reading(self._where):
+            count = os.preadv(self._fd, [view], self._position)
+        self._position += count
+        if self._left is not None:
+            self._left -= count
+        return count
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        if not self.closed:
+            os.close(self._fd)
+        super().close()
+
+
+def span(fd: int, where: str, start: int = 0, size: int | None = None) -> BinaryIO:
+    """Make a readable file of a stretch of another; it takes over the descriptor `fd`."""
+    return io.BufferedReader(Span(fd, where, start, size))
+
+
+@contextmanager
+def reading(where: str) -> Iterator[None]:
+    """Turn an operating system's error into ours; `where` names what was being read."""
+    try:
+        yield
+    except PermissionError as error:
+        raise MissingRequirement(f"{where}: {error.strerror}; make it readable for this user") from error
+    except OSError as error:
+        raise SourceUnreadable(where, f"cannot be read: {error.strerror or error}") from error
+
+
+def follow(path: str, where: str, link: Callable[[str], str | None]) -> str:
+    """Resolve the symlinks of a relative path by name alone, as inside an archive.
+
+    `link` gives the target of the symlink at a path, or None for anything else. Raises UnsafeFile for a path that
+    leads out, or that does not end; `where` names it.
+    """
+    done: list[str] = []
+    pending = deque(path.split("/"))
+    links = 0
+    while pending:
+        name = pending.popleft()
+        if name in ("", "."):
+            continue
+        if name == "..":
+            if not done:
+                raise leads_out(where)
+            done.pop()
+            continue
+        target = link("/".join([*done, name]))
+        if target is None:
+            done.append(name)
+            continue
+        links += 1
+        if links > MAX_SYMLINKS:
+            raise too_many_links(where)
+        if target.startswith("/"):
+            raise leads_out(where)
+        pending.extendleft(reversed(target.split("/")))
+    return "/".join(done)
+
+
+def leads_out(where: str) -> UnsafeFile:
+    """Say that a symlink leaves the place that holds the image."""
+    return UnsafeFile(where, "a symlink leads out of the image's own files; copy what it points at into its place")
+
+
+def too_many_links(where: str) -> UnsafeFile:
+    """Say that symlinks do not end."""
+    return UnsafeFile(where, f"more than {MAX_SYMLINKS} links follow each other; export the image again")

@@ -1,0 +1,151 @@
+"""`oci:DIR`: an OCI image layout (image-spec, image-layout.md), in whatever place its files are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from builder.errors import BlobMissing, ImageNotFound, InvalidReference, MalformedDocument
+from builder.image.descriptor import Descriptor
+from builder.image.digest import Digest
+from builder.image.document import convert_document, read_document
+from builder.image.manifest import Index, parse_document
+from builder.image.media_types import OCI_INDEX
+from builder.sources.documents import read_bounded
+from builder.sources.files import Files
+from builder.sources.names import listed, same_name
+from builder.sources.places import open_directory
+from builder.sources.reference import Reference
+from builder.sources.source import Root, Source
+
+REF_NAME = "org.opencontainers.image.ref.name"
+# containerd and Docker put only the tag into ref.name, and the full name here.
+CONTAINERD_NAME = "io.containerd.image.name"
+
+
+class _Marker(msgspec.Struct, rename="camel"):
+    image_layout_version: str
+
+
+def open_oci(reference: Reference, scratch: Path | None) -> Source:
+    """Open the layout in a directory, or in what a PyFilesystem URL names."""
+    return OciLayout(open_directory(reference, scratch), reference)
+
+
+class OciLayout:
+    """One reference into an image layout; takes over `files` and closes them."""
+
+    def __init__(self, files: Files, reference: Reference) -> None:
+        self._files = files
+        self._reference = reference
+
+    def root(self) -> Root:
+        """Describe what the reference names among the entries of index.json."""
+        self._check_marker()
+        entries = self._read_index().manifests
+        if self._reference.digest is not None:
+            return self._by_digest(entries, self._reference.digest)
+        if self._reference.position is not None:
+            return self._by_position(entries, self._reference.position)
+        if self._reference.tag is not None:
+            entries = self._by_tag(entries, self._reference.tag)
+        return self._only(entries)
+
+    def open(self, descriptor: Descriptor) -> BinaryIO:
+        """Open a blob by its digest; raises BlobMissing."""
+        path = blob_path(descriptor.digest)
+        file = self._files.open(path)
+        if file is None:
+            raise BlobMissing(f"looked for at {self._files.place}/{path}", descriptor.urls)
+        return file
+
+    def inputs(self) -> list[str]:
+        """Name the files that were read so far."""
+        return self._files.inputs()
+
+    def close(self) -> None:
+        """Close the place of the layout."""
+        self._files.close()
+
+    def _check_marker(self) -> None:
+        name = f"{self._files.place}/oci-layout"
+        file = self._files.open("oci-layout")
+        if file is None:
+            reason = "it has no oci-layout file, so it is no OCI image layout; check the path"
+            raise ImageNotFound(self._files.place, reason)
+        marker = convert_document(read_document(read_bounded(file, name), name), _Marker, name)
+        if not marker.image_layout_version.startswith("1."):
+            reason = f"is {marker.image_layout_version!r}; versions 1.x are understood"
+            raise MalformedDocument(name, "$.imageLayoutVersion", reason)
+
+    def _read_index(self) -> Index:
+        name = f"{self._files.place}/index.json"
+        file = self._files.open("index.json")
+        if file is None:
+            raise ImageNotFound(self._files.place, "its index.json is missing; export the image again")
+        index = parse_document(read_bounded(file, name), None, name)
+        if not isinstance(index, Index):
+            raise MalformedDocument(name, "$", "is a manifest where an index must be")
+        return index
+
+    def _by_digest(self, entries: Iterable[Descriptor], digest: Digest) -> Descriptor:
+        for entry in entries:
+            if entry.digest == digest:
+                return entry
+        # A manifest inside an index has no entry, but its blob is as good: its digest was asked for.
+        path = blob_path(digest)
+        file = self._files.open(path)
+        if file is None:
+            raise ImageNotFound(self._reference.text, f"there is no {self._files.place}/{path}")
+        name = f"{self._files.place}/{path}"
+        data = read_bounded(file, name)
+        return Descriptor(parse_document(data, None, name).media_type, digest, len(data))
+
+    def _by_position(self, entries: Sequence[Descriptor], position: int) -> Descriptor:
+        if position >= len(entries):
+            reason = f"index.json has {len(entries)} entries, counted from 0"
+            raise ImageNotFound(self._reference.text, reason)
+        return entries[position]
+
+    def _by_tag(self, entries: Sequence[Descriptor], tag: str) -> tuple[Descriptor, ...]:
+        exact = tuple(entry for entry in entries if tag in _names(entry))
+        found = exact or tuple(entry for entry in entries if same_name(entry.annotations.get(CONTAINERD_NAME), tag))
+        if not found:
+            raise ImageNotFound(self._reference.text, f"there is no such tag; {_offer(entries)}")
+        return found
+
+    def _only(self, entries: tuple[Descriptor, ...]) -> Root:
+        """Take the one image that `entries` are: one entry, or one for each of its platforms."""
+        if not entries:
+            raise ImageNotFound(self._reference.text, "the layout holds no image")
+        if len({entry.digest for entry in entries}) == 1:
+            return entries[0]
+        images = {_names(entry)[:1] for entry in entries}
+        if len(images) > 1:
+            raise InvalidReference(self._reference.text, f"names several images; {_offer(entries)}")
+        if sum(entry.platform is None for entry in entries) > 1:
+            digests = listed(str(entry.digest) for entry in entries)
+            reason = f"names several images that do not say their platform; choose one with @DIGEST: {digests}"
+            raise InvalidReference(self._reference.text, reason)
+        return Index(OCI_INDEX, entries)
+
+
+def blob_path(digest: Digest) -> str:
+    """Say where a layout keeps a blob (image-layout.md, "Blobs")."""
+    return f"blobs/{digest.algorithm}/{digest.hex}"
+
+
+def _names(entry: Descriptor) -> tuple[str, ...]:
+    """Name an entry, the fullest name first; an entry need not have one."""
+    names = (entry.annotations.get(CONTAINERD_NAME), entry.annotations.get(REF_NAME))
+    return tuple(name for name in names if name)
+
+
+def _offer(entries: Iterable[Descriptor]) -> str:
+    """Say what could be asked for instead."""
+    names = dict.fromkeys(name for entry in entries for name in _names(entry)[:1])
+    tags = f"choose one of these tags: {listed(names)}" if names else "none has a tag"
+    return f"{tags}; or choose by position, from :@0 on"

@@ -1,0 +1,105 @@
+"""From the place in a reference, a path or a URL, to the files that are there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builder.errors import ImageNotFound, InvalidReference
+from builder.sources.directory import DirectoryFiles
+from builder.sources.files import Files
+from builder.sources.members import TarFiles
+from builder.sources.outer import open_tar, unpack_tar
+from builder.sources.reference import Reference
+
+if TYPE_CHECKING:
+    from fs.opener.parse import ParseResult
+
+# URLs that PyFilesystem gives to local directories, so they are paths to us.
+_LOCAL = ("osfs", "file")
+
+
+def open_directory(reference: Reference, scratch: Path | None) -> Files:
+    """Open the directory that a reference names: a real one, or the file system behind a URL."""
+    place = reference.place
+    if not reference.is_url:
+        return _open_directory(place)
+    # Here, because it imports PyFilesystem.
+    from builder.sources.pyfilesystem import open_pyfilesystem, parse_url
+
+    url = parse_url(place)
+    if url.protocol in _LOCAL:
+        return _open_directory(_local_path(url))
+    if url.protocol == "tar":
+        # PyFilesystem reads tars with Python's tarfile, which a crafted one can send round in circles.
+        file = open_tar(_expanded(url.resource), scratch)
+        return TarFiles(file, place, [_expanded(url.resource)], below=url.path or "")
+    return open_pyfilesystem(place)
+
+
+def open_archive(reference: Reference, scratch: Path | None) -> Files:
+    """Open the archive that a reference names: a local file, or a file in the file system behind a URL."""
+    place = reference.place
+    if not reference.is_url:
+        return _open_archive(place, scratch)
+    from builder.sources.pyfilesystem import open_pyfilesystem, parse_url
+
+    url = parse_url(place)
+    if url.protocol in _LOCAL:
+        return _open_archive(_local_path(url), scratch)
+    container, path = _split_file(place)
+    if not path:
+        raise InvalidReference(reference.text, "names a file system; name the archive in it as URL!PATH")
+    files = open_pyfilesystem(container)
+    try:
+        file = files.open(path)
+        if file is None:
+            raise ImageNotFound(files.place, f"there is no file {path!r}; check the path")
+        return TarFiles(unpack_tar(file, place, scratch), place, files.inputs())
+    finally:
+        files.close()
+
+
+def open_anything(reference: Reference, scratch: Path | None) -> Files:
+    """Open a place without being told what it is: a local file is an archive, all else a directory."""
+    place = reference.place
+    if reference.is_url:
+        from builder.sources.pyfilesystem import parse_url
+
+        url = parse_url(place)
+        if url.protocol not in _LOCAL:
+            return open_directory(reference, scratch)
+        place = _local_path(url)
+    return _open_directory(place) if os.path.isdir(place) else _open_archive(place, scratch)
+
+
+def _open_directory(path: str) -> Files:
+    if os.path.isfile(path):
+        reason = "is a file, not a directory; write oci-archive:FILE, docker-archive:FILE or the path alone"
+        raise ImageNotFound(path, reason)
+    return DirectoryFiles(path)
+
+
+def _open_archive(path: str, scratch: Path | None) -> Files:
+    return TarFiles(open_tar(path, scratch), path, [path])
+
+
+def _split_file(url: str) -> tuple[str, str]:
+    """Split the URL of a file into that of its file system and the path there, as `zip://a.zip!/b.tar`."""
+    container, mark, path = url.partition("!")
+    if mark:
+        return container, path.strip("/")
+    scheme, _, rest = url.partition("://")
+    parent, _, name = rest.rpartition("/")
+    return f"{scheme}://{parent}", name
+
+
+def _local_path(url: ParseResult) -> str:
+    path = _expanded(url.resource)
+    return os.path.join(path, url.path.strip("/")) if url.path else path
+
+
+def _expanded(path: str) -> str:
+    # As PyFilesystem does with the paths in its URLs.
+    return os.path.expanduser(os.path.expandvars(path))

@@ -1,0 +1,39 @@
+"""A plain path: tell what it is by what is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from builder.errors import ImageNotFound
+from builder.sources.docker_archive import DockerArchive
+from builder.sources.files import Files
+from builder.sources.oci import OciLayout
+from builder.sources.places import open_anything
+from builder.sources.reference import Reference
+from builder.sources.source import Source
+
+
+def open_recognised(reference: Reference, scratch: Path | None) -> Source:
+    """Open a directory or archive as an OCI image layout or as what `docker save` writes.
+
+    Raises ImageNotFound where it is neither.
+    """
+    files = open_anything(reference, scratch)
+    try:
+        return _recognise(files, reference)
+    except BaseException:
+        files.close()
+        raise
+
+
+def _recognise(files: Files, reference: Reference) -> Source:
+    # What is both, as newer Docker writes, is taken as a layout: that keeps the image's own manifest and digests.
+    if files.size("oci-layout") is not None and files.size("index.json") is not None:
+        return OciLayout(files, reference)
+    if files.size("manifest.json") is not None or files.size("repositories") is not None:
+        return DockerArchive(files, reference)
+    reason = (
+        "is no image: there is neither oci-layout with index.json (an OCI image layout) nor manifest.json "
+        "(what docker save writes) at its top"
+    )
+    raise ImageNotFound(files.place, reason)

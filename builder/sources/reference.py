@@ -1,0 +1,132 @@
+"""Image references as users type them, in the syntax of containers-transports(5) (skopeo, podman, buildah).
+
+    TRANSPORT:PLACE[:TAG]    TRANSPORT:PLACE@DIGEST    TRANSPORT:PLACE:@INDEX    PLACE[...]
+
+PLACE is a path or a PyFilesystem URL. A tag may hold `:` and `/` (`oci:dir:example.com/app:1.0`), so it begins at
+the first separator after the place, as in skopeo; but a path may hold a colon too, and one that exists wins: the
+place is the longest existing path that ends before a separator or at the end.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from builder.errors import BuilderError, InvalidReference
+from builder.image.digest import Digest
+
+TRANSPORT_NAMES = ("oci", "oci-archive", "docker-archive")
+# Named in the design and understood by skopeo; said apart, so that nobody takes one for a path.
+_NOT_HERE = ("docker", "docker-daemon", "containers-storage", "store", "dir", "ostree", "sif")
+
+_SEPARATOR = re.compile(r":|@(?=sha(?:256|512):)")
+_TRANSPORT = re.compile(r"[A-Za-z][A-Za-z0-9_.+-]*(?=:)")
+# In a URL the place ends at the first separator that is neither part of user:password@ nor of a port.
+_URL = re.compile(
+    r"""[A-Za-z][A-Za-z0-9+.-]*://
+        (?:[^/@]*@(?!sha(?:256|512):))?
+        (?:[^/:@!]*:\d+(?=/))?
+        (?:[^:@]|@(?!sha(?:256|512):))*""",
+    re.VERBOSE,
+)
+_INDEX = re.compile(r"@(\d{1,9})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """An image reference, taken apart.
+
+    `text` is as it was typed; `transport` is one of TRANSPORT_NAMES, or None where the place is to be recognised;
+    `place` is a path or URL; at most one of the others is given: `tag` (for docker-archive a NAME[:TAG]), `digest`
+    of a manifest or index, `position` of the image in the place's list, from 0.
+    """
+
+    text: str
+    transport: str | None
+    place: str
+    tag: str | None = None
+    digest: Digest | None = None
+    position: int | None = None
+
+    @property
+    def is_url(self) -> bool:
+        """Say whether the place is a PyFilesystem URL rather than a path."""
+        return _URL.match(self.place) is not None
+
+
+def parse_reference(text: str) -> Reference:
+    """Take a reference apart; looks only at which paths exist. Raises InvalidReference."""
+    if "\0" in text:
+        raise InvalidReference(text, "holds a NUL character")
+    transport, rest = _split_transport(text)
+    if not rest:
+        raise InvalidReference(text, "names no image; write a path, or one of " + ", ".join(_forms()))
+    place, choice = _split_place(rest)
+    if not place:
+        raise InvalidReference(text, "has no path before the tag")
+    named = transport is None and choice and _TRANSPORT.match(text) and not _URL.match(text)
+    if named and not _exists(place):
+        raise InvalidReference(text, f"there is no path {place!r} and no transport of that name; {_available()}")
+    return _choose(Reference(text, transport, place), choice)
+
+
+def _split_transport(text: str) -> tuple[str | None, str]:
+    match = _TRANSPORT.match(text)
+    if match is None:
+        return None, text
+    rest = text[match.end() + 1 :]
+    if match[0] in TRANSPORT_NAMES:
+        return match[0], rest
+    if match[0] in _NOT_HERE and (rest.startswith("//") or not _exists(_split_place(text)[0])):
+        raise InvalidReference(text, f"{match[0]}: is not available in this version; {_available()}")
+    return None, text
+
+
+def _split_place(text: str) -> tuple[str, str]:
+    """Split into the place and what chooses an image there: nothing, or a text beginning with its separator."""
+    url = _URL.match(text)
+    if url is not None:
+        return url[0], text[url.end() :]
+    ends = list(_place_ends(text))
+    end = next((end for end in reversed(ends) if _exists(text[:end])), ends[0])
+    return text[:end], text[end:]
+
+
+def _place_ends(text: str) -> Iterator[int]:
+    for match in _SEPARATOR.finditer(text):
+        yield match.start()
+    yield len(text)
+
+
+def _choose(reference: Reference, choice: str) -> Reference:
+    text, transport, place = reference.text, reference.transport, reference.place
+    if not choice:
+        return reference
+    if choice.startswith("@"):
+        try:
+            return Reference(text, transport, place, digest=Digest.parse(choice[1:]))
+        except BuilderError as error:
+            raise InvalidReference(text, f"{choice[1:]!r} is not a digest: {error}") from error
+    tag = choice[1:]
+    if not tag:
+        raise InvalidReference(text, "ends with an empty tag; leave the colon out to take the only image")
+    if tag.startswith("@"):
+        index = _INDEX.fullmatch(tag)
+        if index is None:
+            raise InvalidReference(text, f"{tag!r} is not @ and the position of an image, counted from 0")
+        return Reference(text, transport, place, position=int(index[1]))
+    return Reference(text, transport, place, tag=tag)
+
+
+def _exists(path: str) -> bool:
+    return bool(path) and os.path.lexists(path)
+
+
+def _forms() -> list[str]:
+    return [f"{name}:PATH" for name in TRANSPORT_NAMES]
+
+
+def _available() -> str:
+    return f"available are {', '.join(_forms())} or a plain path"

@@ -1,0 +1,87 @@
+"""From a source to an image: follow indexes to one manifest, read its config, see that its layers are there."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from builder.errors import BlobMissing, MalformedDocument, PlatformNotFound
+from builder.image.choose import choose, confirm
+from builder.image.config import parse_config
+from builder.image.descriptor import Descriptor
+from builder.image.digest import Digest
+from builder.image.image import Image, pair
+from builder.image.manifest import Index, Manifest, parse_document
+from builder.image.media_types import INDEXES
+from builder.image.platform import Platform
+from builder.sources.documents import read_verified
+from builder.sources.source import Source
+
+# Real images nest two deep; each step could be a document of megabytes.
+MAX_NESTING = 8
+
+
+def resolve(source: Source, reference: str, platform: Platform | None) -> Image:
+    """Find the image for `platform` in an opened source; `reference` names it in errors.
+
+    Every document is verified against its descriptor, and every layer's blob is seen to be there. Without a
+    platform it is this machine's, where there is a choice; an image without a choice is taken as it is. Raises
+    PlatformNotFound, BlobMissing, and what the image's documents are refused for.
+    """
+    digest = None
+    wanted = platform
+    document = source.root()
+    for _ in range(MAX_NESTING):
+        if isinstance(document, Descriptor):
+            digest = document.digest
+            document = _read_document(source, document, reference)
+        if isinstance(document, Manifest):
+            return _read_image(source, reference, document, digest, wanted)
+        document, wanted = _choose(document, wanted, reference)
+    reason = f"indexes are nested more than {MAX_NESTING} deep; name the manifest itself with @DIGEST"
+    raise MalformedDocument(reference, "$.manifests", reason)
+
+
+def _choose(index: Index, wanted: Platform | None, reference: str) -> tuple[Descriptor, Platform | None]:
+    """Choose the entry to follow, and give the platform that the choice binds the image to, if any."""
+    if wanted is not None:
+        return choose(index.manifests, wanted, reference), wanted
+    host = Platform.host()
+    try:
+        entry = choose(index.manifests, host, reference)
+    except PlatformNotFound as error:
+        # An index around a single foreign image, as cross-builds with BuildKit make, offers no choice.
+        stated = {str(entry.platform): entry.platform for entry in index.manifests}
+        only = stated.get(error.available[0]) if len(error.available) == 1 else None
+        if only is None:
+            raise
+        return choose(index.manifests, only, reference), only
+    return entry, host if entry.platform is not None else None
+
+
+def _read_document(source: Source, descriptor: Descriptor, reference: str) -> Manifest | Index:
+    kind = "index" if descriptor.media_type in INDEXES else "manifest"
+    name = f"{reference}: {kind} {descriptor.digest}"
+    data = read_verified(_open(source, descriptor, name), descriptor, name)
+    return parse_document(data, descriptor.media_type, name)
+
+
+def _read_image(
+    source: Source, reference: str, manifest: Manifest, digest: Digest | None, wanted: Platform | None
+) -> Image:
+    name = f"{reference}: image config {manifest.config.digest}"
+    config = parse_config(read_verified(_open(source, manifest.config, name), manifest.config, name), name)
+    if wanted is not None:
+        confirm(config.platform, wanted, reference)
+    image = pair(reference, digest, manifest, config)
+    for layer in image.layers:
+        # Now, not when its turn comes: a build should not fail in its last layer for what is known at once.
+        _open(source, layer.descriptor, f"{reference}: {layer.name}").close()
+    return image
+
+
+def _open(source: Source, descriptor: Descriptor, name: str) -> BinaryIO:
+    """Open a blob; what a failure calls it is `name` and where the source looked."""
+    try:
+        return source.open(descriptor)
+    except BlobMissing as error:
+        raise BlobMissing(f"{name}, {error.what}", error.urls) from error

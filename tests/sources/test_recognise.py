@@ -1,0 +1,75 @@
+"""Plain paths: told by what is there."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from support.images import Link, Spec, docker_files, layout, oci_archive, write_directory, write_tar
+from support.tars import file, tar
+
+from builder.errors import ImageNotFound, UnsafeFile, UnsupportedImage
+from builder.sources import open_source
+from builder.sources.docker_archive import DockerArchive
+from builder.sources.oci import OciLayout
+from builder.sources.resolve import resolve
+
+IMAGE = Spec((tar(file("content", b"content")),), tag="example:1")
+
+
+def test_a_layout_and_an_oci_archive_are_layouts(tmp_path: Path) -> None:
+    layout(tmp_path / "layout", IMAGE)
+    oci_archive(tmp_path / "image.tar", IMAGE, outer="zstd")
+    for name in ("layout", "image.tar"):
+        with closing(open_source(str(tmp_path / name))) as source:
+            assert isinstance(source, OciLayout)
+
+
+def test_what_docker_saves_is_a_docker_archive_packed_or_not(tmp_path: Path) -> None:
+    files, _ = docker_files(IMAGE)
+    write_directory(tmp_path / "saved", files)
+    write_tar(tmp_path / "saved.tar", files)
+    for name in ("saved", "saved.tar"):
+        with closing(open_source(str(tmp_path / name))) as source:
+            assert isinstance(source, DockerArchive)
+
+
+def test_what_is_both_is_a_layout_and_keeps_the_manifest_digest(tmp_path: Path) -> None:
+    files, made = docker_files(IMAGE, style="new")
+    path = write_tar(tmp_path / "saved.tar", files)
+    with closing(open_source(f"{path}:example:1")) as source:
+        assert str(resolve(source, "reference", None).digest) == made[0].manifest
+
+
+@pytest.mark.parametrize("missing", ["oci-layout", "index.json"])
+def test_half_a_layout_with_a_manifest_json_is_a_docker_archive(tmp_path: Path, missing: str) -> None:
+    files, _ = docker_files(IMAGE, style="new")
+    del files[missing]
+    with closing(open_source(str(write_tar(tmp_path / "saved.tar", files)))) as source:
+        assert isinstance(source, DockerArchive)
+
+
+def test_very_old_docker_archives_are_recognised_to_be_refused(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "saved.tar", {"repositories": b"{}"})
+    with closing(open_source(str(path))) as source, pytest.raises(UnsupportedImage):
+        source.root()
+
+
+def test_anything_else_says_what_was_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    write_tar(tmp_path / "other.tar", {"etc/hosts": b""})
+    for place in (tmp_path, tmp_path / "file", tmp_path / "other.tar"):
+        with pytest.raises(ImageNotFound) as caught:
+            open_source(str(place))
+        assert str(caught.value) == (
+            f"{place}: is no image: there is neither oci-layout with index.json (an OCI image layout) "
+            "nor manifest.json (what docker save writes) at its top"
+        )
+
+
+def test_a_marker_that_is_a_link_out_of_the_directory_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_bytes(b"{}")
+    write_directory(tmp_path / "layout", {"oci-layout": Link("../elsewhere")})
+    with pytest.raises(UnsafeFile):
+        open_source(str(tmp_path / "layout"))

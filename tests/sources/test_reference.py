@@ -1,0 +1,159 @@
+"""How references are taken apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builder.errors import InvalidReference
+from builder.image.digest import Digest
+from builder.sources.reference import Reference, parse_reference
+
+DIGEST = Digest.of(b"content")
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("layout", "with:colon", "with", "with@sha256:at", "dir"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "transport", "place", "tag"),
+    [
+        ("oci:layout", "oci", "layout", None),
+        ("oci:layout:latest", "oci", "layout", "latest"),
+        ("oci:layout:example.com:5000/app:1.0", "oci", "layout", "example.com:5000/app:1.0"),
+        ("oci:layout:name@sha256:abc", "oci", "layout", "name@sha256:abc"),
+        ("oci:absent:tag", "oci", "absent", "tag"),
+        ("oci:absent:a/b:tag", "oci", "absent", "a/b:tag"),
+        ("oci:user@absent:tag", "oci", "user@absent", "tag"),
+        ("oci-archive:file.tar:1", "oci-archive", "file.tar", "1"),
+        ("docker-archive:file.tar:busybox:latest", "docker-archive", "file.tar", "busybox:latest"),
+        ("./layout", None, "./layout", None),
+        ("layout:1", None, "layout", "1"),
+        ("dir:1", None, "dir", "1"),
+        ("./absent:1", None, "./absent", "1"),
+        ("/absent/file:example.com/app:1", None, "/absent/file", "example.com/app:1"),
+        ("absent", None, "absent", None),
+    ],
+)
+def test_place_and_tag(text: str, transport: str | None, place: str, tag: str | None) -> None:
+    assert parse_reference(text) == Reference(text, transport, place, tag)
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "tag"),
+    [
+        ("oci:with:colon", "with:colon", None),
+        ("oci:with:colon:tag", "with:colon", "tag"),
+        ("oci:with:other", "with", "other"),
+        ("oci:with@sha256:at:tag", "with@sha256:at", "tag"),
+        ("with:colon:tag", "with:colon", "tag"),
+    ],
+)
+def test_the_longest_existing_path_is_the_place(text: str, place: str, tag: str | None) -> None:
+    reference = parse_reference(text)
+    assert (reference.place, reference.tag) == (place, tag)
+
+
+@pytest.mark.parametrize("place", ["layout", "absent", "./absent", "/absent/a@b"])
+@pytest.mark.parametrize("transport", ["oci:", "oci-archive:", ""])
+def test_digest(transport: str, place: str) -> None:
+    text = f"{transport}{place}@{DIGEST}"
+    assert parse_reference(text) == Reference(text, transport[:-1] or None, place, digest=DIGEST)
+
+
+def test_position() -> None:
+    text = "docker-archive:file.tar:@12"
+    assert parse_reference(text) == Reference(text, "docker-archive", "file.tar", position=12)
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "choice"),
+    [
+        ("oci:zip://a.zip", "zip://a.zip", None),
+        ("oci:zip://a.zip:1.0", "zip://a.zip", "1.0"),
+        ("oci:zip:///x/a.zip!/below:example.com:5000/app:1", "zip:///x/a.zip!/below", "example.com:5000/app:1"),
+        (f"oci:zip://a.zip@{DIGEST}", "zip://a.zip", DIGEST),
+        ("oci:mem://", "mem://", None),
+        ("oci:mem://:tag", "mem://", "tag"),
+        ("oci:ftp://me:secret@host:21/dir:tag", "ftp://me:secret@host:21/dir", "tag"),
+        (f"oci:ftp://host:21/dir@{DIGEST}", "ftp://host:21/dir", DIGEST),
+        ("oci:osfs:///home/a@b:tag", "osfs:///home/a@b", "tag"),
+        ("osfs://layout:tag", "osfs://layout", "tag"),
+    ],
+)
+def test_urls(text: str, place: str, choice: str | Digest | None) -> None:
+    reference = parse_reference(text)
+    assert reference.is_url
+    assert (reference.place, reference.tag or reference.digest) == (place, choice)
+
+
+def test_paths_are_no_urls() -> None:
+    assert not parse_reference("oci:layout:tag").is_url
+    assert not parse_reference("oci:/a//b").is_url
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "names no image; write a path, or one of oci:PATH, oci-archive:PATH, docker-archive:PATH"),
+        ("oci:", "names no image"),
+        ("oci::tag", "has no path before the tag"),
+        (":tag", "has no path before the tag"),
+        ("oci:layout:", "ends with an empty tag"),
+        ("oci:layout:@x", "'@x' is not @ and the position of an image"),
+        ("oci:layout:@-1", "'@-1' is not @ and the position of an image"),
+        ("oci:layout@sha256:abc", "'sha256:abc' is not a digest"),
+        (f"oci:layout@{str(DIGEST).upper().replace('SHA', 'sha')}", "is not a digest"),
+        ("oci:lay\0out", "holds a NUL character"),
+    ],
+)
+def test_malformed_references_are_refused(text: str, reason: str) -> None:
+    with pytest.raises(InvalidReference) as caught:
+        parse_reference(text)
+    assert reason in caught.value.reason
+    assert caught.value.exit_status == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "docker://docker.io/library/busybox",
+        "containers-storage:busybox",
+        "containers-storage:[overlay@/var/lib]busybox",
+        "store:busybox:1",
+        "docker-daemon:busybox:latest",
+    ],
+)
+def test_transports_that_are_not_available_are_named_and_those_that_are_listed(text: str) -> None:
+    with pytest.raises(InvalidReference) as caught:
+        parse_reference(text)
+    assert caught.value.reason == (
+        f"{text.partition(':')[0]}: is not available in this version; "
+        "available are oci:PATH, oci-archive:PATH, docker-archive:PATH or a plain path"
+    )
+
+
+@pytest.mark.parametrize("text", ["nginx:latest", "OCI:layout", "oic:layout:tag"])
+def test_a_name_that_is_neither_path_nor_transport_lists_the_transports(text: str) -> None:
+    with pytest.raises(InvalidReference) as caught:
+        parse_reference(text)
+    assert "no transport of that name" in caught.value.reason
+    assert "available are oci:PATH, oci-archive:PATH, docker-archive:PATH or a plain path" in caught.value.reason
+
+
+@given(st.text(alphabet="aoci-:@/.shdker256!0\0", max_size=40) | st.text(max_size=40))
+def test_any_text_parses_or_is_refused(text: str) -> None:
+    try:
+        reference = parse_reference(text)
+    except InvalidReference:
+        return
+    assert reference.place
+    assert reference.place in text
+    assert [reference.tag, reference.digest, reference.position].count(None) >= 2
