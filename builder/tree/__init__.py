@@ -1,1 +1,1 @@
-"""FIXME: docstring by the owner of this package."""
+"""Entries become one merged root file system: whiteouts, hardlinks, path safety, and the content spool."""

@@ -1,7 +1,8 @@
-"""One anonymous file that holds the content of every file of the tree, written once, in the order it arrives."""
+"""One anonymous file that holds the content of every file of the tree, written once, as it arrives."""
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,9 @@ from builder.tree.nodes import EMPTY, Content
 # Content starts on a page boundary: holes stay holes, and a file system with reflinks can share the blocks.
 ALIGNMENT = 4096
 
+# What one copy may hold in memory, in bytes, where the kernel cannot copy by itself.
+CHUNK = 1 << 20
+
 
 class Spool:
     """Content by offset, in a file without a name: whatever ends the process, nothing of it stays behind."""
@@ -21,12 +25,18 @@ class Spool:
         self._end = 0
 
     def add(self, size: int, write: Callable[[int], None]) -> Content:
-        """Store `size` bytes that `write(fd)` puts at the descriptor's current position, leaving out holes."""
+        """Store `size` bytes that `write(fd)` puts at the descriptor's position, leaving out holes.
+
+        Raises ValueError if `write` goes on after `size` bytes: what comes next would overwrite that.
+        """
         if size == 0:
             return EMPTY
         offset = self._end
         os.lseek(self.fd, offset, os.SEEK_SET)
         write(self.fd)
+        excess = os.lseek(self.fd, 0, os.SEEK_CUR) - (offset + size)
+        if excess > 0:
+            raise ValueError(f"content is {excess} bytes longer than the {size} announced")
         self._end = offset + -(-size // ALIGNMENT) * ALIGNMENT
         # The tail of a sparse file may be a hole, and a hole at the end is not written by anybody.
         os.ftruncate(self.fd, self._end)
@@ -38,12 +48,20 @@ class Spool:
         while position < end:
             try:
                 start = os.lseek(self.fd, position, os.SEEK_DATA)
-            except OSError:  # ENXIO: only holes are left
-                return
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    raise
+                return  # only holes are left
             if start >= end:
                 return
             position = min(os.lseek(self.fd, start, os.SEEK_HOLE), end)
             yield start, position - start
+
+    def copy(self, content: Content, fd: int) -> None:
+        """Make the empty file `fd` hold `content`, holes included; nothing depends on the descriptors' positions."""
+        for start, length in self.data(content):
+            _copy_range(self.fd, start, fd, start - content.offset, length)
+        os.ftruncate(fd, content.size)
 
 
 @contextmanager
@@ -54,3 +72,30 @@ def open_spool(directory: Path) -> Iterator[Spool]:
         yield Spool(fd)
     finally:
         os.close(fd)
+
+
+def _copy_range(source: int, start: int, target: int, position: int, length: int) -> None:
+    while length > 0:
+        copied = _copy_in_kernel(source, start, target, position, length)
+        if copied == 0:
+            copied = _copy_through_memory(source, start, target, position, length)
+        start += copied
+        position += copied
+        length -= copied
+
+
+def _copy_in_kernel(source: int, start: int, target: int, position: int, length: int) -> int:
+    """Copy some bytes and return how many: 0 where the two file systems have no way to do so."""
+    try:
+        return os.copy_file_range(source, target, length, start, position)
+    except OSError as error:
+        if error.errno in (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM):
+            return 0
+        raise
+
+
+def _copy_through_memory(source: int, start: int, target: int, position: int, length: int) -> int:
+    chunk = os.pread(source, min(length, CHUNK), start)
+    if not chunk:
+        raise EOFError("the spool ends in the middle of a file's content")
+    return os.pwrite(target, chunk, position)

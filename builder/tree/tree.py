@@ -1,4 +1,4 @@
-"""The merged tree as a whole, and the one way to walk it."""
+"""The merged tree as a whole, and the ways to walk it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from builder.tree.nodes import Directory, Node
 
 @dataclass(slots=True)
 class Tree:
-    """A root file system; `root` is its top directory (0755 root:root at the epoch until a layer says otherwise)."""
+    """A root file system; `root` is its top (0755 root:root, 1970, until a layer says otherwise)."""
 
     root: Directory = field(default_factory=Directory)
 
@@ -31,3 +31,22 @@ class Tree:
                     break
             else:
                 stack.pop()
+
+    def nodes(self) -> Iterator[Node]:
+        """Yield the root and everything below it, in no particular order; a node once per name."""
+        stack = [self.root]
+        yield self.root
+        while stack:
+            for node in stack.pop().children.values():
+                yield node
+                if isinstance(node, Directory):
+                    stack.append(node)
+
+    def hardlinked(self) -> set[int]:
+        """The `id()` of every node that has more than one name."""
+        seen: set[int] = set()
+        shared: set[int] = set()
+        for node in self.nodes():
+            if not isinstance(node, Directory):
+                (shared if id(node) in seen else seen).add(id(node))
+        return shared

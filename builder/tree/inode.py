@@ -1,0 +1,110 @@
+"""A tar member's header as an inode of the tree, held against what a Linux file system can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from builder.archive.entry import NO_XATTRS, Entry, Kind
+from builder.tree.nodes import Content, Device, Directory, Fifo, File, Node, Symlink
+from builder.tree.paths import MAX_PATH
+from builder.tree.refusal import Refusal
+
+MODE_BITS = 0o7777
+
+# Linux shows these permissions for every symlink and lets nobody change them.
+SYMLINK_MODE = 0o777
+
+# (uid_t) -1 means "leave it" to chown(2), so no file has it.
+MAX_ID = 2**32 - 2
+
+# dev_t inside the kernel: 12 bits of major, 20 of minor (include/linux/kdev_t.h).
+MAX_MAJOR = 2**12 - 1
+MAX_MINOR = 2**20 - 1
+
+# Bytes (include/uapi/linux/limits.h): a name, a value, and all names of an inode with the NUL behind each.
+MAX_XATTR_NAME = 255
+MAX_XATTR_VALUE = 65536
+MAX_XATTR_NAMES = 65536
+
+# The namespaces of xattr(7) that disk file systems keep; of `system.` they keep these two.
+NAMESPACES = (b"user.", b"trusted.", b"security.")
+SYSTEM_XATTRS = frozenset({b"system.posix_acl_access", b"system.posix_acl_default"})
+
+
+class Inodes:
+    """Makes inodes out of headers. One per layer: its equal numbers become one object, which saves memory."""
+
+    def __init__(self) -> None:
+        self._shared: dict[int, int] = {}
+        self._mtime_ns = 0
+
+    def make(self, entry: Entry, content: Content) -> Node:
+        """Make the inode of any entry that is not a hardlink; raises Refusal for what Linux cannot hold."""
+        mode, uid, gid, mtime_ns, xattrs = self._metadata(entry)
+        match entry.kind:
+            case Kind.FILE:
+                return File(mode, uid, gid, mtime_ns, xattrs, content)
+            case Kind.DIRECTORY:
+                return Directory(mode, uid, gid, mtime_ns, xattrs)
+            case Kind.SYMLINK:
+                return Symlink(SYMLINK_MODE, uid, gid, mtime_ns, xattrs, _symlink_target(entry.link))
+            case Kind.FIFO:
+                return Fifo(mode, uid, gid, mtime_ns, xattrs)
+            case Kind.CHARACTER | Kind.BLOCK:
+                _check_device(entry)
+                block = entry.kind is Kind.BLOCK
+                return Device(mode, uid, gid, mtime_ns, xattrs, block, entry.major, entry.minor)
+            case _:
+                raise ValueError(f"{entry.kind.value} has no inode of its own")
+
+    def restate(self, directory: Directory, entry: Entry) -> None:
+        """Give a directory that exists the metadata of an entry; its children stay."""
+        mode, uid, gid, mtime_ns, xattrs = self._metadata(entry)
+        directory.mode = mode
+        directory.uid = uid
+        directory.gid = gid
+        directory.mtime_ns = mtime_ns
+        directory.xattrs = xattrs
+
+    def _metadata(self, entry: Entry) -> tuple[int, int, int, int, Mapping[bytes, bytes]]:
+        mode, uid, gid = entry.mode & MODE_BITS, entry.uid, entry.gid
+        if not (0 <= uid <= MAX_ID and 0 <= gid <= MAX_ID):
+            raise Refusal(f"its owner {uid}:{gid} is not between 0 and {MAX_ID}")
+        if entry.mtime_ns != self._mtime_ns:
+            self._mtime_ns = entry.mtime_ns
+        shared = self._shared.setdefault
+        xattrs = _checked_xattrs(entry.xattrs) if entry.xattrs else NO_XATTRS
+        return shared(mode, mode), shared(uid, uid), shared(gid, gid), self._mtime_ns, xattrs
+
+
+def _symlink_target(target: bytes) -> bytes:
+    if not target:
+        raise Refusal("is a symlink to nothing")
+    if b"\0" in target:
+        raise Refusal("is a symlink with a NUL byte in its target")
+    if len(target) > MAX_PATH:
+        raise Refusal(f"is a symlink with a target of more than {MAX_PATH} bytes")
+    return target
+
+
+def _check_device(entry: Entry) -> None:
+    if not (0 <= entry.major <= MAX_MAJOR and 0 <= entry.minor <= MAX_MINOR):
+        numbers = f"{entry.major}:{entry.minor}"
+        raise Refusal(f"is a device {numbers}, and Linux has none beyond {MAX_MAJOR}:{MAX_MINOR}")
+
+
+def _checked_xattrs(xattrs: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
+    for name, value in xattrs.items():
+        if b"\0" in name or len(name) > MAX_XATTR_NAME:
+            raise Refusal(f"the name of its extended attribute {name[:64]!r} is too long or has a NUL byte")
+        if not _in_namespace(name):
+            raise Refusal(f"its extended attribute {name!r} is in no namespace that Linux file systems keep")
+        if len(value) > MAX_XATTR_VALUE:
+            raise Refusal(f"its extended attribute {name!r} has more than {MAX_XATTR_VALUE} bytes")
+    if sum(len(name) + 1 for name in xattrs) > MAX_XATTR_NAMES:
+        raise Refusal(f"the names of its extended attributes take more than {MAX_XATTR_NAMES} bytes")
+    return xattrs
+
+
+def _in_namespace(name: bytes) -> bool:
+    return name in SYSTEM_XATTRS or any(name.startswith(namespace) and name != namespace for namespace in NAMESPACES)

@@ -1,0 +1,93 @@
+"""Path resolution inside the tree, as the guest's kernel does it (path_resolution(7)), never on the host."""
+
+from __future__ import annotations
+
+from builder.tree.nodes import Directory, Symlink
+from builder.tree.paths import MAX_NAME, MAX_PATH, path_length
+from builder.tree.refusal import Refusal
+
+# Linux follows 40 symlinks in one lookup (MAXSYMLINKS) and then says ELOOP.
+MAX_SYMLINKS = 40
+
+# A target holds some 2,000 components, so 40 of them would make one entry cost 80,000 steps.
+MAX_STEPS = 4096
+
+
+def find_parent(root: Directory, parts: tuple[bytes, ...]) -> Directory | None:
+    """Find the directory that holds the last of `parts`; None if there is none. The last is not looked up.
+
+    Symlinks before the last component are followed; raises Refusal for a loop of them.
+    """
+    directory = root
+    for name in parts[:-1]:
+        child = directory.children.get(name)
+        if type(child) is not Directory:
+            return _resolve(root, parts, create=False)
+        directory = child
+    return directory
+
+
+def make_parent(root: Directory, parts: tuple[bytes, ...]) -> Directory:
+    """Find the directory that holds the last of `parts`, making what is missing on the way.
+
+    What is made is 0755 root:root and of 1970. A dangling symlink is followed, too: directories are made where
+    it points to, inside the tree. Raises Refusal for a loop of symlinks and when something that is no directory
+    stands in the way.
+    """
+    directory = root
+    for name in parts[:-1]:
+        child = directory.children.get(name)
+        if type(child) is not Directory:
+            made = _resolve(root, parts, create=True)
+            if made is None:
+                raise Refusal("its parent is not a directory")
+            return made
+        directory = child
+    return directory
+
+
+def _resolve(root: Directory, parts: tuple[bytes, ...], *, create: bool) -> Directory | None:
+    """Walk to the parent of `parts` with all the rules; None if it is missing or no directory."""
+    names: list[bytes] = []
+    directories = [root]
+    pending = list(reversed(parts[:-1]))
+    steps = links = 0
+    while pending:
+        name = pending.pop()
+        steps += 1
+        if steps > MAX_STEPS:
+            raise Refusal(f"the symlinks among its parents lead through more than {MAX_STEPS} components")
+        if name in (b"", b"."):
+            continue
+        if name == b"..":
+            # The root is its own parent: nothing leads out of the tree.
+            if names:
+                names.pop()
+                directories.pop()
+            continue
+        node = directories[-1].children.get(name)
+        if isinstance(node, Symlink):
+            links += 1
+            if links > MAX_SYMLINKS:
+                raise Refusal(f"more than {MAX_SYMLINKS} symlinks among its parents, or a loop of them")
+            if node.target.startswith(b"/"):
+                names.clear()
+                del directories[1:]
+            pending.extend(reversed(node.target.split(b"/")))
+            continue
+        if node is None and create:
+            node = directories[-1].children[name] = _implied(name)
+        if not isinstance(node, Directory):
+            return None
+        names.append(name)
+        directories.append(node)
+    if path_length([*names, parts[-1]]) > MAX_PATH:
+        raise Refusal(f"with the symlinks among its parents resolved it is longer than {MAX_PATH} bytes")
+    return directories[-1]
+
+
+def _implied(name: bytes) -> Directory:
+    # Other names went through paths.py; this one may come out of a symlink's target.
+    if len(name) > MAX_NAME:
+        raise Refusal(f"a symlink among its parents names a component of more than {MAX_NAME} bytes")
+    return Directory()

@@ -1,0 +1,103 @@
+"""One layer applied to the tree that lower layers left (OCI image-spec, layer.md, "Applying Changesets")."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from builder.archive.entry import Entry, Kind
+from builder.errors import LayerRefused
+from builder.tree.inode import Inodes
+from builder.tree.lookup import find_parent, make_parent
+from builder.tree.nodes import Content, Directory, Node
+from builder.tree.paths import components
+from builder.tree.refusal import Refusal
+from builder.tree.tree import Tree
+from builder.tree.whiteouts import AUFS_LINKS, PREFIX, hidden_name, hide_lower, is_aufs
+
+
+def apply_layer(tree: Tree, name: str, entries: Sequence[tuple[Entry, Content]]) -> None:
+    """Apply a layer's entries, in the order of its archive, to `tree`; `name` is what errors call the layer.
+
+    First all whiteouts hide what lower layers left, then everything else is added; so a whiteout never
+    touches what its own layer brings, wherever in the archive it stands. Raises LayerRefused for the first
+    entry that cannot be applied faithfully; the tree is of no use then.
+    """
+    hide_lower(tree, name, entries)
+    additions = _Additions(tree)
+    for entry, content in entries:
+        try:
+            additions.add(entry, content)
+        except Refusal as refusal:
+            raise LayerRefused(name, entry.path, refusal.reason) from refusal
+
+
+class _Additions:
+    """What one layer adds, entry by entry."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._root = tree.root
+        self._inodes = Inodes()
+        self._aufs_links: dict[tuple[bytes, ...], Node] = {}
+
+    def add(self, entry: Entry, content: Content) -> None:
+        """Add one entry; raises Refusal if that cannot be done faithfully."""
+        parts = components(entry.path)
+        if PREFIX in entry.path:
+            if is_aufs(parts):
+                self._keep_aufs_link(parts, entry, content)
+                return
+            if hidden_name(parts) is not None:
+                return
+        if not parts:
+            self._restate_root(entry)
+            return
+        siblings = make_parent(self._root, parts).children
+        if entry.kind is Kind.HARDLINK:
+            siblings[parts[-1]] = self._link_target(entry.link, siblings, parts[-1])
+            return
+        if entry.kind is Kind.DIRECTORY:
+            # A symlink to a directory is no directory here: the entry replaces it, as in other tools (lstat).
+            existing = siblings.get(parts[-1])
+            if isinstance(existing, Directory):
+                self._inodes.restate(existing, entry)
+                return
+        # Always a new inode: other names of the old one, here or in lower layers, keep the old content.
+        siblings[parts[-1]] = self._inodes.make(entry, content)
+
+    def _restate_root(self, entry: Entry) -> None:
+        if entry.kind is not Kind.DIRECTORY:
+            raise Refusal(f"the root is a directory, and this is a {entry.kind.value}")
+        self._inodes.restate(self._root, entry)
+
+    def _keep_aufs_link(self, parts: tuple[bytes, ...], entry: Entry, content: Content) -> None:
+        if parts[0] == AUFS_LINKS and entry.kind is Kind.FILE:
+            self._aufs_links[parts] = self._inodes.make(entry, content)
+
+    def _link_target(self, link: bytes, siblings: dict[bytes, Node], name: bytes) -> Node:
+        """Find the inode a hardlink is a further name of; what stood at its own `name` is gone afterwards.
+
+        The header's own metadata does not count: it is the inode's already, and some tools leave it empty.
+        umoci, GNU tar and bsdtar ignore it, too; containerd and docker apply it.
+        """
+        try:
+            target = components(link)
+        except Refusal as refusal:
+            raise Refusal(f"its hardlink target {refusal.reason}") from refusal
+        if target[:1] == (AUFS_LINKS,):
+            return self._existing(self._aufs_links.get(target))
+        # link(2) does not replace: the old entry goes first, and with it whatever was below it.
+        siblings.pop(name, None)
+        parent = find_parent(self._root, target) if target else None
+        if parent is not None and parent.children is siblings and target[-1] == name:
+            raise Refusal("is a hardlink to itself")
+        if not target:
+            return self._existing(self._root)
+        return self._existing(parent.children.get(target[-1]) if parent is not None else None)
+
+    @staticmethod
+    def _existing(target: Node | None) -> Node:
+        if target is None:
+            raise Refusal("is a hardlink whose target does not exist")
+        if isinstance(target, Directory):
+            raise Refusal("is a hardlink to a directory")
+        return target

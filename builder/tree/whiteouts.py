@@ -1,0 +1,116 @@
+"""What a layer takes away from the layers below it (OCI image-spec, layer.md, "Whiteouts")."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from builder.archive.entry import Entry, Kind
+from builder.errors import LayerRefused
+from builder.tree.lookup import find_parent
+from builder.tree.nodes import Content, Directory, Symlink
+from builder.tree.paths import components
+from builder.tree.refusal import Refusal
+from builder.tree.tree import Tree
+
+PREFIX = b".wh."
+OPAQUE = b".wh..wh..opq"
+
+# What AUFS kept for itself at the top of a branch; old images have it. Files below `.wh..wh.plnk` are what
+# hardlinks elsewhere in the layer point to.
+AUFS_LINKS = b".wh..wh.plnk"
+AUFS = frozenset({b".wh..wh.aufs", b".wh..wh.orph", AUFS_LINKS})
+
+# Stands for "all names" in the place of a hidden name; a name is never empty.
+EVERYTHING = b""
+
+
+def hidden_name(parts: tuple[bytes, ...]) -> bytes | None:
+    """Say which name a path hides in its directory, if it is a whiteout: EVERYTHING for an opaque marker.
+
+    A whiteout is known by its name alone, whatever its type. Raises Refusal for whiteouts of nothing, of `.`,
+    of `..` and of whiteouts, and for anything below a whiteout.
+    """
+    if any(part.startswith(PREFIX) for part in parts[:-1]):
+        raise Refusal("lies below a whiteout, as if that were a directory")
+    if not parts or not parts[-1].startswith(PREFIX):
+        return None
+    if parts[-1] == OPAQUE:
+        return EVERYTHING
+    name = parts[-1].removeprefix(PREFIX)
+    if name in (b"", b".", b".."):
+        raise Refusal(f"is a whiteout of {name.decode() or 'nothing'}")
+    if name.startswith(PREFIX):
+        raise Refusal("is a whiteout of a whiteout")
+    return name
+
+
+def is_aufs(parts: tuple[bytes, ...]) -> bool:
+    """Tell whether a path is AUFS's own bookkeeping, which is no part of the root file system."""
+    return bool(parts) and parts[0] in AUFS
+
+
+def hide_lower(tree: Tree, layer: str, entries: Sequence[tuple[Entry, Content]]) -> None:
+    """Take out of `tree` what the whiteouts of this layer hide; nothing of the layer itself is in it yet.
+
+    Every whiteout is looked up before the first is applied, so their order does not matter. One whose target
+    or parent does not exist hides nothing: real tools write those.
+    """
+    hidden: list[tuple[Directory, bytes]] = []
+    stated = _Stated(entries)
+    for entry, _ in entries:
+        if PREFIX not in entry.path:
+            continue
+        try:
+            parts = components(entry.path)
+            name = None if is_aufs(parts) else hidden_name(parts)
+            if name is None or stated.replaces_symlink_towards(parts, tree.root):
+                continue
+            parent = find_parent(tree.root, parts)
+        except Refusal as refusal:
+            raise LayerRefused(layer, entry.path, refusal.reason) from refusal
+        if parent is not None:
+            hidden.append((parent, name))
+    for directory, doomed in hidden:
+        if doomed == EVERYTHING:
+            directory.children.clear()
+        else:
+            directory.children.pop(doomed, None)
+
+
+class _Stated:
+    """What a layer puts, or whites out, where lower layers may have a symlink.
+
+    A layer in which the symlink `lib` became a directory has `lib/` and, as overlayfs made it, the marker
+    `lib/.wh..wh..opq`. That means the new `lib`: following the old symlink would empty what it points to.
+    """
+
+    def __init__(self, entries: Sequence[tuple[Entry, Content]]) -> None:
+        self._entries = entries
+        self._paths: set[tuple[bytes, ...]] | None = None
+
+    def replaces_symlink_towards(self, parts: tuple[bytes, ...], root: Directory) -> bool:
+        """Tell whether the first symlink among the parents of `parts` gives way to this layer."""
+        directory = root
+        for depth, name in enumerate(parts[:-1], start=1):
+            child = directory.children.get(name)
+            if isinstance(child, Symlink):
+                return parts[:depth] in self._replaced()
+            if not isinstance(child, Directory):
+                return False
+            directory = child
+        return False
+
+    def _replaced(self) -> set[tuple[bytes, ...]]:
+        # Only layers with a whiteout behind a symlink come here, so the set is made when it is asked for.
+        if self._paths is None:
+            self._paths = set()
+            for entry, _ in self._entries:
+                try:
+                    parts = components(entry.path)
+                except Refusal:
+                    continue  # that entry is refused on its own turn, under its own name
+                if parts and parts[-1].startswith(PREFIX):
+                    self._paths.add((*parts[:-1], parts[-1].removeprefix(PREFIX)))
+                elif entry.kind is not Kind.SYMLINK:
+                    self._paths.add(parts)
+        return self._paths

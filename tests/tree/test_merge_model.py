@@ -1,0 +1,206 @@
+"""The merge against a second, slower telling of the same rules: a dictionary from whole paths to what is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import count
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from support.entries import Layer, directory, fifo, file, hardlink, opaque, symlink, whiteout
+
+from builder.archive.entry import Entry, Kind
+from builder.errors import LayerRefused
+from builder.tree.merge import apply_layer
+from builder.tree.nodes import Directory, Fifo, File, Node, Symlink
+from builder.tree.tree import Tree
+
+Path = tuple[str, ...]
+
+
+class ModelRefuses(Exception):
+    pass
+
+
+@dataclass(eq=False)
+class Inode:
+    kind: str
+    fact: object = None
+
+
+class Model:
+    """Every path that exists, with its inode; directories are inodes of kind `directory`, the root is ()."""
+
+    def __init__(self) -> None:
+        self.at: dict[Path, Inode] = {(): Inode("directory", 0o755)}
+
+    def apply(self, entries: list[Entry]) -> None:
+        whiteouts = [each for each in entries if b".wh." in each.path]
+        additions = [each for each in entries if b".wh." not in each.path]
+        replaced = {split(each.path) for each in additions if each.kind is not Kind.SYMLINK}
+        replaced |= {(*split(each.path)[:-1], split(each.path)[-1][4:]) for each in whiteouts}
+        doomed: set[Path] = set()
+        for each in whiteouts:
+            *above, mark = split(each.path)
+            first = next((p for p in prefixes(tuple(above)) if self.kind(p) != "directory"), None)
+            if first is not None and self.kind(first) == "symlink" and first in replaced:
+                continue
+            place = self.real(tuple(above), links=0)
+            if place is None or self.kind(place) != "directory":
+                continue
+            doomed |= {
+                path
+                for path in self.at
+                if len(path) > len(place)
+                and path[: len(place)] == place
+                and (mark == ".wh..wh..opq" or path[len(place)] == mark[4:])
+            }
+        for path in doomed:
+            del self.at[path]
+        for each in additions:
+            self.add(each)
+
+    def add(self, entry: Entry) -> None:
+        path = split(entry.path)
+        if not path:
+            if entry.kind is not Kind.DIRECTORY:
+                raise ModelRefuses
+            self.at[()].fact = entry.mode
+            return
+        above = self.real(path[:-1], links=0, make=True)
+        assert above is not None
+        path = (*above, path[-1])
+        if entry.kind is Kind.DIRECTORY and self.kind(path) == "directory":
+            self.at[path].fact = entry.mode
+            return
+        for old in [old for old in self.at if old[: len(path)] == path]:
+            del self.at[old]
+        self.at[path] = self.linked(entry) if entry.kind is Kind.HARDLINK else inode(entry)
+
+    def linked(self, entry: Entry) -> Inode:
+        target = split(entry.link)
+        above = self.real(target[:-1], links=0)
+        found = self.at.get((*above, target[-1])) if above is not None and target else None
+        if found is None or found.kind == "directory":
+            raise ModelRefuses
+        return found
+
+    def kind(self, path: Path) -> str:
+        return self.at[path].kind if path in self.at else "nothing"
+
+    def real(self, path: Path, links: int, make: bool = False) -> Path | None:
+        """The directory a path leads to, one component and one recursion at a time."""
+        if links > 40:
+            raise ModelRefuses
+        here: Path = ()
+        for position, name in enumerate(path):
+            if name in ("", "."):
+                continue
+            if name == "..":
+                here = here[:-1]
+                continue
+            there = (*here, name)
+            if self.kind(there) == "symlink":
+                target = str(self.at[there].fact)
+                start = () if target.startswith("/") else here
+                return self.real((*start, *target.split("/"), *path[position + 1 :]), links + 1, make)
+            if self.kind(there) == "nothing" and make:
+                self.at[there] = Inode("directory", 0o755)
+            if self.kind(there) != "directory":
+                if make:
+                    raise ModelRefuses
+                return None
+            here = there
+        return here
+
+
+def split(raw: bytes) -> Path:
+    return tuple(name for name in raw.decode().split("/") if name not in ("", "."))
+
+
+def prefixes(path: Path) -> list[Path]:
+    return [path[:length] for length in range(1, len(path) + 1)]
+
+
+def inode(entry: Entry) -> Inode:
+    match entry.kind:
+        case Kind.FILE:
+            return Inode("file", entry.size)
+        case Kind.DIRECTORY:
+            return Inode("directory", entry.mode)
+        case Kind.SYMLINK:
+            return Inode("symlink", entry.link.decode())
+        case _:
+            return Inode("fifo")
+
+
+def from_model(model: Model) -> list[tuple[str, str, object, int]]:
+    numbers = count()
+    known: dict[int, int] = {}
+    return [
+        ("/".join(path), found.kind, found.fact, known.setdefault(id(found), next(numbers)))
+        for path, found in sorted(model.at.items())
+    ]
+
+
+def from_tree(tree: Tree) -> list[tuple[str, str, object, int]]:
+    numbers = count()
+    known: dict[int, int] = {}
+    listed: list[tuple[str, str, object, int]] = []
+    kind: str
+    fact: object
+    found: dict[Path, Node] = {(): tree.root} | {split(path): node for path, node in tree.walk()}
+    for path, node in sorted(found.items()):
+        match node:
+            case Directory(mode=mode):
+                kind, fact = "directory", mode
+            case File(content=content):
+                kind, fact = "file", content.size
+            case Symlink(target=target):
+                kind, fact = "symlink", target.decode()
+            case Fifo():
+                kind, fact = "fifo", None
+        listed.append(("/".join(path), kind, fact, known.setdefault(id(node), next(numbers))))
+    return listed
+
+
+names = st.sampled_from(["a", "b", "c"])
+relative = st.lists(names, min_size=1, max_size=3).map("/".join)
+targets = st.one_of(
+    relative,
+    relative.map("/".__add__),
+    relative.map("../".__add__),
+    st.sampled_from(["/", ".", "..", "a/../b", "c/.."]),
+)
+versions = st.integers(1, 9)
+entries = st.one_of(
+    st.builds(file, relative, versions),
+    st.builds(lambda path, mode: directory(path, mode=mode), st.one_of(relative, st.just("./")), st.integers(0, 511)),
+    st.builds(symlink, relative, targets),
+    st.builds(hardlink, relative, relative),
+    st.builds(fifo, relative),
+    st.builds(whiteout, relative),
+    st.builds(opaque, st.one_of(st.just(""), relative)),
+)
+layers = st.lists(st.lists(entries, max_size=8), min_size=1, max_size=4)
+
+
+@settings(max_examples=500, deadline=None, database=None)
+@given(layers)
+@example([[symlink("a", "b")], [directory("a"), opaque("a"), file("a/c", 1)]])
+def test_the_merge_agrees_with_the_model(stack: list[Layer]) -> None:
+    model, tree = Model(), Tree()
+    for layer in stack:
+        try:
+            model.apply([entry for entry, _ in layer])
+        except ModelRefuses:
+            refused = True
+        else:
+            refused = False
+        try:
+            apply_layer(tree, "layer", layer)
+        except LayerRefused:
+            assert refused
+            return
+        assert not refused
+        assert from_tree(tree) == from_model(model)
