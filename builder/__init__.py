@@ -1,1 +1,11 @@
-"""Turn a container image into the root disk of a microVM."""
+"""Turn a container image into the root disk of a microVM.
+
+    from builder import BuildOptions, build
+    result = build("oci:layout:latest", "rootfs.ext4", BuildOptions(free=64 << 20))
+"""
+
+from builder.errors import BuilderError
+from builder.options import BuildOptions
+from builder.pipeline import BuildResult, build, unpack
+
+__all__ = ["BuildOptions", "BuildResult", "BuilderError", "build", "unpack"]

@@ -1,13 +1,33 @@
-"""What every test may count on: loud skips, and no skip at all on CI."""
+"""What every test may count on: loud skips, and on CI no skip at all."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 
 import pytest
+
+NEEDS_ROOT = "NOT RUN: needs root"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("root") and os.geteuid() != 0:
-            item.add_marker(pytest.mark.skip(reason="NOT RUN: needs root"))
+            item.add_marker(pytest.mark.skip(reason=NEEDS_ROOT))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skip that says NOT RUN into a failure on CI, where everything a test needs is installed."""
+    report = yield
+    if report.outcome == "skipped" and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if reason.startswith("NOT RUN:") and not _may_skip(reason):
+            report.outcome = "failed"
+            report.longrepr = f"{item.nodeid}: {reason} (CI=true: what a test needs must be there)"
+    return report
+
+
+def _may_skip(reason: str) -> bool:
+    on_purpose = reason == NEEDS_ROOT and os.environ.get("ROOTFS_BUILDER_TEST_UNPRIVILEGED") == "1"
+    return os.environ.get("CI") != "true" or on_purpose

@@ -1,1 +1,30 @@
-"""FIXME: docstring by the owner of this package."""
+"""Disk image formats: the table of them, and the choice of one by the output's name."""
+
+from __future__ import annotations
+
+from builder.disk.erofs import Erofs
+from builder.disk.ext4 import Ext4
+from builder.disk.filesystem import Filesystem
+from builder.errors import UsageError
+
+FILESYSTEMS: dict[str, Filesystem] = {"ext4": Ext4(), "erofs": Erofs()}
+
+# What people put behind the format's name: `rootfs.ext4.img`.
+_SUFFIXES = (".img", ".raw")
+
+
+def format_of(output: str) -> str:
+    """Return the key in FILESYSTEMS that an output's name stands for: `rootfs.ext4`, `rootfs.erofs.img`.
+
+    Raises UsageError for a name that says nothing.
+    """
+    name = output
+    for suffix in _SUFFIXES:
+        name = name.removesuffix(suffix)
+    found = name.rpartition(".")[2] if "." in name else ""
+    if found not in FILESYSTEMS:
+        formats = "|".join(FILESYSTEMS)
+        raise UsageError(
+            f"{output}: its name says no format; call it *.{' or *.'.join(FILESYSTEMS)} or use --format {formats}"
+        )
+    return found

@@ -2,22 +2,61 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
+from builder.errors import UsageError
 from builder.events import Listener
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
 
+# Algorithm: its levels. From 100 on lzma has the same presets as from 0 on, with xz's --extreme.
+COMPRESSION_LEVELS: Mapping[str, frozenset[int]] = {
+    "lz4": frozenset(),
+    "lz4hc": frozenset(range(13)),
+    "lzma": frozenset(range(10)) | frozenset(range(100, 110)),
+    "deflate": frozenset(range(10)),
+    "zstd": frozenset(range(23)),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Compression:
-    """An erofs compression: `algorithm` as mkfs.erofs spells it and its level, or the tool's default level."""
+    """An erofs compression: `algorithm` as mkfs.erofs spells it and its level, or the tool's default level.
+
+    Raises UsageError for an algorithm or a level that no erofs-utils knows. `str` gives `algorithm[:level]`.
+    """
 
     algorithm: str
     level: int | None = None
+
+    def __post_init__(self) -> None:
+        levels = COMPRESSION_LEVELS.get(self.algorithm)
+        if levels is None:
+            raise UsageError(f"{self.algorithm!r} is no erofs compression; there are {', '.join(COMPRESSION_LEVELS)}")
+        if self.level is None or self.level in levels:
+            return
+        if not levels:
+            raise UsageError(f"{self}: {self.algorithm} has no levels; lz4hc has")
+        ranges = "0 to 9 or 100 to 109" if 100 in levels else f"0 to {max(levels)}"
+        raise UsageError(f"{self}: the level of {self.algorithm} must be {ranges}")
+
+    def __str__(self) -> str:
+        return self.algorithm if self.level is None else f"{self.algorithm}:{self.level}"
+
+
+def parse_compression(text: str) -> Compression:
+    """Read `ALGORITHM[:LEVEL]`, as `zstd:19`; raises UsageError."""
+    algorithm, colon, level = text.partition(":")
+    if not colon:
+        return Compression(algorithm)
+    if not re.fullmatch(r"\d{1,3}", level, re.ASCII):
+        raise UsageError(f"{text!r}: the level must be a number, as in zstd:19")
+    return Compression(algorithm, int(level))
 
 
 @dataclass(frozen=True, slots=True)

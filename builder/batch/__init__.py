@@ -1,0 +1,1 @@
+"""Many images: the list, the processes that build them, and the report."""

@@ -1,0 +1,116 @@
+"""The list of images: one reference a line, options after it, comments."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from builder.disk import FILESYSTEMS, format_of
+from builder.errors import BuilderError, UsageError
+from builder.image.platform import Platform
+from builder.options import PARSERS, BuildOptions
+from builder.sources.reference import Reference, parse_reference
+
+
+class InvalidList(UsageError):
+    """A list of images that cannot be meant; `line` counts from 1."""
+
+    def __init__(self, name: str, line: int, reason: str) -> None:
+        super().__init__(f"{name} line {line}: {reason}")
+        self.line = line
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One disk to build: line `line` of the list."""
+
+    line: int
+    reference: str
+    output: Path
+    options: BuildOptions
+
+
+def parse_list(text: str, name: str, directory: Path, defaults: BuildOptions) -> list[Job]:
+    """Read a list of images; disks go below `directory`, and what a line does not say is as in `defaults`.
+
+    A line is `REFERENCE [KEY=VALUE ...]`, words quoted as in a shell; the keys are those of PARSERS and `output`, a
+    path below `directory`. Raises InvalidList for the first line that does not parse, and when two lines would
+    write the same file.
+    """
+    jobs: dict[Path, Job] = {}
+    for number, words in _lines(text, name):
+        try:
+            job = _job(number, words, directory, defaults)
+        except BuilderError as error:
+            raise InvalidList(name, number, str(error)) from error
+        for path in (job.output, metadata_path(job.output)):
+            if path in jobs:
+                reason = f"writes {path}, and so does line {jobs[path].line}; give one of them output=NAME"
+                raise InvalidList(name, number, reason)
+            jobs[path] = job
+    return list(dict.fromkeys(jobs.values()))
+
+
+def metadata_path(output: Path) -> Path:
+    """Tell where the metadata of a disk of a batch stands: beside it."""
+    return output.with_name(f"{output.name}.json")
+
+
+def _lines(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
+    for number, line in enumerate(text.splitlines(), start=1):
+        try:
+            words = shlex.split(re.sub(r"(^|\s)#.*", "", line))
+        except ValueError as error:
+            raise InvalidList(name, number, f"{error}; quote words as in a shell") from error
+        if words:
+            yield number, words
+
+
+def _job(number: int, words: list[str], directory: Path, defaults: BuildOptions) -> Job:
+    reference = parse_reference(words[0])
+    output: str | None = None
+    changes: dict[str, object] = {}
+    for word in words[1:]:
+        key, equals, value = word.partition("=")
+        if not equals or (key != "output" and key not in PARSERS):
+            raise UsageError(f"{word!r} is no option; write KEY=VALUE with one of output, {', '.join(PARSERS)}")
+        if key in changes or (key == "output" and output is not None):
+            raise UsageError(f"{key} is given twice")
+        if key == "output":
+            output = value
+        else:
+            changes[key] = PARSERS[key](value)
+    options = replace(defaults, **changes)  # type: ignore[arg-type]
+    path = directory / _file_name(output, reference, options)
+    return Job(
+        number,
+        words[0],
+        path,
+        replace(options, format=format_of(path.name), metadata_file=metadata_path(path)),
+    )
+
+
+def _file_name(output: str | None, reference: Reference, options: BuildOptions) -> PurePosixPath:
+    """Choose the name of a disk: what the line says, else what the reference says; the suffix tells the format."""
+    name = PurePosixPath(output if output is not None else _default_name(reference, options.platform))
+    if name.is_absolute() or ".." in name.parts or not name.name:
+        raise UsageError(f"output={output} is not a path below the output directory")
+    told = name.suffix.removeprefix(".")
+    if told not in FILESYSTEMS:
+        return name.with_name(f"{name.name}.{options.format or 'ext4'}")
+    if options.format not in (None, told):
+        raise UsageError(f"output={output} says {told}, format={options.format} something else")
+    return name
+
+
+def _default_name(reference: Reference, platform: Platform | None) -> str:
+    """Name a disk after its image: the last part of the place, the tag, the architecture if one was asked for."""
+    parts = [PurePosixPath(reference.place).stem if "." in reference.place else PurePosixPath(reference.place).name]
+    parts += [reference.tag] if reference.tag else []
+    parts += [reference.digest.hex[:12]] if reference.digest else []
+    parts += [str(platform).partition("/")[2]] if platform else []
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", "-".join(parts)).strip("-.") or "disk"

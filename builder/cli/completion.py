@@ -1,0 +1,22 @@
+"""`rootfs-builder completion`: teach a shell to complete the command."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import get_completion_class
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Print a script that completes commands, options and files.
+
+    \b
+    Examples:
+      source <(rootfs-builder completion bash)
+      rootfs-builder completion fish > ~/.config/fish/completions/rootfs-builder.fish
+    """
+    complete = get_completion_class(shell)
+    assert complete is not None, "click completes these three"
+    click.echo(complete(ctx.find_root().command, {}, "rootfs-builder", "_ROOTFS_BUILDER_COMPLETE").source())

@@ -1,0 +1,116 @@
+"""Everything the command says on standard error: progress, notices, results and failures, as text or JSON lines."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from dataclasses import asdict
+
+from builder.events import Event, Listener, Notice, Progress, Stage, ignore
+
+_REDRAW_SECONDS = 0.1
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_WIPE = "\r\x1b[K"
+
+
+class Console:
+    """How much to say and in which form, as the options before the sub-command ask."""
+
+    def __init__(self, *, quiet: bool = False, verbose: bool = False, json_lines: bool = False) -> None:
+        self._quiet = quiet
+        self._verbose = verbose
+        self._json_lines = json_lines
+        self._drawing: _Drawing | None = None
+
+    def listener(self, progress: str) -> Listener:
+        """Make the listener for `--progress auto|plain|json|none`."""
+        if progress == "auto":
+            if self._quiet:
+                progress = "none"
+            elif self._json_lines:
+                progress = "json"
+            elif sys.stderr.isatty():
+                self._drawing = _Drawing()
+        draw = (
+            self._drawing.listen if self._drawing else {"none": ignore, "json": _print_event}.get(progress, self._plain)
+        )
+
+        def listen(event: Event) -> None:
+            if isinstance(event, Notice):
+                self.notice(event.text)
+            else:
+                draw(event)
+
+        return listen
+
+    def say(self, text: str) -> None:
+        """Say how something ended, unless asked to be quiet."""
+        if not self._quiet:
+            self._write("info", text)
+
+    def notice(self, text: str) -> None:
+        """Say what the user should know though nothing failed, unless asked to be quiet."""
+        if not self._quiet:
+            self._write("notice", text)
+
+    def fail(self, error: BaseException) -> None:
+        """Say in one line what went wrong; with -v, also what caused it, one line per cause."""
+        self._write("error", str(error))
+        cause = error.__cause__
+        while self._verbose and cause is not None:
+            self._write("cause", f"{type(cause).__name__}: {cause}")
+            cause = cause.__cause__
+
+    def _plain(self, event: Event) -> None:
+        if isinstance(event, Stage):
+            self._write("info", event.name if event.total is None else f"{event.name}, {human_size(event.total)}")
+
+    def _write(self, level: str, text: str) -> None:
+        if self._drawing:
+            self._drawing.wipe()
+        line = " ".join(text.splitlines())
+        if self._json_lines:
+            line = json.dumps({"level": level, "message": line})
+        elif level != "info":
+            line = f"rootfs-builder: {level}: {line}"
+        print(line, file=sys.stderr, flush=True)
+
+
+class _Drawing:
+    """One line of a terminal, drawn over itself a few times a second."""
+
+    def __init__(self) -> None:
+        self._stage = Stage("starting")
+        self._drawn_at = 0.0
+
+    def listen(self, event: Event) -> None:
+        if isinstance(event, Stage):
+            self._stage = event
+            self._draw(0)
+        elif isinstance(event, Progress) and time.monotonic() - self._drawn_at > _REDRAW_SECONDS:
+            self._draw(event.done)
+
+    def wipe(self) -> None:
+        print(_WIPE, end="", file=sys.stderr, flush=True)
+
+    def _draw(self, done: int) -> None:
+        self._drawn_at = time.monotonic()
+        line = self._stage.name
+        if self._stage.total:
+            line += f"  {min(done / self._stage.total, 1):4.0%} of {human_size(self._stage.total)}"
+        print(_WIPE + line[: shutil.get_terminal_size().columns - 1], end="", file=sys.stderr, flush=True)
+
+
+def _print_event(event: Event) -> None:
+    print(json.dumps({"event": type(event).__name__.lower(), **asdict(event)}), file=sys.stderr, flush=True)
+
+
+def human_size(size: float) -> str:
+    """Write a size in bytes for people: `812 B`, `1.5 MiB`."""
+    unit = 0
+    while size >= 1024 and unit < len(_UNITS) - 1:
+        size /= 1024
+        unit += 1
+    return f"{size:.0f} {_UNITS[unit]}" if unit == 0 else f"{size:.1f} {_UNITS[unit]}"

@@ -1,0 +1,84 @@
+"""`rootfs-builder inspect`: what an image is, and what its disk will need."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from typing import Any
+
+import click
+
+from builder import pipeline
+from builder.cli.console import Console, human_size
+from builder.cli.options import build_options, reading_options
+from builder.output.metadata import describe_image
+from builder.sources import open_source
+from builder.sources.resolve import resolve
+
+
+@click.command()
+@click.argument("image")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@click.option("--quick", is_flag=True, help="Read no layers: leave out what a disk will need.")
+@reading_options
+@click.pass_obj
+def inspect(console: Console, /, image: str, as_json: bool, quick: bool, progress: str, **options: Any) -> None:
+    """Say what IMAGE is: manifest, config, layers, and the disk it will need.
+
+    Every layer is read and verified to find out what a disk takes; --quick leaves that out.
+
+    \b
+    Examples:
+      rootfs-builder inspect oci:layout:latest
+      rootfs-builder inspect image.tar --json | jq .disks
+    """
+    described = _quickly(image, **options) if quick else _wholly(console, image, progress, **options)
+    if as_json:
+        click.echo(json.dumps(described, indent=2, ensure_ascii=False))
+    else:
+        click.echo("\n".join(_lines(described)))
+
+
+def _quickly(reference: str, **options: Any) -> dict[str, Any]:
+    with closing(open_source(reference)) as source:
+        return describe_image(resolve(source, reference, build_options(**options).platform))
+
+
+def _wholly(console: Console, reference: str, progress: str, **options: Any) -> dict[str, Any]:
+    survey = pipeline.survey(reference, build_options(**options), console.listener(progress))
+    disks = {disk.format: {"size": disk.size, "inodes": disk.inodes} for disk in survey.disks}
+    return {**describe_image(survey.image), "entries": survey.entries, "disks": disks}
+
+
+def _lines(image: dict[str, Any]) -> list[str]:
+    """Write a description for people, a fact a line."""
+    config = image["config"]
+    facts = {
+        "Image": image["reference"],
+        "Platform": image["platform"],
+        "Manifest": image["manifest"]["digest"] or "none (its source keeps none)",
+        "Config": config["digest"],
+        "Created": config.get("created"),
+        **{key: _words(config.get(key)) for key in ("Entrypoint", "Cmd", "WorkingDir", "User", "StopSignal")},
+        "Env": _words(config.get("Env")),
+        "ExposedPorts": _words(config.get("ExposedPorts")),
+        "Volumes": _words(config.get("Volumes")),
+        "Labels": _words([f"{name}={value}" for name, value in config.get("Labels", {}).items()]),
+        "Layers": str(len(image["layers"])),
+    }
+    lines = [f"{name + ':':14}{value}" for name, value in facts.items() if value]
+    lines += [
+        f"  {layer['digest']}  {human_size(layer['size']):>10}  {layer['mediaType']}" for layer in image["layers"]
+    ]
+    if "disks" in image:
+        lines.append(f"{'Entries:':14}{image['entries']}")
+        for name, disk in image["disks"].items():
+            lines.append(f"{name + ' disk:':14}{human_size(disk['size'])}, {disk['inodes']} inodes")
+    return lines
+
+
+def _words(value: list[str] | str | None) -> str | None:
+    """Write a list as JSON, so that odd words stay apart; nothing for what is empty."""
+    if not value:
+        return None
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,78 @@
+"""The command `rootfs-builder` itself: options that come before a sub-command, and how everything ends."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+import click
+
+from builder.cli.batch import batch
+from builder.cli.build import build
+from builder.cli.completion import completion
+from builder.cli.console import Console
+from builder.cli.inspect import inspect
+from builder.cli.unpack import unpack
+from builder.errors import BuilderError, UsageError
+from builder.signals import end_on_signals
+
+
+class ReportingGroup(click.Group):
+    """A group under which every failure ends as one line on standard error and an exit status."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the sub-command."""
+        try:
+            return super().invoke(ctx)
+        except BuilderError as error:
+            ctx.obj.fail(error)
+            ctx.exit(error.exit_status)
+
+
+@click.group(
+    cls=ReportingGroup,
+    no_args_is_help=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="rootfs-builder", prog_name="rootfs-builder")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+@click.option("-v", "--verbose", is_flag=True, help="With an error, also say what caused it.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Form of messages.",
+)
+@click.pass_context
+def cli(ctx: click.Context, quiet: bool, verbose: bool, log_format: str) -> None:
+    """Turn a container image into the root disk of a microVM.
+
+    An image is named as skopeo and podman name it:
+
+    \b
+      oci:DIR[:TAG]  oci:DIR@DIGEST   OCI image layout
+      oci-archive:FILE[:TAG]          the same in a tar
+      docker-archive:FILE[:NAME:TAG]  what `docker save` writes
+      a plain path                    recognised by what is there
+
+    \b
+    Exit status: 0 done; 1 failed; 2 wrong usage; 3 the image was refused (malformed,
+    corrupt or hostile); 4 a tool or a permission is missing.
+    """
+    ctx.obj = Console(quiet=quiet, verbose=verbose, json_lines=log_format == "json")
+
+
+for command in (build, batch, unpack, inspect, completion):
+    cli.add_command(command)
+
+
+def main() -> NoReturn:
+    """Run the command and exit."""
+    end_on_signals()
+    try:
+        sys.exit(cli.main(standalone_mode=False))
+    except click.ClickException as error:
+        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "rootfs-builder"
+        Console().fail(click.ClickException(f"{error.format_message()} (see {where} --help)"))
+        sys.exit(UsageError.exit_status)

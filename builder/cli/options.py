@@ -1,0 +1,85 @@
+"""Command-line options that several commands share, and how they become BuildOptions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from builder.cli.types import DIRECTORY, Parsed
+from builder.disk.filesystem import parse_compression
+from builder.errors import UsageError
+from builder.image.platform import Platform
+from builder.layers.limits import Limits
+from builder.options import BuildOptions, parse_count, parse_format, parse_size, parse_uuid
+
+F = TypeVar("F", bound=Callable[..., Any])
+SIZE = Parsed("size", parse_size)
+COUNT = Parsed("number", parse_count)
+
+
+def _all(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+reading_options = _all(
+    click.option(
+        "--platform",
+        type=Parsed("os/arch[/variant]", Platform.parse),
+        help="Which image of an index; by default this machine's.",
+    ),
+    click.option("--max-size", type=SIZE, help="Refuse an image that unpacks to more.  [default: 256G]"),
+    click.option("--max-entries", type=COUNT, help="Refuse an image of more entries.  [default: 4000000]"),
+    click.option("--max-ratio", type=COUNT, help="Refuse a layer that is packed tighter.  [default: 2000]"),
+    click.option("--workdir", type=DIRECTORY, help="Where temporary files go; by default beside the output."),
+    click.option(
+        "--progress",
+        type=click.Choice(["auto", "plain", "json", "none"]),
+        default="auto",
+        show_default=True,
+        help="How to show progress on standard error.",
+    ),
+)
+
+disk_options = _all(
+    click.option("--format", type=Parsed("ext4|erofs", parse_format), help="Told from the output's name by default."),
+    click.option("--size", type=SIZE, help="Size of the disk; computed by default."),
+    click.option("--free", type=SIZE, default="0", help="Free space to leave on the disk (ext4)."),
+    click.option("--inodes", type=COUNT, help="Inodes of the disk in all (ext4)."),
+    click.option("--journal/--no-journal", default=True, help="With or without a journal (ext4).  [default: with]"),
+    click.option("--label", default="", help="Volume label."),
+    click.option("--uuid", type=Parsed("uuid", parse_uuid), help="UUID; derived from the content by default."),
+    click.option(
+        "--compress",
+        type=Parsed("algorithm[:level]", parse_compression),
+        help="lz4, lz4hc, lzma, deflate or zstd, if mkfs.erofs has it (erofs).",
+    ),
+    click.option("--dedupe", is_flag=True, help="Store equal data once (erofs)."),
+    click.option("--fragments", is_flag=True, help="Pack the tails of files together (erofs)."),
+)
+
+
+def build_options(
+    *, max_size: int | None, max_entries: int | None, max_ratio: int | None, **others: Any
+) -> BuildOptions:
+    """Gather parsed options; limits that were not given keep their defaults."""
+    given = {"max_size": max_size, "max_entries": max_entries, "max_ratio": max_ratio}
+    limits = Limits(**{name: value for name, value in given.items() if value is not None})
+    return BuildOptions(limits=limits, source_date_epoch=source_date_epoch(), **others)
+
+
+def source_date_epoch() -> int | None:
+    """Read SOURCE_DATE_EPOCH (reproducible-builds.org/specs/source-date-epoch): seconds since 1970, if set."""
+    text = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise UsageError(f"SOURCE_DATE_EPOCH is {text!r}, which is no number of seconds; unset it or set it to one")
+    return int(text)

@@ -1,0 +1,34 @@
+"""`rootfs-builder unpack`: the merged root file system as a directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from builder import pipeline
+from builder.cli.console import Console
+from builder.cli.options import build_options, reading_options
+from builder.cli.types import DIRECTORY
+
+
+@click.command()
+@click.argument("image")
+@click.argument("directory", type=DIRECTORY)
+@reading_options
+@click.pass_obj
+def unpack(console: Console, /, image: str, directory: Path, progress: str, **options: Any) -> None:
+    """Write the root file system of IMAGE to DIRECTORY, which must be new or empty.
+
+    Root restores everything. Others restore what they may, and are told what they could not:
+    owners, devices, set-user-id bits, some extended attributes.
+
+    \b
+    Examples:
+      rootfs-builder unpack oci:layout:latest rootfs/
+      sudo rootfs-builder unpack image.tar /srv/guest
+    """
+    for unrestored in pipeline.unpack(image, directory, build_options(**options), console.listener(progress)):
+        console.notice(str(unrestored))
+    click.echo(directory)

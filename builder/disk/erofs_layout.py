@@ -1,0 +1,130 @@
+"""erofs structures as bytes: extended attributes and directories.
+
+Layouts: the kernel's Documentation/filesystems/erofs.rst and fs/erofs/erofs_fs.h.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterable, Mapping
+from struct import Struct
+
+from builder.tree.nodes import Device, Directory, Fifo, File, Node, Symlink
+
+BLOCK = 4096
+
+# nid, nameoff, file_type
+DIRENT = Struct("<QHBx")
+_XATTR_HEADER = 12
+# e_name_len, e_name_index, e_value_size
+_XATTR_ENTRY = Struct("<BBH")
+
+# Name prefixes that have a number of their own; an entry stores only what follows.
+_XATTR_PREFIXES = (
+    (b"user.", 1),
+    (b"system.posix_acl_access", 2),
+    (b"system.posix_acl_default", 3),
+    (b"trusted.", 4),
+    (b"security.", 6),
+)
+_WHOLE_NAMES = (2, 3)
+
+# EROFS_FT_…, the same as the kernel's FT_….
+FT_DIRECTORY = 2
+_FILE_TYPES = {
+    stat.S_IFREG: 1,
+    stat.S_IFDIR: FT_DIRECTORY,
+    stat.S_IFCHR: 3,
+    stat.S_IFBLK: 4,
+    stat.S_IFIFO: 5,
+    stat.S_IFLNK: 7,
+}
+
+
+def type_bits(node: Node) -> int:
+    """Return the S_IFMT bits of a node's mode."""
+    match node:
+        case File():
+            return stat.S_IFREG
+        case Directory():
+            return stat.S_IFDIR
+        case Symlink():
+            return stat.S_IFLNK
+        case Device():
+            return stat.S_IFBLK if node.block else stat.S_IFCHR
+        case Fifo():
+            return stat.S_IFIFO
+
+
+def file_type(node: Node) -> int:
+    """Return the file type that a directory entry shows."""
+    return _FILE_TYPES[type_bits(node)]
+
+
+def encode_device(major: int, minor: int) -> int:
+    """Return a device's numbers as the kernel's new_encode_dev puts them into 32 bits."""
+    return minor & 0xFF | major << 8 | (minor & ~0xFF) << 12
+
+
+def split_xattr(name: bytes) -> tuple[int, bytes]:
+    """Split an extended attribute's name into the number of its prefix and the rest; (0, name): erofs has none."""
+    for prefix, index in _XATTR_PREFIXES:
+        if name == prefix if index in _WHOLE_NAMES else name.startswith(prefix):
+            return index, name[len(prefix) :]
+    return 0, name
+
+
+def encode_xattrs(xattrs: Mapping[bytes, bytes]) -> bytes:
+    """Return extended attributes as they stand behind an inode, sorted by name; nothing for none."""
+    if not xattrs:
+        return b""
+    entries = bytearray(_XATTR_HEADER)
+    for name, data in sorted(xattrs.items()):
+        index, suffix = split_xattr(name)
+        entries += _XATTR_ENTRY.pack(len(suffix), index, len(data)) + suffix + data
+        entries += bytes(-len(entries) % 4)
+    return bytes(entries)
+
+
+def placeholder(xattrs: Mapping[bytes, bytes]) -> tuple[bytes, bytes]:
+    """Return one extended attribute, as (name, value), that takes as much room as all of `xattrs`."""
+    name = b"user.x"
+    return name, bytes(len(encode_xattrs(xattrs)) - _XATTR_HEADER - _XATTR_ENTRY.size - len(b"x"))
+
+
+def directory_size(names: Iterable[bytes]) -> int:
+    """Return the size in bytes of a directory with entries `names`, besides `.` and `..`."""
+    size = 0
+    for name in sorted([b".", b"..", *names]):
+        room = DIRENT.size + len(name)
+        if size % BLOCK + room > BLOCK:
+            size += -size % BLOCK
+        size += room
+    return size
+
+
+def encode_directory(entries: Iterable[tuple[bytes, int, int]]) -> bytes:
+    """Return a directory's blocks, the last one cut; `entries` are (name, nid, file type), `.` and `..` included.
+
+    Entries are in byte order of their names; each block has its heads first and then the names.
+    """
+    data = bytearray()
+    block: list[tuple[bytes, int, int]] = []
+    room = 0
+    for entry in sorted(entries):
+        needed = DIRENT.size + len(entry[0])
+        if room + needed > BLOCK:
+            data += _encode_block(block).ljust(BLOCK, b"\0")
+            block, room = [], 0
+        block.append(entry)
+        room += needed
+    return bytes(data + _encode_block(block))
+
+
+def _encode_block(entries: list[tuple[bytes, int, int]]) -> bytes:
+    heads = bytearray()
+    offset = DIRENT.size * len(entries)
+    for name, nid, kind in entries:
+        heads += DIRENT.pack(nid, offset, kind)
+        offset += len(name)
+    return bytes(heads) + b"".join(name for name, _, _ in entries)

@@ -1,0 +1,93 @@
+"""What mkfs.erofs gets of a tree, as a directory: for versions that read no tar."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from builder.disk.erofs_layout import placeholder
+from builder.disk.erofs_plan import PACKED, Plan
+from builder.disk.memory import memory_directory
+from builder.errors import MissingRequirement
+from builder.tree.nodes import File, Node
+from builder.tree.removal import remove_tree
+from builder.tree.spool import Spool
+
+# INT_MAX, for which mkfs.erofs shares no attribute between inodes.
+_NEVER_SHARED = 2**31 - 1
+
+
+@contextmanager
+def staged(planned: Plan, spool: Spool, scratch: Path) -> Iterator[tuple[Path, str]]:
+    """Write the files of `planned` to a directory of its own, removed at the end.
+
+    Yields the directory and the mkfs.erofs option for extended attributes. Raises MissingRequirement for a file system
+    without them, if the tree has any.
+    """
+    has_xattrs = any(node.xattrs for node in (planned.root, *planned.packed, *planned.direct))
+    # Never shared between inodes: each gets its own. Without any, the host's attributes are of no interest.
+    option = f"-x{_NEVER_SHARED if has_xattrs else -1}"
+    with ExitStack() as places:
+        # Without content these are thousands of inodes and no data, and a disk takes far longer to make them.
+        memory = None if planned.packed else places.enter_context(memory_directory())
+        for place in (memory, scratch):
+            if place is None:
+                continue
+            directory = place / "erofs"
+            places.callback(remove_tree, directory)
+            try:
+                os.mkdir(directory, 0o700)
+                if has_xattrs:
+                    _check_xattrs(directory)
+                _stage(planned, spool, os.fsencode(directory))
+            except (OSError, MissingRequirement):
+                if place is scratch:
+                    raise
+                remove_tree(directory)
+            else:
+                break
+        yield directory, option
+
+
+def _check_xattrs(directory: Path) -> None:
+    # SELinux labels and inherited ACLs: mkfs.erofs would copy them into the image.
+    if foreign := os.listxattr(directory):
+        raise MissingRequirement(
+            f"the file system of {directory} gives new files {', '.join(foreign)}: use another --workdir, "
+            "or install erofs-utils 1.7 or newer"
+        )
+
+
+def _stage(planned: Plan, spool: Spool, base: bytes) -> None:
+    _reserve(base, planned.root)
+    last = b""
+    for name, node, size in planned.fed():
+        directory = base + b"/" + name.partition(b"/")[0]
+        if directory != last:
+            os.mkdir(directory, 0o700)
+            last = directory
+        path = base + b"/" + name
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            if isinstance(node, File) and name.startswith(PACKED):
+                spool.copy(node.content, fd)
+            elif size:
+                os.ftruncate(fd, size)
+        finally:
+            os.close(fd)
+        _reserve(path, node)
+
+
+def _reserve(path: bytes, node: Node) -> None:
+    if not node.xattrs:
+        return
+    name, room = placeholder(node.xattrs)
+    try:
+        os.setxattr(path, name, room)
+    except OSError as error:
+        raise MissingRequirement(
+            f"the file system of {os.fsdecode(path)} keeps no extended attribute of {len(room)} bytes "
+            f"({error.strerror}): use another --workdir, or install erofs-utils 1.7 or newer"
+        ) from error

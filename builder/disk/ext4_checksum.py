@@ -1,0 +1,18 @@
+"""The checksum of ext4 metadata (feature metadata_csum)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import google_crc32c
+
+
+def checksum(parts: Iterable[bytes]) -> int:
+    """Return ext4's CRC-32C of `parts`, which begin with the file system's UUID.
+
+    ext4 starts from all ones as everybody does, but leaves out the inversion at the end.
+    """
+    crc = 0
+    for part in parts:
+        crc = google_crc32c.extend(crc, part)
+    return crc ^ 0xFFFFFFFF

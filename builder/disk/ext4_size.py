@@ -1,0 +1,114 @@
+"""How large a file system has to be: mke2fs itself is asked, with empty file systems that cost milliseconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from builder.disk.ext4_image import BLOCK_SIZE, Superblock
+from builder.disk.ext4_inode import INODE_SIZE
+from builder.disk.ext4_mke2fs import E2fsprogs, Layout
+from builder.errors import DiskTooSmall, ToolFailed
+
+# mke2fs makes no journal in a smaller file system.
+_JOURNAL_MIN_BLOCKS = 2048
+
+# Journals in MiB, for file systems below so many bytes: the steps of mke2fs.
+_JOURNALS = ((4, 128 << 20), (16, 1 << 30), (32, 2 << 30), (64, 16 << 30), (128, 32 << 30), (256, 64 << 30))
+_LARGEST_JOURNAL = 1024
+
+# One inode per 16 KiB, as mke2fs has it, for the files that the guest will add.
+_BYTES_PER_INODE = 16384
+_MIN_SPARE_INODES = 256
+
+# This many blocks more than needed are no reason to ask once more.
+_TOLERANCE = 8
+
+# What a file system of one group has beside its inode table: superblock, descriptors, bitmaps, two directories.
+_FIXED_BLOCKS = 16
+
+_INODES_PER_BLOCK = BLOCK_SIZE // INODE_SIZE
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What has to fit: `blocks` of content and room asked for, `inodes`; and the journal, if any."""
+
+    blocks: int
+    inodes: int
+    inodes_asked: int | None
+    journal: bool
+
+    def layout(self, size: int, blocks: int) -> Layout:
+        """Return a layout of `blocks` that has the inodes and the journal of a file system of `size` bytes."""
+        spare = max(self.inodes // 16, _MIN_SPARE_INODES)
+        inodes = self.inodes_asked or max(self.inodes + spare, size // _BYTES_PER_INODE)
+        journal = next((step for step, limit in _JOURNALS if size < limit), _LARGEST_JOURNAL)
+        return Layout(blocks, inodes, journal if self.journal else 0)
+
+    @property
+    def smallest(self) -> Layout:
+        """The layout to grow from: content only."""
+        layout = self.layout(self.blocks * BLOCK_SIZE, self.blocks)
+        # mke2fs wants the journal to take half of what is free at most.
+        beside_journal = layout.journal * 512 + -(-layout.inodes // _INODES_PER_BLOCK) + _FIXED_BLOCKS
+        return replace(layout, blocks=max(self.blocks, beside_journal))
+
+
+def fitting_layout(tools: E2fsprogs, demand: Demand, size: int | None) -> Layout:
+    """Return a layout that holds `demand`: of `size` bytes, or the smallest.
+
+    Raises DiskTooSmall.
+    """
+    if demand.inodes_asked is not None and demand.inodes_asked < demand.inodes:
+        raise DiskTooSmall("--inodes", demand.inodes_asked, demand.inodes)
+    if size is None:
+        return _smallest(tools, demand)
+    blocks = -(-size // BLOCK_SIZE)
+    # Inodes and journal suit the size, or if that leaves too little room, the content.
+    for layout in (demand.layout(size, blocks), replace(demand.smallest, blocks=blocks)):
+        if demand.journal and blocks < _JOURNAL_MIN_BLOCKS:
+            break
+        try:
+            superblock = tools.try_out(layout)
+        except ToolFailed:
+            # So small that mke2fs refuses; were it for another reason, the search below would meet it too.
+            continue
+        if _spare(demand, superblock) >= 0:
+            return layout
+    needed = _smallest(tools, demand).blocks * BLOCK_SIZE
+    raise DiskTooSmall("--size", size, needed)
+
+
+def _smallest(tools: E2fsprogs, demand: Demand) -> Layout:
+    """Search for the least number of blocks, or nearly, from a guess that is nearly right.
+
+    What is missing or too much is in blocks, and so is the size: the next guess is that much more or less. It is
+    no better than a guess, since the tables change with the size, and mke2fs leaves out a last group that would
+    hold little else; so guesses stay between what failed and what fitted.
+    """
+    least = demand.smallest
+    failing, fitting = least.blocks - 1, 0
+    guess = least.blocks + least.blocks // 64 + least.inodes // _INODES_PER_BLOCK + least.journal * 256 + 64
+    while not fitting or fitting - failing > _TOLERANCE:
+        superblock = tools.try_out(replace(least, blocks=guess))
+        spare = _spare(demand, superblock)
+        if spare >= 0:
+            fitting = superblock.blocks
+            if spare <= _TOLERANCE:
+                break
+            guess = fitting - spare
+        else:
+            failing = guess
+            guess -= spare
+        if not fitting:
+            guess = max(guess, failing + failing // 64)
+        elif not failing < guess < fitting:
+            guess = (failing + fitting) // 2
+    return replace(least, blocks=fitting)
+
+
+def _spare(demand: Demand, superblock: Superblock) -> int:
+    """Return how many blocks are left when `demand` is met; below zero so many are missing."""
+    if superblock.inodes < demand.inodes:
+        return -(1 + (demand.inodes - superblock.inodes) // _INODES_PER_BLOCK)
+    return superblock.free_blocks - demand.blocks

@@ -1,0 +1,155 @@
+"""The one place that starts other programs: a fixed environment, bounded output, nothing left running."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+from typing import IO, BinaryIO
+
+from builder.errors import ToolFailed, ToolMissing
+
+# What each package is called where: (Debian, Fedora, Alpine).
+_PACKAGES = {
+    "mke2fs": ("e2fsprogs", "e2fsprogs", "e2fsprogs"),
+    "e2fsck": ("e2fsprogs", "e2fsprogs", "e2fsprogs"),
+    "dumpe2fs": ("e2fsprogs", "e2fsprogs", "e2fsprogs-extra"),
+    "debugfs": ("e2fsprogs", "e2fsprogs", "e2fsprogs-extra"),
+    "mkfs.erofs": ("erofs-utils", "erofs-utils", "erofs-utils"),
+    "fsck.erofs": ("erofs-utils", "erofs-utils", "erofs-utils"),
+    "dump.erofs": ("erofs-utils", "erofs-utils", "erofs-utils"),
+    "fakeroot": ("fakeroot", "fakeroot", "fakeroot"),
+    "qemu-system-x86_64": ("qemu-system-x86", "qemu-system-x86-core", "qemu-system-x86_64"),
+    "qemu-system-aarch64": ("qemu-system-arm", "qemu-system-aarch64-core", "qemu-system-aarch64"),
+}
+_SYSTEMS = ("Debian", "Fedora", "Alpine")
+
+_VERSION_FLAGS = {
+    "fakeroot": "--version",
+    "qemu-system-x86_64": "--version",
+    "qemu-system-aarch64": "--version",
+}
+
+# Ordinary users often lack these in PATH, though the file system tools need no privileges.
+_SYSTEM_DIRECTORIES = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
+
+# A tool that complains about every file must not fill our memory: its first and last words are enough.
+_KEPT_HEAD = 64 * 1024
+_KEPT_TAIL = 64 * 1024
+
+Producer = Callable[[BinaryIO], None]
+
+
+@dataclass(frozen=True, slots=True)
+class CompletedTool:
+    """What a tool that succeeded printed; of long output only the first and the last 64 KiB."""
+
+    stdout: str
+    stderr: str
+
+
+def find_tool(name: str) -> str:
+    """Return the path of the program `name`; raises ToolMissing, which names the packages that bring it."""
+    found = shutil.which(name, path=_search_path())
+    if found is None:
+        raise ToolMissing(name, tuple(zip(_SYSTEMS, _PACKAGES.get(name, ()), strict=False)))
+    return found
+
+
+def tool_version(name: str) -> str:
+    """Return the version that the installed program `name` states, such as `1.47.0`.
+
+    Raises ToolMissing, or ToolFailed if it does not start or states none.
+    """
+    argv = [name, _VERSION_FLAGS.get(name, "-V")]
+    completed = run_tool(argv)
+    # The first number is the program's own; e2fsprogs prints its on standard error.
+    version = re.search(r"\d+(\.\d+)+\S*", completed.stdout + completed.stderr)
+    if version is None:
+        raise ToolFailed(argv, 0, "it states no version")
+    return version[0]
+
+
+def run_tool(
+    argv: Sequence[str | bytes | Path],
+    *,
+    cwd: Path | None = None,
+    stdin: int | Producer | None = None,
+    environment: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+) -> CompletedTool:
+    """Run a program to its end and return what it printed.
+
+    Its environment is PATH, LC_ALL=C, TZ=UTC and what `environment` adds, its umask 022. Standard input is
+    empty, a descriptor, or a pipe that `stdin(pipe)` writes; a tool that has read enough may close it early.
+    Whatever exception passes through, the program and those it started have been killed first.
+    Raises ToolMissing, or ToolFailed with its exit status or signal.
+    """
+    name = os.fsdecode(argv[0])
+    producer = stdin if callable(stdin) else None
+    process = subprocess.Popen(
+        argv,
+        executable=find_tool(name),
+        stdin=subprocess.PIPE if callable(stdin) else subprocess.DEVNULL if stdin is None else stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=cwd,
+        env={"PATH": _search_path(), "LC_ALL": "C", "TZ": "UTC", **(environment or {})},
+        umask=0o022,
+        pass_fds=pass_fds,
+        # A group of its own: killing it ends also what a wrapper such as fakeroot started, and a Ctrl-C
+        # reaches the tool through us only, so that there is one order in which things end.
+        start_new_session=True,
+    )
+    try:
+        stdout, stderr = _Output(process.stdout), _Output(process.stderr)
+        if producer is not None and process.stdin is not None:
+            # EPIPE: the tool reads no more; whether that is a failure its exit status says.
+            with suppress(BrokenPipeError), process.stdin as pipe:
+                producer(pipe)  # type: ignore[arg-type]
+        printed = CompletedTool(stdout.text(), stderr.text())
+        status = process.wait()
+    except BaseException:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+    if status != 0:
+        raise ToolFailed([os.fsdecode(argument) for argument in argv], status, printed.stderr)
+    return printed
+
+
+def _search_path() -> str:
+    return (os.environ.get("PATH") or os.defpath) + ":" + _SYSTEM_DIRECTORIES
+
+
+class _Output:
+    """Reads a pipe in the background, so that the tool never waits for us, and keeps its head and tail."""
+
+    def __init__(self, pipe: IO[bytes] | None) -> None:
+        assert pipe is not None
+        self._pipe = pipe
+        self._head = bytearray()
+        self._tail = bytearray()
+        self._thread = Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        with self._pipe as pipe:
+            while chunk := os.read(pipe.fileno(), 65536):
+                fits = _KEPT_HEAD - len(self._head)
+                self._head += chunk[:fits]
+                self._tail += chunk[fits:]
+                del self._tail[:-_KEPT_TAIL]
+
+    def text(self) -> str:
+        """Wait for the end of the output and return what was kept of it."""
+        self._thread.join()
+        return (self._head + self._tail).decode("utf-8", "backslashreplace")

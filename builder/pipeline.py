@@ -1,0 +1,188 @@
+"""A whole build on one screen: reference, source, image, layers, tree, disk, published file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from builder.disk import FILESYSTEMS, format_of
+from builder.disk.filesystem import DiskFacts, DiskOptions
+from builder.errors import MissingRequirement, OutputError
+from builder.events import Listener, Stage, ignore
+from builder.image.image import Image
+from builder.layers.limits import Account
+from builder.layers.stream import open_layer
+from builder.options import BuildOptions
+from builder.output.depfile import depfile
+from builder.output.metadata import describe_build, disk_digest, render_json
+from builder.output.publish import check_directory, check_output, check_side_output, publish, write_atomically
+from builder.output.workspace import workspace
+from builder.sources import open_source
+from builder.sources.resolve import resolve
+from builder.sources.source import Source
+from builder.tree.directory import Unrestored, write_directory
+from builder.tree.merge import apply_layer
+from builder.tree.read import read_layer
+from builder.tree.removal import remove_tree
+from builder.tree.spool import Spool, open_spool
+from builder.tree.times import clamp_times
+from builder.tree.tree import Tree
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """A disk that was built: where it is, of which image, and what the tools made of it."""
+
+    output: Path
+    image: Image
+    disk: DiskFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a disk of an image takes: names in its tree, and one finished disk's facts per format."""
+
+    image: Image
+    entries: int
+    disks: tuple[DiskFacts, ...]
+
+
+def build(
+    reference: str, output: Path | str, options: BuildOptions | None = None, listen: Listener = ignore
+) -> BuildResult:
+    """Turn the image at `reference` into a disk at `output`.
+
+    The output appears complete and synced, or not at all, and replaces an older disk in one step. Raises
+    BuilderError; nothing is left behind then.
+    """
+    target, output = str(output), Path(os.path.realpath(output))
+    options = options or BuildOptions()
+    options = replace(options, format=options.format or format_of(output.name))
+    filesystem = FILESYSTEMS[options.format or ""]
+    filesystem.check(disk_options(options, seed=bytes(32)))
+    check_output(output, options.force)
+    for side_output in filter(None, (options.metadata_file, options.depfile)):
+        check_side_output(side_output)
+
+    with (
+        _failures_named(),
+        workspace(output.parent, output.name) as beside,
+        _scratch(options, beside) as scratch,
+    ):
+        with closing(open_source(reference, scratch)) as source, open_spool(scratch) as spool:
+            image = resolve(source, reference, options.platform)
+            tree = merge(source, image, spool, options, listen)
+            listen(Stage(f"packing {filesystem.name}"))
+            draft = beside / "disk"
+            disk = filesystem.pack(tree, spool, disk_options(options, image.identity), scratch, draft, listen)
+        if options.metadata_file:
+            listen(Stage("hashing the disk"))
+            record = describe_build(image, disk, disk_digest(draft), options.describe())
+            write_atomically(options.metadata_file, render_json(record))
+        if options.depfile:
+            write_atomically(options.depfile, depfile(target, source.inputs()))
+        publish(draft, output)
+    return BuildResult(output, image, disk)
+
+
+def unpack(
+    reference: str, directory: Path | str, options: BuildOptions | None = None, listen: Listener = ignore
+) -> list[Unrestored]:
+    """Write the merged root file system of `reference` to `directory`, which must be new or empty.
+
+    Returns what could not be restored for want of privileges: nothing, for root. The directory appears complete or
+    not at all. Raises BuilderError.
+    """
+    directory = Path(os.path.realpath(directory))
+    options = options or BuildOptions()
+    check_directory(directory)
+    with _failures_named(), workspace(directory.parent, directory.name) as beside:
+        with _scratch(options, beside) as scratch, closing(open_source(reference, scratch)) as source:
+            with open_spool(scratch) as spool:
+                image = resolve(source, reference, options.platform)
+                tree = merge(source, image, spool, options, listen)
+                listen(Stage("writing files"))
+                unrestored = write_directory(tree, spool, beside / "root")
+        os.rename(beside / "root", directory)
+    return unrestored
+
+
+def survey(reference: str, options: BuildOptions | None = None, listen: Listener = ignore) -> Survey:
+    """Read the image at `reference` to its end, verify it, and find out what disks of it take by making them.
+
+    The disks are thrown away. Formats whose tools are missing here are left out. Raises BuilderError.
+    """
+    options = options or BuildOptions()
+    with _failures_named(), workspace(options.workdir or Path(tempfile.gettempdir()), "survey") as scratch:
+        with closing(open_source(reference, scratch)) as source, open_spool(scratch) as spool:
+            image = resolve(source, reference, options.platform)
+            tree = merge(source, image, spool, options, listen)
+            disks = []
+            for name, filesystem in FILESYSTEMS.items():
+                place = scratch / name
+                place.mkdir()
+                with suppress(MissingRequirement):
+                    filesystem.check(disk_options(options, seed=bytes(32)))
+                    listen(Stage(f"measuring {name}"))
+                    facts = filesystem.pack(
+                        tree, spool, disk_options(options, image.identity), place, place / "disk", listen
+                    )
+                    disks.append(facts)
+                remove_tree(place)
+    return Survey(image, sum(1 for _ in tree.walk()) + 1, tuple(disks))
+
+
+def merge(source: Source, image: Image, spool: Spool, options: BuildOptions, listen: Listener) -> Tree:
+    """Read and verify every layer of `image`, bottom first, and apply each to the tree of those below it."""
+    tree = Tree()
+    account = Account(options.limits)
+    for layer in image.layers:
+        listen(Stage(f"reading {layer.name}", layer.descriptor.size))
+        with open_layer(source, layer, account, listen) as stream:
+            entries = read_layer(stream, spool)
+        apply_layer(tree, layer.name, [each for each in entries if not stream.is_bookkeeping(each[0])])
+    if options.source_date_epoch is not None:
+        clamp_times(tree, options.source_date_epoch)
+    return tree
+
+
+def disk_options(options: BuildOptions, seed: bytes) -> DiskOptions:
+    """Tell the disk stage what concerns it; `seed` stands for the content."""
+    return DiskOptions(
+        seed=seed,
+        # Not 0: mke2fs takes that for "now". Not negative: superblocks cannot hold it.
+        epoch=max(1, options.source_date_epoch or 1),
+        uuid=options.uuid,
+        label=options.label,
+        size=options.size,
+        free=options.free,
+        inodes=options.inodes,
+        journal=options.journal,
+        compression=options.compress,
+        dedupe=options.dedupe,
+        fragments=options.fragments,
+    )
+
+
+@contextmanager
+def _scratch(options: BuildOptions, beside: Path) -> Iterator[Path]:
+    """Choose where temporary files go: the directory asked for, or the one beside the output."""
+    chosen = workspace(options.workdir, "work") if options.workdir else nullcontext(beside)
+    with chosen as scratch:
+        yield scratch
+
+
+@contextmanager
+def _failures_named() -> Iterator[None]:
+    """Translate what the operating system refuses, such as a full disk, once for the whole build."""
+    try:
+        yield
+    except OSError as error:
+        where = os.fsdecode(error.filename) if error.filename else "writing the build's files"
+        raise OutputError(
+            where, f"{error.strerror or error}; free space, or choose another --workdir or output"
+        ) from error

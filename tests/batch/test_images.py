@@ -1,0 +1,101 @@
+"""Lists of images: what a line may say, and that mistakes are found before anything starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from builder.batch.images import InvalidList, parse_list
+from builder.disk.filesystem import Compression
+from builder.image.platform import Platform
+from builder.options import BuildOptions
+
+DISKS = Path("disks")
+
+
+def outputs(text: str, defaults: BuildOptions | None = None) -> list[str]:
+    return [str(job.output) for job in parse_list(text, "list", DISKS, defaults or BuildOptions())]
+
+
+def test_comments_and_empty_lines_are_no_images() -> None:
+    assert outputs("# images\n\n   \noci:web:1.0  # the site\n\t# end") == ["disks/web-1.0.ext4"]
+
+
+def test_a_hash_inside_a_word_is_no_comment() -> None:
+    assert outputs("oci:we#b:1 output=a#b") == ["disks/a#b.ext4"]
+
+
+def test_disks_are_named_after_place_tag_and_asked_for_architecture() -> None:
+    text = """
+    oci:images/alpine:3.20
+    oci:images/alpine:3.20 platform=linux/arm64
+    oci:images/alpine:3.20 platform=linux/arm/v7 format=erofs
+    oci-archive:/srv/app.tar
+    docker-archive:saved.tar:example.com/team/app:2
+    """
+    assert outputs(text) == [
+        "disks/alpine-3.20.ext4",
+        "disks/alpine-3.20-arm64.ext4",
+        "disks/alpine-3.20-arm-v7.erofs",
+        "disks/app.ext4",
+        "disks/saved-example.com-team-app-2.ext4",
+    ]
+
+
+def test_a_line_overrides_the_defaults() -> None:
+    defaults = BuildOptions(format="erofs", label="all", free=1)
+    line = "oci:web platform=linux/arm64 format=ext4 size=1G free=2M inodes=5000 journal=no label=web output=sub/w"
+    (job,) = parse_list(line, "list", DISKS, defaults)
+    assert job.output == DISKS / "sub/w.ext4"
+    assert job.options == BuildOptions(
+        platform=Platform("linux", "arm64"),
+        format="ext4",
+        size=1 << 30,
+        free=2 << 20,
+        inodes=5000,
+        journal=False,
+        label="web",
+        metadata_file=DISKS / "sub/w.ext4.json",
+    )
+
+
+def test_erofs_options_may_stand_on_a_line() -> None:
+    (job,) = parse_list(
+        "oci:web output=w.erofs compress=zstd:5 dedupe=yes fragments=yes", "list", DISKS, BuildOptions()
+    )
+    assert (job.options.format, job.options.compress) == ("erofs", Compression("zstd", 5))
+    assert (job.options.dedupe, job.options.fragments) == (True, True)
+
+
+def test_words_may_be_quoted() -> None:
+    assert outputs("'oci:my images:1' output='my disk'") == ["disks/my disk.ext4"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "reason"),
+    [
+        ("oci:a\noci:b size=huge", 2, "'huge' is not a size"),
+        ("oci:a colour=red", 1, "'colour=red' is no option"),
+        ("oci:a size", 1, "'size' is no option"),
+        ("oci:a size=1 size=2", 1, "size is given twice"),
+        ("oci:a output=x output=y", 1, "output is given twice"),
+        ("oci:a output=../x", 1, "not a path below the output directory"),
+        ("oci:a output=/etc/x", 1, "not a path below the output directory"),
+        ("oci:a output=", 1, "not a path below the output directory"),
+        ("oci:a output=x.erofs format=ext4", 1, "says erofs, format=ext4 something else"),
+        ("oci:a journal=maybe", 1, "neither yes nor no"),
+        ("oci:a 'unclosed", 1, "quote words as in a shell"),
+        ("nope:a", 1, "no transport of that name"),
+        ("oci:a\n\n# twice\noci:a", 4, "writes disks/a.ext4, and so does line 1"),
+        ("oci:a\noci:b output=sub/../a", 2, "below the output directory"),
+        ("oci:a\noci:b output=./a", 2, "and so does line 1"),
+        ("oci:a\noci:b output=a.ext4", 2, "and so does line 1"),
+    ],
+)
+def test_mistakes_are_named_with_their_line(text: str, line: int, reason: str) -> None:
+    with pytest.raises(InvalidList) as caught:
+        parse_list(text, "images.txt", DISKS, BuildOptions())
+    assert caught.value.line == line
+    assert reason in str(caught.value)
+    assert str(caught.value).startswith(f"images.txt line {line}: ")

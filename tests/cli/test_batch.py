@@ -1,0 +1,158 @@
+"""`rootfs-builder batch` as its users meet it: every image on its own, one report."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.command import ENVIRONMENT, argv
+from support.images import Spec, layout
+from support.tars import file, tar
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Three small images, one of them damaged, and one that takes a while."""
+    for name in ("a", "b", "broken"):
+        layout(tmp_path / name, Spec((tar(file(name, name.encode() * 1000)),)))
+    damage(tmp_path / "broken")
+    noise = os.urandom(1 << 20)
+    layers = tuple(tar(*(file(f"{n}/{m}", noise) for m in range(60))) for n in range(6))
+    layout(tmp_path / "slow", Spec(layers, compression="none"))
+    return tmp_path
+
+
+def damage(image: Path) -> None:
+    blob = min((image / "blobs/sha256").iterdir(), key=lambda path: path.read_bytes()[:2] != b"\x1f\x8b")
+    blob.write_bytes(blob.read_bytes()[:-1] + b"?")
+
+
+def batch(place: Path, lines: str, *words: str) -> subprocess.CompletedProcess[str]:
+    command = argv("batch", "-", "-o", "disks", "--report", "report.json", *words)
+    return subprocess.run(command, cwd=place, env=ENVIRONMENT, input=lines, capture_output=True, text=True, check=False)
+
+
+def statuses(place: Path) -> dict[str, str]:
+    report = json.loads((place / "report.json").read_text())
+    return {image["reference"]: image["status"] for image in report["images"]}
+
+
+def disks(place: Path) -> list[str]:
+    return sorted(path.name for path in (place / "disks").iterdir())
+
+
+def test_every_image_becomes_a_disk_with_its_metadata(place: Path) -> None:
+    done = batch(place, "oci:a\noci:b format=erofs label=bee\n", "-j", "2")
+    assert (done.returncode, done.stdout) == (0, "disks/a.ext4\ndisks/b.erofs\n"), done.stderr
+    assert "2 built" in done.stderr
+    assert disks(place) == ["a.ext4", "a.ext4.json", "b.erofs", "b.erofs.json"]
+    assert statuses(place) == {"oci:a": "built", "oci:b": "built"}
+
+
+def test_one_failure_does_not_stop_the_others_and_is_reported(place: Path) -> None:
+    done = batch(place, "oci:broken\noci:a\noci:nowhere\noci:b\n", "-j", "1")
+    assert done.returncode == 1
+    assert statuses(place) == {"oci:broken": "failed", "oci:a": "built", "oci:nowhere": "failed", "oci:b": "built"}
+    assert done.stdout == "disks/a.ext4\ndisks/b.ext4\n"
+    report = json.loads((place / "report.json").read_text())
+    assert report["summary"] == {"built": 2, "up to date": 0, "failed": 2, "cancelled": 0}
+    assert [image["exit_status"] for image in report["images"]] == [3, 0, 1, 0]
+    assert "expected sha256:" in report["images"][0]["error"]
+    assert disks(place) == ["a.ext4", "a.ext4.json", "b.ext4", "b.ext4.json"]
+
+
+def test_fail_fast_cancels_the_rest(place: Path) -> None:
+    done = batch(place, "oci:broken\noci:slow\noci:a\n", "-j", "2", "--fail-fast")
+    assert done.returncode == 1
+    assert statuses(place) == {"oci:broken": "failed", "oci:slow": "cancelled", "oci:a": "cancelled"}
+    assert disks(place) == []
+
+
+def test_running_again_builds_only_what_changed(place: Path) -> None:
+    lines = "oci:a\noci:b\n"
+    batch(place, lines)
+    before = (place / "disks/a.ext4").stat().st_mtime_ns
+    layout(place / "b", Spec((tar(file("b", b"new")),)))
+    assert batch(place, lines).returncode == 0
+    assert statuses(place) == {"oci:a": "up to date", "oci:b": "built"}
+    assert (place / "disks/a.ext4").stat().st_mtime_ns == before
+    batch(place, "oci:a\noci:b label=new\n")
+    assert statuses(place) == {"oci:a": "up to date", "oci:b": "built"}
+    batch(place, lines, "--force")
+    assert statuses(place) == {"oci:a": "built", "oci:b": "built"}
+    os.truncate(place / "disks/a.ext4", 4096)
+    batch(place, lines)
+    assert statuses(place)["oci:a"] == "built"
+
+
+def test_a_disk_from_elsewhere_is_not_taken_for_ours(place: Path) -> None:
+    (place / "disks").mkdir()
+    (place / "disks/a.ext4").write_text("precious")
+    done = batch(place, "oci:a\n")
+    assert done.returncode == 1
+    assert (place / "disks/a.ext4").read_text() == "precious"
+
+
+def test_mistakes_in_the_list_are_found_before_anything_starts(place: Path) -> None:
+    done = batch(place, "oci:a\noci:a\n")
+    assert done.returncode == 2
+    assert done.stderr.startswith("rootfs-builder: error: <stdin> line 2: writes disks/a.ext4, and so does line 1")
+    assert not (place / "disks").exists()
+
+
+def start(place: Path, lines: str) -> subprocess.Popen[bytes]:
+    (place / "list").write_text(lines)
+    words = argv("batch", "list", "-o", "disks", "-j", "1", "--report", "report.json")
+    return subprocess.Popen(words, cwd=place, env=ENVIRONMENT, stderr=subprocess.PIPE)
+
+
+def workers(process: subprocess.Popen[bytes]) -> list[int]:
+    children = Path(f"/proc/{process.pid}/task").glob("*/children")
+    return [int(pid) for path in children for pid in path.read_text().split()]
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it did not come to that within 30 seconds")
+
+
+def building(place: Path) -> bool:
+    """Whether a build has begun to write; its work directory is hidden beside the output."""
+    return (place / "disks").is_dir() and any(name.startswith(".slow") for name in disks(place))
+
+
+def test_a_killed_worker_fails_its_image_alone(place: Path) -> None:
+    with start(place, "oci:slow\noci:a\n") as process:
+        wait_until(lambda: building(place))
+        os.kill(workers(process)[0], signal.SIGKILL)
+        assert process.wait() == 1
+    assert statuses(place) == {"oci:slow": "failed", "oci:a": "built"}
+    assert "killed by signal 9" in (place / "report.json").read_text()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_batch_ends_its_builds_and_leaves_no_litter(
+    place: Path, number: signal.Signals, status: int
+) -> None:
+    with start(place, "oci:slow\noci:a\n") as process:
+        wait_until(lambda: building(place))
+        process.send_signal(number)
+        assert process.wait(timeout=30) == status
+    assert disks(place) == []
+
+
+def test_builds_of_a_killed_batch_give_up_and_clean_up(place: Path) -> None:
+    with start(place, "oci:slow\noci:a\n") as process:
+        wait_until(lambda: building(place))
+        process.kill()
+        process.wait()
+    wait_until(lambda: disks(place) == [])

@@ -1,0 +1,108 @@
+"""The tar stream that mkfs.erofs gets."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.everything import writing
+
+from builder.disk.erofs_layout import placeholder
+from builder.disk.erofs_plan import plan
+from builder.disk.erofs_tar import write_tar
+from builder.tree.nodes import Device, Directory, File, Symlink
+from builder.tree.spool import Spool, open_spool
+from builder.tree.tree import Tree
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    with open_spool(tmp_path) as opened:
+        yield opened
+
+
+def stream(tree: Tree, spool: Spool, compressed: bool) -> bytes:
+    """Write a tree through a real pipe and return what came out."""
+    reader, writer = os.pipe()
+    received = io.BytesIO()
+
+    def read() -> None:
+        with open(reader, "rb") as pipe:
+            received.write(pipe.read())
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    with open(writer, "wb") as pipe:
+        write_tar(plan(tree, spool, compressed), spool, pipe)
+    thread.join()
+    return received.getvalue()
+
+
+def members(data: bytes) -> list[tuple[str, bytes, bytes]]:
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        found = []
+        for member in tar:
+            content = tar.extractfile(member)
+            found.append((member.name, member.type, content.read() if content else b""))
+        return found
+
+
+def sample(spool: Spool) -> Tree:
+    shared = File(content=spool.add(5000, writing(b"s" * 5000)))
+    holes = File(content=spool.add(200_000, writing(b"h")))
+    tree = Tree()
+    tree.root.children = {
+        b"a": shared,
+        b"b": Directory(children={b"shared": shared, b"holes": holes}),
+        b"c": Symlink(target=b"../x"),
+        b"d": Device(major=1, minor=3),
+    }
+    return tree
+
+
+def test_uncompressed_it_has_each_inode_once_as_zeros_of_the_last_block(spool: Spool) -> None:
+    directory_bytes = 3 * 12 + 12 + 3 + len("sharedholes")
+    assert members(stream(sample(spool), spool, compressed=False)) == [
+        (".", tarfile.DIRTYPE, b""),
+        ("d0000", tarfile.DIRTYPE, b""),
+        ("d0000/000", tarfile.REGTYPE, bytes(5000 % 4096)),
+        ("d0000/001", tarfile.REGTYPE, bytes(directory_bytes)),
+        ("d0000/002", tarfile.REGTYPE, bytes(200_000 % 4096)),
+        ("d0000/003", tarfile.REGTYPE, bytes(4)),
+        ("d0000/004", tarfile.REGTYPE, b""),
+    ]
+
+
+def test_compressed_it_has_the_content_of_files_with_holes_as_zeros(spool: Spool) -> None:
+    packed = members(stream(sample(spool), spool, compressed=True))
+    assert packed[:4] == [
+        (".", tarfile.DIRTYPE, b""),
+        ("c0000", tarfile.DIRTYPE, b""),
+        ("c0000/000", tarfile.REGTYPE, b"s" * 5000),
+        ("c0000/001", tarfile.REGTYPE, b"h" + bytes(199_999)),
+    ]
+    assert [name for name, _, _ in packed[4:]] == ["d0000", "d0000/000", "d0000/001", "d0000/002"]
+
+
+def test_a_directory_of_the_stream_has_at_most_a_thousand_files(spool: Spool) -> None:
+    tree = Tree()
+    tree.root.children = {b"%d" % number: File() for number in range(2001)}
+    names = [name for name, _, _ in members(stream(tree, spool, compressed=False))]
+    assert len(names) == 1 + 3 + 2001
+    assert names[-2:] == ["d0002", "d0002/000"]
+
+
+def test_attributes_are_one_placeholder_in_an_extended_header(spool: Spool) -> None:
+    xattrs = {b"trusted.x": b"1" * 1000, b"user.a=b": b"\n\0"}
+    tree = Tree(Directory(xattrs=xattrs))
+    name, value = placeholder(xattrs)
+    record = b" SCHILY.xattr." + name + b"=" + value + b"\n"
+    data = stream(tree, spool, compressed=False)
+    assert data[156:157] == b"x"
+    size = int(data[124:135], 8)
+    assert data[512 : 512 + size] == b"%d" % size + record

@@ -1,0 +1,128 @@
+"""The product's promise, over every transport, compression and file system: one image, one disk, the image's tree.
+
+A new transport, compression or file system joins by standing in its table (in the project or in the fixtures).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from builder import BuildOptions, build, unpack
+from builder.archive.compression import COMPRESSIONS
+from builder.disk import FILESYSTEMS
+from builder.sources import TRANSPORTS
+from fixtures.expected import expected
+from fixtures.facts import differences, read_facts
+from fixtures.image import COMPRESSIONS as EXAMPLE_COMPRESSIONS
+from fixtures.make_example import BUSYBOX, make_example
+from support.mounts import mounted
+
+CHECKS = {"ext4": ["e2fsck", "-fn"], "erofs": ["fsck.erofs"]}
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """References of the example image by file name, one for each shape it travels in."""
+    if not BUSYBOX.exists():
+        pytest.skip("NOT RUN: busybox-static is not installed")
+    return make_example(tmp_path_factory.mktemp("example"))
+
+
+@pytest.fixture(scope="module")
+def first(example: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One disk per format, of the OCI layout."""
+    place = tmp_path_factory.mktemp("first")
+    return {name: build(example["oci"], place / f"disk.{name}").output for name in FILESYSTEMS}
+
+
+def digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def test_the_tables_and_the_tests_name_the_same_things() -> None:
+    assert set(CHECKS) == set(FILESYSTEMS)
+    assert set(EXAMPLE_COMPRESSIONS) == set(COMPRESSIONS)
+
+
+def test_every_transport_has_an_example(example: dict[str, str]) -> None:
+    assert {reference.partition(":")[0] for reference in example.values()} >= set(TRANSPORTS) - {None}
+
+
+@pytest.mark.parametrize("format", FILESYSTEMS)
+@pytest.mark.parametrize("shape", ["oci", "oci.tar", "docker.tar", "docker.tar.gz", "docker-new.tar", "layout.zip"])
+def test_every_transport_gives_the_same_disk(
+    example: dict[str, str], first: dict[str, Path], tmp_path: Path, format: str, shape: str
+) -> None:
+    disk = build(example[shape], tmp_path / f"disk.{format}").output
+    assert digest(disk) == digest(first[format])
+
+
+@pytest.mark.parametrize("format", FILESYSTEMS)
+def test_a_plain_path_gives_the_same_disk(
+    example: dict[str, str], first: dict[str, Path], tmp_path: Path, format: str
+) -> None:
+    for shape in ("oci", "oci.tar", "docker.tar.gz"):
+        place = example[shape].partition(":")[2]
+        while not Path(place).exists():
+            place = place.rpartition(":")[0]
+        disk = build(place, tmp_path / f"{shape}.{format}").output
+        assert digest(disk) == digest(first[format])
+
+
+@pytest.mark.parametrize("format", FILESYSTEMS)
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_every_compression_gives_the_same_disk(
+    first: dict[str, Path], tmp_path: Path, format: str, compression: str
+) -> None:
+    references = make_example(tmp_path / "example", compression)
+    disk = build(references["oci"], tmp_path / f"disk.{format}").output
+    assert digest(disk) == digest(first[format])
+
+
+@pytest.mark.parametrize("format", FILESYSTEMS)
+def test_the_disk_passes_its_own_checker(first: dict[str, Path], format: str) -> None:
+    checked = subprocess.run(
+        [*CHECKS[format], first[format]],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("format", FILESYSTEMS)
+def test_the_mounted_disk_is_what_was_stated_by_hand(first: dict[str, Path], format: str) -> None:
+    with mounted(first[format]) as tree:
+        assert list(differences(expected(BUSYBOX.read_bytes()), read_facts(str(tree)))) == []
+
+
+@pytest.mark.root
+def test_the_unpacked_tree_is_what_was_stated_by_hand(example: dict[str, str], tmp_path: Path) -> None:
+    assert unpack(example["oci"], tmp_path / "root") == []
+    assert list(differences(expected(BUSYBOX.read_bytes()), read_facts(str(tmp_path / "root")))) == []
+
+
+@pytest.mark.parametrize("format", FILESYSTEMS)
+def test_the_disk_file_is_sparse(first: dict[str, Path], format: str) -> None:
+    status = first[format].stat()
+    assert status.st_blocks * 512 < status.st_size + 4096
+    if format == "ext4":
+        assert status.st_blocks * 512 < status.st_size * 3 // 4
+
+
+@pytest.mark.parametrize("format", FILESYSTEMS)
+def test_source_date_epoch_clamps_every_time(example: dict[str, str], tmp_path: Path, format: str) -> None:
+    early = build(example["oci"], tmp_path / f"early.{format}", BuildOptions(source_date_epoch=1000)).output
+    again = build(example["oci"], tmp_path / f"again.{format}", BuildOptions(source_date_epoch=1000)).output
+    assert digest(early) == digest(again)
+    if shutil.which("mount") and tmp_path.owner() == "root":
+        with mounted(early) as tree:
+            assert max(path.lstat().st_mtime for path in tree.rglob("*")) <= 1000
