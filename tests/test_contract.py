@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support.mounts import mounted
 
 from builder import BuildOptions, build, unpack
 from builder.archive.compression import COMPRESSIONS
@@ -20,7 +21,6 @@ from fixtures.expected import expected
 from fixtures.facts import differences, read_facts
 from fixtures.image import COMPRESSIONS as EXAMPLE_COMPRESSIONS
 from fixtures.make_example import BUSYBOX, make_example
-from support.mounts import mounted
 
 CHECKS = {"ext4": ["e2fsck", "-fn"], "erofs": ["fsck.erofs"]}
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from builder.disk.erofs_layout import placeholder
 from builder.disk.erofs_plan import PACKED, Plan
-from builder.disk.memory import memory_directory
 from builder.errors import MissingRequirement
 from builder.tree.nodes import File, Node
 from builder.tree.removal import remove_tree
@@ -29,26 +28,15 @@ def staged(planned: Plan, spool: Spool, scratch: Path) -> Iterator[tuple[Path, s
     has_xattrs = any(node.xattrs for node in (planned.root, *planned.packed, *planned.direct))
     # Never shared between inodes: each gets its own. Without any, the host's attributes are of no interest.
     option = f"-x{_NEVER_SHARED if has_xattrs else -1}"
-    with ExitStack() as places:
-        # Without content these are thousands of inodes and no data, and a disk takes far longer to make them.
-        memory = None if planned.packed else places.enter_context(memory_directory())
-        for place in (memory, scratch):
-            if place is None:
-                continue
-            directory = place / "erofs"
-            places.callback(remove_tree, directory)
-            try:
-                os.mkdir(directory, 0o700)
-                if has_xattrs:
-                    _check_xattrs(directory)
-                _stage(planned, spool, os.fsencode(directory))
-            except (OSError, MissingRequirement):
-                if place is scratch:
-                    raise
-                remove_tree(directory)
-            else:
-                break
+    directory = scratch / "erofs"
+    directory.mkdir(0o700)
+    try:
+        if has_xattrs:
+            _check_xattrs(directory)
+        _stage(planned, spool, os.fsencode(directory))
         yield directory, option
+    finally:
+        remove_tree(directory)
 
 
 def _check_xattrs(directory: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -50,7 +51,7 @@ class Ext4:
             raise UsageError("ext4 has no compression, dedupe or fragments: choose erofs, or leave the option out")
         for tool in _TOOLS:
             version = tool_version(tool)
-            if tuple(int(part) for part in version.split(".")[:2]) < _MIN_VERSION:
+            if tuple(int(number) for number in re.findall(r"\d+", version)[:2]) < _MIN_VERSION:
                 raise MissingRequirement(f"{tool} {version} is too old: install e2fsprogs 1.47 or later")
 
     def pack(

@@ -23,8 +23,9 @@ _MIN_SPARE_INODES = 256
 # This many blocks more than needed are no reason to ask once more.
 _TOLERANCE = 8
 
-# What a file system of one group has beside its inode table: superblock, descriptors, bitmaps, two directories.
-_FIXED_BLOCKS = 16
+# What a file system of one group has beside its inode table: superblock, descriptors, bitmaps, two directories;
+# and the 50 blocks that mke2fs wants to see left.
+_FIXED_BLOCKS = 64
 
 _INODES_PER_BLOCK = BLOCK_SIZE // INODE_SIZE
 

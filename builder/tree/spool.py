@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,11 +68,9 @@ class Spool:
 @contextmanager
 def open_spool(directory: Path) -> Iterator[Spool]:
     """Open an empty spool on the file system of `directory`."""
-    fd = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        yield Spool(fd)
-    finally:
-        os.close(fd)
+    # O_TMPFILE, or where the file system has none (older overlayfs, NFS), a file unlinked at once.
+    with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
+        yield Spool(file.fileno())
 
 
 def _copy_range(source: int, start: int, target: int, position: int, length: int) -> None:

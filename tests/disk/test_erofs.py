@@ -20,13 +20,12 @@ from support.users import open_to_users, run_as_user
 import builder.disk.erofs as erofs
 from builder.disk.erofs import Erofs
 from builder.disk.erofs_features import Features, installed_features, is_at_least
-from builder.disk.erofs_layout import BLOCK
 from builder.disk.filesystem import Compression, DiskFacts, DiskOptions
 from builder.disk.identity import derived_uuid
 from builder.disk.tool import run_tool
-from builder.errors import DiskTooSmall, TreeRefused
+from builder.errors import DiskTooSmall
 from builder.events import ignore
-from builder.tree.nodes import Content, Device, Directory, Fifo, File, Symlink
+from builder.tree.nodes import Device, Directory, Fifo, File, Symlink
 from builder.tree.spool import Spool, open_spool
 from builder.tree.tree import Tree
 
@@ -296,30 +295,3 @@ def test_holes_stay_holes_and_deleted_content_stays_out(pack: Pack, tmp_path: Pa
     pack(tree)
     assert (tmp_path / "disk").stat().st_blocks * 512 < 1 << 20
     assert b"secret" not in (tmp_path / "disk").read_bytes()
-
-
-@pytest.mark.parametrize(
-    ("node", "reason"),
-    [
-        (File(xattrs={b"com.apple.quarantine": b""}), "no extended attribute 'com.apple.quarantine'"),
-        (File(xattrs={b"system.posix_acl_access2": b""}), "no extended attribute"),
-        (File(xattrs={b"user.": b""}), "no extended attribute"),
-        (File(xattrs={b"user.x": bytes(65536)}), "too long"),
-        (File(mtime_ns=(1 << 63) * SECOND), "64 bits"),
-        (File(uid=1 << 32), "32 bits"),
-        (File(content=Content(0, (1 << 44) + BLOCK)), "up to"),
-        (Symlink(target=b""), "1 to 4095 bytes, not 0"),
-        (Symlink(target=b"t" * 4096), "1 to 4095 bytes, not 4096"),
-        (Device(major=4096, minor=0), "12 and 20 bits"),
-    ],
-)
-def test_what_erofs_cannot_hold_is_refused_with_the_path(
-    pack: Pack, tmp_path: Path, node: File | Symlink | Device, reason: str
-) -> None:
-    tree = Tree()
-    tree.root.children[b"etc"] = Directory(children={b"bad\n": node})
-    with pytest.raises(TreeRefused, match=reason) as caught:
-        pack(tree)
-    assert caught.value.path == b"etc/bad\n"
-    assert str(caught.value).startswith("'/etc/bad\\n': ")
-    assert not (tmp_path / "disk").exists()

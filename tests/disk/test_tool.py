@@ -140,11 +140,9 @@ def test_an_interrupt_ends_the_tool() -> None:
     before = set(os.listdir("/proc"))
     timer = threading.Timer(0.3, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT])
     timer.start()
-    started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         run_tool(["sleep", "987654"])
     timer.join()
-    assert time.monotonic() - started < 30
     left = []
     for pid in set(os.listdir("/proc")) - before:
         try:
