@@ -1,7 +1,7 @@
 """Turn a container image into the root disk of a microVM.
 
-    from builder import BuildOptions, build
-    result = build("oci:layout:latest", "rootfs.ext4", BuildOptions(free=64 << 20))
+from builder import BuildOptions, build
+result = build("oci:layout:latest", "rootfs.ext4", BuildOptions(free=64 << 20))
 """
 
 from builder.errors import BuilderError

@@ -187,7 +187,7 @@ class DiskTooSmall(BuilderError):
     """The size or inode count asked for does not hold the tree; `needed` is in the same unit as `asked`."""
 
     def __init__(self, option: str, asked: int, needed: int) -> None:
-        super().__init__(f"{option} {asked} is too small: this image needs at least {needed}")
+        super().__init__(f"{option} {asked} is too small: this image needs at least {needed}; raise it or leave it out")
         self.option = option
         self.asked = asked
         self.needed = needed

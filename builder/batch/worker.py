@@ -11,7 +11,6 @@ import pickle
 import signal
 import sys
 import threading
-from typing import BinaryIO
 
 from builder.batch.images import Job
 from builder.batch.report import BUILT, FAILED, UP_TO_DATE, Outcome
@@ -37,14 +36,15 @@ def main() -> None:
     """Serve one job."""
     end_on_signals()
     job = pickle.load(sys.stdin.buffer)
-    threading.Thread(target=_give_up_with, args=(sys.stdin.buffer,), daemon=True).start()
+    threading.Thread(target=_give_up_with_parent, daemon=True).start()
     outcome = run(job)
     pickle.dump(outcome, sys.stdout.buffer)
     sys.stdout.buffer.flush()
 
 
-def _give_up_with(parent: BinaryIO) -> None:
-    parent.read(1)
+def _give_up_with_parent() -> None:
+    # Not through sys.stdin: its lock, held by this thread for ever, would be in the way of a clean exit.
+    os.read(0, 1)
     os.kill(os.getpid(), signal.SIGTERM)
 
 

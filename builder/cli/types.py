@@ -10,7 +10,6 @@ import click
 
 from builder.errors import UsageError
 
-
 if TYPE_CHECKING:
     _ParamType = click.ParamType[Any]
 else:

@@ -7,12 +7,10 @@ are in the tree is written into the inode tables afterwards (ext4_image.py).
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from dataclasses import replace
 from pathlib import Path
-from uuid import UUID
 
 from builder.disk.ext4_image import BLOCK_SIZE, clean_up, read_superblock, write_inodes
 from builder.disk.ext4_inode import file_system_time
@@ -21,6 +19,7 @@ from builder.disk.ext4_plan import Plan, plan
 from builder.disk.ext4_size import Demand, fitting_layout
 from builder.disk.ext4_staging import stage
 from builder.disk.filesystem import DiskFacts, DiskOptions
+from builder.disk.identity import derived_uuid
 from builder.disk.tool import tool_version
 from builder.errors import MissingRequirement, OutputError, ToolFailed, UsageError
 from builder.events import Listener, Notice, Progress, Stage
@@ -44,7 +43,7 @@ class Ext4:
 
         Raises UsageError, or MissingRequirement naming what to install.
         """
-        label = options.label.encode()
+        label = os.fsencode(options.label)
         if len(label) > _MAX_LABEL or b"\0" in label:
             raise UsageError(f"label {options.label!r}: ext4 holds {_MAX_LABEL} bytes and no NUL")
         if options.compression or options.dedupe or options.fragments:
@@ -63,8 +62,8 @@ class Ext4:
         """
         planned = plan(tree)
         _notice_times(planned, listen)
-        uuid = options.uuid or _derived(options.seed, b"ext4 UUID")
-        tools = E2fsprogs(scratch, uuid, _derived(options.seed, b"ext4 hash seed"), options.label, options.epoch)
+        uuid = options.uuid or derived_uuid(options.seed, "ext4 UUID")
+        tools = E2fsprogs(scratch, uuid, derived_uuid(options.seed, "ext4 hash seed"), options.label, options.epoch)
 
         files = (inode.node.content.size for inode in planned.inodes if isinstance(inode.node, File))
         listen(Stage("laying out the ext4 content", sum(files)))
@@ -118,10 +117,3 @@ def _notice_times(planned: Plan, listen: Listener) -> None:
     changed = sum(inode.node.mtime_ns != file_system_time(inode.node.mtime_ns) for inode in planned.inodes)
     if changed:
         listen(Notice(f"{changed} modification times outside ext4's range (1901 to 2446) became its first or last"))
-
-
-def _derived(seed: bytes, purpose: bytes) -> UUID:
-    """Return a UUID of version 8 (RFC 9562, section 5.8) that depends on `seed` and `purpose` alone."""
-    value = int.from_bytes(hashlib.sha256(purpose + b"\0" + seed).digest()[:16], "big")
-    value = value & ~(0xF << 76) | 8 << 76
-    return UUID(int=value & ~(0x3 << 62) | 2 << 62)

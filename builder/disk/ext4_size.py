@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from builder.disk.ext4_image import BLOCK_SIZE, Superblock
+from builder.disk.ext4_image import BLOCK_SIZE
 from builder.disk.ext4_inode import INODE_SIZE
 from builder.disk.ext4_mke2fs import E2fsprogs, Layout
 from builder.errors import DiskTooSmall, ToolFailed
-
-# mke2fs makes no journal in a smaller file system.
-_JOURNAL_MIN_BLOCKS = 2048
 
 # Journals in MiB, for file systems below so many bytes: the steps of mke2fs.
 _JOURNALS = ((4, 128 << 20), (16, 1 << 30), (32, 2 << 30), (64, 16 << 30), (128, 32 << 30), (256, 64 << 30))
@@ -22,6 +19,7 @@ _MIN_SPARE_INODES = 256
 
 # This many blocks more than needed are no reason to ask once more.
 _TOLERANCE = 8
+_MAX_TRIALS = 40
 
 # What a file system of one group has beside its inode table: superblock, descriptors, bitmaps, two directories;
 # and the 50 blocks that mke2fs wants to see left.
@@ -67,17 +65,9 @@ def fitting_layout(tools: E2fsprogs, demand: Demand, size: int | None) -> Layout
     blocks = -(-size // BLOCK_SIZE)
     # Inodes and journal suit the size, or if that leaves too little room, the content.
     for layout in (demand.layout(size, blocks), replace(demand.smallest, blocks=blocks)):
-        if demand.journal and blocks < _JOURNAL_MIN_BLOCKS:
-            break
-        try:
-            superblock = tools.try_out(layout)
-        except ToolFailed:
-            # So small that mke2fs refuses; were it for another reason, the search below would meet it too.
-            continue
-        if _spare(demand, superblock) >= 0:
+        if blocks >= demand.smallest.blocks and _try_out(tools, demand, layout).spare >= 0:
             return layout
-    needed = _smallest(tools, demand).blocks * BLOCK_SIZE
-    raise DiskTooSmall("--size", size, needed)
+    raise DiskTooSmall("--size", size, _smallest(tools, demand).blocks * BLOCK_SIZE)
 
 
 def _smallest(tools: E2fsprogs, demand: Demand) -> Layout:
@@ -90,26 +80,41 @@ def _smallest(tools: E2fsprogs, demand: Demand) -> Layout:
     least = demand.smallest
     failing, fitting = least.blocks - 1, 0
     guess = least.blocks + least.blocks // 64 + least.inodes // _INODES_PER_BLOCK + least.journal * 256 + 64
-    while not fitting or fitting - failing > _TOLERANCE:
-        superblock = tools.try_out(replace(least, blocks=guess))
-        spare = _spare(demand, superblock)
-        if spare >= 0:
-            fitting = superblock.blocks
-            if spare <= _TOLERANCE:
-                break
-            guess = fitting - spare
+    for _ in range(_MAX_TRIALS):
+        trial = _try_out(tools, demand, replace(least, blocks=guess))
+        if trial.spare >= 0:
+            fitting = trial.blocks
         else:
             failing = guess
-            guess -= spare
+        if fitting and (0 <= trial.spare <= _TOLERANCE or fitting - failing <= _TOLERANCE):
+            break
+        guess = trial.blocks - trial.spare
         if not fitting:
             guess = max(guess, failing + failing // 64)
         elif not failing < guess < fitting:
             guess = (failing + fitting) // 2
-    return replace(least, blocks=fitting)
+    if not fitting and trial.failure is not None:
+        raise trial.failure
+    return replace(least, blocks=fitting or guess)
 
 
-def _spare(demand: Demand, superblock: Superblock) -> int:
-    """Return how many blocks are left when `demand` is met; below zero so many are missing."""
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """A file system of `blocks` has `spare` blocks left when a demand is met; below zero so many are missing."""
+
+    blocks: int
+    spare: int
+    failure: ToolFailed | None = None
+
+
+def _try_out(tools: E2fsprogs, demand: Demand, layout: Layout) -> _Trial:
+    try:
+        superblock = tools.try_out(layout)
+    except ToolFailed as failure:
+        # mke2fs refuses what has no room for its tables, without saying how much that would be.
+        return _Trial(layout.blocks, -(layout.blocks // 16) - 1, failure)
     if superblock.inodes < demand.inodes:
-        return -(1 + (demand.inodes - superblock.inodes) // _INODES_PER_BLOCK)
-    return superblock.free_blocks - demand.blocks
+        missing = (demand.inodes - superblock.inodes) // _INODES_PER_BLOCK + 1
+        return _Trial(layout.blocks, -missing)
+    spare = superblock.free_blocks - demand.blocks
+    return _Trial(superblock.blocks if spare >= 0 else layout.blocks, spare)

@@ -15,6 +15,8 @@ from support.command import ENVIRONMENT, argv
 from support.images import Spec, layout
 from support.tars import file, tar
 
+from builder.cli.console import human_size
+
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
@@ -50,7 +52,11 @@ def disks(place: Path) -> list[str]:
 def test_every_image_becomes_a_disk_with_its_metadata(place: Path) -> None:
     done = batch(place, "oci:a\noci:b format=erofs label=bee\n", "-j", "2")
     assert (done.returncode, done.stdout) == (0, "disks/a.ext4\ndisks/b.erofs\n"), done.stderr
-    assert "2 built" in done.stderr
+    assert sorted(line.split("] ")[-1] for line in done.stderr.splitlines()) == [
+        "2 built",
+        f"disks/a.ext4: built, {human_size((place / 'disks/a.ext4').stat().st_size)}",
+        f"disks/b.erofs: built, {human_size((place / 'disks/b.erofs').stat().st_size)}",
+    ]
     assert disks(place) == ["a.ext4", "a.ext4.json", "b.erofs", "b.erofs.json"]
     assert statuses(place) == {"oci:a": "built", "oci:b": "built"}
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import pytest
 from support.disks import OPTIONS, dumpe2fs, filled, pack_ext4
 from support.everything import everything
 
+from builder.disk.ext4_mke2fs import E2fsprogs
 from builder.disk.ext4_plan import plan
 from builder.errors import DiskTooSmall
 from builder.tree.nodes import Directory, File, Symlink
@@ -58,11 +59,9 @@ TREES = [everything, many_small_files, many_inodes, one_large_file, many_holes, 
 @pytest.mark.parametrize("journal", [True, False])
 @pytest.mark.parametrize("make", TREES)
 def test_the_automatic_size_fits_at_once_and_wastes_little(
-    tmp_path: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch, make: type[Tree], journal: bool
+    tmp_path: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch, make: Callable[[Spool], Tree], journal: bool
 ) -> None:
     made: list[str] = []
-    from builder.disk.ext4_mke2fs import E2fsprogs
-
     real = E2fsprogs.make
     monkeypatch.setattr(
         E2fsprogs, "make", lambda self, image, *more: (made.append(image), real(self, image, *more))[-1]
@@ -70,16 +69,16 @@ def test_the_automatic_size_fits_at_once_and_wastes_little(
     facts = pack_ext4(make(spool), spool, tmp_path / "image", replace(OPTIONS, journal=journal))
     assert made.count("image") == 1
     stated = dumpe2fs(tmp_path / "image")
-    # The smallest journal there is takes 4 MiB, and mke2fs wants as much besides.
-    waste = int(stated["Free blocks"]) * 4096
-    assert waste < facts.size * 0.03 + (4 * MIB if journal and facts.size < 9 * MIB else MIB)
+    # The smallest journal there is takes 4 MiB, and mke2fs wants as much for everything else.
+    waste, tables = int(stated["Free blocks"]) * 4096, int(stated["Inode count"]) * 256
+    assert waste < facts.size * 0.03 + (4 * MIB if journal and facts.size - tables < 9 * MIB else MIB)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("journal", [True, False])
 @pytest.mark.parametrize("make", TREES)
 def test_the_size_that_an_error_asks_for_is_enough(
-    tmp_path: Path, spool: Spool, make: type[Tree], journal: bool
+    tmp_path: Path, spool: Spool, make: Callable[[Spool], Tree], journal: bool
 ) -> None:
     tree, options = make(spool), replace(OPTIONS, journal=journal)
     with pytest.raises(DiskTooSmall) as caught:
@@ -105,7 +104,7 @@ def test_free_room_is_free(tmp_path: Path, spool: Spool) -> None:
     pack_ext4(everything(spool), spool, tmp_path / "image", replace(OPTIONS, free=100 * MIB))
     stated = dumpe2fs(tmp_path / "image")
     assert 100 * MIB <= int(stated["Free blocks"]) * 4096 < 101 * MIB
-    assert int(stated["Free inodes"]) >= 100 * MIB // 16384
+    assert int(stated["Inode count"]) >= 100 * MIB // 16384
 
 
 def test_the_number_of_inodes_that_an_error_asks_for_is_enough(tmp_path: Path, spool: Spool) -> None:
@@ -126,4 +125,4 @@ def test_more_inodes_than_asked_blocks_could_hold_is_an_error_about_the_size(tmp
     with pytest.raises(DiskTooSmall) as caught:
         pack_ext4(everything(spool), spool, tmp_path / "image", options)
     assert caught.value.option == "--size"
-    assert 256_000_000 < caught.value.needed < 290_000_000
+    assert 256_000_000 < caught.value.needed < 330_000_000

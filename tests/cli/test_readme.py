@@ -1,0 +1,70 @@
+"""The README's recipes, run as they stand there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.command import ENVIRONMENT, ROOT
+from support.images import Spec, layout
+from support.tars import file, tar
+
+from builder.batch.images import parse_list
+from builder.cli.main import cli
+from builder.options import BuildOptions
+
+README = (ROOT / "README.md").read_text()
+
+
+def block(language: str, containing: str) -> str:
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    (found,) = [text for name, text in blocks if name == language and containing in text]
+    return str(found)
+
+
+def test_the_makefile_rebuilds_when_the_image_changes_and_only_then(tmp_path: Path) -> None:
+    if shutil.which("make") is None:
+        pytest.skip("NOT RUN: make is not installed")
+    (tmp_path / "Makefile").write_text(block("make", "--depfile"))
+    layout(tmp_path / "image", Spec((tar(file("a", b"first")),)))
+    program = tmp_path / "bin" / "rootfs-builder"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m builder "$@"\n')
+    program.chmod(0o755)
+
+    def make() -> tuple[str, int]:
+        path = f"{program.parent}:{os.environ['PATH']}"
+        done = subprocess.run(
+            ["make"], cwd=tmp_path, env={**ENVIRONMENT, "PATH": path}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout, (tmp_path / "rootfs.ext4").stat().st_ino
+
+    said, first = make()
+    assert "--depfile rootfs.ext4.d" in said
+    assert make() == ("make: 'rootfs.ext4' is up to date.\n", first)
+    later = (tmp_path / "rootfs.ext4").stat().st_mtime_ns + 10**9
+    shutil.rmtree(tmp_path / "image")
+    layout(tmp_path / "image", Spec((tar(file("a", b"second")),)))
+    for path in (tmp_path / "image").rglob("*"):
+        os.utime(path, ns=(later, later))
+    said, second = make()
+    assert "--depfile rootfs.ext4.d" in said
+    assert second != first
+
+
+def test_the_list_of_images_is_one(tmp_path: Path) -> None:
+    jobs = parse_list(block("", "# images.txt"), "README.md", tmp_path, BuildOptions())
+    assert [job.output.name for job in jobs] == ["alpine-3.20.ext4", "alpine-3.20-arm64.ext4", "busybox-latest.erofs"]
+
+
+def test_every_option_that_the_readme_names_exists() -> None:
+    known = {name for command in (cli, *cli.commands.values()) for p in command.params for name in p.opts}
+    known |= {"--help", "--version"}
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
+    assert sorted(named - known) == []
