@@ -6,12 +6,14 @@ A new transport, compression or file system joins by standing in its table (in t
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from support.mounts import mounted
+from support.users import ids, open_to_users, run_as_user
 
 from builder import BuildOptions, build, unpack
 from builder.archive.compression import COMPRESSIONS
@@ -108,6 +110,22 @@ def test_the_mounted_disk_is_what_was_stated_by_hand(first: dict[str, Path], for
 def test_the_unpacked_tree_is_what_was_stated_by_hand(example: dict[str, str], tmp_path: Path) -> None:
     assert unpack(example["oci"], tmp_path / "root") == []
     assert list(differences(expected(BUSYBOX.read_bytes()), read_facts(str(tmp_path / "root")))) == []
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("format", FILESYSTEMS)
+def test_an_ordinary_users_disk_is_the_same_file(
+    example: dict[str, str], first: dict[str, Path], tmp_path: Path, format: str
+) -> None:
+    place = Path(example["oci"].removeprefix("oci:").removesuffix(":latest"))
+    open_to_users(place)
+    theirs = open_to_users(tmp_path) / "theirs"
+    theirs.mkdir()
+    os.chown(theirs, *ids())
+    code = "build(sys.argv[1], sys.argv[2])"
+    run_as_user("from builder import build", code, example["oci"], theirs / f"disk.{format}")
+    assert digest(theirs / f"disk.{format}") == digest(first[format])
+    assert (theirs / f"disk.{format}").stat().st_uid == ids()[0]
 
 
 @pytest.mark.parametrize("format", FILESYSTEMS)
