@@ -208,6 +208,15 @@ class MissingRequirement(BuilderError):
     exit_status = 4
 
 
+class OutputDenied(MissingRequirement):
+    """This user may not write where an output or a work directory was asked for."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
 class ToolMissing(MissingRequirement):
     """A program is not installed; the message names the packages of Debian, Fedora and Alpine that bring it."""
 
@@ -231,6 +240,9 @@ class ToolFailed(BuilderError):
 
 
 def printable(name: bytes) -> str:
-    """A raw name as one line of text: valid UTF-8 stays, control characters and other bytes are escaped."""
-    text = name.decode("utf-8", "backslashreplace")
+    """A raw name as one line of text: valid UTF-8 stays, control characters and other bytes are escaped.
+
+    What is longer than any path is cut: archives hold names of megabytes.
+    """
+    text = name[:4096].decode("utf-8", "backslashreplace") + ("…" if len(name) > 4096 else "")
     return "'" + "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text) + "'"

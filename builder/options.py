@@ -17,6 +17,7 @@ from builder.image.platform import Platform
 from builder.layers.limits import Limits
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_MAX_SIZE = (1 << 63) - 1  # off_t
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,10 @@ def parse_size(text: str) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)(?:iB)?", text.strip(), re.IGNORECASE | re.ASCII)
     if match is None:
         raise UsageError(f"{text!r} is not a size; write it as 4096, 512M or 1.5G (powers of 1024)")
-    return int(Decimal(match[1]) * _UNITS[match[2].upper()])
+    size = int(Decimal(match[1]) * _UNITS[match[2].upper()])
+    if size > _MAX_SIZE:
+        raise UsageError(f"{text[:100]!r} is more bytes than a file can have")
+    return size
 
 
 def parse_uuid(text: str) -> UUID:

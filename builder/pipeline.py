@@ -5,21 +5,31 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builder.disk import FILESYSTEMS, format_of
 from builder.disk.filesystem import DiskFacts, DiskOptions
-from builder.errors import MissingRequirement, OutputError
+from builder.errors import MissingRequirement, UsageError
 from builder.events import Listener, Stage, ignore
 from builder.image.image import Image
 from builder.layers.limits import Account
 from builder.layers.stream import open_layer
 from builder.options import BuildOptions
 from builder.output.depfile import depfile
+from builder.output.failures import failures_named
 from builder.output.metadata import describe_build, disk_digest, render_json
-from builder.output.publish import check_directory, check_output, check_side_output, publish, write_atomically
+from builder.output.publish import (
+    check_directory,
+    check_distinct,
+    check_output,
+    check_side_output,
+    publish,
+    resolve_output,
+    staged,
+    sync,
+)
 from builder.output.workspace import workspace
 from builder.sources import open_source
 from builder.sources.resolve import resolve
@@ -59,17 +69,19 @@ def build(
     The output appears complete and synced, or not at all, and replaces an older disk in one step. Raises
     BuilderError; nothing is left behind then.
     """
-    target, output = str(output), Path(os.path.realpath(output))
+    target = Path(output)
+    if not target.name:
+        raise UsageError(f"output {str(output)!r} names no file; call it NAME.ext4 or NAME.erofs")
     options = options or BuildOptions()
-    options = replace(options, format=options.format or format_of(output.name))
+    options = replace(options, format=options.format or format_of(target.name))
     filesystem = FILESYSTEMS[options.format or ""]
     filesystem.check(disk_options(options, seed=bytes(32)))
-    check_output(output, options.force)
-    for side_output in filter(None, (options.metadata_file, options.depfile)):
-        check_side_output(side_output)
+    with failures_named():
+        _check_outputs(target, options)
+        output = resolve_output(target)
 
     with (
-        _failures_named(),
+        failures_named(),
         workspace(output.parent, output.name) as beside,
         _scratch(options, beside) as scratch,
     ):
@@ -79,13 +91,24 @@ def build(
             listen(Stage(f"packing {filesystem.name}"))
             draft = beside / "disk"
             disk = filesystem.pack(tree, spool, disk_options(options, image.identity), scratch, draft, listen)
+        # Syncing and hashing take long, so they come before anything that shows.
+        sync(draft)
+        record = b""
         if options.metadata_file:
             listen(Stage("hashing the disk"))
-            record = describe_build(image, disk, disk_digest(draft), options.describe())
-            write_atomically(options.metadata_file, render_json(record))
-        if options.depfile:
-            write_atomically(options.depfile, depfile(target, source.inputs()))
-        publish(draft, output)
+            record = render_json(describe_build(image, disk, disk_digest(draft), options.describe()))
+        with ExitStack() as side_outputs:
+            # In this order, whatever cuts us short: make must never see a disk without its dependencies, nor a
+            # batch an older disk with newer metadata.
+            finished = [(draft, output)]
+            if options.depfile:
+                place, rule = resolve_output(options.depfile), depfile(str(target), source.inputs())
+                finished.insert(0, (side_outputs.enter_context(staged(place, rule)), place))
+            if options.metadata_file:
+                place = resolve_output(options.metadata_file)
+                finished.append((side_outputs.enter_context(staged(place, record)), place))
+            for path, place in finished:
+                publish(path, place)
     return BuildResult(output, image, disk)
 
 
@@ -97,10 +120,11 @@ def unpack(
     Returns what could not be restored for want of privileges: nothing, for root. The directory appears complete or
     not at all. Raises BuilderError.
     """
-    directory = Path(os.path.realpath(directory))
     options = options or BuildOptions()
-    check_directory(directory)
-    with _failures_named(), workspace(directory.parent, directory.name) as beside:
+    with failures_named():
+        check_directory(Path(directory))
+        directory = resolve_output(directory)
+    with failures_named(), workspace(directory.parent, directory.name) as beside:
         with _scratch(options, beside) as scratch, closing(open_source(reference, scratch)) as source:
             with open_spool(scratch) as spool:
                 image = resolve(source, reference, options.platform)
@@ -117,7 +141,7 @@ def survey(reference: str, options: BuildOptions | None = None, listen: Listener
     The disks are thrown away. Formats whose tools are missing here are left out. Raises BuilderError.
     """
     options = options or BuildOptions()
-    with _failures_named(), workspace(options.workdir or Path(tempfile.gettempdir()), "survey") as scratch:
+    with failures_named(), workspace(options.workdir or Path(tempfile.gettempdir()), "survey") as scratch:
         with closing(open_source(reference, scratch)) as source, open_spool(scratch) as spool:
             image = resolve(source, reference, options.platform)
             tree = merge(source, image, spool, options, listen)
@@ -168,21 +192,17 @@ def disk_options(options: BuildOptions, seed: bytes) -> DiskOptions:
     )
 
 
+def _check_outputs(target: Path, options: BuildOptions) -> None:
+    side_outputs = [path for path in (options.depfile, options.metadata_file) if path]
+    check_distinct([target, *side_outputs])
+    check_output(target, options.force)
+    for path in side_outputs:
+        check_side_output(path)
+
+
 @contextmanager
 def _scratch(options: BuildOptions, beside: Path) -> Iterator[Path]:
     """Choose where temporary files go: the directory asked for, or the one beside the output."""
     chosen = workspace(options.workdir, "work") if options.workdir else nullcontext(beside)
     with chosen as scratch:
         yield scratch
-
-
-@contextmanager
-def _failures_named() -> Iterator[None]:
-    """Translate what the operating system refuses, such as a full disk, once for the whole build."""
-    try:
-        yield
-    except OSError as error:
-        where = os.fsdecode(error.filename) if error.filename else "writing the build's files"
-        raise OutputError(
-            where, f"{error.strerror or error}; free space, or choose another --workdir or output"
-        ) from error

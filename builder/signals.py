@@ -1,4 +1,4 @@
-"""End on Ctrl-C and on SIGTERM as on any failure: by an exception, so that everything cleans up after itself."""
+"""End on Ctrl-C, SIGTERM and a closed terminal as on any failure: by an exception, so that everything cleans up."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def end_on_signals() -> None:
-    """From now on, the first SIGINT or SIGTERM raises SystemExit in the main thread, with status 128 + the signal.
+    """From now on, the first of these signals raises SystemExit in the main thread, with status 128 + the signal.
 
     Later ones are ignored: cleaning up is short, and must not be cut shorter.
     """
     for number in _SIGNALS:
-        signal.signal(number, _end)
+        # Under nohup the terminal may close and the build goes on.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _end)
 
 
 def _end(number: int, _frame: FrameType | None) -> NoReturn:

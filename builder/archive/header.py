@@ -6,14 +6,17 @@ member is refused: a name in one field that the other does not look at, content 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from builder.archive import acl
 from builder.archive.entry import Entry, Kind
 from builder.archive.fields import number, text
 from builder.archive.pax import Extensions
 from builder.errors import MalformedTar
 
-USTAR = b"ustar\x0000"
+# Behind the NUL are two digits of version, which some writers leave out and no reader looks at.
+USTAR = b"ustar\x00"
 GNU = b"ustar  \x00"
 V7 = bytes(8)
 
@@ -45,7 +48,8 @@ class Header:
     """A member as its headers describe it: positions are byte offsets in the tar.
 
     `position` is where its first header starts, `content` where its stored content starts, and `stored` how long that
-    is: less than `entry.size` for a `sparse` file. `entry` lacks its xattrs; `xattrs` says whether there are any.
+    is: less than `entry.size` for a `sparse` file. `entry` lacks its xattrs: `xattrs` says whether libarchive has any,
+    and `acls` are those that come from ACLs in pax records.
     """
 
     position: int
@@ -54,6 +58,7 @@ class Header:
     entry: Entry
     sparse: bool
     xattrs: bool
+    acls: Mapping[bytes, bytes]
 
 
 def member_name(block: bytes, said: Extensions) -> bytes:
@@ -61,7 +66,7 @@ def member_name(block: bytes, said: Extensions) -> bytes:
     if said.path is not None:
         return said.path
     path = text(block, 0, 100)
-    if block[345] and block[257:265] == USTAR:
+    if block[345] and block[257:263] == USTAR:
         return text(block, 345, 500) + b"/" + path
     return path
 
@@ -98,6 +103,8 @@ def read_entry(block: bytes, said: Extensions, path: bytes) -> tuple[Entry, int]
         raise MalformedTar(path, f"its owner {uid}:{gid} is not within 0 and {MAX_ID}")
     if not 0 <= mode <= 0o177777:
         raise MalformedTar(path, f"its mode {mode:o} is not a file mode")
+    if acl.ACCESS in said.acls and kind is not Kind.HARDLINK:
+        mode = _mode_with_acl(mode, said, path)
     mtime_ns = said.mtime_ns
     if mtime_ns is None:
         mtime_ns = number(block, 136, 148, "mtime") * 10**9
@@ -122,9 +129,20 @@ def _link(block: bytes, said: Extensions, path: bytes, kind: Kind) -> bytes:
     return b""
 
 
+def _mode_with_acl(mode: int, said: Extensions, path: bytes) -> int:
+    """Return the mode that goes with an ACL; forget the ACL if it says no more than that, as the kernel does."""
+    with_mask, with_group = acl.permission_bits(said.acls[acl.ACCESS])
+    # GNU tar writes the mode that stat(2) shows, with the mask; bsdtar the owning group's own permissions.
+    if mode & 0o777 not in (with_mask, with_group):
+        raise MalformedTar(path, f"its mode is {mode & 0o777:03o}, but its ACL says {with_mask:03o}")
+    if acl.is_minimal(said.acls[acl.ACCESS]):
+        del said.acls[acl.ACCESS]
+    return mode & ~0o777 | with_mask
+
+
 def _check_format(block: bytes, typeflag: int) -> None:
     magic = block[257:265]
-    if magic == USTAR:
+    if magic.startswith(USTAR):
         # star has twelve bytes each of atime and ctime where ustar has the end of its prefix.
         if block[475] and block[508:512] == b"tar\x00":
             raise MalformedTar(None, "its name can be read in two ways, as ustar and as star")

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from builder.archive import acl
 from builder.archive.fields import INT64
 from builder.errors import MalformedTar, printable
 
@@ -21,6 +22,8 @@ BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
 SPARSE = b"GNU.sparse."
 SCHILY_XATTR = b"SCHILY.xattr."
 LIBARCHIVE_XATTR = b"LIBARCHIVE.xattr."
+# GNU tar's --selinux; libarchive gives it as the xattr security.selinux.
+SELINUX = b"RHT.security.selinux"
 
 # What these say would change a member, but not every reader obeys them, or not in the same way.
 REFUSED = {
@@ -28,22 +31,25 @@ REFUSED = {
     b"SUN.holesdata": "Solaris' sparse files are not supported",
     b"SCHILY.devmajor": "its device number is outside the header",
     b"SCHILY.devminor": "its device number is outside the header",
-    b"SCHILY.acl.access": "ACLs are read from the xattr system.posix_acl_access only",
-    b"SCHILY.acl.default": "ACLs are read from the xattr system.posix_acl_default only",
     b"SCHILY.acl.ace": "NFSv4 ACLs are not supported",
 }
 
 # What a global header may say, because it changes nothing here. Docker ignores any other record of one, POSIX
-# applies it to all members that follow.
-HARMLESS_GLOBALS = frozenset((b"comment", b"atime", b"ctime", b"uname", b"gname", b"charset", b"hdrcharset"))
+# applies it to all members that follow. git writes a comment, GNU tar a volume's label, star what it is.
+HARMLESS_GLOBALS = frozenset(
+    (
+        *(b"comment", b"atime", b"ctime", b"uname", b"gname", b"charset", b"hdrcharset"),
+        *(b"GNU.volume.label", b"SCHILY.archtype", b"SCHILY.release"),
+    )
+)
 
 
 @dataclass(slots=True)
 class Extensions:
     """What the extension headers in front of a member say of it; None where they are silent.
 
-    User and group names, access and change times, and comments are left out: a disk has numeric owners, and
-    `hdrcharset` is moot because names stay the bytes that they are.
+    `acls` are those of SCHILY.acl records, as xattrs. User and group names, access and change times, and comments are
+    left out: a disk has numeric owners, and `hdrcharset` is moot because names stay the bytes that they are.
     """
 
     path: bytes | None = None
@@ -54,6 +60,7 @@ class Extensions:
     mtime_ns: int | None = None
     sparse: list[tuple[bytes, bytes]] = field(default_factory=list)
     xattrs: bool = False
+    acls: dict[bytes, bytes] = field(default_factory=dict)
     extended: bool = False
 
     def add_records(self, body: bytes) -> None:
@@ -103,6 +110,15 @@ class Extensions:
             self.xattrs = True
             if key == LIBARCHIVE_XATTR or b"%00" in key or not BASE64.fullmatch(value):
                 raise MalformedTar(self.path, f"its pax record {printable(key)} is malformed")
+        elif key == SELINUX:
+            self.xattrs = True
+            if b"\x00" in value:
+                raise MalformedTar(self.path, f"its pax record {printable(key)} holds a NUL")
+        elif key in acl.XATTRS:
+            try:
+                self.acls[acl.XATTRS[key]] = acl.encode(value)
+            except MalformedTar as error:
+                raise MalformedTar(self.path, error.reason) from error
         elif key.startswith(SPARSE):
             self.sparse.append((key, value))
         elif key in REFUSED:

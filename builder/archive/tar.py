@@ -173,19 +173,20 @@ class TarReader:
             same = _filetype(pointer) == FILE_TYPES[entry.kind]
         if not same or _position(self._archive) != header.position:
             raise MalformedTar(entry.path, "it can be read in two ways")
-        return replace(entry, xattrs=self._xattrs(pointer, entry)) if header.xattrs else entry
+        if not header.xattrs and not header.acls:
+            return entry
+        return replace(entry, xattrs=self._xattrs(pointer, header))
 
-    def _xattrs(self, pointer: int, entry: Entry) -> Mapping[bytes, bytes]:
-        xattrs: dict[bytes, bytes] = {}
+    def _xattrs(self, pointer: int, header: Header) -> Mapping[bytes, bytes]:
+        xattrs = dict(header.acls)
         name, value, size = ctypes.c_char_p(), Pointer(), ctypes.c_size_t()
-        if not _xattr_reset(pointer):
-            return NO_XATTRS
+        _xattr_reset(pointer)
         while not _xattr_next(pointer, ctypes.byref(name), ctypes.byref(value), ctypes.byref(size)):
             content = ctypes.string_at(value, size.value)
             # bsdtar writes each xattr twice, as SCHILY.xattr and as LIBARCHIVE.xattr.
             if xattrs.setdefault(name.value or b"", content) != content:
-                raise MalformedTar(entry.path, "it has two values for one xattr")
-        return xattrs
+                raise MalformedTar(header.entry.path, "it has two values for one xattr")
+        return xattrs or NO_XATTRS
 
     def _next_chunk(self, archive: int, context: int, buffer: Any) -> int:
         # An exception in here would be lost: libarchive is told of a failure, and _check raises the exception.

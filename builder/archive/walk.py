@@ -68,7 +68,7 @@ def walk(found: Callable[[Header], None]) -> Walk:
                 stored -= length if said.sparse else 0
                 check_map(extents, size, stored)
                 entry = replace(entry, path=name, size=size)
-            found(Header(start, position, stored, entry, sparse, said.xattrs))
+            found(Header(start, position, stored, entry, sparse, said.xattrs, said.acls))
             skip = padded(stored)
     except MalformedTar as error:
         raise MalformedTar(name if error.entry is None else error.entry, error.reason) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -41,17 +42,18 @@ def parse_list(text: str, name: str, directory: Path, defaults: BuildOptions) ->
     path below `directory`. Raises InvalidList for the first line that does not parse, and when two lines would
     write the same file.
     """
-    jobs: dict[Path, Job] = {}
+    jobs: dict[str, Job] = {}
     for number, words in _lines(text, name):
         try:
             job = _job(number, words, directory, defaults)
         except BuilderError as error:
             raise InvalidList(name, number, str(error)) from error
         for path in (job.output, metadata_path(job.output)):
-            if path in jobs:
-                reason = f"writes {path}, and so does line {jobs[path].line}; give one of them output=NAME"
+            place = os.path.realpath(path)
+            if place in jobs:
+                reason = f"writes {path}, and so does line {jobs[place].line}; give one of them output=NAME"
                 raise InvalidList(name, number, reason)
-            jobs[path] = job
+            jobs[place] = job
     return list(dict.fromkeys(jobs.values()))
 
 
@@ -61,7 +63,10 @@ def metadata_path(output: Path) -> Path:
 
 
 def _lines(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    # Not splitlines(): a name may hold what only Unicode takes for the end of a line.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if "\0" in line:
+            raise InvalidList(name, number, "this is no text; name a list of images")
         try:
             words = shlex.split(re.sub(r"(^|\s)#.*", "", line))
         except ValueError as error:

@@ -23,8 +23,10 @@ def is_up_to_date(job: Job) -> bool:
         size = job.output.stat().st_size
     except (OSError, ValueError):
         return False
+    if not isinstance(recorded, dict) or not isinstance(recorded.get("disk"), dict):
+        return False
     with closing(open_source(job.reference)) as source:
         image = describe_image(resolve(source, job.reference, job.options.platform))
     now = {"builder": version("rootfs-builder"), "image": image, "options": job.options.describe()}
     # Through JSON once more: tuples and lists are the same there.
-    return bool({**recorded, **json.loads(json.dumps(now))} == recorded and recorded["disk"]["size"] == size)
+    return bool({**recorded, **json.loads(json.dumps(now))} == recorded and recorded["disk"].get("size") == size)

@@ -16,6 +16,7 @@ from builder.batch.images import Job
 from builder.batch.report import BUILT, FAILED, UP_TO_DATE, Outcome
 from builder.batch.uptodate import is_up_to_date
 from builder.errors import BuilderError
+from builder.output.failures import failures_named
 from builder.pipeline import build
 from builder.signals import end_on_signals
 
@@ -23,9 +24,10 @@ from builder.signals import end_on_signals
 def run(job: Job) -> Outcome:
     """Build the disk of one job, unless it is there already; never raises BuilderError."""
     try:
-        if not job.options.force and is_up_to_date(job):
-            return Outcome(job.line, job.reference, str(job.output), UP_TO_DATE, size=job.output.stat().st_size)
-        job.output.parent.mkdir(parents=True, exist_ok=True)
+        with failures_named():
+            if not job.options.force and is_up_to_date(job):
+                return Outcome(job.line, job.reference, str(job.output), UP_TO_DATE, size=job.output.stat().st_size)
+            job.output.parent.mkdir(parents=True, exist_ok=True)
         result = build(job.reference, job.output, job.options)
     except BuilderError as error:
         return Outcome(job.line, job.reference, str(job.output), FAILED, error.exit_status, error=str(error))

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 import click
 
-from builder.batch.images import parse_list
-from builder.batch.report import Outcome, render_report, summary
+from builder.batch.images import Job, metadata_path, parse_list
+from builder.batch.report import CANCELLED, FAILED, Outcome, render_report, summary
 from builder.batch.run import run_batch
 from builder.cli.console import Console, human_size
 from builder.cli.options import build_options, disk_options, reading_options
 from builder.cli.types import DIRECTORY, FILE
 from builder.errors import BuilderError
-from builder.output.publish import check_side_output, write_atomically
+from builder.output.failures import failures_named
+from builder.output.publish import check_distinct, check_side_output, resolve_output, write_atomically
 
 
 @click.command()
-@click.argument("list_file", metavar="LIST", type=click.File("r"))
-@click.option("-o", "--output", "directory", type=DIRECTORY, required=True, help="Where the disks go.")
+@click.argument("list_file", metavar="LIST", type=click.File("rb"))
+@click.option(
+    "-o", "--output", "directory", type=DIRECTORY, required=True, help="Where the disks go; made if it is missing."
+)
 @click.option(
     "-j",
     "--jobs",
@@ -31,14 +35,16 @@ from builder.output.publish import check_side_output, write_atomically
 )
 @click.option("--fail-fast", is_flag=True, help="Stop everything at the first failure.")
 @click.option("--report", type=FILE, help="Write what happened to each image here, as JSON.")
-@click.option("--force", is_flag=True, help="Build disks that are up to date, too.")
+@click.option(
+    "--force", is_flag=True, help="Build disks that are up to date, too, and replace outputs that are no disks."
+)
 @disk_options
 @reading_options
 @click.pass_obj
 def batch(
     console: Console,
     /,
-    list_file: TextIO,
+    list_file: BinaryIO,
     directory: Path,
     jobs: int,
     fail_fast: bool,
@@ -46,38 +52,67 @@ def batch(
     progress: str,
     **options: Any,
 ) -> None:
-    """Build a disk of every image in LIST, a file or - for standard input.
+    """Build a disk of every image in a list.
 
-    LIST has one image a line, optionally followed by KEY=VALUE words that override the options
-    given here: output, platform, format, size, free, inodes, journal, label, uuid, compress,
-    dedupe, fragments. Everything from # on is a comment. One image's failure does not stop the
-    others; running the same list again builds only what is missing or has changed.
+    LIST, a file or - for standard input, has one image a line, optionally followed by KEY=VALUE
+    words that override the options given here: output, platform, format, size, free, inodes,
+    label, uuid, compress; and as yes or no journal, dedupe, fragments. Words are quoted as in a
+    shell; from # on is a comment. Images are found from the current directory, wherever LIST is;
+    output is a name below the output directory, by default told from the image's.
+
+    One image's failure does not stop the others. Beside each disk stands its metadata, NAME.json:
+    running the same list again builds only what is missing or has changed.
 
     \b
     Examples:
       rootfs-builder batch images.txt -o disks/ -j 4
       echo 'oci:layout:latest output=web.erofs compress=lz4' | rootfs-builder batch - -o disks/
     """
-    planned = parse_list(list_file.read(), list_file.name, directory, build_options(**options))
-    if report:
-        check_side_output(report)
-    ended = 0
+    # As paths are decoded, so that a list may name every file; some editors begin with a byte order mark.
+    text = os.fsdecode(list_file.read().removeprefix(codecs.BOM_UTF8))
+    planned = parse_list(text, list_file.name, directory, build_options(**options))
+    with failures_named():
+        directory.mkdir(parents=True, exist_ok=True)
+        if report:
+            _check_report(report, [Path(list_file.name), *_written(planned)])
+    ended: dict[int, Outcome] = {}
 
     def finished(outcome: Outcome) -> None:
-        nonlocal ended
-        ended += 1
+        ended[outcome.line] = outcome
         size = "" if outcome.size is None else f", {human_size(outcome.size)}"
         error = "" if outcome.error is None else f": {outcome.error}"
-        if progress != "none":
-            console.say(f"[{ended}/{len(planned)}] {outcome.output}: {outcome.status}{size}{error}")
+        line = f"[{len(ended)}/{len(planned)}] {outcome.output}: {outcome.status}{size}{error}"
+        if outcome.status == FAILED:
+            console.fail(BuilderError(line))
+        elif progress != "none":
+            console.say(line)
 
-    with ThreadPoolExecutor(max_workers=jobs) as executor:
-        outcomes = run_batch(planned, executor, fail_fast=fail_fast, finished=finished)
-    if report:
-        write_atomically(report, render_report(outcomes))
+    try:
+        with ThreadPoolExecutor(max_workers=jobs) as executor:
+            run_batch(planned, executor, fail_fast=fail_fast, finished=finished)
+    finally:
+        # An interrupted batch reports as well: the report of an earlier run would mislead.
+        outcomes = [ended.get(job.line) or _cancelled(job) for job in planned]
+        if report:
+            with failures_named():
+                write_atomically(resolve_output(report), render_report(outcomes))
     for outcome in outcomes:
         if outcome.well:
-            click.echo(outcome.output)
+            console.answer(os.fsencode(outcome.output))
     if not all(outcome.well for outcome in outcomes):
         raise BuilderError(summary(outcomes))
     console.say(summary(outcomes))
+
+
+def _check_report(report: Path, others: list[Path]) -> None:
+    check_side_output(report)
+    for other in others:
+        check_distinct([report, other])
+
+
+def _written(planned: list[Job]) -> list[Path]:
+    return [path for job in planned for path in (job.output, metadata_path(job.output))]
+
+
+def _cancelled(job: Job) -> Outcome:
+    return Outcome(job.line, job.reference, str(job.output), CANCELLED, 1)

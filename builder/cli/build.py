@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,11 @@ import click
 from builder import pipeline
 from builder.cli.console import Console, human_size
 from builder.cli.options import build_options, disk_options, reading_options
-from builder.cli.types import FILE
+from builder.cli.types import FILE, IMAGE
 
 
 @click.command()
-@click.argument("image")
+@click.argument("image", type=IMAGE)
 @click.option("-o", "--output", type=FILE, required=True, help="The disk to write: NAME.ext4 or NAME.erofs.")
 @disk_options
 @reading_options
@@ -37,4 +38,4 @@ def build(console: Console, /, image: str, output: Path, progress: str, **option
     result = pipeline.build(image, output, build_options(**options), console.listener(progress))
     disk = result.disk
     console.say(f"{output}: {disk.format}, {human_size(disk.size)}, {disk.inodes} inodes, UUID {disk.uuid}")
-    click.echo(output)
+    console.answer(os.fsencode(output))

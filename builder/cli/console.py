@@ -1,16 +1,18 @@
-"""Everything the command says on standard error: progress, notices, results and failures, as text or JSON lines."""
+"""Everything the command says: answers on standard output; on standard error progress, notices and failures."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import time
 from dataclasses import asdict
 
+from builder.errors import OutputError
 from builder.events import Event, Listener, Notice, Progress, Stage, ignore
 
-_REDRAW_SECONDS = 0.1
+_PROGRESS_SECONDS = 0.1
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _WIPE = "\r\x1b[K"
 
@@ -33,9 +35,9 @@ class Console:
                 progress = "json"
             elif sys.stderr.isatty():
                 self._drawing = _Drawing()
-        draw = (
-            self._drawing.listen if self._drawing else {"none": ignore, "json": _print_event}.get(progress, self._plain)
-        )
+        draw = {"none": ignore, "json": _sparingly(_print_event)}.get(progress, self._plain)
+        if self._drawing:
+            draw = _sparingly(self._drawing.listen)
 
         def listen(event: Event) -> None:
             if isinstance(event, Notice):
@@ -63,13 +65,30 @@ class Console:
             self._write("cause", f"{type(cause).__name__}: {cause}")
             cause = cause.__cause__
 
+    def answer(self, text: bytes) -> None:
+        """Write what was asked for to standard output, as it is, and a newline. Raises OutputError."""
+        self.end()
+        try:
+            sys.stdout.buffer.write(text + b"\n")
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            raise  # click ends quietly, as programs do whose reader has gone
+        except OSError as error:
+            # What is buffered is written once more at exit, and must not fail there again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise OutputError("standard output", f"{error.strerror}; send it elsewhere") from error
+
+    def end(self) -> None:
+        """Wipe what is drawn, so that whatever comes next has the line for itself."""
+        if self._drawing:
+            self._drawing.wipe()
+
     def _plain(self, event: Event) -> None:
         if isinstance(event, Stage):
             self._write("info", event.name if event.total is None else f"{event.name}, {human_size(event.total)}")
 
     def _write(self, level: str, text: str) -> None:
-        if self._drawing:
-            self._drawing.wipe()
+        self.end()
         line = " ".join(text.splitlines())
         if self._json_lines:
             line = json.dumps({"level": level, "message": line})
@@ -79,28 +98,41 @@ class Console:
 
 
 class _Drawing:
-    """One line of a terminal, drawn over itself a few times a second."""
+    """One line of a terminal, drawn over itself."""
 
     def __init__(self) -> None:
         self._stage = Stage("starting")
-        self._drawn_at = 0.0
 
     def listen(self, event: Event) -> None:
         if isinstance(event, Stage):
             self._stage = event
             self._draw(0)
-        elif isinstance(event, Progress) and time.monotonic() - self._drawn_at > _REDRAW_SECONDS:
+        elif isinstance(event, Progress):
             self._draw(event.done)
 
     def wipe(self) -> None:
         print(_WIPE, end="", file=sys.stderr, flush=True)
 
     def _draw(self, done: int) -> None:
-        self._drawn_at = time.monotonic()
         line = self._stage.name
         if self._stage.total:
             line += f"  {min(done / self._stage.total, 1):4.0%} of {human_size(self._stage.total)}"
         print(_WIPE + line[: shutil.get_terminal_size().columns - 1], end="", file=sys.stderr, flush=True)
+
+
+def _sparingly(listen: Listener) -> Listener:
+    """Pass on progress a few times a second, and everything else: some images have a file every millisecond."""
+    passed_at = 0.0
+
+    def pass_on(event: Event) -> None:
+        nonlocal passed_at
+        if isinstance(event, Progress):
+            if time.monotonic() - passed_at < _PROGRESS_SECONDS:
+                return
+            passed_at = time.monotonic()
+        listen(event)
+
+    return pass_on
 
 
 def _print_event(event: Event) -> None:

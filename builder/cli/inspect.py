@@ -11,21 +11,23 @@ import click
 from builder import pipeline
 from builder.cli.console import Console, human_size
 from builder.cli.options import build_options, reading_options
-from builder.output.metadata import describe_image
+from builder.cli.types import IMAGE
+from builder.output.metadata import describe_image, render_json
 from builder.sources import open_source
 from builder.sources.resolve import resolve
 
 
 @click.command()
-@click.argument("image")
+@click.argument("image", type=IMAGE)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 @click.option("--quick", is_flag=True, help="Read no layers: leave out what a disk will need.")
 @reading_options
 @click.pass_obj
 def inspect(console: Console, /, image: str, as_json: bool, quick: bool, progress: str, **options: Any) -> None:
-    """Say what IMAGE is: manifest, config, layers, and the disk it will need.
+    """Say what IMAGE is and what a disk of it takes.
 
-    Every layer is read and verified to find out what a disk takes; --quick leaves that out.
+    Every layer is read and verified, and a disk of each format is made and thrown away; --quick
+    leaves that out. Temporary files go to --workdir, or to TMPDIR if it is not given.
 
     \b
     Examples:
@@ -34,9 +36,9 @@ def inspect(console: Console, /, image: str, as_json: bool, quick: bool, progres
     """
     described = _quickly(image, **options) if quick else _wholly(console, image, progress, **options)
     if as_json:
-        click.echo(json.dumps(described, indent=2, ensure_ascii=False))
+        console.answer(render_json(described).rstrip())
     else:
-        click.echo("\n".join(_lines(described)))
+        console.answer("\n".join(_lines(described)).encode("utf-8", "surrogateescape"))
 
 
 def _quickly(reference: str, **options: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import NoReturn
 
@@ -27,6 +28,9 @@ class ReportingGroup(click.Group):
         except BuilderError as error:
             ctx.obj.fail(error)
             ctx.exit(error.exit_status)
+        finally:
+            if ctx.obj:
+                ctx.obj.end()
 
 
 @click.group(
@@ -58,7 +62,8 @@ def cli(ctx: click.Context, quiet: bool, verbose: bool, log_format: str) -> None
 
     \b
     Exit status: 0 done; 1 failed; 2 wrong usage; 3 the image was refused (malformed,
-    corrupt or hostile); 4 a tool or a permission is missing.
+    corrupt or hostile); 4 a tool or a permission is missing; 129, 130, 143 hung up,
+    interrupted, terminated.
     """
     ctx.obj = Console(quiet=quiet, verbose=verbose, json_lines=log_format == "json")
 
@@ -69,10 +74,32 @@ for command in (build, batch, unpack, inspect, completion):
 
 def main() -> NoReturn:
     """Run the command and exit."""
+    _open_closed_streams()
     end_on_signals()
     try:
-        sys.exit(cli.main(standalone_mode=False))
+        sys.exit(cli.main(prog_name="rootfs-builder", standalone_mode=False))
     except click.ClickException as error:
-        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "rootfs-builder"
-        Console().fail(click.ClickException(f"{error.format_message()} (see {where} --help)"))
+        ctx = error.ctx if isinstance(error, click.UsageError) else None
+        where = ctx.command_path if ctx else "rootfs-builder"
+        # Click lists choices over several lines, with tabs.
+        message = " ".join(error.format_message().split())
+        _console_of(ctx).fail(click.ClickException(f"{message} (see {where} --help)"))
         sys.exit(UsageError.exit_status)
+
+
+def _console_of(ctx: click.Context | None) -> Console:
+    """Find the console that the options ask for, also where a mistake came before it was made."""
+    root = ctx.find_root() if ctx else None
+    if root and isinstance(root.obj, Console):
+        return root.obj
+    return Console(json_lines=root is not None and root.params.get("log_format") == "json")
+
+
+def _open_closed_streams() -> None:
+    """Open standard streams that are closed: the next file opened would get their number, and our messages."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)
+    sys.stdin = sys.stdin or os.fdopen(0)
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")

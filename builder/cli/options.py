@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -38,7 +39,7 @@ reading_options = _all(
     click.option("--max-size", type=SIZE, help="Refuse an image that unpacks to more.  [default: 256G]"),
     click.option("--max-entries", type=COUNT, help="Refuse an image of more entries.  [default: 4000000]"),
     click.option("--max-ratio", type=COUNT, help="Refuse a layer that is packed tighter.  [default: 2000]"),
-    click.option("--workdir", type=DIRECTORY, help="Where temporary files go; by default beside the output."),
+    click.option("--workdir", type=DIRECTORY, help="Where temporary files go.  [default: beside the output]"),
     click.option(
         "--progress",
         type=click.Choice(["auto", "plain", "json", "none"]),
@@ -50,8 +51,8 @@ reading_options = _all(
 
 disk_options = _all(
     click.option("--format", type=Parsed("ext4|erofs", parse_format), help="Told from the output's name by default."),
-    click.option("--size", type=SIZE, help="Size of the disk; computed by default."),
-    click.option("--free", type=SIZE, default="0", help="Free space to leave on the disk (ext4)."),
+    click.option("--size", type=SIZE, help="Size of the disk, as 512M or 2G; computed by default."),
+    click.option("--free", type=SIZE, default="0", help="Free space to leave on the disk, as 64M (ext4)."),
     click.option("--inodes", type=COUNT, help="Inodes of the disk in all (ext4)."),
     click.option("--journal/--no-journal", default=True, help="With or without a journal (ext4).  [default: with]"),
     click.option("--label", default="", help="Volume label."),
@@ -59,7 +60,7 @@ disk_options = _all(
     click.option(
         "--compress",
         type=Parsed("algorithm[:level]", parse_compression),
-        help="lz4, lz4hc, lzma, deflate or zstd, if mkfs.erofs has it (erofs).",
+        help="lz4, lz4hc, lzma, deflate or zstd, as lz4hc:12, if mkfs.erofs has it (erofs).",
     ),
     click.option("--dedupe", is_flag=True, help="Store equal data once (erofs)."),
     click.option("--fragments", is_flag=True, help="Pack the tails of files together (erofs)."),
@@ -71,6 +72,9 @@ def build_options(
 ) -> BuildOptions:
     """Gather parsed options; limits that were not given keep their defaults."""
     given = {"max_size": max_size, "max_entries": max_entries, "max_ratio": max_ratio}
+    if max_ratio is not None and max_ratio < Limits().max_ratio:
+        # Who wants less than the default means it for layers of every size.
+        given["ratio_floor"] = 1 << 20
     limits = Limits(**{name: value for name, value in given.items() if value is not None})
     return BuildOptions(limits=limits, source_date_epoch=source_date_epoch(), **others)
 
@@ -80,6 +84,7 @@ def source_date_epoch() -> int | None:
     text = os.environ.get("SOURCE_DATE_EPOCH", "")
     if not text:
         return None
-    if not (text.isascii() and text.isdigit()):
+    # More than eighteen digits are no time that anything can hold.
+    if not re.fullmatch(r"[0-9]{1,18}", text):
         raise UsageError(f"SOURCE_DATE_EPOCH is {text!r}, which is no number of seconds; unset it or set it to one")
     return int(text)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from builder.errors import UsageError
 
@@ -33,5 +34,17 @@ class Parsed(_ParamType):
             self.fail(str(error), param, ctx)
 
 
-FILE = click.Path(dir_okay=False, path_type=Path)
-DIRECTORY = click.Path(file_okay=False, path_type=Path)
+class _Image(_ParamType):
+    """An image reference; as it may be a plain path, shells complete it as one."""
+
+    name = "image"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Leave it to the shell."""
+        return [CompletionItem(incomplete, type="file")]
+
+
+IMAGE = _Image()
+# Not readable=True, click's default: whether a place can be written is told where it is known, with its status.
+FILE = click.Path(dir_okay=False, readable=False, path_type=Path)
+DIRECTORY = click.Path(file_okay=False, readable=False, path_type=Path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,18 @@ import click
 from builder import pipeline
 from builder.cli.console import Console
 from builder.cli.options import build_options, reading_options
-from builder.cli.types import DIRECTORY
+from builder.cli.types import DIRECTORY, IMAGE
 
 
 @click.command()
-@click.argument("image")
+@click.argument("image", type=IMAGE)
 @click.argument("directory", type=DIRECTORY)
 @reading_options
 @click.pass_obj
 def unpack(console: Console, /, image: str, directory: Path, progress: str, **options: Any) -> None:
-    """Write the root file system of IMAGE to DIRECTORY, which must be new or empty.
+    """Write the root file system of IMAGE to DIRECTORY.
+
+    DIRECTORY must be new or empty; it appears when it is complete, or not at all.
 
     Root restores everything. Others restore what they may, and are told what they could not:
     owners, devices, set-user-id bits, some extended attributes.
@@ -31,4 +34,4 @@ def unpack(console: Console, /, image: str, directory: Path, progress: str, **op
     """
     for unrestored in pipeline.unpack(image, directory, build_options(**options), console.listener(progress)):
         console.notice(str(unrestored))
-    click.echo(directory)
+    console.answer(os.fsencode(directory))

@@ -22,6 +22,8 @@ from builder.errors import MalformedDocument
 # Registries and the other tools stop at 4 MiB (bytes) too; the largest real documents have some 100 KiB.
 MAX_DOCUMENT_SIZE = 4 << 20
 
+_HALF_PAIR = "holds half of a surrogate pair, which is no character"
+
 _Shape = TypeVar("_Shape", bound=msgspec.Struct)
 
 
@@ -64,6 +66,9 @@ def convert_document(document: dict[str, Any], shape: type[_Shape], name: str) -
         converted = msgspec.convert(document, shape, strict=True)
     except msgspec.ValidationError as error:
         raise _malformed(name, str(error)) from error
+    except UnicodeEncodeError as error:
+        # msgspec needs keys as UTF-8, and texts where it wants something else; it does not say which one this was.
+        raise MalformedDocument(name, "$", _HALF_PAIR) from error
     except RecursionError as error:
         raise MalformedDocument(name, "$", "is nested too deeply") from error
     _check_names_and_texts(document, shape, name)
@@ -111,7 +116,7 @@ def _check_names_and_texts(document: dict[str, Any], shape: type[msgspec.Struct]
             pending += [(key, kind.key_type, member(path, key)) for key in value]
             pending += [(item, kind.value_type, member(path, key)) for key, item in value.items()]
         elif isinstance(kind, inspect.StrType) and not _is_unicode(value):
-            raise MalformedDocument(name, path, "holds half of a surrogate pair, which is no character")
+            raise MalformedDocument(name, path, _HALF_PAIR)
 
 
 @cache

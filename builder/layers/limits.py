@@ -17,13 +17,15 @@ class Limits:
     `max_size` is the bytes of all layers together, unpacked (holes count: a disk format may have to write them);
     `max_entries` the tar members of all layers together; `max_ratio` how many bytes one packed byte may become.
     The ratio is looked at only past `ratio_floor` bytes of a layer: gzip reaches 1030 at most, but a short run
-    of zeros under a better algorithm goes further, and does no harm.
+    of zeros under a better algorithm goes further, and does no harm. `max_metadata` is the bytes of all names, link
+    targets and extended attributes together: they are held in memory.
     """
 
     max_size: int = 256 * GIB
     max_entries: int = 4_000_000
     max_ratio: int = 2000
     ratio_floor: int = 8 * GIB
+    max_metadata: int = GIB
 
     def __post_init__(self) -> None:
         for name in ("max_size", "max_entries", "max_ratio"):
@@ -39,6 +41,7 @@ class Account:
     _content: int = field(default=0)
     _unpacked: int = field(default=0)
     _entries: int = field(default=0)
+    _metadata: int = field(default=0)
 
     def entry(self, layer: str, entry: Entry) -> None:
         """Count a member by what its header announces, before a byte of it is written."""
@@ -52,6 +55,16 @@ class Account:
             )
         if self._content > self.limits.max_size:
             raise LimitExceeded(layer, entry.path, self._too_large())
+        self._metadata += len(entry.path) + len(entry.link)
+        if entry.xattrs:
+            self._metadata += sum(len(name) + len(value) for name, value in entry.xattrs.items())
+        if self._metadata > self.limits.max_metadata:
+            raise LimitExceeded(
+                layer,
+                entry.path,
+                f"the names, link targets and extended attributes so far take more than {self.limits.max_metadata} "
+                "bytes, which no real image comes near; do not trust it",
+            )
 
     def unpacked(self, layer: str, size: int) -> None:
         """Count `size` more bytes of plain tar."""

@@ -55,7 +55,8 @@ def describe_build(image: Image, disk: DiskFacts, digest: str, options: dict[str
 
 def render_json(document: dict[str, Any]) -> bytes:
     """Render a JSON document for people and programs alike."""
-    return json.dumps(document, indent=2, ensure_ascii=False).encode("utf-8", "surrogateescape") + b"\n"
+    # Bytes of a path that are no UTF-8 become JSON's own escapes, so that the document stays JSON.
+    return json.dumps(document, indent=2, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
 
 
 def disk_digest(path: Path) -> str:

@@ -9,10 +9,11 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from builder.errors import OutputError
+from builder.errors import OutputDenied, OutputError
+from builder.output.publish import hidden_prefix
 from builder.tree.removal import remove_tree
 
 SUFFIX = ".rootfs-builder"
@@ -22,14 +23,16 @@ SUFFIX = ".rootfs-builder"
 def workspace(parent: Path, name: str) -> Iterator[Path]:
     """Make a hidden directory in `parent` for the work on `name`, and remove it whatever happens.
 
-    What killed builds of the same user left in `parent` is removed first. Raises OutputError where nothing can be
-    made.
+    What killed builds of the same user left in `parent` is removed first. Raises OutputError or OutputDenied where
+    nothing can be made.
     """
     try:
         _sweep(parent)
         path, lock = _create(parent, name)
     except OSError as error:
-        raise OutputError(str(parent), f"cannot work in this directory: {error.strerror}") from error
+        kind = OutputDenied if isinstance(error, PermissionError) else OutputError
+        reason = f"cannot work in this directory: {error.strerror}; choose another"
+        raise kind(str(parent), reason) from error
     try:
         yield path
     finally:
@@ -39,8 +42,7 @@ def workspace(parent: Path, name: str) -> Iterator[Path]:
 
 def _create(parent: Path, name: str) -> tuple[Path, int]:
     while True:
-        # A long output name plus our own additions must still be a legal name.
-        path = Path(tempfile.mkdtemp(prefix=f".{name[:150]}.", suffix=SUFFIX, dir=parent))
+        path = Path(tempfile.mkdtemp(prefix=hidden_prefix(name), suffix=SUFFIX, dir=parent))
         lock = _lock(path)
         if lock is not None:
             return path, lock
@@ -66,16 +68,18 @@ def _lock(path: Path) -> int | None:
 
 def _sweep(parent: Path) -> None:
     with os.scandir(parent) as entries:
-        litter = [
-            Path(entry.path)
-            for entry in entries
-            if entry.name.startswith(".")
-            and entry.name.endswith(SUFFIX)
-            and entry.is_dir(follow_symlinks=False)
-            and entry.stat(follow_symlinks=False).st_uid == os.geteuid()
-        ]
+        litter = [Path(entry.path) for entry in entries if _may_be_litter(entry)]
     for path in litter:
         lock = _lock(path)
         if lock is not None:
             remove_tree(path)
             os.close(lock)
+
+
+def _may_be_litter(entry: os.DirEntry[str]) -> bool:
+    if not (entry.name.startswith(".") and entry.name.endswith(SUFFIX)):
+        return False
+    # Another build may end, and remove its own, at any moment.
+    with suppress(FileNotFoundError):
+        return entry.is_dir(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_uid == os.geteuid()
+    return False

@@ -11,7 +11,7 @@ import msgspec
 from builder.errors import BlobMissing, ImageNotFound, InvalidReference, MalformedDocument
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
-from builder.image.document import convert_document, read_document
+from builder.image.document import convert_document, read_document, shown
 from builder.image.manifest import Index, parse_document
 from builder.image.media_types import OCI_INDEX
 from builder.sources.documents import read_bounded
@@ -78,7 +78,7 @@ class OciLayout:
             raise ImageNotFound(self._files.place, reason)
         marker = convert_document(read_document(read_bounded(file, name), name), _Marker, name)
         if not marker.image_layout_version.startswith("1."):
-            reason = f"is {marker.image_layout_version!r}; versions 1.x are understood"
+            reason = f"is {shown(marker.image_layout_version)}; versions 1.x are understood"
             raise MalformedDocument(name, "$.imageLayoutVersion", reason)
 
     def _read_index(self) -> Index:

@@ -19,6 +19,7 @@ from builder.errors import CorruptStream, ImageNotFound, MalformedArchive, Sourc
 from builder.sources.files import reading
 
 _CHUNK = 1 << 20
+_ZEROS = bytes(_CHUNK)
 _HEAD = 512
 # Bounds for bombs; all bytes. The image's own limits come later, when its layers are read.
 _MAX_UNPACKED = 256 << 30
@@ -100,8 +101,12 @@ def _spool(chunks: Iterator[bytes], scratch: Path | None) -> BinaryIO:
     spool: BinaryIO = tempfile.TemporaryFile(dir=scratch, buffering=_CHUNK)  # type: ignore[assignment]  # noqa: SIM115
     try:
         for chunk in chunks:
-            spool.write(chunk)
-        spool.flush()
+            # Zeros become a hole, so that a bomb of them costs no room.
+            if chunk == _ZEROS[: len(chunk)]:
+                spool.seek(len(chunk), os.SEEK_CUR)
+            else:
+                spool.write(chunk)
+        spool.truncate()
     except BaseException:
         spool.close()
         raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from builder.tree.nodes import Directory, Symlink
 from builder.tree.paths import MAX_NAME, MAX_PATH, path_length
 from builder.tree.refusal import Refusal
@@ -22,13 +24,13 @@ def find_parent(root: Directory, parts: tuple[bytes, ...]) -> Directory | None:
     for name in parts[:-1]:
         child = directory.children.get(name)
         if type(child) is not Directory:
-            return _resolve(root, parts, create=False)
+            return _resolve(root, parts, None)
         directory = child
     return directory
 
 
-def make_parent(root: Directory, parts: tuple[bytes, ...]) -> Directory:
-    """Find the directory that holds the last of `parts`, making what is missing on the way.
+def make_parent(root: Directory, parts: tuple[bytes, ...], make: Callable[[], Directory] = Directory) -> Directory:
+    """Find the directory that holds the last of `parts`, making what is missing on the way, each with `make`.
 
     What is made is 0755 root:root and of 1970. A dangling symlink is followed, too: directories are made where
     it points to, inside the tree. Raises Refusal for a loop of symlinks and when something that is no directory
@@ -38,7 +40,7 @@ def make_parent(root: Directory, parts: tuple[bytes, ...]) -> Directory:
     for name in parts[:-1]:
         child = directory.children.get(name)
         if type(child) is not Directory:
-            made = _resolve(root, parts, create=True)
+            made = _resolve(root, parts, make)
             if made is None:
                 raise Refusal("its parent is not a directory")
             return made
@@ -46,7 +48,7 @@ def make_parent(root: Directory, parts: tuple[bytes, ...]) -> Directory:
     return directory
 
 
-def _resolve(root: Directory, parts: tuple[bytes, ...], *, create: bool) -> Directory | None:
+def _resolve(root: Directory, parts: tuple[bytes, ...], make: Callable[[], Directory] | None) -> Directory | None:
     """Walk to the parent of `parts` with all the rules; None if it is missing or no directory."""
     names: list[bytes] = []
     directories = [root]
@@ -75,8 +77,9 @@ def _resolve(root: Directory, parts: tuple[bytes, ...], *, create: bool) -> Dire
                 del directories[1:]
             pending.extend(reversed(node.target.split(b"/")))
             continue
-        if node is None and create:
-            node = directories[-1].children[name] = _implied(name)
+        if node is None and make is not None:
+            _check_name(name)
+            node = directories[-1].children[name] = make()
         if not isinstance(node, Directory):
             return None
         names.append(name)
@@ -86,8 +89,7 @@ def _resolve(root: Directory, parts: tuple[bytes, ...], *, create: bool) -> Dire
     return directories[-1]
 
 
-def _implied(name: bytes) -> Directory:
+def _check_name(name: bytes) -> None:
     # Other names went through paths.py; this one may come out of a symlink's target.
     if len(name) > MAX_NAME:
         raise Refusal(f"a symlink among its parents names a component of more than {MAX_NAME} bytes")
-    return Directory()

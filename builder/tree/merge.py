@@ -14,6 +14,9 @@ from builder.tree.refusal import Refusal
 from builder.tree.tree import Tree
 from builder.tree.whiteouts import AUFS_LINKS, PREFIX, hidden_name, hide_lower, is_aufs
 
+# One entry can imply 2,000 directories, so a limit on entries does not bound them. Layers with any are rare.
+MAX_IMPLIED = 1_000_000
+
 
 def apply_layer(tree: Tree, name: str, entries: Sequence[tuple[Entry, Content]]) -> None:
     """Apply a layer's entries, in the order of its archive, to `tree`; `name` is what errors call the layer.
@@ -35,6 +38,7 @@ class _Additions:
     """What one layer adds, entry by entry."""
 
     def __init__(self, tree: Tree) -> None:
+        self._tree = tree
         self._root = tree.root
         self._inodes = Inodes()
         self._aufs_links: dict[tuple[bytes, ...], Node] = {}
@@ -51,7 +55,7 @@ class _Additions:
         if not parts:
             self._restate_root(entry)
             return
-        siblings = make_parent(self._root, parts).children
+        siblings = make_parent(self._root, parts, self._imply).children
         if entry.kind is Kind.HARDLINK:
             siblings[parts[-1]] = self._link_target(entry.link, siblings, parts[-1])
             return
@@ -63,6 +67,12 @@ class _Additions:
                 return
         # Always a new inode: other names of the old one, here or in lower layers, keep the old content.
         siblings[parts[-1]] = self._inodes.make(entry, content)
+
+    def _imply(self) -> Directory:
+        self._tree.implied += 1
+        if self._tree.implied > MAX_IMPLIED:
+            raise Refusal(f"with it, more than {MAX_IMPLIED} directories are not entries but only parents of some")
+        return Directory()
 
     def _restate_root(self, entry: Entry) -> None:
         if entry.kind is not Kind.DIRECTORY:

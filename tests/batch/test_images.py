@@ -68,6 +68,18 @@ def test_erofs_options_may_stand_on_a_line() -> None:
     assert (job.options.dedupe, job.options.fragments) == (True, True)
 
 
+def test_two_names_of_one_file_are_found(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    with pytest.raises(InvalidList, match=r"line 2: .* so does line 1"):
+        parse_list("oci:a output=real/x\noci:a output=link/x", "list", tmp_path, BuildOptions())
+
+
+def test_only_a_newline_ends_a_line() -> None:
+    (job,) = parse_list("'oci:a\u2028b' output=x", "list", DISKS, BuildOptions())
+    assert job.reference == "oci:a\u2028b"
+
+
 def test_words_may_be_quoted() -> None:
     assert outputs("'oci:my images:1' output='my disk'") == ["disks/my disk.ext4"]
 

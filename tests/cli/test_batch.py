@@ -112,6 +112,64 @@ def test_mistakes_in_the_list_are_found_before_anything_starts(place: Path) -> N
     assert not (place / "disks").exists()
 
 
+def test_failures_are_named_however_quiet_the_batch(place: Path) -> None:
+    for words in (("-q", "batch"), ("batch", "--progress", "none")):
+        command = argv(*words, "-", "-o", "disks")
+        done = subprocess.run(
+            command, cwd=place, env=ENVIRONMENT, input="oci:nowhere\n", capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 1
+        assert "error: [1/1] disks/nowhere.ext4: failed: nowhere: there is no such directory" in done.stderr
+
+
+def test_lists_of_other_systems_and_editors_are_read(place: Path) -> None:
+    done = batch(place, "\ufeffoci:a label=x\r\n\r\noci:b\r\n# end")
+    assert (done.returncode, disks(place)) == (0, ["a.ext4", "a.ext4.json", "b.ext4", "b.ext4.json"]), done.stderr
+
+
+def test_a_file_that_is_no_list_is_refused(place: Path) -> None:
+    (place / "list").write_bytes(b"\x7fELF\0\xff\n")
+    done = subprocess.run(
+        argv("batch", "list", "-o", "disks"), cwd=place, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (
+        2,
+        "rootfs-builder: error: list line 1: this is no text; name a list of images\n",
+    )
+
+
+@pytest.mark.parametrize("report", ["list", "disks/a.ext4", "disks/a.ext4.json"])
+def test_a_report_is_never_written_over_the_list_or_a_disk(place: Path, report: str) -> None:
+    (place / "list").write_text("oci:a\n")
+    command = argv("batch", "list", "-o", "disks", "--report", report)
+    done = subprocess.run(command, cwd=place, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{report}: two outputs would be written to this file" in done.stderr
+    assert (place / "list").read_text() == "oci:a\n"
+
+
+def test_a_report_may_stand_among_the_disks_it_is_about(place: Path) -> None:
+    done = batch(place, "oci:a\n", "--report", "disks/report.json")
+    assert done.returncode == 0, done.stderr
+    assert disks(place) == ["a.ext4", "a.ext4.json", "report.json"]
+
+
+@pytest.mark.parametrize("record", [b"[]", b'{"disk": 3}', b"\xff", b"{"])
+def test_metadata_that_is_none_of_ours_makes_a_disk_be_built_again(place: Path, record: bytes) -> None:
+    batch(place, "oci:a\n")
+    (place / "disks/a.ext4.json").write_bytes(record)
+    assert batch(place, "oci:a\n").returncode == 0
+    assert statuses(place) == {"oci:a": "built"}
+
+
+def test_a_file_where_a_directory_should_be_fails_its_image_alone(place: Path) -> None:
+    batch(place, "oci:a\n")
+    assert batch(place, "oci:b output=a.ext4/b\noci:b\n").returncode == 1
+    report = json.loads((place / "report.json").read_text())
+    assert [image["status"] for image in report["images"]] == ["failed", "built"]
+    assert "disks/a.ext4: " in report["images"][0]["error"]
+
+
 def start(place: Path, lines: str) -> subprocess.Popen[bytes]:
     (place / "list").write_text(lines)
     words = argv("batch", "list", "-o", "disks", "-j", "1", "--report", "report.json")
@@ -145,7 +203,7 @@ def test_a_killed_worker_fails_its_image_alone(place: Path) -> None:
     assert "killed by signal 9" in (place / "report.json").read_text()
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_an_interrupted_batch_ends_its_builds_and_leaves_no_litter(
     place: Path, number: signal.Signals, status: int
 ) -> None:
@@ -154,6 +212,7 @@ def test_an_interrupted_batch_ends_its_builds_and_leaves_no_litter(
         process.send_signal(number)
         assert process.wait(timeout=30) == status
     assert disks(place) == []
+    assert statuses(place) == {"oci:slow": "cancelled", "oci:a": "cancelled"}
 
 
 def test_builds_of_a_killed_batch_give_up_and_clean_up(place: Path) -> None:

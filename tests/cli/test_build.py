@@ -92,6 +92,9 @@ WRONG = {
     "no command": ([], 2, "Missing command"),
     "unknown option": (["build", "oci:image", "-o", "d.ext4", "--colour"], 2, "No such option"),
     "no size": (["build", "oci:image", "-o", "d.ext4", "--size", "big"], 2, "'big' is not a size"),
+    "size beyond files": (["build", "oci:image", "-o", "d.erofs", "--size", "8388608T"], 2, "more bytes than a file"),
+    "size beyond reason": (["build", "oci:image", "-o", "d.erofs", "--size", "9" * 5000], 2, "more bytes than a file"),
+    "size beyond this machine": (["build", "oci:image", "-o", "d.erofs", "--size", "8388607T"], 1, "d.erofs"),
     "no platform": (["build", "oci:image", "-o", "d.ext4", "--platform", "arm"], 2, "linux/arm"),
     "no format": (["build", "oci:image", "-o", "disk"], 2, "--format"),
     "no transport": (["build", "ftp:image", "-o", "d.ext4"], 2, "ftp"),
@@ -102,8 +105,19 @@ WRONG = {
     "too small": (["build", "oci:image", "-o", "d.ext4", "--size", "64K"], 1, "--size"),
     "erofs has no inodes to set": (["build", "oci:image", "-o", "d.erofs", "--inodes", "9"], 2, "erofs"),
     "ext4 has no compression": (["build", "oci:image", "-o", "d.ext4", "--compress", "lz4"], 2, "erofs"),
+    "output without a name": (["build", "oci:image", "-o", ""], 2, "names no file"),
+    "metadata over the disk": (["build", "oci:image", "-o", "d.ext4", "--metadata-file", "./d.ext4"], 2, "two outputs"),
+    "two side outputs in one": (
+        ["build", "oci:image", "-o", "d.ext4", "--metadata-file", "m", "--depfile", "m"],
+        2,
+        "two outputs",
+    ),
+    "unpack to here": (["unpack", "oci:image", "image/blobs/.."], 1, "not an empty directory"),
     "bad epoch": (["build", "oci:image", "-o", "d.ext4"], 2, "SOURCE_DATE_EPOCH"),
+    "far epoch": (["build", "oci:image", "-o", "d.erofs"], 2, "SOURCE_DATE_EPOCH"),
 }
+
+EPOCHS = {"bad epoch": {"SOURCE_DATE_EPOCH": "now"}, "far epoch": {"SOURCE_DATE_EPOCH": "9" * 30}}
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -112,7 +126,7 @@ def test_what_is_wrong_is_said_in_one_line_with_the_right_status(tmp_path: Path,
     done = subprocess.run(
         argv("-q", *words),
         cwd=tmp_path,
-        env={**ENVIRONMENT, **({"SOURCE_DATE_EPOCH": "now"} if name == "bad epoch" else {})},
+        env={**ENVIRONMENT, **EPOCHS.get(name, {})},
         capture_output=True,
         text=True,
         check=False,
@@ -135,6 +149,16 @@ def test_a_damaged_image_is_refused_and_leaves_nothing(tmp_path: Path, image: st
     assert done.returncode == 3
     assert f"expected sha256:{blob.name}" in done.stderr
     assert left_in(tmp_path) == []
+
+
+def test_a_ratio_below_the_default_counts_for_small_layers_too(tmp_path: Path) -> None:
+    layout(tmp_path / "layout", Spec(layers=(tar(file("zeros", bytes(4 << 20))),)))
+    reference = f"oci:{tmp_path / 'layout'}"
+    refused = run("unpack", reference, tmp_path / "root", "--max-ratio", "100")
+    assert refused.returncode == 3
+    assert "a ratio over 100; raise --max-ratio" in refused.stderr
+    assert os.listdir(tmp_path) == ["layout"]
+    assert run("unpack", reference, tmp_path / "root").returncode == 0
 
 
 def test_metadata_and_dependencies_are_written_beside_the_disk(tmp_path: Path, image: str) -> None:
@@ -167,7 +191,40 @@ def large_image(tmp_path: Path) -> str:
     return f"oci:{tmp_path}/image"
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_format_is_told_from_the_name_that_was_given_not_from_what_it_links_to(tmp_path: Path, image: str) -> None:
+    (tmp_path / "d.erofs").symlink_to("v1")
+    assert run("build", image, "-o", tmp_path / "d.erofs").returncode == 0
+    assert left_in(tmp_path) == ["d.erofs", "v1"]
+    assert (tmp_path / "d.erofs").is_symlink()
+    assert (tmp_path / "v1").read_bytes()[1024:1028] == b"\xe2\xe1\xf5\xe0"
+
+
+def test_a_side_output_that_is_a_symlink_is_written_through(tmp_path: Path, image: str) -> None:
+    (tmp_path / "m.json").symlink_to("v1.json")
+    assert run("build", image, "-o", tmp_path / "d.ext4", "--metadata-file", tmp_path / "m.json").returncode == 0
+    assert (tmp_path / "m.json").is_symlink()
+    assert json.loads((tmp_path / "v1.json").read_text())["disk"]["format"] == "ext4"
+
+
+def test_the_current_directory_is_not_unpacked_over(tmp_path: Path, image: str) -> None:
+    place = tmp_path / "root"
+    place.mkdir()
+    done = subprocess.run(argv("unpack", image, "."), cwd=place, env=ENVIRONMENT, capture_output=True, check=False)
+    assert done.returncode == 1
+    assert b"is the current directory" in done.stderr
+    assert list(place.iterdir()) == []
+
+
+def test_under_nohup_a_build_outlives_its_terminal(tmp_path: Path, large_image: str) -> None:
+    with start_until("reading layer 2", large_image, tmp_path / "d.ext4", "nohup") as process:
+        process.send_signal(signal.SIGHUP)
+        assert process.stderr is not None
+        process.stderr.read()
+        assert process.wait(timeout=60) == 0
+    assert left_in(tmp_path) == ["d.ext4"]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 @pytest.mark.parametrize("stage", ["reading layer 3", "packing"])
 def test_an_interrupted_build_leaves_nothing(
     tmp_path: Path, large_image: str, number: signal.Signals, status: int, stage: str
@@ -188,9 +245,9 @@ def test_a_killed_build_leaves_no_output_and_the_next_one_clears_up(tmp_path: Pa
     assert left_in(tmp_path) == ["d.ext4"]
 
 
-def start_until(stage: str, image: str, output: Path) -> subprocess.Popen[str]:
-    """Start a build and return when it says that it has reached a stage."""
-    words = argv("build", image, "-o", output, "--progress", "plain")
+def start_until(stage: str, image: str, output: Path, *under: str) -> subprocess.Popen[str]:
+    """Start a build, by way of a command `under` which it runs, and return when it has reached a stage."""
+    words = [*under, *argv("build", image, "-o", output, "--progress", "plain")]
     process = subprocess.Popen(words, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     for line in process.stderr:

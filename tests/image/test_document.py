@@ -54,6 +54,10 @@ def refusal(data: bytes) -> tuple[str, str, str]:
         (b'{"items": [], "note": "\\ud800"}', "$.note", "holds half of a surrogate pair, which is no"),
         (b'{"items": [{"size": 1, "labels": {"a b": "\\udc00"}}]}', '$.items[0].labels["a b"]', "holds half of"),
         (b'{"items": [{"size": 1, "labels": {"\\udc00": ""}}]}', '$.items[0].labels["\\udc00"]', "holds half"),
+        (b'{"items": [], "\\ud800": 5}', "$", "holds half of a surrogate pair"),
+        (b'{"items": "\\ud800"}', "$", "holds half of a surrogate pair"),
+        (b'{"items": [{"size": "\\ud800"}]}', "$", "holds half of a surrogate pair"),
+        (b'{"items": [{"size": 1, "labels": {"a": {"\\ud800": 1}}}]}', "$.items[0].labels[...]", "expected `str`, got"),
     ],
 )
 def test_what_breaks_json_or_the_types_is_refused_with_its_path(data: bytes, path: str, reason: str) -> None:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 import pytest
 import zstandard
 from support.images import COMPRESS, MEDIA_TYPES
-from support.tars import END, directory, file, raw, tar
+from support.tars import END, directory, file, raw, symlink, tar
 
 from builder.archive.entry import Entry
 from builder.errors import DigestMismatch, LayerRefused, LimitExceeded, SizeMismatch
@@ -204,6 +204,20 @@ def test_an_entry_that_announces_too_much_is_refused_by_its_header() -> None:
     with pytest.raises(LimitExceeded, match="--max-size") as caught:
         names(blob, layer_of(blob, plain, "gzip"))
     assert caught.value.entry == b"huge"
+
+
+def test_names_and_xattrs_that_would_fill_the_memory_are_refused() -> None:
+    value = bytes(60_000)
+    for members in (
+        [file(f"f{i}", xattrs={"user.a": value}) for i in range(20)],
+        [file("n" * 60_000) for _ in range(20)],
+        [symlink("s", "t" * 60_000) for _ in range(20)],
+    ):
+        plain = tar(*members)
+        blob = gzip.compress(plain)
+        with pytest.raises(LimitExceeded, match="take more than 1000000 bytes"):
+            names(blob, layer_of(blob, plain, "gzip"), Limits(max_metadata=1_000_000))
+        assert len(names(blob, layer_of(blob, plain, "gzip"), Limits(max_metadata=2_000_000))) == 20
 
 
 def test_a_bomb_stops_at_the_ratio_wherever_it_hides() -> None:

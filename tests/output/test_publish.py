@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from builder.errors import OutputError
-from builder.output.publish import check_directory, check_output, check_side_output, publish, write_atomically
+from builder.errors import OutputDenied, OutputError, UsageError
+from builder.output.publish import (
+    check_directory,
+    check_distinct,
+    check_output,
+    check_side_output,
+    publish,
+    write_atomically,
+)
 
 
 def ext4(path: Path) -> Path:
@@ -43,6 +52,40 @@ def test_what_is_no_regular_file_is_never_written_over(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "fifo", Path("/dev/null")):
         with pytest.raises(OutputError, match="not a regular file"):
             check_output(path, force=True)
+        with pytest.raises(OutputError, match="not a regular file"):
+            check_side_output(path)
+
+
+def test_outputs_are_one_file_each(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("disk")
+    check_distinct([tmp_path / "disk", tmp_path / "metadata"])
+    with pytest.raises(UsageError, match="two outputs"):
+        check_distinct([tmp_path / "disk", tmp_path / "link"])
+
+
+def test_a_file_is_no_directory_to_write_in(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="file is not a directory"):
+        check_side_output(tmp_path / "file" / "x")
+
+
+@pytest.fixture
+def foreign() -> Iterator[Path]:
+    """A directory of root's, while this process is an ordinary user who may look but not write there."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        os.setresuid(65534, 65534, 0)
+        try:
+            yield Path(name)
+        finally:
+            os.setresuid(0, 0, 0)
+
+
+@pytest.mark.root
+def test_a_directory_that_this_user_may_not_write_in_is_told_before_any_work(foreign: Path) -> None:
+    for check in (lambda path: check_output(path, force=True), check_side_output, check_directory):
+        with pytest.raises(OutputDenied, match="may not write in"):
+            check(foreign / "x")
 
 
 def test_a_directory_that_does_not_exist_is_named(tmp_path: Path) -> None:
@@ -81,6 +124,9 @@ def test_small_files_are_replaced_whole(tmp_path: Path) -> None:
     path.write_bytes(b"old")
     write_atomically(path, b"new")
     assert path.read_bytes() == b"new"
+    path = path.rename(tmp_path / ("ü" * 125))
+    write_atomically(path, b"newer")
+    assert path.read_bytes() == b"newer"
     assert list(tmp_path.iterdir()) == [path]
 
 

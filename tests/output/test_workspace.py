@@ -69,6 +69,8 @@ def test_files_that_only_look_like_litter_stay(tmp_path: Path) -> None:
 def test_names_as_long_as_a_name_may_be_work(tmp_path: Path) -> None:
     with workspace(tmp_path, "n" * 255) as work:
         assert work.is_dir()
+    with workspace(tmp_path, "ü" * 125) as work:
+        assert work.is_dir()
 
 
 def test_a_place_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -203,6 +203,16 @@ def test_a_directory_is_no_archive(tmp_path: Path) -> None:
     assert "write oci:DIR" in error.reason
 
 
+def test_zeros_of_a_compressed_archive_take_no_room(tmp_path: Path) -> None:
+    members = [file("before", b"x" * 5000), file("zeros", bytes(32 << 20)), file("after", b"y" * 5000)]
+    plain = tar(*members) + bytes(8 << 20)
+    (tmp_path / "image.tar.gz").write_bytes(gzip.compress(plain))
+    with open_tar(str(tmp_path / "image.tar.gz"), tmp_path) as unpacked:
+        assert os.fstat(unpacked.fileno()).st_blocks * 512 < 4 << 20
+        unpacked.seek(0)
+        assert unpacked.read() == plain
+
+
 def test_no_room_to_unpack_names_the_option(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "image.tgz", layout_files(IMAGE)[0], "gzip")
     error = refusal(f"oci-archive:{path}", tmp_path / "absent")

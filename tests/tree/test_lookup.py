@@ -17,6 +17,7 @@ from support.entries import (
 from support.trees import listing, paths
 
 from builder.archive.entry import Entry
+from builder.tree import merge
 from builder.tree.nodes import Content
 
 
@@ -24,6 +25,14 @@ def test_missing_parents_are_0755_root_of_1970() -> None:
     tree = merged([file("a/b/c", 1, uid=7, mtime_ns=8)])
     assert paths(tree) == ["a/", "a/b/", "a/b/c"]
     assert [metadata(node(tree, path)) for path in ("a", "a/b")] == [(0o755, 0, 0, 0, {})] * 2
+
+
+def test_directories_that_nobody_states_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merge, "MAX_IMPLIED", 6)
+    layers = [[file("a/b/c/f", 1)], [symlink("s", "x/y/z"), file("s/f", 1), file("s/g", 1)]]
+    tree = merged(*layers)
+    assert tree.implied == 6
+    assert "more than 6 directories" in refusal(*layers, [file("new/f", 1)])
 
 
 def test_a_parent_stated_late_gets_the_stated_metadata() -> None:

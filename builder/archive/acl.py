@@ -1,0 +1,97 @@
+"""POSIX ACLs as star, GNU tar and bsdtar write them, as text in pax records, turned into what the kernel keeps.
+
+The text is acl(5)'s long form, one entry after another with commas or newlines between them; star and bsdtar add a
+fourth field with the number behind a name. The other form is that of the xattrs system.posix_acl_access and _default
+(include/uapi/linux/posix_acl_xattr.h), which is how everything else of this package knows ACLs.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+
+from builder.errors import MalformedTar, printable
+
+# The pax records that hold ACLs, and the xattr that says the same.
+XATTRS = {
+    b"SCHILY.acl.access": b"system.posix_acl_access",
+    b"SCHILY.acl.default": b"system.posix_acl_default",
+}
+ACCESS = XATTRS[b"SCHILY.acl.access"]
+
+MAX_ID = 2**32 - 2
+NO_ID = 2**32 - 1
+VERSION = struct.pack("<I", 2)
+ENTRY = struct.Struct("<HHI")
+
+OWNER, USER, OWNING_GROUP, GROUP, MASK, OTHER = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
+TAGS = {
+    (b"user", False): OWNER,
+    (b"user", True): USER,
+    (b"group", False): OWNING_GROUP,
+    (b"group", True): GROUP,
+    (b"mask", False): MASK,
+    (b"other", False): OTHER,
+}
+WORDS = re.compile(rb"(user|group|mask|other):([^:]*):([r-])([w-])([x-])(?::([0-9]{1,10}))?")
+
+# Names repeat from member to member; an ACL has about as many entries as a person cares to write.
+MAX_ENTRIES = 1024
+
+
+def encode(text: bytes) -> bytes:
+    """Return an ACL as the xattr's value.
+
+    Raises MalformedTar for what the kernel would not take, and for a name without a number: whose it is only the
+    machine knows that wrote it.
+    """
+    entries: dict[tuple[int, int], int] = {}
+    for words in filter(None, re.split(rb"[,\n]", text)):
+        key, permissions = _entry(words)
+        if key in entries or len(entries) == MAX_ENTRIES:
+            raise _malformed(words)
+        entries[key] = permissions
+    tags = {tag for tag, _ in entries}
+    named = bool(tags & {USER, GROUP})
+    if not tags >= {OWNER, OWNING_GROUP, OTHER} or (named and MASK not in tags):
+        raise _malformed(text)
+    return VERSION + b"".join(ENTRY.pack(tag, entries[tag, id_], id_) for tag, id_ in sorted(entries))
+
+
+def permission_bits(value: bytes) -> tuple[int, int]:
+    """Return the bits (octal 0777) that a file with this ACL shows, and those with the owning group's own (acl(5)).
+
+    They differ where there is a mask: it takes the place of the group's.
+    """
+    entries = {tag: permissions for tag, permissions, _ in ENTRY.iter_unpack(value[len(VERSION) :])}
+    owner, group, other = entries[OWNER] << 6, entries[OWNING_GROUP], entries[OTHER]
+    return owner | entries.get(MASK, group) << 3 | other, owner | group << 3 | other
+
+
+def is_minimal(value: bytes) -> bool:
+    """Say whether an ACL is nothing but permission bits in another form."""
+    return len(value) == len(VERSION) + 3 * ENTRY.size
+
+
+def _entry(words: bytes) -> tuple[tuple[int, int], int]:
+    match = WORDS.fullmatch(words.strip())
+    if match is None:
+        raise _malformed(words)
+    kind, who, *permissions, number = match.groups()
+    tag = TAGS.get((kind, bool(who)))
+    if tag is None:
+        raise _malformed(words)
+    bits = sum(bit for bit, letter in zip((4, 2, 1), permissions, strict=True) if letter != b"-")
+    if not who:
+        return (tag, NO_ID), bits
+    number = number or who
+    if not re.fullmatch(rb"[0-9]{1,10}", number):
+        reason = f"its ACL names {kind.decode()} {printable(who)} without a number; write the tar with bsdtar"
+        raise MalformedTar(None, reason)
+    if int(number) > MAX_ID:
+        raise _malformed(words)
+    return (tag, int(number)), bits
+
+
+def _malformed(text: bytes) -> MalformedTar:
+    return MalformedTar(None, f"its ACL is malformed: {printable(text[:100])}")

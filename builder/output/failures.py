@@ -1,0 +1,26 @@
+"""What the operating system refuses while outputs are written, said in this program's words."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from builder.errors import OutputDenied, OutputError
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+@contextmanager
+def failures_named() -> Iterator[None]:
+    """Translate OSError, such as a full disk, to OutputError, and a missing permission to OutputDenied."""
+    try:
+        yield
+    except OSError as error:
+        where = os.fsdecode(error.filename) if error.filename else "writing the build's files"
+        advice = "choose another --workdir or output"
+        if error.errno in _NO_ROOM:
+            advice = f"free space, or {advice}"
+        kind = OutputDenied if isinstance(error, PermissionError) else OutputError
+        raise kind(where, f"{error.strerror or error}; {advice}") from error
