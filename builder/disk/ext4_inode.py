@@ -21,6 +21,7 @@ _INODE = struct.Struct("<HHIIIIIHHIII60sIIIIHHHHHHHHIIIIIII96s")
 _CHECKSUM_LOW, _CHECKSUM_HIGH = 0x7C, 0x82
 
 _EXTENTS_FLAG = 0x80000
+_SECTORS_PER_BLOCK = 8
 _NO_BLOCK_MAP = bytes(60)
 _EMPTY_EXTENT_TREE = struct.pack("<HHHHI", 0xF30A, 0, 4, 0, 0).ljust(60, b"\0")
 
@@ -38,26 +39,20 @@ MAX_TIME = (2**34 - 2**31) * 10**9 - 1
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """Where an inode's content is, as mke2fs wrote it: `size` in bytes, `sectors` of 512 bytes, the block map."""
+    """Where an inode's content is: `size` in bytes, how many `blocks` it takes, and the root of its extent tree."""
 
     size: int
-    sectors: int
+    blocks: int
     block_map: bytes
-
-    @property
-    def first_block(self) -> int:
-        """The block that holds the first 4 KiB, of a file that has one extent."""
-        low, high = struct.unpack_from("<I", self.block_map, 20)[0], struct.unpack_from("<H", self.block_map, 18)[0]
-        return int(high << 32 | low)
 
 
 NOTHING = Storage(0, 0, _EMPTY_EXTENT_TREE)
 
 
-def read_storage(inode: bytes) -> Storage:
-    """Take from an inode what mke2fs decided."""
-    fields = _INODE.unpack(inode)
-    return Storage(fields[2] | fields[15] << 32, fields[9] | fields[17] << 32, fields[12])
+def read_block_map(inode: bytes) -> bytes:
+    """Return the root of an inode's extent tree."""
+    block_map: bytes = _INODE.unpack(inode)[12]
+    return block_map
 
 
 def file_system_time(time_ns: int) -> int:
@@ -71,7 +66,7 @@ def encode_inode(number: int, node: Node, links: int, storage: Storage, xattrs: 
     All four times are the modification time: nothing else is known, and nothing of this machine may show.
     `xattrs` are those inside the inode, and the number of the block with the others or 0.
     """
-    size, sectors, block_map, flags = storage.size, storage.sectors, storage.block_map, _EXTENTS_FLAG
+    size, block_map, flags = storage.size, storage.block_map, _EXTENTS_FLAG
     if isinstance(node, Symlink) and len(node.target) <= FAST_TARGET:
         size, block_map, flags = len(node.target), node.target, 0
     elif isinstance(node, Device):
@@ -79,8 +74,7 @@ def encode_inode(number: int, node: Node, links: int, storage: Storage, xattrs: 
     elif isinstance(node, Fifo):
         block_map, flags = _NO_BLOCK_MAP, 0
     xattr_body, xattr_block = xattrs
-    if xattr_block:
-        sectors += 8
+    sectors = (storage.blocks + (xattr_block != 0)) * _SECTORS_PER_BLOCK
     seconds, nanoseconds = divmod(file_system_time(node.mtime_ns), 10**9)
     low = seconds & 0xFFFFFFFF
     # The lowest 32 bits count as signed; two more say how often 2^32 seconds are to be added to them.

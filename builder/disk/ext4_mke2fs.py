@@ -1,18 +1,16 @@
-"""How mke2fs and debugfs are called."""
+"""How mke2fs is called."""
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from builder.disk.ext4_image import BLOCK_SIZE, Superblock, read_superblock
+from builder.disk.ext4_image import BLOCK_SIZE
 from builder.disk.ext4_inode import INODE_SIZE
+from builder.disk.ext4_superblock import Superblock, read_superblock
 from builder.disk.tool import run_tool
-from builder.errors import ToolFailed
 
 # The same on every version of mke2fs, and nothing that Linux 4.14 does not mount.
 _FEATURES = (
@@ -44,11 +42,10 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True)
-class E2fsprogs:
-    """The tools with all that is the same for every file system made by one build.
+class Mke2fs:
+    """The tool with all that is the same for every file system made by one build.
 
-    Images and the staging directory are named inside `scratch`, since e2fsprogs reads a question mark in a path
-    as the beginning of options.
+    Images are named inside `scratch`, since e2fsprogs reads a question mark in a path as the beginning of options.
     """
 
     scratch: Path
@@ -57,8 +54,8 @@ class E2fsprogs:
     label: str
     epoch: int
 
-    def make(self, image: str, layout: Layout, staging: str | None = None) -> None:
-        """Make a file system in the existing, empty file `image`, with the content of the directory `staging`.
+    def make(self, image: str, layout: Layout) -> None:
+        """Make an empty file system in the existing, empty file `image`.
 
         Raises ToolFailed.
         """
@@ -66,7 +63,6 @@ class E2fsprogs:
         extended = (
             f"hash_seed={self.hash_seed}",
             "root_owner=0:0",
-            "no_copy_xattrs",
             "nodiscard",
             # The file is new and all holes: zeroing tables and journal would only fill it.
             "assume_storage_prezeroed=1",
@@ -90,12 +86,11 @@ class E2fsprogs:
                 *("-L", self.label),
                 *("-E", ",".join(extended)),
                 *journal,
-                *(["-d", staging] if staging is not None else []),
                 image,
                 str(layout.blocks),
             ],
             cwd=self.scratch,
-            environment=self._environment({"MKE2FS_CONFIG": "mke2fs.conf"}),
+            environment=self._environment(),
         )
 
     def try_out(self, layout: Layout) -> Superblock:
@@ -109,18 +104,7 @@ class E2fsprogs:
         os.unlink(self.scratch / "layout")
         return superblock
 
-    def edit(self, image: str, commands: Iterable[str]) -> None:
-        """Run debugfs commands on `image`. Raises ToolFailed also for what debugfs only complains about."""
-        with open(self.scratch / "commands", "w") as script:
-            script.writelines(f"{command}\n" for command in commands)
-        argv = ["debugfs", "-w", "-f", "commands", image]
-        completed = run_tool(argv, cwd=self.scratch, environment=self._environment({}))
-        # Whatever goes wrong, debugfs carries on and ends with status 0; in peace, it only says its version.
-        complaint = re.sub(r"\Adebugfs \d.*\n", "", completed.stderr)
-        if complaint:
-            raise ToolFailed(argv, 0, complaint)
-
-    def _environment(self, more: dict[str, str]) -> dict[str, str]:
+    def _environment(self) -> dict[str, str]:
         # To e2fsprogs 1.47.0 the time 0 means that there is none, and it asks the clock.
         epoch = str(min(max(self.epoch, 1), 2**32 - 1))
-        return {"E2FSPROGS_FAKE_TIME": epoch, "SOURCE_DATE_EPOCH": epoch, **more}
+        return {"E2FSPROGS_FAKE_TIME": epoch, "SOURCE_DATE_EPOCH": epoch, "MKE2FS_CONFIG": "mke2fs.conf"}

@@ -1,13 +1,7 @@
-"""Which inode of the image gets which number, and where in the staging directory it waits for mke2fs.
-
-mke2fs takes no inode numbers, but it allocates them in order: with nothing but numbered directories ("shards")
-of numbered files to copy, every number is known before it starts. That lets us write directories as files:
-their blocks already name the inodes of the children.
-"""
+"""Which inode of the image gets which number, how many names it has, and which xattrs it keeps where."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from builder.disk.ext4_xattr import encode_xattrs
@@ -16,15 +10,8 @@ from builder.tree.nodes import Device, Directory, File, Node, Symlink
 from builder.tree.tree import Tree
 
 ROOT_INODE = 2
-LOST_FOUND_INODE = 11
-
-# Inode 11 is lost+found, which mke2fs always makes. Next comes the directory of the shards: they are not in the
-# root directory, which has to stay so small that its inode can move (an extent tree names its inode).
-_SHARDS_INODE = 12
-_FIRST_SHARD_INODE = 13
-
-# mke2fs looks for room for a new name from the start of the directory: a shard has one block of names.
-SHARD_ENTRIES = 300
+# The ten before it are the file system's own, and the root is one of them.
+FIRST_INODE = 11
 
 # Kernel, fs/ext4/ext4.h: EXT4_LINK_MAX; fs/ext4/xattr.h: EXT4_XATTR_REFCOUNT_MAX.
 _MAX_LINKS = 65000
@@ -52,11 +39,10 @@ class Inode:
 
 @dataclass(slots=True)
 class XattrBlock:
-    """A block of xattrs that `users` inodes share; its checksum is still missing. `position` as in staged_number."""
+    """A block of xattrs that `users` inodes share; its checksum is still missing."""
 
     content: bytes
     users: int = 0
-    position: int = 0
 
 
 @dataclass(slots=True)
@@ -72,32 +58,9 @@ class Plan:
         return self.numbers[id(node)]
 
     @property
-    def staged(self) -> int:
-        """How many files are staged; those after the inodes hold the xattr blocks."""
-        return len(self.inodes) + len(self.xattr_blocks)
-
-    @property
-    def inodes_needed(self) -> int:
-        """How many inodes the file system must have while mke2fs fills it, reserved ones included."""
-        return staged_number(self.staged - 1)
-
-    def temporary(self) -> Iterator[int]:
-        """Yield the number of each inode that only served to bring content in, and has to go."""
-        yield LOST_FOUND_INODE
-        yield _SHARDS_INODE
-        yield staged_number(0)  # what it brought is the root directory's content
-        yield from self.shards()
-        yield from (staged_number(block.position) for block in self.xattr_blocks)
-
-    def shards(self) -> Iterator[int]:
-        """Yield the inode number of each shard directory."""
-        for position in range(0, self.staged, SHARD_ENTRIES):
-            yield staged_number(position) - 1
-
-
-def staged_number(position: int) -> int:
-    """Return the inode number that mke2fs gives to the staged file `position`, counted from 0."""
-    return _FIRST_SHARD_INODE + position // SHARD_ENTRIES + 1 + position
+    def last_inode(self) -> int:
+        """The highest number: all up to it are in use."""
+        return FIRST_INODE + len(self.inodes) - 2
 
 
 def plan(tree: Tree) -> Plan:
@@ -115,7 +78,7 @@ def plan(tree: Tree) -> Plan:
         _check(path, node)
         inode = by_node.get(id(node))
         if inode is None:
-            inode = Inode(staged_number(len(planned.inodes)), node)
+            inode = Inode(planned.last_inode + 1, node)
             planned.inodes.append(inode)
             planned.numbers[id(node)] = inode.number
             by_node[id(node)] = inode
@@ -126,8 +89,6 @@ def plan(tree: Tree) -> Plan:
             inode.links += 1
             if inode.links > _MAX_LINKS:
                 raise TreeRefused(path, f"a file of ext4 has at most {_MAX_LINKS} names")
-    for index, block in enumerate(planned.xattr_blocks):
-        block.position = len(planned.inodes) + index
     return planned
 
 

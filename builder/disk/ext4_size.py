@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from builder.disk.ext4_image import BLOCK_SIZE
 from builder.disk.ext4_inode import INODE_SIZE
-from builder.disk.ext4_mke2fs import E2fsprogs, Layout
+from builder.disk.ext4_mke2fs import Layout, Mke2fs
 from builder.errors import DiskTooSmall, ToolFailed
 
 # Journals in MiB, for file systems below so many bytes: the steps of mke2fs.
@@ -53,7 +53,7 @@ class Demand:
         return replace(layout, blocks=max(self.blocks, beside_journal))
 
 
-def fitting_layout(tools: E2fsprogs, demand: Demand, size: int | None) -> Layout:
+def fitting_layout(mke2fs: Mke2fs, demand: Demand, size: int | None) -> Layout:
     """Return a layout that holds `demand`: of `size` bytes, or the smallest.
 
     Raises DiskTooSmall.
@@ -61,16 +61,16 @@ def fitting_layout(tools: E2fsprogs, demand: Demand, size: int | None) -> Layout
     if demand.inodes_asked is not None and demand.inodes_asked < demand.inodes:
         raise DiskTooSmall("--inodes", demand.inodes_asked, demand.inodes)
     if size is None:
-        return _smallest(tools, demand)
+        return _smallest(mke2fs, demand)
     blocks = -(-size // BLOCK_SIZE)
     # Inodes and journal suit the size, or if that leaves too little room, the content.
     for layout in (demand.layout(size, blocks), replace(demand.smallest, blocks=blocks)):
-        if blocks >= demand.smallest.blocks and _try_out(tools, demand, layout).spare >= 0:
+        if blocks >= demand.smallest.blocks and _try_out(mke2fs, demand, layout).spare >= 0:
             return layout
-    raise DiskTooSmall("--size", size, _smallest(tools, demand).blocks * BLOCK_SIZE)
+    raise DiskTooSmall("--size", size, _smallest(mke2fs, demand).blocks * BLOCK_SIZE)
 
 
-def _smallest(tools: E2fsprogs, demand: Demand) -> Layout:
+def _smallest(mke2fs: Mke2fs, demand: Demand) -> Layout:
     """Search for the least number of blocks, or nearly, from a guess that is nearly right.
 
     What is missing or too much is in blocks, and so is the size: the next guess is that much more or less. It is
@@ -81,7 +81,7 @@ def _smallest(tools: E2fsprogs, demand: Demand) -> Layout:
     failing, fitting = least.blocks - 1, 0
     guess = least.blocks + least.blocks // 64 + least.inodes // _INODES_PER_BLOCK + least.journal * 256 + 64
     for _ in range(_MAX_TRIALS):
-        trial = _try_out(tools, demand, replace(least, blocks=guess))
+        trial = _try_out(mke2fs, demand, replace(least, blocks=guess))
         if trial.spare >= 0:
             fitting = trial.blocks
         else:
@@ -107,9 +107,9 @@ class _Trial:
     failure: ToolFailed | None = None
 
 
-def _try_out(tools: E2fsprogs, demand: Demand, layout: Layout) -> _Trial:
+def _try_out(mke2fs: Mke2fs, demand: Demand, layout: Layout) -> _Trial:
     try:
-        superblock = tools.try_out(layout)
+        superblock = mke2fs.try_out(layout)
     except ToolFailed as failure:
         # mke2fs refuses what has no room for its tables, without saying how much that would be.
         return _Trial(layout.blocks, -(layout.blocks // 16) - 1, failure)

@@ -24,6 +24,8 @@ class Spool:
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self._end = 0
+        # A range known to be data: finding where it ends may take long, and neighbours need not ask again.
+        self._data_start = self._data_end = 0
 
     def add(self, size: int, write: Callable[[int], None]) -> Content:
         """Store `size` bytes that `write(fd)` puts at the descriptor's position, leaving out holes.
@@ -47,22 +49,34 @@ class Spool:
         """Yield (position in the spool, length) of each stretch of `content` that is not a hole, in order."""
         position, end = content.offset, content.offset + content.size
         while position < end:
-            try:
-                start = os.lseek(self.fd, position, os.SEEK_DATA)
-            except OSError as error:
-                if error.errno != errno.ENXIO:
-                    raise
+            if not self._data_start <= position < self._data_end and not self._find_data(position):
                 return  # only holes are left
+            start = max(self._data_start, position)
             if start >= end:
                 return
-            position = min(os.lseek(self.fd, start, os.SEEK_HOLE), end)
+            position = min(self._data_end, end)
             yield start, position - start
 
     def copy(self, content: Content, fd: int) -> None:
         """Make the empty file `fd` hold `content`, holes included; nothing depends on the descriptors' positions."""
         for start, length in self.data(content):
-            _copy_range(self.fd, start, fd, start - content.offset, length)
+            self.copy_part(start, length, fd, start - content.offset)
         os.ftruncate(fd, content.size)
+
+    def copy_part(self, start: int, length: int, fd: int, position: int) -> None:
+        """Copy `length` bytes from `start` in the spool to `position` in the file `fd`."""
+        _copy_range(self.fd, start, fd, position, length)
+
+    def _find_data(self, position: int) -> bool:
+        """Remember the first range of data that ends behind `position`; return whether there is one."""
+        try:
+            self._data_start = os.lseek(self.fd, position, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return False
+        self._data_end = os.lseek(self.fd, self._data_start, os.SEEK_HOLE)
+        return True
 
 
 @contextmanager

@@ -70,6 +70,18 @@ def test_holes_are_not_data(spool: Spool) -> None:
     assert list(spool.data(after)) == [(after.offset, 5)]
 
 
+def test_data_is_found_in_any_order_and_while_the_spool_grows(spool: Spool) -> None:
+    first = spool.add(4096, writing(b"x" * 4096))
+    assert list(spool.data(first)) == [(0, 4096)]
+    second = spool.add(12288, skipping(4096, b"y" * 4096, 4096))
+    third = spool.add(9, writing(b"z" * 9))
+    assert list(spool.data(third)) == [(third.offset, 9)]
+    assert list(spool.data(second)) == [(second.offset + 4096, 4096)]
+    assert list(spool.data(first)) == [(0, 4096)]
+    both = zip(spool.data(Content(0, 12288)), spool.data(Content(0, 16384)), strict=True)
+    assert list(both) == [((0, 4096), (0, 4096)), ((8192, 4096), (8192, 4096))]
+
+
 def test_content_that_is_one_hole_has_no_data(spool: Spool) -> None:
     content = spool.add(1 << 30, skipping(1 << 30))
     assert list(spool.data(content)) == []
