@@ -18,8 +18,8 @@ def ahead(items: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
     in is done. `items` runs in that thread only, so closing belongs to the last stage of a pipeline first.
     """
     stage = _Stage(items, depth)
-    stage.thread.start()
     try:
+        stage.thread.start()
         while True:
             kind, item = stage.queue.get()
             if kind is _END:
@@ -32,7 +32,9 @@ def ahead(items: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
     finally:
         stage.stopped = True
         stage.room.release()
-        stage.thread.join()
+        # A signal's exception may come before the thread has started.
+        if stage.thread.ident is not None:
+            stage.thread.join()
 
 
 _ITEM, _ERROR, _END = "item", "error", "end"
@@ -56,6 +58,8 @@ class _Stage(Generic[T]):
             self.queue.put((_END, None))
 
     def _produce(self, items: Iterable[T]) -> None:
+        if self.stopped:
+            return
         try:
             for item in items:
                 self.room.acquire()

@@ -31,6 +31,10 @@ from builder.tree.tree import Tree
 _TOOL = "mke2fs"
 _MIN_VERSION = (1, 47)
 _MAX_LABEL = 16
+
+# What the largest file of an ext4 host holds; and so many inodes that their tables alone take 64 GiB.
+_MAX_SIZE = 16 << 40
+_MAX_INODES = 1 << 28
 _IMAGE = "image"
 
 
@@ -49,6 +53,11 @@ class Ext4:
             raise UsageError(f"label {options.label!r}: ext4 holds {_MAX_LABEL} bytes and no NUL")
         if options.compression or options.dedupe or options.fragments:
             raise UsageError("ext4 has no compression, dedupe or fragments: choose erofs, or leave the option out")
+        for option, asked in (("--size", options.size or 0), ("--free", options.free)):
+            if asked > _MAX_SIZE:
+                raise UsageError(f"{option} {asked}: more than 16 TiB is not supported; ask for less")
+        if options.inodes is not None and options.inodes > _MAX_INODES:
+            raise UsageError(f"--inodes {options.inodes}: more than {_MAX_INODES} are not supported; ask for less")
         version = tool_version(_TOOL)
         if tuple(int(number) for number in re.findall(r"\d+", version)[:2]) < _MIN_VERSION:
             raise MissingRequirement(f"{_TOOL} {version} is too old: install e2fsprogs 1.47 or later")
@@ -66,7 +75,6 @@ class Ext4:
         hash_seed = derived_uuid(options.seed, "ext4 hash seed")
         mke2fs = Mke2fs(scratch, uuid, hash_seed, options.label, options.epoch)
 
-        listen(Stage("making the ext4 file system"))
         contents = collect(planned, spool, uuid)
         needed = blocks_needed(contents, planned, options.inodes or planned.last_inode)
         demand = Demand(

@@ -124,6 +124,20 @@ def test_a_stage_that_nobody_started_has_no_thread() -> None:
     assert upstream.taken == 0
 
 
+def test_a_signal_while_the_thread_starts_leaves_upstream_to_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        raise KeyboardInterrupt  # as a signal handler would, at this very place
+
+    upstream = Upstream()
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(ahead(upstream))
+    assert upstream.closed_in is not None
+
+
 def test_stages_overlap() -> None:
     meeting = threading.Barrier(2, timeout=10)
 

@@ -400,6 +400,9 @@ def test_an_existing_output_is_left_alone(tmp_path: Path, spool: Spool) -> None:
         replace(OPTIONS, compression=Compression("lz4")),
         replace(OPTIONS, dedupe=True),
         replace(OPTIONS, fragments=True),
+        replace(OPTIONS, size=17 << 40),
+        replace(OPTIONS, free=17 << 40),
+        replace(OPTIONS, inodes=1 << 29),
     ],
 )
 def test_options_that_ext4_cannot_honour_are_refused_beforehand(options: DiskOptions) -> None:

@@ -139,15 +139,10 @@ def test_an_error_in_the_producer_ends_the_tool_and_is_raised_as_itself(tmp_path
 def test_an_interrupt_ends_the_tool() -> None:
     before = set(os.listdir("/proc"))
     timer = threading.Timer(0.3, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT])
-    # Whoever started the tests in the background has them ignore it.
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        timer.start()
-        with pytest.raises(KeyboardInterrupt):
-            run_tool(["sleep", "987654"])
-        timer.join()
-    finally:
-        signal.signal(signal.SIGINT, handler)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        run_tool(["sleep", "987654"])
+    timer.join()
     left = []
     for pid in set(os.listdir("/proc")) - before:
         try:
