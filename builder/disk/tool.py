@@ -19,23 +19,10 @@ from builder.errors import ToolFailed, ToolMissing
 # What each package is called where: (Debian, Fedora, Alpine).
 _PACKAGES = {
     "mke2fs": ("e2fsprogs", "e2fsprogs", "e2fsprogs"),
-    "e2fsck": ("e2fsprogs", "e2fsprogs", "e2fsprogs"),
-    "dumpe2fs": ("e2fsprogs", "e2fsprogs", "e2fsprogs-extra"),
-    "debugfs": ("e2fsprogs", "e2fsprogs", "e2fsprogs-extra"),
     "mkfs.erofs": ("erofs-utils", "erofs-utils", "erofs-utils"),
     "fsck.erofs": ("erofs-utils", "erofs-utils", "erofs-utils"),
-    "dump.erofs": ("erofs-utils", "erofs-utils", "erofs-utils"),
-    "fakeroot": ("fakeroot", "fakeroot", "fakeroot"),
-    "qemu-system-x86_64": ("qemu-system-x86", "qemu-system-x86-core", "qemu-system-x86_64"),
-    "qemu-system-aarch64": ("qemu-system-arm", "qemu-system-aarch64-core", "qemu-system-aarch64"),
 }
 _SYSTEMS = ("Debian", "Fedora", "Alpine")
-
-_VERSION_FLAGS = {
-    "fakeroot": "--version",
-    "qemu-system-x86_64": "--version",
-    "qemu-system-aarch64": "--version",
-}
 
 # Ordinary users often lack these in PATH, though the file system tools need no privileges.
 _SYSTEM_DIRECTORIES = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
@@ -68,7 +55,7 @@ def tool_version(name: str) -> str:
 
     Raises ToolMissing, or ToolFailed if it does not start or states none.
     """
-    argv = [name, _VERSION_FLAGS.get(name, "-V")]
+    argv = [name, "-V"]
     completed = run_tool(argv)
     # The first number is the program's own; e2fsprogs prints its on standard error.
     version = re.search(r"\d+(\.\d+)+\S*", completed.stdout + completed.stderr)
@@ -81,39 +68,36 @@ def run_tool(
     argv: Sequence[str | bytes | Path],
     *,
     cwd: Path | None = None,
-    stdin: int | Producer | None = None,
+    stdin: Producer | None = None,
     environment: Mapping[str, str] | None = None,
-    pass_fds: Sequence[int] = (),
 ) -> CompletedTool:
     """Run a program to its end and return what it printed.
 
     Its environment is PATH, LC_ALL=C, TZ=UTC and what `environment` adds, its umask 022. Standard input is
-    empty, a descriptor, or a pipe that `stdin(pipe)` writes; a tool that has read enough may close it early.
+    empty, or a pipe that `stdin(pipe)` writes; a tool that has read enough may close it early.
     Whatever exception passes through, the program and those it started have been killed first.
     Raises ToolMissing, or ToolFailed with its exit status or signal.
     """
     name = os.fsdecode(argv[0])
-    producer = stdin if callable(stdin) else None
     process = subprocess.Popen(
         argv,
         executable=find_tool(name),
-        stdin=subprocess.PIPE if callable(stdin) else subprocess.DEVNULL if stdin is None else stdin,
+        stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=cwd,
         env={"PATH": _search_path(), "LC_ALL": "C", "TZ": "UTC", **(environment or {})},
         umask=0o022,
-        pass_fds=pass_fds,
-        # A group of its own: killing it ends also what a wrapper such as fakeroot started, and a Ctrl-C
+        # A group of its own: killing it ends also what the program started, and a Ctrl-C
         # reaches the tool through us only, so that there is one order in which things end.
         start_new_session=True,
     )
     try:
         stdout, stderr = _Output(process.stdout), _Output(process.stderr)
-        if producer is not None and process.stdin is not None:
+        if stdin is not None and process.stdin is not None:
             # EPIPE: the tool reads no more; whether that is a failure its exit status says.
             with suppress(BrokenPipeError), process.stdin as pipe:
-                producer(pipe)  # type: ignore[arg-type]
+                stdin(pipe)  # type: ignore[arg-type]
         printed = CompletedTool(stdout.text(), stderr.text())
         status = process.wait()
     except BaseException:

@@ -62,14 +62,14 @@ def test_a_missing_tool_names_its_packages(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("builder.disk.tool._SYSTEM_DIRECTORIES", "")
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(ToolMissing) as caught:
-        run_tool(["debugfs", "-V"])
+        run_tool(["mke2fs", "-V"])
     assert caught.value.packages == (
         ("Debian", "e2fsprogs"),
         ("Fedora", "e2fsprogs"),
-        ("Alpine", "e2fsprogs-extra"),
+        ("Alpine", "e2fsprogs"),
     )
     assert str(caught.value) == (
-        "debugfs is not installed: install e2fsprogs (Debian), e2fsprogs (Fedora), e2fsprogs-extra (Alpine)"
+        "mke2fs is not installed: install e2fsprogs (Debian), e2fsprogs (Fedora), e2fsprogs (Alpine)"
     )
 
 
@@ -152,17 +152,6 @@ def test_an_interrupt_ends_the_tool() -> None:
     assert b"sleep\0987654\0" not in left
 
 
-def test_descriptors_are_passed_on_and_read_as_standard_input(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"content")
-    fd = os.open(tmp_path / "file", os.O_RDONLY)
-    try:
-        assert run_tool(["cat"], stdin=fd).stdout == "content"
-        assert run_tool(["sh", "-c", f"cat /proc/self/fd/{fd}"], pass_fds=[fd]).stdout == "content"
-    finally:
-        os.close(fd)
-
-
-@pytest.mark.parametrize("tool", ["mke2fs", "debugfs", "dumpe2fs"])
-def test_the_version_is_the_one_the_tool_states(tool: str) -> None:
-    stated = subprocess.run([find_tool(tool), "-V"], capture_output=True, text=True, check=False).stderr
-    assert stated.split()[1] == tool_version(tool)
+def test_the_version_is_the_one_the_tool_states() -> None:
+    stated = subprocess.run([find_tool("mke2fs"), "-V"], capture_output=True, text=True, check=False).stderr
+    assert stated.split()[1] == tool_version("mke2fs")
