@@ -20,14 +20,19 @@ from builder.cli.console import human_size
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """Three small images, one of them damaged, and one that takes a while."""
+    """Three small images, one of them damaged."""
     for name in ("a", "b", "broken"):
         layout(tmp_path / name, Spec((tar(file(name, name.encode() * 1000)),)))
     damage(tmp_path / "broken")
+    return tmp_path
+
+
+@pytest.fixture
+def slow_image(place: Path) -> None:
+    """An image whose build takes long enough to be caught in the middle."""
     noise = os.urandom(1 << 20)
     layers = tuple(tar(*(file(f"{n}/{m}", noise) for m in range(60))) for n in range(6))
-    layout(tmp_path / "slow", Spec(layers, compression="none"))
-    return tmp_path
+    layout(place / "slow", Spec(layers, compression="none"))
 
 
 def damage(image: Path) -> None:
@@ -73,6 +78,7 @@ def test_one_failure_does_not_stop_the_others_and_is_reported(place: Path) -> No
     assert disks(place) == ["a.ext4", "a.ext4.json", "b.ext4", "b.ext4.json"]
 
 
+@pytest.mark.usefixtures("slow_image")
 def test_fail_fast_cancels_the_rest(place: Path) -> None:
     done = batch(place, "oci:broken\noci:slow\noci:a\n", "-j", "2", "--fail-fast")
     assert done.returncode == 1
@@ -194,6 +200,7 @@ def building(place: Path) -> bool:
     return (place / "disks").is_dir() and any(name.startswith(".slow") for name in disks(place))
 
 
+@pytest.mark.usefixtures("slow_image")
 def test_a_killed_worker_fails_its_image_alone(place: Path) -> None:
     with start(place, "oci:slow\noci:a\n") as process:
         wait_until(lambda: building(place))
@@ -203,6 +210,7 @@ def test_a_killed_worker_fails_its_image_alone(place: Path) -> None:
     assert "killed by signal 9" in (place / "report.json").read_text()
 
 
+@pytest.mark.usefixtures("slow_image")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_an_interrupted_batch_ends_its_builds_and_leaves_no_litter(
     place: Path, number: signal.Signals, status: int
@@ -215,6 +223,7 @@ def test_an_interrupted_batch_ends_its_builds_and_leaves_no_litter(
     assert statuses(place) == {"oci:slow": "cancelled", "oci:a": "cancelled"}
 
 
+@pytest.mark.usefixtures("slow_image")
 def test_builds_of_a_killed_batch_give_up_and_clean_up(place: Path) -> None:
     with start(place, "oci:slow\noci:a\n") as process:
         wait_until(lambda: building(place))
