@@ -6,7 +6,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from builder.errors import OutputDenied, OutputError, UsageError
@@ -41,6 +41,7 @@ def check_output(path: Path, force: bool) -> None:
     An older disk is replaced, as a compiler replaces an older object; any other file only with `force`, for it is
     more likely a mistake. Raises OutputError, or OutputDenied.
     """
+    _check_kind(path)
     _check_parent(path)
     try:
         status = path.stat()
@@ -48,8 +49,6 @@ def check_output(path: Path, force: bool) -> None:
         return
     except OSError as error:
         raise OutputError(str(path), error.strerror or str(error)) from error
-    if not stat.S_ISREG(status.st_mode):
-        raise OutputError(str(path), "exists and is not a regular file; name a file")
     if not force and status.st_size > 0 and not _is_disk(path):
         raise OutputError(str(path), "exists and is not a disk image; remove it or add --force")
 
@@ -60,9 +59,8 @@ def check_side_output(path: Path) -> None:
     Only a regular file is replaced: a rename onto /dev/null would take the device from the whole machine.
     Raises OutputError, or OutputDenied.
     """
+    _check_kind(path)
     _check_parent(path)
-    if path.exists() and not path.is_file():
-        raise OutputError(str(path), "exists and is not a regular file; name a file")
 
 
 def check_directory(path: Path) -> None:
@@ -122,6 +120,13 @@ def sync(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _check_kind(path: Path) -> None:
+    # What cannot be looked at is for the check of its directory to explain.
+    with suppress(OSError):
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise OutputError(str(path), "exists and is not a regular file; name a file")
 
 
 def _check_parent(path: Path) -> None:
