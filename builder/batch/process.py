@@ -45,6 +45,8 @@ def _start() -> subprocess.Popen[bytes]:
         [sys.executable, "-m", "builder.batch.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        # What a worker that was ended early did not read must not come up again when the pipe is closed.
+        bufsize=0,
         # The worker must find this very package, also where it is not installed.
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         # Ctrl-C reaches the batch, which then ends its builds; they must not each hear of it as well.
@@ -57,8 +59,7 @@ def _converse(process: subprocess.Popen[bytes], job: Job) -> tuple[bytes, int]:
     assert process.stdin is not None
     assert process.stdout is not None
     with suppress(BrokenPipeError):
-        pickle.dump(job, process.stdin)
-        process.stdin.flush()
+        process.stdin.write(pickle.dumps(job))
     return process.stdout.read(), process.wait()
 
 
