@@ -15,6 +15,7 @@ from builder.disk.filesystem import Compression, parse_compression
 from builder.errors import UsageError
 from builder.image.platform import Platform
 from builder.layers.limits import Limits
+from builder.sources.access import Access
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _MAX_SIZE = (1 << 63) - 1  # off_t
@@ -26,6 +27,7 @@ class BuildOptions:
 
     `format` is a key of FILESYSTEMS, by default told from the output's name; `source_date_epoch` (seconds since
     1970) is the latest time that any file keeps; `workdir` holds the temporary files, by default beside the output;
+    `access` says how images are reached, but for its scratch directory and listener, which are the build's own;
     `force` lets the output replace a file that is no disk; `metadata_file` and `depfile` are written with the disk.
     """
 
@@ -41,6 +43,7 @@ class BuildOptions:
     dedupe: bool = False
     fragments: bool = False
     limits: Limits = field(default_factory=Limits)
+    access: Access = field(default_factory=Access)
     source_date_epoch: int | None = None
     workdir: Path | None = None
     force: bool = False

@@ -85,7 +85,7 @@ def build(
         workspace(output.parent, output.name) as beside,
         _scratch(options, beside) as scratch,
     ):
-        with closing(open_source(reference, scratch)) as source, open_spool(scratch) as spool:
+        with closing(_open(reference, options, scratch, listen)) as source, open_spool(scratch) as spool:
             image = resolve(source, reference, options.platform)
             tree = merge(source, image, spool, options, listen)
             listen(Stage(f"packing {filesystem.name}"))
@@ -125,7 +125,7 @@ def unpack(
         check_directory(Path(directory))
         directory = resolve_output(directory)
     with failures_named(), workspace(directory.parent, directory.name) as beside:
-        with _scratch(options, beside) as scratch, closing(open_source(reference, scratch)) as source:
+        with _scratch(options, beside) as scratch, closing(_open(reference, options, scratch, listen)) as source:
             with open_spool(scratch) as spool:
                 image = resolve(source, reference, options.platform)
                 tree = merge(source, image, spool, options, listen)
@@ -142,7 +142,7 @@ def survey(reference: str, options: BuildOptions | None = None, listen: Listener
     """
     options = options or BuildOptions()
     with failures_named(), workspace(options.workdir or Path(tempfile.gettempdir()), "survey") as scratch:
-        with closing(open_source(reference, scratch)) as source, open_spool(scratch) as spool:
+        with closing(_open(reference, options, scratch, listen)) as source, open_spool(scratch) as spool:
             image = resolve(source, reference, options.platform)
             tree = merge(source, image, spool, options, listen)
             disks = []
@@ -164,6 +164,7 @@ def merge(source: Source, image: Image, spool: Spool, options: BuildOptions, lis
     """Read and verify every layer of `image`, bottom first, and apply each to the tree of those below it."""
     tree = Tree()
     account = Account(options.limits)
+    source.expect([layer.descriptor for layer in image.layers])
     for layer in image.layers:
         listen(Stage(f"reading {layer.name}", layer.descriptor.size))
         with open_layer(source, layer, account, listen) as stream:
@@ -172,6 +173,10 @@ def merge(source: Source, image: Image, spool: Spool, options: BuildOptions, lis
     if options.source_date_epoch is not None:
         clamp_times(tree, options.source_date_epoch)
     return tree
+
+
+def _open(reference: str, options: BuildOptions, scratch: Path, listen: Listener) -> Source:
+    return open_source(reference, replace(options.access, scratch=scratch, listen=listen))
 
 
 def disk_options(options: BuildOptions, seed: bytes) -> DiskOptions:

@@ -114,7 +114,8 @@ def _file_name(output: str | None, reference: Reference, options: BuildOptions) 
 
 def _default_name(reference: Reference, platform: Platform | None) -> str:
     """Name a disk after its image: the last part of the place, the tag, the architecture if one was asked for."""
-    parts = [PurePosixPath(reference.place).stem if "." in reference.place else PurePosixPath(reference.place).name]
+    place = PurePosixPath(reference.place)
+    parts = [place.stem if reference.names_a_file else place.name]
     parts += [reference.tag] if reference.tag else []
     parts += [reference.digest.hex[:12]] if reference.digest else []
     parts += [str(platform).partition("/")[2]] if platform else []

@@ -25,7 +25,7 @@ def is_up_to_date(job: Job) -> bool:
         return False
     if not isinstance(recorded, dict) or not isinstance(recorded.get("disk"), dict):
         return False
-    with closing(open_source(job.reference)) as source:
+    with closing(open_source(job.reference, job.options.access)) as source:
         image = describe_image(resolve(source, job.reference, job.options.platform))
     now = {"builder": version("rootfs-builder"), "image": image, "options": job.options.describe()}
     # Through JSON once more: tuples and lists are the same there.

@@ -42,8 +42,9 @@ def inspect(console: Console, /, image: str, as_json: bool, quick: bool, progres
 
 
 def _quickly(reference: str, **options: Any) -> dict[str, Any]:
-    with closing(open_source(reference)) as source:
-        return describe_image(resolve(source, reference, build_options(**options).platform))
+    chosen = build_options(**options)
+    with closing(open_source(reference, chosen.access)) as source:
+        return describe_image(resolve(source, reference, chosen.platform))
 
 
 def _wholly(console: Console, reference: str, progress: str, **options: Any) -> dict[str, Any]:

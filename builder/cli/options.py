@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from builder.cli.types import DIRECTORY, Parsed
+from builder.cli.types import DIRECTORY, FILE, Parsed
 from builder.disk.filesystem import parse_compression
 from builder.errors import UsageError
 from builder.image.platform import Platform
 from builder.layers.limits import Limits
 from builder.options import BuildOptions, parse_count, parse_format, parse_size, parse_uuid
+from builder.sources.access import Access, RegistryAccess
 
 F = TypeVar("F", bound=Callable[..., Any])
+STORE_VARIABLE = "ROOTFS_BUILDER_STORE"
 SIZE = Parsed("size", parse_size)
 COUNT = Parsed("number", parse_count)
 
@@ -31,6 +34,19 @@ def _all(*decorators: Callable[[F], F]) -> Callable[[F], F]:
 
 
 reading_options = _all(
+    click.option(
+        "--store", envvar=STORE_VARIABLE, help="Root of the image store, a path or URL.  [default: the user's]"
+    ),
+    click.option("--no-store", "keep", flag_value=False, default=True, help="Keep nothing that a registry sends."),
+    click.option("--authfile", type=FILE, help="Credentials for registries, as podman and docker keep them."),
+    click.option("--cert-dir", type=DIRECTORY, help="Certificates for registries: *.crt, *.cert with *.key."),
+    click.option(
+        "--tls-verify",
+        type=bool,
+        default=True,
+        show_default=True,
+        help="Check the certificates of registries; without, plain HTTP will do as well.",
+    ),
     click.option(
         "--platform",
         type=Parsed("os/arch[/variant]", Platform.parse),
@@ -68,15 +84,26 @@ disk_options = _all(
 
 
 def build_options(
-    *, max_size: int | None, max_entries: int | None, max_ratio: int | None, **others: Any
+    *,
+    max_size: int | None,
+    max_entries: int | None,
+    max_ratio: int | None,
+    store: str | None,
+    keep: bool,
+    authfile: Path | None,
+    cert_dir: Path | None,
+    tls_verify: bool,
+    **others: Any,
 ) -> BuildOptions:
     """Gather parsed options; limits that were not given keep their defaults."""
     given = {"max_size": max_size, "max_entries": max_entries, "max_ratio": max_ratio}
     if max_ratio is not None and max_ratio < Limits().max_ratio:
         # Who wants less than the default means it for layers of every size.
         given["ratio_floor"] = 1 << 20
+    registry = RegistryAccess(authfile, cert_dir, tls_verify)
     limits = Limits(**{name: value for name, value in given.items() if value is not None})
-    return BuildOptions(limits=limits, source_date_epoch=source_date_epoch(), **others)
+    access = Access(store=store, keep=keep, registry=registry)
+    return BuildOptions(limits=limits, access=access, source_date_epoch=source_date_epoch(), **others)
 
 
 def source_date_epoch() -> int | None:

@@ -21,6 +21,8 @@ class Descriptor:
 
     `urls` are other places that hold the content; `platform` and `artifact_type` come with entries of an
     index. Content embedded in `data` is not used: content always comes from the source, where it is verified.
+    `rebuilt` is said by a source, never by a document: it made this layer's tar from unpacked files, so its bytes
+    cannot be those that the config's diff_id promises.
     """
 
     media_type: str
@@ -30,6 +32,7 @@ class Descriptor:
     annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
     platform: Platform | None = None
     artifact_type: str | None = None
+    rebuilt: bool = False
 
 
 class PlatformFields(msgspec.Struct):

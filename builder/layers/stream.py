@@ -17,7 +17,7 @@ from builder.archive.compression import COMPRESSIONS, detect
 from builder.archive.entry import Entry
 from builder.archive.tar import TarReader
 from builder.errors import CorruptStream, LayerRefused, MalformedTar
-from builder.events import Listener, Progress
+from builder.events import Listener, Notice, Progress
 from builder.image.image import Layer
 from builder.image.media_types import layer_compression
 from builder.layers.estargz import is_bookkeeping
@@ -59,11 +59,18 @@ class LayerStream:
         return is_bookkeeping(entry.path, self._layer.descriptor.annotations, self._packed.tail)
 
     def verify(self) -> None:
-        """Read what is left and compare the blob's digest and size, then the diff_id, with the image's word."""
+        """Read what is left and compare the blob's digest and size, then the diff_id, with the image's word.
+
+        The diff_id of a layer that its source put together from unpacked files cannot be compared; that is said.
+        """
         for _ in self._plain_chunks:
             pass
         self.verify_blob()
-        self._plain.finish()
+        if self._layer.descriptor.rebuilt:
+            text = f"{self.name}: its tar is put together from unpacked files, so its diff_id could not be verified"
+            self._listen(Notice(text))
+        else:
+            self._plain.finish()
 
     def verify_blob(self) -> None:
         """Read what is left of the blob alone: it does not inflate, and the reason may be that it is damaged."""

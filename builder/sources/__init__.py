@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
+from builder.sources.access import Access
 from builder.sources.docker_archive import open_docker_archive
 from builder.sources.oci import open_oci
 from builder.sources.oci_archive import open_oci_archive
@@ -13,7 +13,7 @@ from builder.sources.reference import Reference, parse_reference
 from builder.sources.source import Source
 
 # By the name before the first colon of a reference; a plain path has none.
-TRANSPORTS: Mapping[str | None, Callable[[Reference, Path | None], Source]] = {
+TRANSPORTS: Mapping[str | None, Callable[[Reference, Access], Source]] = {
     "oci": open_oci,
     "oci-archive": open_oci_archive,
     "docker-archive": open_docker_archive,
@@ -21,11 +21,10 @@ TRANSPORTS: Mapping[str | None, Callable[[Reference, Path | None], Source]] = {
 }
 
 
-def open_source(reference: str, scratch: Path | None = None) -> Source:
+def open_source(reference: str, access: Access | None = None) -> Source:
     """Open an image by its reference; the caller closes what it returns.
 
-    `scratch` is an existing directory for the temporary file that an archive may need, by default the system's. Raises
-    InvalidReference, ImageNotFound, MalformedArchive, UnsafeFile, SourceUnreadable, MissingRequirement.
+    Raises InvalidReference, ImageNotFound, MalformedArchive, UnsafeFile, SourceUnreadable, MissingRequirement.
     """
     parsed = parse_reference(reference)
-    return TRANSPORTS[parsed.transport](parsed, scratch)
+    return TRANSPORTS[parsed.transport](parsed, access or Access())

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
@@ -30,6 +29,7 @@ from builder.image.digest import Digest
 from builder.image.document import convert_document, read_document, shown
 from builder.image.manifest import Manifest
 from builder.image.media_types import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST
+from builder.sources.access import Access
 from builder.sources.documents import read_bounded
 from builder.sources.files import Files
 from builder.sources.names import listed, same_name
@@ -56,9 +56,9 @@ class _Items(msgspec.Struct):
     images: list[_Item]
 
 
-def open_docker_archive(reference: Reference, scratch: Path | None) -> Source:
-    """Open what `docker save` wrote; a compressed file is unpacked once, into a nameless file in `scratch`."""
-    return DockerArchive(open_archive(reference, scratch), reference)
+def open_docker_archive(reference: Reference, access: Access) -> Source:
+    """Open what `docker save` wrote; a compressed file is unpacked once, into a nameless scratch file."""
+    return DockerArchive(open_archive(reference, access.scratch), reference)
 
 
 class DockerArchive:
@@ -90,6 +90,9 @@ class DockerArchive:
         if file is None:
             raise BlobMissing(f"looked for in {self._files.place}", descriptor.urls)
         return file
+
+    def expect(self, layers: Sequence[Descriptor]) -> None:
+        """Nothing to begin: all blobs are here."""
 
     def inputs(self) -> list[str]:
         """Name the files that were read so far."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
@@ -14,6 +13,7 @@ from builder.image.digest import Digest
 from builder.image.document import convert_document, read_document, shown
 from builder.image.manifest import Index, parse_document
 from builder.image.media_types import OCI_INDEX
+from builder.sources.access import Access
 from builder.sources.documents import read_bounded
 from builder.sources.files import Files
 from builder.sources.names import listed, same_name
@@ -30,9 +30,9 @@ class _Marker(msgspec.Struct, rename="camel"):
     image_layout_version: str
 
 
-def open_oci(reference: Reference, scratch: Path | None) -> Source:
+def open_oci(reference: Reference, access: Access) -> Source:
     """Open the layout in a directory, or in what a PyFilesystem URL names."""
-    return OciLayout(open_directory(reference, scratch), reference)
+    return OciLayout(open_directory(reference, access.scratch), reference)
 
 
 class OciLayout:
@@ -61,6 +61,9 @@ class OciLayout:
         if file is None:
             raise BlobMissing(f"looked for at {self._files.place}/{path}", descriptor.urls)
         return file
+
+    def expect(self, layers: Sequence[Descriptor]) -> None:
+        """Nothing to begin: all blobs are here."""
 
     def inputs(self) -> list[str]:
         """Name the files that were read so far."""

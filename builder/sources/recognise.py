@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from builder.errors import ImageNotFound
+from builder.sources.access import Access
 from builder.sources.docker_archive import DockerArchive
 from builder.sources.files import Files
 from builder.sources.oci import OciLayout
@@ -13,12 +12,12 @@ from builder.sources.reference import Reference
 from builder.sources.source import Source
 
 
-def open_recognised(reference: Reference, scratch: Path | None) -> Source:
+def open_recognised(reference: Reference, access: Access) -> Source:
     """Open a directory or archive as an OCI image layout or as what `docker save` writes.
 
     Raises ImageNotFound where it is neither.
     """
-    files = open_anything(reference, scratch)
+    files = open_anything(reference, access.scratch)
     try:
         return _recognise(files, reference)
     except BaseException:

@@ -1,10 +1,11 @@
 """Image references as users type them, in the syntax of containers-transports(5) (skopeo, podman, buildah).
 
-    TRANSPORT:PLACE[:TAG]    TRANSPORT:PLACE@DIGEST    TRANSPORT:PLACE:@INDEX    PLACE[...]
+    TRANSPORT:PLACE[:TAG]    TRANSPORT:PLACE@DIGEST    TRANSPORT:PLACE:@INDEX    PLACE[...]    TRANSPORT:NAME
 
-PLACE is a path or a PyFilesystem URL. A tag may hold `:` and `/` (`oci:dir:example.com/app:1.0`), so it begins at
-the first separator after the place, as in skopeo; but a path may hold a colon too, and one that exists wins: the
-place is the longest existing path that ends before a separator or at the end.
+NAME is for the transport to take apart: registries and stores hold images under names. PLACE is a path or a
+PyFilesystem URL. A tag may hold `:` and `/` (`oci:dir:example.com/app:1.0`), so it begins at the first separator after
+the place, as in skopeo; but a path may hold a colon too, and one that exists wins: the place is the longest existing
+path that ends before a separator or at the end.
 """
 
 from __future__ import annotations
@@ -17,8 +18,15 @@ from dataclasses import dataclass
 from builder.errors import BuilderError, InvalidReference
 from builder.image.digest import Digest
 
-TRANSPORT_NAMES = ("oci", "oci-archive", "docker-archive")
-# Named in the design and understood by skopeo; said apart, so that nobody takes one for a path.
+# The transports, each with how a reference to it is written.
+FORMS = {
+    "oci": "oci:PATH",
+    "oci-archive": "oci-archive:PATH",
+    "docker-archive": "docker-archive:PATH",
+}
+# Those of them whose references hold no path but a name.
+_NAMED = frozenset({"docker", "containers-storage", "store"})
+# Known to skopeo; said apart, so that nobody takes one for a path.
 _NOT_HERE = ("docker", "docker-daemon", "containers-storage", "store", "dir", "ostree", "sif")
 
 _SEPARATOR = re.compile(r":|@(?=sha(?:256|512):)")
@@ -38,9 +46,10 @@ _INDEX = re.compile(r"@(\d{1,9})", re.ASCII)
 class Reference:
     """An image reference, taken apart.
 
-    `text` is as it was typed; `transport` is one of TRANSPORT_NAMES, or None where the place is to be recognised;
-    `place` is a path or URL; at most one of the others is given: `tag` (for docker-archive a NAME[:TAG]), `digest`
-    of a manifest or index, `position` of the image in the place's list, from 0.
+    `text` is as it was typed; `transport` is a key of FORMS, or None where the place is to be recognised; `place` is
+    a path or URL, or all that follows the transport where images have names; at most one of the others is given: `tag`
+    (for docker-archive a NAME[:TAG]), `digest` of a manifest or index, `position` of the image in the place's list,
+    from 0.
     """
 
     text: str
@@ -49,6 +58,11 @@ class Reference:
     tag: str | None = None
     digest: Digest | None = None
     position: int | None = None
+
+    @property
+    def names_a_file(self) -> bool:
+        """Say whether the place is a path or URL rather than the name of an image."""
+        return self.transport not in _NAMED
 
     @property
     def is_url(self) -> bool:
@@ -62,7 +76,9 @@ def parse_reference(text: str) -> Reference:
         raise InvalidReference(text, "holds a NUL character")
     transport, rest = _split_transport(text)
     if not rest:
-        raise InvalidReference(text, "names no image; write a path, or one of " + ", ".join(_forms()))
+        raise InvalidReference(text, "names no image; write a path, or one of " + ", ".join(FORMS.values()))
+    if transport in _NAMED:
+        return Reference(text, transport, rest)
     place, choice = _split_place(rest)
     if not place:
         raise InvalidReference(text, "has no path before the tag")
@@ -77,7 +93,7 @@ def _split_transport(text: str) -> tuple[str | None, str]:
     if match is None:
         return None, text
     rest = text[match.end() + 1 :]
-    if match[0] in TRANSPORT_NAMES:
+    if match[0] in FORMS:
         return match[0], rest
     if match[0] in _NOT_HERE and (rest.startswith("//") or not _exists(_split_place(text)[0])):
         raise InvalidReference(text, f"{match[0]}: is not available in this version; {_available()}")
@@ -124,9 +140,5 @@ def _exists(path: str) -> bool:
     return bool(path) and os.path.lexists(path)
 
 
-def _forms() -> list[str]:
-    return [f"{name}:PATH" for name in TRANSPORT_NAMES]
-
-
 def _available() -> str:
-    return f"available are {', '.join(_forms())} or a plain path"
+    return f"available are {', '.join(FORMS.values())} or a plain path"

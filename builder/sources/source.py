@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import BinaryIO, Protocol
 
 from builder.image.descriptor import Descriptor
@@ -27,6 +28,10 @@ class Source(Protocol):
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
         """Open a blob for one sequential read; raises BlobMissing. The caller closes it."""
+        ...
+
+    def expect(self, layers: Sequence[Descriptor]) -> None:
+        """Be told which blobs will be read next, in this order: a source that fetches them may begin."""
         ...
 
     def inputs(self) -> list[str]:

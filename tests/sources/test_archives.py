@@ -14,6 +14,7 @@ from support.tars import fifo, file, tar
 
 from builder.errors import BuilderError, ImageNotFound, MalformedArchive, SourceUnreadable, UnsafeFile
 from builder.sources import open_source
+from builder.sources.access import Access
 from builder.sources.members import TarFiles
 from builder.sources.outer import open_tar
 from builder.sources.resolve import resolve
@@ -38,7 +39,7 @@ def content(files: TarFiles, path: str) -> bytes | None:
 
 
 def refusal(reference: str, scratch: Path | None = None) -> BuilderError:
-    with pytest.raises(BuilderError) as caught, closing(open_source(reference, scratch)) as source:
+    with pytest.raises(BuilderError) as caught, closing(open_source(reference, Access(scratch))) as source:
         resolve(source, reference, None)
     return caught.value
 

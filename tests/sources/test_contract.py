@@ -32,7 +32,8 @@ from builder.image.digest import Digest
 from builder.image.media_types import layer_compression
 from builder.image.platform import Platform
 from builder.sources import TRANSPORTS, open_source
-from builder.sources.reference import TRANSPORT_NAMES
+from builder.sources.access import Access
+from builder.sources.reference import FORMS as WRITTEN
 from builder.sources.resolve import resolve
 from builder.sources.source import Source
 
@@ -235,7 +236,7 @@ def reference(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def source(reference: str, tmp_path: Path) -> Iterator[Source]:
-    with closing(open_source(reference, tmp_path)) as source:
+    with closing(open_source(reference, Access(tmp_path))) as source:
         yield source
 
 
@@ -299,7 +300,7 @@ def test_inputs_are_files_that_make_can_watch(source: Source, reference: str) ->
 def test_nothing_is_left_in_the_scratch_directory(reference: str, tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    with closing(open_source(reference, scratch)) as source:
+    with closing(open_source(reference, Access(scratch))) as source:
         resolve(source, reference, None)
         assert list(scratch.iterdir()) == []
 
@@ -317,10 +318,10 @@ def open_descriptors() -> list[int]:
 
 def test_no_descriptor_stays_open(reference: str, tmp_path: Path) -> None:
     open_before = open_descriptors()
-    with closing(open_source(reference, tmp_path)) as source:
+    with closing(open_source(reference, Access(tmp_path))) as source:
         resolve(source, reference, None)
     assert open_descriptors() == open_before
 
 
 def test_the_table_of_transports_has_every_name_that_references_may_use() -> None:
-    assert set(TRANSPORTS) == {*TRANSPORT_NAMES, None}
+    assert set(TRANSPORTS) == {*WRITTEN, None}

@@ -1,0 +1,37 @@
+"""What the transports may need to know besides the reference: where to keep things, and how to reach registries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from builder.events import Listener, ignore
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryAccess:
+    """How to reach registries, in the words of skopeo and podman; what is None is found where they look for it.
+
+    `authfile` holds credentials (containers-auth.json(5)); `cert_dir` holds certificates for every registry
+    (containers-certs.d(5)). Without `tls_verify` certificates are not checked and plain HTTP will do.
+    """
+
+    authfile: Path | None = None
+    cert_dir: Path | None = None
+    tls_verify: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How an image may be reached and what may be kept of it.
+
+    `scratch` is an existing directory for temporary files, by default the system's; `store` the root of the image
+    store, a path or a PyFilesystem URL, by default the user's own; `keep` says whether what comes over a network is
+    kept there; `listen` is told what the user should know.
+    """
+
+    scratch: Path | None = None
+    store: str | None = None
+    keep: bool = True
+    registry: RegistryAccess = field(default_factory=RegistryAccess)
+    listen: Listener = ignore
