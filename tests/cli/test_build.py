@@ -182,15 +182,6 @@ def test_metadata_and_dependencies_are_written_beside_the_disk(tmp_path: Path, i
     assert blobs <= set(rule.replace("\\\n", " ").split())
 
 
-@pytest.fixture
-def large_image(tmp_path: Path) -> str:
-    """Slow enough to be caught in the middle."""
-    noise = os.urandom(1 << 20)
-    layers = tuple(tar(*(file(f"{n}/{m}", noise) for m in range(40))) for n in range(4))
-    layout(tmp_path / "image", Spec(layers, compression="none"))
-    return f"oci:{tmp_path}/image"
-
-
 def test_the_format_is_told_from_the_name_that_was_given_not_from_what_it_links_to(tmp_path: Path, image: str) -> None:
     (tmp_path / "d.erofs").symlink_to("v1")
     assert run("build", image, "-o", tmp_path / "d.erofs").returncode == 0
@@ -215,8 +206,8 @@ def test_the_current_directory_is_not_unpacked_over(tmp_path: Path, image: str) 
     assert list(place.iterdir()) == []
 
 
-def test_under_nohup_a_build_outlives_its_terminal(tmp_path: Path, large_image: str) -> None:
-    with start_until("reading layer 2", large_image, tmp_path / "d.ext4", "nohup") as process:
+def test_under_nohup_a_build_outlives_its_terminal(tmp_path: Path, slow_layout: Path) -> None:
+    with start_until("reading layer 2", f"oci:{slow_layout}", tmp_path / "d.ext4", "nohup") as process:
         process.send_signal(signal.SIGHUP)
         assert process.stderr is not None
         process.stderr.read()
@@ -227,21 +218,21 @@ def test_under_nohup_a_build_outlives_its_terminal(tmp_path: Path, large_image: 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 @pytest.mark.parametrize("stage", ["reading layer 3", "packing"])
 def test_an_interrupted_build_leaves_nothing(
-    tmp_path: Path, large_image: str, number: signal.Signals, status: int, stage: str
+    tmp_path: Path, slow_layout: Path, number: signal.Signals, status: int, stage: str
 ) -> None:
-    with start_until(stage, large_image, tmp_path / "d.ext4") as process:
+    with start_until(stage, f"oci:{slow_layout}", tmp_path / "d.ext4") as process:
         process.send_signal(number)
         assert process.wait(timeout=30) == status
     assert left_in(tmp_path) == []
 
 
-def test_a_killed_build_leaves_no_output_and_the_next_one_clears_up(tmp_path: Path, large_image: str) -> None:
+def test_a_killed_build_leaves_no_output_and_the_next_one_clears_up(tmp_path: Path, slow_layout: Path) -> None:
     for stage in ("reading layer 2", "packing"):
-        with start_until(stage, large_image, tmp_path / "d.ext4") as process:
+        with start_until(stage, f"oci:{slow_layout}", tmp_path / "d.ext4") as process:
             process.kill()
             process.wait()
         assert "d.ext4" not in left_in(tmp_path)
-    assert run("build", large_image, "-o", tmp_path / "d.ext4").returncode == 0
+    assert run("build", f"oci:{slow_layout}", "-o", tmp_path / "d.ext4").returncode == 0
     assert left_in(tmp_path) == ["d.ext4"]
 
 
