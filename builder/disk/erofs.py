@@ -1,8 +1,8 @@
-"""erofs through mkfs.erofs, which lays the image out, compresses and places the data.
+"""erofs through mkfs.erofs, which begins the image and compresses.
 
-It is fed with a tar stream where it reads one, else with a staging directory, and either way only with what it needs
-(erofs_plan.py); the rest is written into the image afterwards (erofs_restore.py). Every inode is an extended one (64
-bytes), since only those hold a time.
+It is fed with a tar stream where it reads one, else with a staging directory, and either way only with what it is to
+compress (erofs_plan.py); the rest is written into the image afterwards (erofs_restore.py). Every inode is an extended
+one (64 bytes), since only those hold a time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from builder.disk.erofs_features import Features, check_compression, installed_f
 from builder.disk.erofs_image import opened
 from builder.disk.erofs_layout import BLOCK
 from builder.disk.erofs_limits import check_tree, fits_tar
-from builder.disk.erofs_plan import DIRECT, plan
+from builder.disk.erofs_plan import plan
 from builder.disk.erofs_restore import restore
 from builder.disk.erofs_staging import staged
 from builder.disk.erofs_tar import write_tar
@@ -62,7 +62,7 @@ class Erofs:
         features = installed_features()
         check_tree(tree)
         planned = plan(tree, spool, options.compression is not None)
-        argv = _command(options, features, scratch)
+        argv = _command(options, features)
         # Some versions put file content aside in temporary files: not in /tmp, which may be memory.
         environment = {"TMPDIR": str(scratch)}
         if features.tar and fits_tar(planned):
@@ -92,7 +92,7 @@ class Erofs:
         )
 
 
-def _command(options: DiskOptions, features: Features, scratch: Path) -> list[str]:
+def _command(options: DiskOptions, features: Features) -> list[str]:
     extended = ["force-inode-extended"]
     if features.name_filter:
         # Its hashes would have to be computed anew for the attributes that restore() writes.
@@ -105,10 +105,6 @@ def _command(options: DiskOptions, features: Features, scratch: Path) -> list[st
     if options.compression is not None:
         # A comma and the bare number: the form that every version reads.
         argv.append("-z" + str(options.compression).replace(":", ","))
-        hints = scratch / "erofs.hints"
-        # Clusters of no size: whatever is in these directories is not compressed.
-        hints.write_text(f"0 ^{DIRECT.decode()}\n")
-        argv.append(f"--compress-hints={hints}")
     if options.fragments and features.workers:
         # Threads pack fragments in the order in which they get there, and up to 1.8.9 take one for another.
         argv.append("--workers=0")

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from google_crc32c import value as crc32c
 
-from builder.disk.erofs_layout import BLOCK, DIRENT, encode_xattrs
+from builder.disk.erofs_layout import BLOCK, DIRENT, EXTENDED, FLAT_INLINE, FLAT_PLAIN, INODE_SIZE, SLOT, encode_xattrs
 from builder.errors import BuilderError
 from builder.tree.nodes import Content
 from builder.tree.spool import Spool
@@ -24,14 +24,11 @@ from builder.tree.spool import Spool
 _SUPERBLOCK = 1024
 _MAGIC = 0xE0F5E1E2
 _CHECKSUM_FEATURE = 1
-_EXTENDED = 1
-_FLAT_PLAIN, _FLAT_INLINE = 0, 2
 # Block addresses have 32 bits; the last one means none.
 _NO_BLOCK = 0xFFFFFFFF
 
 # i_format, i_xattr_icount, i_mode, i_nb, i_size, i_u
 _INODE = Struct("<HHHHQI")
-_INODE_SIZE = 64
 
 Data = bytes | Content
 
@@ -49,17 +46,17 @@ class Inode:
     @property
     def tail(self) -> int:
         """Where the last block's data is if it stands behind the inode."""
-        return self.position + _INODE_SIZE + self.xattr_size
+        return self.position + INODE_SIZE + self.xattr_size
 
 
 class ErofsImage:
-    """The parts of an image that are edited in place; see `opened`."""
+    """An image that is edited in place and appended to; see `opened`. `end` is its size in bytes, whole blocks."""
 
     def __init__(self, memory: mmap, fd: int, spool: Spool) -> None:
         self._memory = memory
         self._fd = fd
         self._spool = spool
-        self._end = len(memory)
+        self.end = len(memory)
         if self._number(_SUPERBLOCK, 4) != _MAGIC or memory[_SUPERBLOCK + 12] != 12:
             raise BuilderError("mkfs.erofs wrote no erofs image with 4096-byte blocks")
         self._metadata = self._number(_SUPERBLOCK + 40, 4) * BLOCK
@@ -74,11 +71,15 @@ class ErofsImage:
         """The number of the hidden inode that holds all fragments, or 0."""
         return self._number(_SUPERBLOCK + 96, 8)
 
+    def number_at(self, position: int) -> int:
+        """Return the number of an inode by its position in bytes."""
+        return (position - self._metadata) // SLOT
+
     def inode(self, nid: int) -> Inode:
         """Read an inode."""
-        position = self._metadata + nid * 32
+        position = self._metadata + nid * SLOT
         form, xattrs, _, _, size, block = _INODE.unpack_from(self._memory, position)
-        if not form & _EXTENDED:
+        if not form & EXTENDED:
             raise BuilderError(f"mkfs.erofs wrote a compact inode (number {nid}), which holds no time")
         return Inode(position, form >> 1 & 7, 12 + 4 * (xattrs - 1) if xattrs else 0, size, block * BLOCK)
 
@@ -104,32 +105,34 @@ class ErofsImage:
         """Set an inode's time."""
         pack_into("<qI", self._memory, inode.position + 32, *divmod(mtime_ns, 10**9))
 
-    def set_device(self, inode: Inode, device: int) -> None:
-        """Set a device's numbers, encoded."""
-        pack_into("<I", self._memory, inode.position + 16, device)
-
     def set_xattrs(self, inode: Inode, xattrs: Mapping[bytes, bytes]) -> None:
         """Replace an inode's extended attributes by others that take exactly as much room."""
         body = encode_xattrs(xattrs)
         if len(body) != inode.xattr_size:
             raise BuilderError(f"mkfs.erofs left {inode.xattr_size} bytes for {len(body)} of extended attributes")
-        self._memory[inode.position + _INODE_SIZE : inode.tail] = body
+        self._memory[inode.position + INODE_SIZE : inode.tail] = body
 
-    def fill(self, inode: Inode, data: Data) -> None:
-        """Set an inode's data; mkfs.erofs got as many zeros as the last, partial block has."""
-        size = len(data) if isinstance(data, bytes) else data.size
-        rest = size % BLOCK
-        if inode.size != rest or inode.layout not in (_FLAT_PLAIN, _FLAT_INLINE):
-            raise BuilderError(f"mkfs.erofs left {inode.size} bytes in layout {inode.layout} for {size}")
-        appended = size
-        if inode.layout == _FLAT_INLINE:
-            appended -= rest
-            self._copy(data, appended, rest, inode.tail)
-        elif size < BLOCK:
-            appended = 0
-            self._copy(data, 0, size, inode.data)
-        if appended:
-            pack_into("<QI", self._memory, inode.position + 8, size, self._append(data, appended))
+    def write(self, position: int, data: bytes) -> None:
+        """Write to where no other data is, behind what mkfs.erofs wrote."""
+        os.pwrite(self._fd, data, position)
+
+    def read(self, data: Data, start: int) -> bytes:
+        """Return data from `start` on; for less than a block."""
+        if isinstance(data, bytes):
+            return data[start:]
+        return os.pread(self._spool.fd, data.size - start, data.offset + start)
+
+    def append(self, data: Data, size: int) -> int:
+        """Append the first `size` bytes of data, holes as holes, and return the number of their first block."""
+        position = self.end
+        if isinstance(data, bytes):
+            os.pwrite(self._fd, data[:size], position)
+        else:
+            self._copy(Content(data.offset, size), position)
+        self.end += -(-size // BLOCK) * BLOCK
+        if self.end // BLOCK >= _NO_BLOCK:
+            raise BuilderError("the image needs an erofs disk of more than 16 TiB, holes included: build it as ext4")
+        return position // BLOCK
 
     def erase(self, directory: Inode) -> None:
         """Leave nothing of a directory that mkfs.erofs made: nobody will refer to it."""
@@ -139,14 +142,14 @@ class ErofsImage:
     def replace(self, directory: Inode, data: bytes) -> None:
         """Give a directory other entries than those which mkfs.erofs gave it."""
         self._erase_data(directory)
-        pack_into("<H", self._memory, directory.position, _EXTENDED | _FLAT_PLAIN << 1)
-        pack_into("<QI", self._memory, directory.position + 8, len(data), self._append(data, len(data)))
+        pack_into("<H", self._memory, directory.position, EXTENDED | FLAT_PLAIN << 1)
+        pack_into("<QI", self._memory, directory.position + 8, len(data), self.append(data, len(data)))
 
     def finish(self, uuid: UUID, label: bytes, epoch: int, inodes: int) -> None:
         """Set the superblock: UUID, label (15 bytes at most), time, sizes, and the checksum over the first block."""
         here = _SUPERBLOCK
-        os.ftruncate(self._fd, self._end)
-        pack_into("<QQII", self._memory, here + 16, inodes, epoch, 0, self._end // BLOCK)
+        os.ftruncate(self._fd, self.end)
+        pack_into("<QQII", self._memory, here + 16, inodes, epoch, 0, self.end // BLOCK)
         self._memory[here + 48 : here + 64] = uuid.bytes
         self._memory[here + 64 : here + 80] = label.ljust(16, b"\0")
         pack_into("<I", self._memory, here + 4, 0)
@@ -158,25 +161,9 @@ class ErofsImage:
         for start, end in self._blocks(directory):
             self._memory[start:end] = bytes(end - start)
 
-    def _append(self, data: Data, size: int) -> int:
-        """Append the first `size` bytes of data and return the number of their first block."""
-        position = self._end
-        self._copy(data, 0, size, position)
-        self._end += -(-size // BLOCK) * BLOCK
-        if self._end // BLOCK >= _NO_BLOCK:
-            raise BuilderError("the image needs an erofs disk of more than 16 TiB, holes included: build it as ext4")
-        return position // BLOCK
-
-    def _copy(self, data: Data, start: int, size: int, position: int) -> None:
-        """Write `size` bytes of data from `start` on to `position` in the image, leaving out holes."""
-        if isinstance(data, bytes):
-            os.pwrite(self._fd, data[start : start + size], position)
-            return
-        if size < BLOCK:
-            os.pwrite(self._fd, os.pread(self._spool.fd, size, data.offset + start), position)
-            return
-        shift = position - data.offset - start
-        for found, length in self._spool.data(Content(data.offset + start, size)):
+    def _copy(self, content: Content, position: int) -> None:
+        shift = position - content.offset
+        for found, length in self._spool.data(content):
             os.lseek(self._fd, found + shift, os.SEEK_SET)
             while length:
                 copied = os.sendfile(self._fd, self._spool.fd, found, length)
@@ -188,7 +175,7 @@ class ErofsImage:
         for offset in range(0, directory.size - rest, BLOCK):
             yield directory.data + offset, directory.data + offset + BLOCK
         if rest:
-            last = directory.tail if directory.layout == _FLAT_INLINE else directory.data + directory.size - rest
+            last = directory.tail if directory.layout == FLAT_INLINE else directory.data + directory.size - rest
             yield last, last + rest
 
     def _number(self, position: int, size: int) -> int:

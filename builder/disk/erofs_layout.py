@@ -1,4 +1,4 @@
-"""erofs structures as bytes: extended attributes and directories.
+"""erofs structures as bytes: inodes, extended attributes and directories.
 
 Layouts: the kernel's Documentation/filesystems/erofs.rst and fs/erofs/erofs_fs.h.
 """
@@ -12,6 +12,16 @@ from struct import Struct
 from builder.tree.nodes import Device, Directory, Fifo, File, Node, Symlink
 
 BLOCK = 4096
+# Inodes are numbered by where they stand, in units of this.
+SLOT = 32
+INODE_SIZE = 64
+
+# i_format of the extended form, and the layouts of data that is not compressed: in blocks of its own, or with the
+# last, partial block behind the inode.
+EXTENDED = 1
+FLAT_PLAIN, FLAT_INLINE = 0, 2
+# i_format, i_xattr_icount, i_mode, reserved, i_size, i_u, i_ino, i_uid, i_gid, i_mtime, i_mtime_nsec, i_nlink
+_INODE = Struct("<HHHHQIIIIqII16x")
 
 # nid, nameoff, file_type
 DIRENT = Struct("<QHBx")
@@ -39,6 +49,22 @@ _FILE_TYPES = {
     stat.S_IFIFO: 5,
     stat.S_IFLNK: 7,
 }
+
+
+def encode_inode(node: Node, number: int, layout: int, size: int, content: int, links: int, xattr_size: int) -> bytes:
+    """Return the extended inode `number` of a node with `size` bytes of data, in 64 bytes.
+
+    `content` is the number of the first block of data, or of the device; `xattr_size` counts the bytes of extended
+    attributes behind it.
+    """
+    # A symlink has no mode of its own: Linux shows 0777 whatever the layer says.
+    mode = type_bits(node) | (0o777 if isinstance(node, Symlink) else node.mode)
+    count = (xattr_size - _XATTR_HEADER) // 4 + 1 if xattr_size else 0
+    seconds, nanoseconds = divmod(node.mtime_ns, 10**9)
+    return _INODE.pack(
+        EXTENDED | layout << 1, count, mode, 0, size, content, number & 0xFFFFFFFF,
+        node.uid, node.gid, seconds, nanoseconds, links,
+    )  # fmt: skip
 
 
 def type_bits(node: Node) -> int:

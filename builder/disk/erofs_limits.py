@@ -58,5 +58,5 @@ def _check_xattrs(path: bytes, node: Node) -> None:
 
 def fits_tar(planned: Plan) -> bool:
     """Tell whether mkfs.erofs up to 1.8 reads what was planned from a tar faithfully."""
-    nodes = chain([planned.root], planned.packed, planned.direct)
+    nodes = chain([planned.root], planned.packed)
     return all(len(encode_xattrs(node.xattrs)) <= _MAX_RECORD for node in nodes if node.xattrs)

@@ -1,11 +1,9 @@
-"""What mkfs.erofs gets of a tree: numbered files, one for each inode, from which it lays the image out.
+"""What mkfs.erofs gets of a tree: the files that it is to compress, by numbers.
 
 Neither names nor types nor metadata are its business, so nothing about them depends on its version, on who runs it
-or on a file system below: erofs_restore.py writes them. Compressed, the content of files goes through mkfs.erofs.
-Not compressed, and for directories, symlinks and the like, it gets zeros in place of the last, partial block, which
-it may put behind the inode; the content is copied into the image once, and holes stay holes. Compressing a file that
-is mostly holes would take long, so it is left uncompressed. All this follows from the content, never from how a
-file system stores it.
+or on a file system below: erofs_restore.py writes them, and all that is not compressed: directories, symlinks and the
+like, and files that are mostly holes, which would take long to compress and stay holes when they are copied. All this
+follows from the content, never from how a file system stores it.
 """
 
 from __future__ import annotations
@@ -19,8 +17,6 @@ from builder.tree.nodes import Content, Directory, File, Node, Symlink
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
 
-# mkfs.erofs compresses what it gets in directories with the first letter, and not what it gets in the other's.
-PACKED, DIRECT = b"c", b"d"
 # Reading a tar, mkfs.erofs 1.8 searches the directory for every entry: 100,000 in one directory take 90 s.
 _PER_DIRECTORY = 1000
 
@@ -31,7 +27,7 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The inodes of a tree but the root, in its order: those whose content mkfs.erofs packs, and the others.
+    """The inodes of a tree but the root, in its order: those that mkfs.erofs compresses, and the others.
 
     `links` has the number of names, by `id()`, of those that have more than one.
     """
@@ -41,12 +37,10 @@ class Plan:
     direct: list[Node]
     links: dict[int, int]
 
-    def fed(self) -> Iterator[tuple[bytes, Node, int]]:
-        """Yield (name, node, size in bytes) of each file that mkfs.erofs gets; names are `b"c0000/000"` and so on."""
+    def fed(self) -> Iterator[tuple[bytes, File]]:
+        """Yield (name, file) of each file that mkfs.erofs gets; names are `b"0000/000"` and so on."""
         for number, file in enumerate(self.packed):
-            yield _name(PACKED, number), file, file.content.size
-        for number, node in enumerate(self.direct):
-            yield _name(DIRECT, number), node, direct_size(node) % BLOCK
+            yield b"%04d/%03d" % (number // _PER_DIRECTORY, number % _PER_DIRECTORY), file
 
 
 def plan(tree: Tree, spool: Spool, compressed: bool) -> Plan:
@@ -79,12 +73,8 @@ def direct_size(node: Node) -> int:
 
 
 def number_of(directory: bytes, name: bytes) -> int:
-    """Return the place in `Plan.packed` or `Plan.direct` of what was fed as `directory/name`."""
-    return int(directory[1:]) * _PER_DIRECTORY + int(name)
-
-
-def _name(letter: bytes, number: int) -> bytes:
-    return b"%s%04d/%03d" % (letter, number // _PER_DIRECTORY, number % _PER_DIRECTORY)
+    """Return the place in `Plan.packed` of what was fed as `directory/name`."""
+    return int(directory) * _PER_DIRECTORY + int(name)
 
 
 def _is_sparse(content: Content, spool: Spool) -> bool:

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from builder.disk.erofs_layout import placeholder
-from builder.disk.erofs_plan import PACKED, Plan
+from builder.disk.erofs_plan import Plan
 from builder.errors import MissingRequirement
-from builder.tree.nodes import File, Node
+from builder.tree.nodes import Node
 from builder.tree.removal import remove_tree
 from builder.tree.spool import Spool
 
@@ -25,7 +25,7 @@ def staged(planned: Plan, spool: Spool, scratch: Path) -> Iterator[tuple[Path, s
     Yields the directory and the mkfs.erofs option for extended attributes. Raises MissingRequirement for a file system
     without them, if the tree has any.
     """
-    has_xattrs = any(node.xattrs for node in (planned.root, *planned.packed, *planned.direct))
+    has_xattrs = any(node.xattrs for node in (planned.root, *planned.packed))
     # Never shared between inodes: each gets its own. Without any, the host's attributes are of no interest.
     option = f"-x{_NEVER_SHARED if has_xattrs else -1}"
     directory = scratch / "erofs"
@@ -51,7 +51,7 @@ def _check_xattrs(directory: Path) -> None:
 def _stage(planned: Plan, spool: Spool, base: bytes) -> None:
     _reserve(base, planned.root)
     last = b""
-    for name, node, size in planned.fed():
+    for name, file in planned.fed():
         directory = base + b"/" + name.partition(b"/")[0]
         if directory != last:
             os.mkdir(directory, 0o700)
@@ -59,13 +59,10 @@ def _stage(planned: Plan, spool: Spool, base: bytes) -> None:
         path = base + b"/" + name
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            if isinstance(node, File) and name.startswith(PACKED):
-                spool.copy(node.content, fd)
-            elif size:
-                os.ftruncate(fd, size)
+            spool.copy(file.content, fd)
         finally:
             os.close(fd)
-        _reserve(path, node)
+        _reserve(path, file)
 
 
 def _reserve(path: bytes, node: Node) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from builder.disk.erofs_layout import placeholder
-from builder.disk.erofs_plan import PACKED, Plan
-from builder.tree.nodes import Content, File, Node
+from builder.disk.erofs_plan import Plan
+from builder.tree.nodes import Content, Node
 from builder.tree.spool import Spool
 
 _BLOCK = 512
@@ -23,17 +23,14 @@ def write_tar(planned: Plan, spool: Spool, pipe: BinaryIO) -> None:
     """Write the files of `planned` and their directories to `pipe`, holes as zeros."""
     pipe.write(_header(b".", _DIRECTORY, planned.root))
     last = b""
-    for name, node, size in planned.fed():
+    for name, file in planned.fed():
         directory = name.partition(b"/")[0]
         if directory != last:
             pipe.write(_header(directory, _DIRECTORY))
             last = directory
-        pipe.write(_header(name, _FILE, node, size))
-        if isinstance(node, File) and name.startswith(PACKED):
-            _write_content(spool, node.content, pipe)
-        else:
-            pipe.write(bytes(size))
-        pipe.write(bytes(-size % _BLOCK))
+        pipe.write(_header(name, _FILE, file, file.content.size))
+        _write_content(spool, file.content, pipe)
+        pipe.write(bytes(-file.content.size % _BLOCK))
     pipe.write(bytes(2 * _BLOCK))
 
 
