@@ -10,18 +10,19 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from builder.disk.erofs_buffer import reserve
 from builder.disk.erofs_features import Features, check_compression, installed_features, is_at_least
 from builder.disk.erofs_image import opened
 from builder.disk.erofs_layout import BLOCK
 from builder.disk.erofs_limits import check_tree, fits_tar
-from builder.disk.erofs_plan import DIRECT, plan
+from builder.disk.erofs_plan import DIRECT, Plan, plan
 from builder.disk.erofs_restore import restore
 from builder.disk.erofs_staging import staged
 from builder.disk.erofs_tar import write_tar
 from builder.disk.filesystem import DiskFacts, DiskOptions
 from builder.disk.identity import derived_uuid
 from builder.disk.tool import run_tool
-from builder.errors import DiskTooSmall, MissingRequirement, UsageError
+from builder.errors import DiskTooSmall, MissingRequirement, ToolFailed, UsageError
 from builder.events import Listener
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
@@ -65,15 +66,18 @@ class Erofs:
         argv = _command(options, features, scratch)
         # Some versions put file content aside in temporary files: not in /tmp, which may be memory.
         environment = {"TMPDIR": str(scratch)}
-        if features.tar and fits_tar(planned):
-            run_tool(
-                [*argv, "--tar=f", output],
-                stdin=lambda pipe: write_tar(planned, spool, pipe),
-                environment=environment,
+        if features.tar and fits_tar(planned) and _has_room(planned, output):
+            argv += ["--tar=f", str(output)]
+            done = run_tool(
+                argv, stdin=lambda pipe: write_tar(planned, spool, pipe), environment=environment, output=output
             )
         else:
             with staged(planned, spool, scratch) as (directory, attributes):
-                run_tool([*argv, attributes, output, directory], environment=environment)
+                argv += [attributes, str(output), str(directory)]
+                done = run_tool(argv, environment=environment, output=output)
+        if done.stderr:
+            # It prints nothing but errors, and takes no notice of some of them.
+            raise ToolFailed(argv, 0, done.stderr)
         uuid = options.uuid or derived_uuid(options.seed, "erofs")
         inodes = 1 + len(planned.packed) + len(planned.direct)
         with opened(output, spool) as image:
@@ -90,6 +94,12 @@ class Erofs:
             inodes=inodes,
             tools={"mkfs.erofs": features.version},
         )
+
+
+def _has_room(planned: Plan, output: Path) -> bool:
+    """Tell whether content can go through a tar without mkfs.erofs losing any on a full disk."""
+    # What it does not pack is zeros, which it cannot lose.
+    return reserve(output, (size for _, _, size in planned.fed())) or not planned.packed
 
 
 def _command(options: DiskOptions, features: Features, scratch: Path) -> list[str]:
