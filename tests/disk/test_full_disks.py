@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.disks import tree_of
 from support.everything import writing
 from support.mounts import mounted
 
@@ -47,10 +48,6 @@ def small(tmp_path: Path) -> Iterator[Path]:
         yield place
     finally:
         subprocess.run(["umount", place], check=True)
-
-
-def tree_of(**children: File | Directory) -> Tree:
-    return Tree(Directory(children={name.encode(): node for name, node in children.items()}))
 
 
 def compressible(spool: Spool, size: int) -> File:
