@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from builder.disk.erofs_buffer import reserve
+from builder.disk.erofs_buffer import check_not_full, reserve
 from builder.disk.erofs_features import Features, check_compression, installed_features, is_at_least
 from builder.disk.erofs_image import opened
 from builder.disk.erofs_layout import BLOCK
@@ -66,15 +66,25 @@ class Erofs:
         argv = _command(options, features, scratch)
         # Some versions put file content aside in temporary files: not in /tmp, which may be memory.
         environment = {"TMPDIR": str(scratch)}
+
+        def watch() -> None:
+            # Fragments go there, and 1.8 waits for ever, in silence, once they find no room.
+            if options.fragments:
+                check_not_full(scratch)
+
         if features.tar and fits_tar(planned) and _has_room(planned, output):
             argv += ["--tar=f", str(output)]
             done = run_tool(
-                argv, stdin=lambda pipe: write_tar(planned, spool, pipe), environment=environment, output=output
+                argv,
+                stdin=lambda pipe: write_tar(planned, spool, pipe),
+                environment=environment,
+                output=output,
+                watch=watch,
             )
         else:
             with staged(planned, spool, scratch) as (directory, attributes):
                 argv += [attributes, str(output), str(directory)]
-                done = run_tool(argv, environment=environment, output=output)
+                done = run_tool(argv, environment=environment, output=output, watch=watch)
         if done.stderr:
             # It prints nothing but errors, and takes no notice of some of them.
             raise ToolFailed(argv, 0, done.stderr)

@@ -1,6 +1,6 @@
-"""Room for what mkfs.erofs puts aside while it reads a tar.
+"""Room for what mkfs.erofs puts aside: content while it reads a tar, and fragments.
 
-It compresses after it has read everything, and until then keeps the content in the image file itself, from 1 TiB on.
+It compresses after it has read a tar, and until then keeps the content in the image file itself, from 1 TiB on.
 Up to 1.9.3 it takes no notice of a write that fails there: on a full disk it ends with "Bad message", or makes an image
 of other content if there is room again by the time it compresses. So the room is allocated before it starts.
 """
@@ -17,6 +17,9 @@ _POSITION = 1 << 40
 _KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE: mkfs.erofs replaces a file that is not empty.
 # What a file system answers that cannot allocate, or not so far behind the end of a file.
 _CANNOT = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EFBIG, errno.EINVAL, errno.ENODEV})
+
+# What ext4 keeps for its own metadata, at most (ext4_calculate_resv_clusters).
+_RESERVED_BLOCKS = 4096
 
 # os.posix_fallocate would make the file longer.
 _allocate = ctypes.CDLL(None, use_errno=True).fallocate
@@ -41,6 +44,15 @@ def reserve(output: Path, sizes: Iterable[int]) -> bool:
     if error in _CANNOT:
         return False
     raise OSError(error, os.strerror(error), os.fspath(output))
+
+
+def check_not_full(directory: Path) -> None:
+    """Raise OSError if the file system of `directory` has no room left for anything."""
+    status = os.statvfs(directory)
+    # Where nothing is counted, there are no blocks at all. For root an ext4 is full when only its reserve is left.
+    free = status.f_bfree - _RESERVED_BLOCKS if os.geteuid() == 0 else status.f_bavail
+    if status.f_blocks and status.f_bavail == 0 and free <= 0:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(directory))
 
 
 def _allocated(fd: int, size: int) -> int:

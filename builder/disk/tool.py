@@ -36,6 +36,8 @@ _KEPT_TAIL = 64 * 1024
 _NO_ROOM = {os.strerror(number).encode(): number for number in (errno.ENOSPC, errno.EDQUOT)}
 _LONGEST = max(map(len, _NO_ROOM))
 
+_WATCH_SECONDS = 1.0
+
 Producer = Callable[[BinaryIO], None]
 
 
@@ -76,11 +78,13 @@ def run_tool(
     stdin: Producer | None = None,
     environment: Mapping[str, str] | None = None,
     output: Path | None = None,
+    watch: Callable[[], None] = lambda: None,
 ) -> CompletedTool:
     """Run a program to its end and return what it printed.
 
     Its environment is PATH, LC_ALL=C, TZ=UTC and what `environment` adds, its umask 022. Standard input is
-    empty, or a pipe that `stdin(pipe)` writes; a tool that has read enough may close it early.
+    empty, or a pipe that `stdin(pipe)` writes; a tool that has read enough may close it early. After that `watch()` is
+    called every second until the program ends.
     Whatever exception passes through, the program and those it started have been killed first.
     Raises ToolMissing, ToolFailed with its exit status or signal, or OSError about `output` as soon as the
     program says that a disk is full.
@@ -105,6 +109,8 @@ def run_tool(
             # EPIPE: the tool reads no more; whether that is a failure its exit status says.
             with suppress(BrokenPipeError), process.stdin as pipe:
                 stdin(pipe)  # type: ignore[arg-type]
+        while not stderr.ended(_WATCH_SECONDS):
+            watch()
         printed = CompletedTool(stdout.text(), stderr.text())
         status = process.wait()
     except BaseException:
@@ -156,6 +162,11 @@ class _Output:
         self.error = next((number for text, number in _NO_ROOM.items() if text in printed), 0)
         if self.error and self._no_room is not None:
             self._no_room()
+
+    def ended(self, seconds: float) -> bool:
+        """Wait for the end of the output, but not longer than that; return whether it has come."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     def text(self) -> str:
         """Wait for the end of the output and return what was kept of it."""

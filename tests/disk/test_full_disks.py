@@ -18,7 +18,7 @@ from support.mounts import mounted
 import builder.disk.erofs as erofs
 from builder.disk.erofs import Erofs
 from builder.disk.erofs_buffer import reserve
-from builder.disk.erofs_features import installed_features
+from builder.disk.erofs_features import installed_features, is_at_least
 from builder.disk.ext4 import Ext4
 from builder.disk.filesystem import Compression, DiskOptions, Filesystem
 from builder.disk.tool import run_tool
@@ -83,6 +83,16 @@ def test_a_disk_that_fills_up_while_mkfs_erofs_compresses_is_named(small: Path, 
     tree = tree_of(many=incompressible(spool, 2000, 8192))
     (small / "other").write_bytes(bytes(7 * MIB if installed_features().tar else 15 * MIB))
     no_room(Erofs(), tree, spool, OPTIONS, small / "disk")
+
+
+@pytest.mark.root
+@pytest.mark.skipif(not is_at_least(installed_features().version, 1, 6), reason="this mkfs.erofs has no fragments")
+def test_a_work_directory_without_room_for_fragments_is_named(tmp_path: Path, small: Path, spool: Spool) -> None:
+    # Fewer bytes each than a block, and together more than there is room for.
+    tree = tree_of(many=incompressible(spool, 9000, 3000))
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        Erofs().pack(tree, spool, replace(OPTIONS, fragments=True), small, tmp_path / "disk", ignore)
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, os.fspath(small))
 
 
 @pytest.mark.root

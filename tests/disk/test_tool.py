@@ -93,6 +93,17 @@ def test_a_full_disk_is_noticed_when_the_words_come_in_pieces() -> None:
         run_tool(["sh", "-c", "printf 'Disk quo' >&2; sleep 0.2; printf 'ta exceeded' >&2; exec sleep 987654"])
 
 
+def test_what_watches_a_tool_may_end_it() -> None:
+    class Full(Exception):
+        pass
+
+    def watch() -> None:
+        raise Full
+
+    with pytest.raises(Full):
+        run_tool(["sleep", "987654"], watch=watch)
+
+
 def test_a_crash_carries_the_signal() -> None:
     with pytest.raises(ToolFailed) as caught:
         run_tool(["sh", "-c", "kill -ABRT $$"])
