@@ -27,7 +27,7 @@ class BuildOptions:
 
     `format` is a key of FILESYSTEMS, by default told from the output's name; `source_date_epoch` (seconds since
     1970) is the latest time that any file keeps; `workdir` holds the temporary files, by default beside the output;
-    `access` says how images are reached, but for its scratch directory and listener, which are the build's own;
+    `access` says how images are reached, but for its scratch directory, listener and bounds, which are the build's own;
     `force` lets the output replace a file that is no disk; `metadata_file` and `depfile` are written with the disk.
     """
 

@@ -32,6 +32,7 @@ from builder.output.publish import (
 )
 from builder.output.workspace import workspace
 from builder.sources import open_source
+from builder.sources.access import Bounds
 from builder.sources.resolve import resolve
 from builder.sources.source import Source
 from builder.tree.directory import Unrestored, write_directory
@@ -176,7 +177,8 @@ def merge(source: Source, image: Image, spool: Spool, options: BuildOptions, lis
 
 
 def _open(reference: str, options: BuildOptions, scratch: Path, listen: Listener) -> Source:
-    return open_source(reference, replace(options.access, scratch=scratch, listen=listen))
+    bounds = Bounds(options.limits.max_size, options.limits.max_ratio, options.limits.ratio_floor)
+    return open_source(reference, replace(options.access, scratch=scratch, listen=listen, bounds=bounds))
 
 
 def disk_options(options: BuildOptions, seed: bytes) -> DiskOptions:

@@ -12,12 +12,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support import tars
+from support.images import Spec, layout
 from support.mounts import mounted
 from support.users import ids, open_to_users, run_as_user
 
 from builder import BuildOptions, build, unpack
 from builder.archive.compression import COMPRESSIONS
 from builder.disk import FILESYSTEMS
+from builder.errors import LayerRefused
 from builder.sources import TRANSPORTS
 from fixtures.expected import expected
 from fixtures.facts import differences, read_facts
@@ -144,3 +147,18 @@ def test_source_date_epoch_clamps_every_time(example: dict[str, str], tmp_path: 
     if shutil.which("mount") and tmp_path.owner() == "root":
         with mounted(early) as tree:
             assert max(path.lstat().st_mtime for path in tree.rglob("*")) <= 1000
+
+
+@pytest.mark.parametrize("format", FILESYSTEMS)
+def test_what_no_linux_file_system_holds_is_refused_by_every_format_in_the_same_words(
+    tmp_path: Path, format: str
+) -> None:
+    records = {"SCHILY.xattr.system.posix_acl_access": b"garbage"}
+    layout(tmp_path / "layout", Spec((tars.tar(tars.file("etc/passwd", pax=records)),)))
+    with pytest.raises(LayerRefused) as caught:
+        build(f"oci:{tmp_path / 'layout'}", tmp_path / f"disk.{format}")
+    assert caught.value.entry == b"etc/passwd"
+    assert caught.value.layer.startswith("layer 1")
+    assert caught.value.reason == (
+        "its extended attribute b'system.posix_acl_access' is no access control list that Linux takes"
+    )

@@ -51,11 +51,28 @@ def encode(text: bytes) -> bytes:
         if key in entries or len(entries) == MAX_ENTRIES:
             raise _malformed(words)
         entries[key] = permissions
-    tags = {tag for tag, _ in entries}
-    named = bool(tags & {USER, GROUP})
-    if not tags >= {OWNER, OWNING_GROUP, OTHER} or (named and MASK not in tags):
+    value = VERSION + b"".join(ENTRY.pack(tag, entries[tag, id_], id_) for tag, id_ in sorted(entries))
+    if not is_valid(value):
         raise _malformed(text)
-    return VERSION + b"".join(ENTRY.pack(tag, entries[tag, id_], id_) for tag, id_ in sorted(entries))
+    return value
+
+
+def is_valid(value: bytes) -> bool:
+    """Tell whether the kernel takes a value for an ACL (fs/posix_acl.c, posix_acl_from_xattr and posix_acl_valid)."""
+    if not value.startswith(VERSION) or len(value) % ENTRY.size != len(VERSION):
+        return False
+    entries = list(ENTRY.iter_unpack(value[len(VERSION) :]))
+    tags = [tag for tag, _, _ in entries]
+    named = {USER, GROUP}
+    return (
+        # In this order, and each but the named ones once.
+        tags == sorted(tags)
+        and [tag for tag in tags if tag not in (*named, MASK)] == [OWNER, OWNING_GROUP, OTHER]
+        and tags.count(MASK) <= 1
+        and (MASK in tags or named.isdisjoint(tags))
+        and all(permissions <= 7 for _, permissions, _ in entries)
+        and all(id_ <= MAX_ID for tag, _, id_ in entries if tag in named)
+    )
 
 
 def permission_bits(value: bytes) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from builder.archive import acl
@@ -69,8 +70,12 @@ class Extensions:
             raise MalformedTar(None, "it has two pax headers")
         self.extended = True
         path, link = self.path, self.link
-        for key, value in records(body):
-            self._add(key, value)
+        try:
+            for key, value in records(body):
+                self._add(key, value)
+        except MalformedTar as error:
+            # The name may stand behind the record that is to blame.
+            raise MalformedTar(error.entry or _path_in(body) or self.path, error.reason) from error
         # Readers disagree on which of two long names wins, and on what is a name.
         if (path not in (None, self.path)) or (link not in (None, self.link)):
             raise MalformedTar(path, "it has both a GNU and a pax long name")
@@ -145,6 +150,16 @@ def records(body: bytes) -> Iterator[tuple[bytes, bytes]]:
             raise MalformedTar(None, "its pax header has a record of the wrong length")
         yield match[2], value
         position = end
+
+
+def _path_in(body: bytes) -> bytes | None:
+    """Return what the last path record says that can be read."""
+    path = None
+    with suppress(MalformedTar):
+        for key, value in records(body):
+            if key == b"path":
+                path = value
+    return path
 
 
 def name(key: bytes, value: bytes) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 import click
@@ -20,6 +21,22 @@ from builder.signals import end_on_signals
 
 class ReportingGroup(click.Group):
     """A group under which every failure ends as one line on standard error and an exit status."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the options before the sub-command; what cannot be parsed is said in the form that they ask for."""
+        words = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            # Click's parser leaves that out for some mistakes.
+            error.ctx = error.ctx or ctx
+            # To a parser that knows nothing else, all others are just words.
+            form = [option for option in self.params if option.name == "log_format"]
+            parser = click.Command(None, params=form).make_parser(ctx)
+            parser.ignore_unknown_options = True
+            with suppress(click.UsageError):
+                ctx.params |= parser.parse_args(words)[0]
+            raise
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the sub-command."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from builder.disk.erofs_buffer import check_not_full, reserve
 from builder.disk.erofs_features import Features, check_compression, installed_features, is_at_least
 from builder.disk.erofs_image import opened
 from builder.disk.erofs_layout import BLOCK
@@ -21,7 +22,7 @@ from builder.disk.erofs_tar import write_tar
 from builder.disk.filesystem import DiskFacts, DiskOptions
 from builder.disk.identity import derived_uuid
 from builder.disk.tool import run_tool
-from builder.errors import DiskTooSmall, MissingRequirement, UsageError
+from builder.errors import DiskTooSmall, MissingRequirement, ToolFailed, UsageError
 from builder.events import Listener
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
@@ -65,15 +66,28 @@ class Erofs:
         argv = _command(options, features)
         # Some versions put file content aside in temporary files: not in /tmp, which may be memory.
         environment = {"TMPDIR": str(scratch)}
-        if features.tar and fits_tar(planned):
-            run_tool(
-                [*argv, "--tar=f", output],
+
+        def watch() -> None:
+            # Fragments go there, and 1.8 waits for ever, in silence, once they find no room.
+            if options.fragments:
+                check_not_full(scratch)
+
+        if features.tar and fits_tar(planned) and reserve(output, (file.content.size for file in planned.packed)):
+            argv += ["--tar=f", str(output)]
+            done = run_tool(
+                argv,
                 stdin=lambda pipe: write_tar(planned, spool, pipe),
                 environment=environment,
+                output=output,
+                watch=watch,
             )
         else:
             with staged(planned, spool, scratch) as (directory, attributes):
-                run_tool([*argv, attributes, output, directory], environment=environment)
+                argv += [attributes, str(output), str(directory)]
+                done = run_tool(argv, environment=environment, output=output, watch=watch)
+        if done.stderr:
+            # It prints nothing but errors, and takes no notice of some of them.
+            raise ToolFailed(argv, 0, done.stderr)
         uuid = options.uuid or derived_uuid(options.seed, "erofs")
         inodes = 1 + len(planned.packed) + len(planned.direct)
         with opened(output, spool) as image:

@@ -57,7 +57,7 @@ class Mke2fs:
     def make(self, image: str, layout: Layout) -> None:
         """Make an empty file system in the existing, empty file `image`.
 
-        Raises ToolFailed.
+        Raises ToolFailed, or OSError where the disk is full.
         """
         (self.scratch / "mke2fs.conf").write_text(_CONFIGURATION)
         extended = (
@@ -91,6 +91,7 @@ class Mke2fs:
             ],
             cwd=self.scratch,
             environment=self._environment(),
+            output=(self.scratch / image).resolve(),
         )
 
     def try_out(self, layout: Layout) -> Superblock:

@@ -35,7 +35,6 @@ _ACL_INDEXES = (2, 3)
 
 _ACL_ENTRY = struct.Struct("<HHI")
 _ACL_NAMED = (0x02, 0x08)  # ACL_USER, ACL_GROUP: only these carry an id
-_ACL_TAGS = (0x01, 0x02, 0x04, 0x08, 0x10, 0x20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,22 +99,17 @@ def _parse(path: bytes, name: bytes, value: bytes) -> _Xattr:
         if index in _ACL_INDEXES:
             if rest:
                 continue
-            return _Xattr(index, b"", _acl(path, name, value))
+            return _Xattr(index, b"", _acl(value))
         if not rest or len(name) > _MAX_NAME or b"\0" in name:
             break
         return _Xattr(index, rest, value)
     raise TreeRefused(path, f"ext4 cannot hold an extended attribute named {printable(name)}")
 
 
-def _acl(path: bytes, name: bytes, value: bytes) -> bytes:
-    """Translate an ACL from what getxattr returns (version 2) to what ext4 stores (version 1)."""
-    entries = value[4:]
-    if value[:4] != b"\x02\0\0\0" or not entries or len(entries) % _ACL_ENTRY.size:
-        raise TreeRefused(path, f"{printable(name)} is no POSIX access control list")
+def _acl(value: bytes) -> bytes:
+    """Translate an ACL, which the tree has checked, from what getxattr returns (version 2) to version 1, ext4's own."""
     stored = bytearray(b"\x01\0\0\0")
-    for tag, permissions, identity in _ACL_ENTRY.iter_unpack(entries):
-        if tag not in _ACL_TAGS:
-            raise TreeRefused(path, f"{printable(name)} has an entry of the unknown kind {tag:#x}")
+    for tag, permissions, identity in _ACL_ENTRY.iter_unpack(value[4:]):
         entry = _ACL_ENTRY.pack(tag, permissions, identity)
         stored += entry if tag in _ACL_NAMED else entry[:4]
     return bytes(stored)

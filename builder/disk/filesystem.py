@@ -109,6 +109,6 @@ class Filesystem(Protocol):
     ) -> DiskFacts:
         """Write the image to `output`, which does not exist yet; temporary files go below `scratch`.
 
-        Raises TreeRefused for what the format cannot hold, DiskTooSmall, ToolFailed.
+        Raises TreeRefused for what the format cannot hold, DiskTooSmall, ToolFailed, or OSError (a full disk).
         """
         ...

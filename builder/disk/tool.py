@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -30,6 +31,12 @@ _SYSTEM_DIRECTORIES = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/
 # A tool that complains about every file must not fill our memory: its first and last words are enough.
 _KEPT_HEAD = 64 * 1024
 _KEPT_TAIL = 64 * 1024
+
+# What a tool says, in the C locale, when its disk is full.
+_NO_ROOM = {os.strerror(number).encode(): number for number in (errno.ENOSPC, errno.EDQUOT)}
+_LONGEST = max(map(len, _NO_ROOM))
+
+_WATCH_SECONDS = 1.0
 
 Producer = Callable[[BinaryIO], None]
 
@@ -70,13 +77,17 @@ def run_tool(
     cwd: Path | None = None,
     stdin: Producer | None = None,
     environment: Mapping[str, str] | None = None,
+    output: Path | None = None,
+    watch: Callable[[], None] = lambda: None,
 ) -> CompletedTool:
     """Run a program to its end and return what it printed.
 
     Its environment is PATH, LC_ALL=C, TZ=UTC and what `environment` adds, its umask 022. Standard input is
-    empty, or a pipe that `stdin(pipe)` writes; a tool that has read enough may close it early.
+    empty, or a pipe that `stdin(pipe)` writes; a tool that has read enough may close it early. After that `watch()` is
+    called every second until the program ends.
     Whatever exception passes through, the program and those it started have been killed first.
-    Raises ToolMissing, or ToolFailed with its exit status or signal.
+    Raises ToolMissing, ToolFailed with its exit status or signal, or OSError about `output` as soon as the
+    program says that a disk is full.
     """
     name = os.fsdecode(argv[0])
     process = subprocess.Popen(
@@ -93,11 +104,13 @@ def run_tool(
         start_new_session=True,
     )
     try:
-        stdout, stderr = _Output(process.stdout), _Output(process.stderr)
+        stdout, stderr = _Output(process.stdout), _Output(process.stderr, no_room=process.kill)
         if stdin is not None and process.stdin is not None:
             # EPIPE: the tool reads no more; whether that is a failure its exit status says.
             with suppress(BrokenPipeError), process.stdin as pipe:
                 stdin(pipe)  # type: ignore[arg-type]
+        while not stderr.ended(_WATCH_SECONDS):
+            watch()
         printed = CompletedTool(stdout.text(), stderr.text())
         status = process.wait()
     except BaseException:
@@ -105,6 +118,8 @@ def run_tool(
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         raise
+    if stderr.error:
+        raise OSError(stderr.error, os.strerror(stderr.error), os.fspath(output or name))
     if status != 0:
         raise ToolFailed([os.fsdecode(argument) for argument in argv], status, printed.stderr)
     return printed
@@ -115,23 +130,43 @@ def _search_path() -> str:
 
 
 class _Output:
-    """Reads a pipe in the background, so that the tool never waits for us, and keeps its head and tail."""
+    """Reads a pipe in the background, so that the tool never waits for us, and keeps its head and tail.
 
-    def __init__(self, pipe: IO[bytes] | None) -> None:
+    Calls `no_room` once the tool says that a disk is full, and has the error number in `error` (0: it did not): such
+    a tool may go on, and end well without what it could not write, or wait for its own dead threads for ever.
+    """
+
+    def __init__(self, pipe: IO[bytes] | None, no_room: Callable[[], None] | None = None) -> None:
         assert pipe is not None
+        self.error = 0
         self._pipe = pipe
+        self._no_room = no_room
         self._head = bytearray()
         self._tail = bytearray()
         self._thread = Thread(target=self._read, daemon=True)
         self._thread.start()
 
     def _read(self) -> None:
+        last = b""
         with self._pipe as pipe:
             while chunk := os.read(pipe.fileno(), 65536):
                 fits = _KEPT_HEAD - len(self._head)
                 self._head += chunk[:fits]
                 self._tail += chunk[fits:]
                 del self._tail[:-_KEPT_TAIL]
+                if self._no_room is not None and not self.error:
+                    self._look_for_no_room(last + chunk)
+                    last = (last + chunk)[1 - _LONGEST :]
+
+    def _look_for_no_room(self, printed: bytes) -> None:
+        self.error = next((number for text, number in _NO_ROOM.items() if text in printed), 0)
+        if self.error and self._no_room is not None:
+            self._no_room()
+
+    def ended(self, seconds: float) -> bool:
+        """Wait for the end of the output, but not longer than that; return whether it has come."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     def text(self) -> str:
         """Wait for the end of the output and return what was kept of it."""

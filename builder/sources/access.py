@@ -22,12 +22,21 @@ class RegistryAccess:
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """To how many bytes a compressed file around an image may unpack, and beyond `floor`, for each byte of its own."""
+
+    size: int = 256 << 30
+    ratio: int = 2000
+    floor: int = 8 << 30
+
+
+@dataclass(frozen=True, slots=True)
 class Access:
     """How an image may be reached and what may be kept of it.
 
     `scratch` is an existing directory for temporary files, by default the system's; `store` the root of the image
     store, a path or a PyFilesystem URL, by default the user's own; `keep` says whether what comes over a network is
-    kept there; `listen` is told what the user should know.
+    kept there; `listen` is told what the user should know; `bounds` are for archives that are compressed as a whole.
     """
 
     scratch: Path | None = None
@@ -35,3 +44,4 @@ class Access:
     keep: bool = True
     registry: RegistryAccess = field(default_factory=RegistryAccess)
     listen: Listener = ignore
+    bounds: Bounds = field(default_factory=Bounds)

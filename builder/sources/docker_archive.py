@@ -58,7 +58,7 @@ class _Items(msgspec.Struct):
 
 def open_docker_archive(reference: Reference, access: Access) -> Source:
     """Open what `docker save` wrote; a compressed file is unpacked once, into a nameless scratch file."""
-    return DockerArchive(open_archive(reference, access.scratch), reference)
+    return DockerArchive(open_archive(reference, access), reference)
 
 
 class DockerArchive:

@@ -32,7 +32,7 @@ class _Marker(msgspec.Struct, rename="camel"):
 
 def open_oci(reference: Reference, access: Access) -> Source:
     """Open the layout in a directory, or in what a PyFilesystem URL names."""
-    return OciLayout(open_directory(reference, access.scratch), reference)
+    return OciLayout(open_directory(reference, access), reference)
 
 
 class OciLayout:

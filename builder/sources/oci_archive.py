@@ -11,4 +11,4 @@ from builder.sources.source import Source
 
 def open_oci_archive(reference: Reference, access: Access) -> Source:
     """Open the layout in an archive; a compressed one is unpacked once, into a nameless scratch file."""
-    return OciLayout(open_archive(reference, access.scratch), reference)
+    return OciLayout(open_archive(reference, access), reference)

@@ -16,21 +16,18 @@ from typing import BinaryIO
 
 from builder.archive.compression import COMPRESSIONS, detect
 from builder.errors import CorruptStream, ImageNotFound, MalformedArchive, SourceUnreadable
+from builder.sources.access import Access, Bounds
 from builder.sources.files import reading
 
 _CHUNK = 1 << 20
 _ZEROS = bytes(_CHUNK)
 _HEAD = 512
-# Bounds for bombs; all bytes. The image's own limits come later, when its layers are read.
-_MAX_UNPACKED = 256 << 30
-_MAX_RATIO = 2000
-_RATIO_FLOOR = 8 << 30
 
 
-def open_tar(path: str, scratch: Path | None) -> BinaryIO:
-    """Open the archive at a local path; `scratch` is the directory for a temporary file, if one is needed.
+def open_tar(path: str, access: Access) -> BinaryIO:
+    """Open the archive at a local path, through a temporary file in `access.scratch` if one is needed.
 
-    Raises ImageNotFound, and MalformedArchive for a damaged compressed file.
+    Raises ImageNotFound, and MalformedArchive for a damaged compressed file and one beyond `access.bounds`.
     """
     with reading(path):
         try:
@@ -45,21 +42,21 @@ def open_tar(path: str, scratch: Path | None) -> BinaryIO:
         if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
             file.close()
             raise MalformedArchive(path, "is neither a file nor a pipe; copy the archive into a file")
-    return unpack_tar(file, path, scratch)
+    return unpack_tar(file, path, access)
 
 
-def unpack_tar(file: BinaryIO, place: str, scratch: Path | None) -> BinaryIO:
+def unpack_tar(file: BinaryIO, place: str, access: Access) -> BinaryIO:
     """Copy an archive, decompressed if need be, into a nameless temporary file, and close it."""
     with file:
         packed = _Packed(file, place)
         head = b"".join(islice(packed, 1))
         chunks = COMPRESSIONS[detect(head[:_HEAD])].decompress(chain([head] if head else [], packed))
         try:
-            return _spool(_bounded(chunks, packed), scratch)
+            return _spool(_bounded(chunks, packed, access.bounds), access.scratch)
         except CorruptStream as error:
             raise MalformedArchive(place, f"{error.reason}; export the image again") from error
         except OSError as error:
-            where = scratch or tempfile.gettempdir()
+            where = access.scratch or tempfile.gettempdir()
             reason = f"cannot be unpacked into {where} ({error.strerror}); name a larger place with --workdir"
             raise SourceUnreadable(place, reason) from error
 
@@ -87,13 +84,16 @@ class _Packed:
         return chunk
 
 
-def _bounded(chunks: Iterator[bytes], packed: _Packed) -> Iterator[bytes]:
+def _bounded(chunks: Iterator[bytes], packed: _Packed, bounds: Bounds) -> Iterator[bytes]:
     count = 0
     for chunk in chunks:
         count += len(chunk)
-        if count > _MAX_UNPACKED or (count > _RATIO_FLOOR and count > _MAX_RATIO * packed.count):
-            reason = f"{packed.count} bytes unpack to more than {count}; unpack it yourself if you trust it"
+        if count > bounds.size:
+            reason = f"it unpacks to more than {bounds.size} bytes; raise --max-size if you trust it"
             raise MalformedArchive(packed.place, reason)
+        if count > bounds.floor and count > bounds.ratio * packed.count:
+            reason = f"{packed.count} bytes unpack to more than {count}, a ratio over {bounds.ratio}; "
+            raise MalformedArchive(packed.place, reason + "raise --max-ratio if you trust it")
         yield chunk
 
 

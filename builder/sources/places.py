@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.errors import ImageNotFound, InvalidReference
+from builder.sources.access import Access
 from builder.sources.directory import DirectoryFiles
 from builder.sources.files import Files
 from builder.sources.members import TarFiles
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _LOCAL = ("osfs", "file")
 
 
-def open_directory(reference: Reference, scratch: Path | None) -> Files:
+def open_directory(reference: Reference, access: Access) -> Files:
     """Open the directory that a reference names: a real one, or the file system behind a URL."""
     place = reference.place
     if not reference.is_url:
@@ -33,21 +33,21 @@ def open_directory(reference: Reference, scratch: Path | None) -> Files:
         return _open_directory(_local_path(url))
     if url.protocol == "tar":
         # PyFilesystem reads tars with Python's tarfile, which a crafted one can send round in circles.
-        file = open_tar(_expanded(url.resource), scratch)
+        file = open_tar(_expanded(url.resource), access)
         return TarFiles(file, place, [_expanded(url.resource)], below=url.path or "")
     return open_pyfilesystem(place)
 
 
-def open_archive(reference: Reference, scratch: Path | None) -> Files:
+def open_archive(reference: Reference, access: Access) -> Files:
     """Open the archive that a reference names: a local file, or a file in the file system behind a URL."""
     place = reference.place
     if not reference.is_url:
-        return _open_archive(place, scratch)
+        return _open_archive(place, access)
     from builder.sources.pyfilesystem import open_pyfilesystem, parse_url
 
     url = parse_url(place)
     if url.protocol in _LOCAL:
-        return _open_archive(_local_path(url), scratch)
+        return _open_archive(_local_path(url), access)
     container, path = _split_file(place)
     if not path:
         raise InvalidReference(reference.text, "names a file system; name the archive in it as URL!PATH")
@@ -56,12 +56,12 @@ def open_archive(reference: Reference, scratch: Path | None) -> Files:
         file = files.open(path)
         if file is None:
             raise ImageNotFound(files.place, f"there is no file {path!r}; check the path")
-        return TarFiles(unpack_tar(file, place, scratch), place, files.inputs())
+        return TarFiles(unpack_tar(file, place, access), place, files.inputs())
     finally:
         files.close()
 
 
-def open_anything(reference: Reference, scratch: Path | None) -> Files:
+def open_anything(reference: Reference, access: Access) -> Files:
     """Open a place without being told what it is: a local file is an archive, all else a directory."""
     place = reference.place
     if reference.is_url:
@@ -69,9 +69,9 @@ def open_anything(reference: Reference, scratch: Path | None) -> Files:
 
         url = parse_url(place)
         if url.protocol not in _LOCAL:
-            return open_directory(reference, scratch)
+            return open_directory(reference, access)
         place = _local_path(url)
-    return _open_directory(place) if os.path.isdir(place) else _open_archive(place, scratch)
+    return _open_directory(place) if os.path.isdir(place) else _open_archive(place, access)
 
 
 def _open_directory(path: str) -> Files:
@@ -81,8 +81,8 @@ def _open_directory(path: str) -> Files:
     return DirectoryFiles(path)
 
 
-def _open_archive(path: str, scratch: Path | None) -> Files:
-    return TarFiles(open_tar(path, scratch), path, [path])
+def _open_archive(path: str, access: Access) -> Files:
+    return TarFiles(open_tar(path, access), path, [path])
 
 
 def _split_file(url: str) -> tuple[str, str]:

@@ -17,7 +17,7 @@ def open_recognised(reference: Reference, access: Access) -> Source:
 
     Raises ImageNotFound where it is neither.
     """
-    files = open_anything(reference, access.scratch)
+    files = open_anything(reference, access)
     try:
         return _recognise(files, reference)
     except BaseException:

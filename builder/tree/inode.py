@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from builder.archive import acl
 from builder.archive.entry import NO_XATTRS, Entry, Kind
 from builder.tree.nodes import Content, Device, Directory, Fifo, File, Node, Symlink
 from builder.tree.paths import MAX_PATH
@@ -28,7 +29,7 @@ MAX_XATTR_NAMES = 65536
 
 # The namespaces of xattr(7) that disk file systems keep; of `system.` they keep these two.
 NAMESPACES = (b"user.", b"trusted.", b"security.")
-SYSTEM_XATTRS = frozenset({b"system.posix_acl_access", b"system.posix_acl_default"})
+SYSTEM_XATTRS = frozenset(acl.XATTRS.values())
 
 
 class Inodes:
@@ -101,6 +102,8 @@ def _checked_xattrs(xattrs: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
             raise Refusal(f"its extended attribute {name!r} is in no namespace that Linux file systems keep")
         if len(value) > MAX_XATTR_VALUE:
             raise Refusal(f"its extended attribute {name!r} has more than {MAX_XATTR_VALUE} bytes")
+        if name in SYSTEM_XATTRS and not acl.is_valid(value):
+            raise Refusal(f"its extended attribute {name!r} is no access control list that Linux takes")
     if sum(len(name) + 1 for name in xattrs) > MAX_XATTR_NAMES:
         raise Refusal(f"the names of its extended attributes take more than {MAX_XATTR_NAMES} bytes")
     return xattrs

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from builder.tree.nodes import Directory, Symlink
 from builder.tree.paths import MAX_NAME, MAX_PATH, path_length
 from builder.tree.refusal import Refusal
+from builder.tree.tree import Tree
 
 # Linux follows 40 symlinks in one lookup (MAXSYMLINKS) and then says ELOOP.
 MAX_SYMLINKS = 40
@@ -14,33 +15,38 @@ MAX_SYMLINKS = 40
 # A target holds some 2,000 components, so 40 of them would make one entry cost 80,000 steps.
 MAX_STEPS = 4096
 
+# Millions of entries behind such symlinks would still cost minutes. A real one leads through a handful of components,
+# so what a lookup takes beyond a few is counted for the whole image: some seconds' worth, and real images take none.
+FREE_STEPS = 16
+MAX_DETOURS = 16_000_000
 
-def find_parent(root: Directory, parts: tuple[bytes, ...]) -> Directory | None:
+
+def find_parent(tree: Tree, parts: tuple[bytes, ...]) -> Directory | None:
     """Find the directory that holds the last of `parts`; None if there is none. The last is not looked up.
 
-    Symlinks before the last component are followed; raises Refusal for a loop of them.
+    Symlinks before the last component are followed; raises Refusal for a loop of them, and if they lead too far.
     """
-    directory = root
+    directory = tree.root
     for name in parts[:-1]:
         child = directory.children.get(name)
         if type(child) is not Directory:
-            return _resolve(root, parts, None)
+            return _resolve(tree, parts, None)
         directory = child
     return directory
 
 
-def make_parent(root: Directory, parts: tuple[bytes, ...], make: Callable[[], Directory] = Directory) -> Directory:
+def make_parent(tree: Tree, parts: tuple[bytes, ...], make: Callable[[], Directory] = Directory) -> Directory:
     """Find the directory that holds the last of `parts`, making what is missing on the way, each with `make`.
 
     What is made is 0755 root:root and of 1970. A dangling symlink is followed, too: directories are made where
-    it points to, inside the tree. Raises Refusal for a loop of symlinks and when something that is no directory
-    stands in the way.
+    it points to, inside the tree. Raises Refusal for a loop of symlinks, if they lead too far, and when something
+    that is no directory stands in the way.
     """
-    directory = root
+    directory = tree.root
     for name in parts[:-1]:
         child = directory.children.get(name)
         if type(child) is not Directory:
-            made = _resolve(root, parts, make)
+            made = _resolve(tree, parts, make)
             if made is None:
                 raise Refusal("its parent is not a directory")
             return made
@@ -48,12 +54,12 @@ def make_parent(root: Directory, parts: tuple[bytes, ...], make: Callable[[], Di
     return directory
 
 
-def _resolve(root: Directory, parts: tuple[bytes, ...], make: Callable[[], Directory] | None) -> Directory | None:
+def _resolve(tree: Tree, parts: tuple[bytes, ...], make: Callable[[], Directory] | None) -> Directory | None:
     """Walk to the parent of `parts` with all the rules; None if it is missing or no directory."""
     names: list[bytes] = []
-    directories = [root]
+    directories = [tree.root]
     pending = list(reversed(parts[:-1]))
-    steps = links = 0
+    steps = links = followed = 0
     while pending:
         name = pending.pop()
         steps += 1
@@ -75,7 +81,10 @@ def _resolve(root: Directory, parts: tuple[bytes, ...], make: Callable[[], Direc
             if node.target.startswith(b"/"):
                 names.clear()
                 del directories[1:]
-            pending.extend(reversed(node.target.split(b"/")))
+            target = node.target.split(b"/")
+            followed += len(target)
+            _count_detour(tree, min(len(target), followed - FREE_STEPS))
+            pending.extend(reversed(target))
             continue
         if node is None and make is not None:
             _check_name(name)
@@ -87,6 +96,15 @@ def _resolve(root: Directory, parts: tuple[bytes, ...], make: Callable[[], Direc
     if path_length([*names, parts[-1]]) > MAX_PATH:
         raise Refusal(f"with the symlinks among its parents resolved it is longer than {MAX_PATH} bytes")
     return directories[-1]
+
+
+def _count_detour(tree: Tree, steps: int) -> None:
+    tree.detours += max(steps, 0)
+    if tree.detours > MAX_DETOURS:
+        raise Refusal(
+            f"with it, the symlinks among the parents of this image's entries lead through more than {MAX_DETOURS} "
+            f"components, not counting {FREE_STEPS} for each entry"
+        )
 
 
 def _check_name(name: bytes) -> None:

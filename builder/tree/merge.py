@@ -55,7 +55,7 @@ class _Additions:
         if not parts:
             self._restate_root(entry)
             return
-        siblings = make_parent(self._root, parts, self._imply).children
+        siblings = make_parent(self._tree, parts, self._imply).children
         if entry.kind is Kind.HARDLINK:
             siblings[parts[-1]] = self._link_target(entry.link, siblings, parts[-1])
             return
@@ -97,7 +97,7 @@ class _Additions:
             return self._existing(self._aufs_links.get(target))
         # link(2) does not replace: the old entry goes first, and with it whatever was below it.
         siblings.pop(name, None)
-        parent = find_parent(self._root, target) if target else None
+        parent = find_parent(self._tree, target) if target else None
         if parent is not None and parent.children is siblings and target[-1] == name:
             raise Refusal("is a hardlink to itself")
         if not target:

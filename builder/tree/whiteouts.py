@@ -65,7 +65,7 @@ def hide_lower(tree: Tree, layer: str, entries: Sequence[tuple[Entry, Content]])
             name = None if is_aufs(parts) else hidden_name(parts)
             if name is None or stated.replaces_symlink_towards(parts, tree.root):
                 continue
-            parent = find_parent(tree.root, parts)
+            parent = find_parent(tree, parts)
         except Refusal as refusal:
             raise LayerRefused(layer, entry.path, refusal.reason) from refusal
         if parent is not None:

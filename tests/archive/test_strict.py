@@ -247,6 +247,10 @@ def test_xattrs_that_can_be_read_in_two_ways() -> None:
 def test_an_error_names_the_entry_that_is_to_blame() -> None:
     for member, entry in (
         (pax({"path": "long/name"}) + header(b"f", b"Z"), b"long/name"),
+        (pax({"uid": "x", "path": "long/name"}) + file("f"), b"long/name"),
+        (pax({"SCHILY.acl.access": "x", "path": "long/name"}) + file("f"), b"long/name"),
+        (pax_header(pax_record(b"path", b"long/name") + b"no record") + file("f"), b"long/name"),
+        (gnu_long("name") + pax({"uid": "x"}) + file("f"), b"name"),
         (header(b"f", b"Z"), b"f"),
         (gnu_long("name") + header(b"f", uid=b"x"), b"name"),
         (hardlink("h", "x").replace(b"x", b"\0"), None),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.command import ENVIRONMENT, argv, run
-from support.images import Spec, layout
+from support.images import Spec, layout, oci_archive
 from support.tars import directory, file, hardlink, symlink, tar
 
 BASE = tar(directory("etc"), file("etc/hosts", b"127.0.0.1 localhost\n"), symlink("hosts", "etc/hosts"))
@@ -159,6 +159,21 @@ def test_a_ratio_below_the_default_counts_for_small_layers_too(tmp_path: Path) -
     assert "a ratio over 100; raise --max-ratio" in refused.stderr
     assert os.listdir(tmp_path) == ["layout"]
     assert run("unpack", reference, tmp_path / "root").returncode == 0
+
+
+@pytest.mark.parametrize("transport", ["oci-archive:", ""])
+def test_limits_hold_for_an_archive_that_is_compressed_as_a_whole(tmp_path: Path, transport: str) -> None:
+    place = tmp_path / "image.tar.gz"
+    oci_archive(place, Spec(layers=(tar(file("zeros", bytes(4 << 20))),), compression="none"), outer="gzip")
+    for option, value, reason in (
+        ("--max-size", "1M", "it unpacks to more than 1048576 bytes; raise --max-size if you trust it"),
+        ("--max-ratio", "100", "a ratio over 100; raise --max-ratio if you trust it"),
+    ):
+        refused = run("unpack", f"{transport}{place}", tmp_path / "root", option, value)
+        assert (refused.returncode, reason in refused.stderr) == (3, True), refused.stderr
+        assert refused.stderr.startswith(f"rootfs-builder: error: {place}: ")
+        assert os.listdir(tmp_path) == [place.name]
+    assert run("unpack", f"{transport}{place}", tmp_path / "root").returncode == 0
 
 
 def test_metadata_and_dependencies_are_written_beside_the_disk(tmp_path: Path, image: str) -> None:

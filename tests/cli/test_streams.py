@@ -112,6 +112,32 @@ def test_mistakes_in_the_words_are_json_too_if_that_is_asked_for(words: list[str
     assert json.loads(done.stderr) == {"level": "error", "message": message}
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--log-format", "json", "--bogus"],
+        ["--log-format", "json", "--bogus", "build"],
+        ["--log-format=json", "--quiet=yes"],
+        ["--bogus", "--log-format=json", "build"],
+    ],
+)
+def test_mistakes_before_the_sub_command_are_json_too_if_that_is_asked_for(words: list[str]) -> None:
+    done = run(*words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert json.loads(done.stderr)["level"] == "error"
+
+
+def test_an_option_behind_the_sub_command_says_nothing_of_the_form_of_messages() -> None:
+    assert run("--bogus", "build", "--log-format=json").stderr.startswith("rootfs-builder: error: No such option")
+
+
+@pytest.mark.parametrize("words", [["--log-format"], ["--log-format", "xml"], ["--bogus", "--log-format"]])
+def test_a_mistake_in_the_form_of_messages_is_said_as_text(words: list[str]) -> None:
+    done = run(*words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("rootfs-builder: error: ")
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts_load(shell: str) -> None:
     if shutil.which(shell) is None:

@@ -10,7 +10,7 @@ from support.everything import writing
 from support.mounts import mounted
 
 from builder.disk.erofs import Erofs
-from builder.disk.filesystem import DiskOptions
+from builder.disk.filesystem import Compression, DiskOptions
 from builder.events import ignore
 from builder.tree.nodes import Directory, File
 from builder.tree.spool import open_spool
@@ -47,7 +47,8 @@ def test_half_a_million_inodes_fit(tmp_path: Path) -> None:
         assert (found / "04999" / "98").stat().st_uid == 4999
 
 
-def test_files_over_four_gigabytes_are_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("compression", [None, Compression("lz4")])
+def test_files_over_four_gigabytes_are_whole(tmp_path: Path, compression: Compression | None) -> None:
     size = (4 << 30) + 12345
 
     def write(fd: int) -> None:
@@ -61,7 +62,8 @@ def test_files_over_four_gigabytes_are_whole(tmp_path: Path) -> None:
     tree = Tree()
     with open_spool(tmp_path) as spool:
         tree.root.children[b"large"] = File(content=spool.add(size, write))
-        Erofs().pack(tree, spool, OPTIONS, tmp_path, tmp_path / "disk", ignore)
+        options = DiskOptions(seed=bytes(32), compression=compression)
+        Erofs().pack(tree, spool, options, tmp_path, tmp_path / "disk", ignore)
     with mounted(tmp_path / "disk") as found, (found / "large").open("rb") as large:
         assert os.fstat(large.fileno()).st_size == size
         assert os.pread(large.fileno(), 4, size - 3) == b"end"

@@ -1,28 +1,23 @@
+"""What a guest finds on an ext4 disk: everything that the tree holds, and nothing else."""
+
 from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from uuid import UUID
 
 import pytest
-from support.disks import OPTIONS, check_ext4, dumpe2fs, filled, pack_ext4
+from support.disks import OPTIONS, check_ext4, dumpe2fs, filled, pack_ext4, tree_of
 from support.everything import everything
 from support.mounts import mounted
 from support.trees import differences, expected, scan
-from support.users import open_to_users, run_as_user
 
-from builder.disk.ext4 import Ext4
 from builder.disk.ext4_inode import MAX_TIME, MIN_TIME
-from builder.disk.filesystem import Compression, DiskOptions
 from builder.disk.tool import find_tool
-from builder.errors import MissingRequirement, OutputError, ToolMissing, TreeRefused, UsageError
 from builder.events import Event, Notice
-from builder.tree.nodes import Device, Directory, Fifo, File, Node, Symlink
+from builder.tree.nodes import Device, Directory, Fifo, File, Symlink
 from builder.tree.spool import Spool, open_spool
 from builder.tree.tree import Tree
 
@@ -33,10 +28,6 @@ SECOND = 10**9
 def spool(tmp_path: Path) -> Iterator[Spool]:
     with open_spool(tmp_path) as spool:
         yield spool
-
-
-def tree_of(**children: Node) -> Tree:
-    return Tree(Directory(children={name.encode(): node for name, node in children.items()}))
 
 
 def counting(size: int) -> Callable[[int], None]:
@@ -224,208 +215,6 @@ def test_content_that_no_file_has_any_more_is_not_in_the_image(tmp_path: Path, s
     assert_mounts_as(tree, spool, tmp_path / "image")
     assert b"deleted" not in (tmp_path / "image").read_bytes()
     assert facts.size < 2**20
-
-
-def test_what_is_a_hole_in_the_spool_has_no_say_in_the_bytes(tmp_path: Path, spool: Spool) -> None:
-    def zeros(fd: int) -> None:
-        os.write(fd, b"a" * 5000 + bytes(50000) + b"b" * 5000 + bytes(9000))
-
-    def holes(fd: int) -> None:
-        start = os.lseek(fd, 0, os.SEEK_CUR)
-        os.pwrite(fd, b"a" * 5000, start)
-        os.pwrite(fd, b"b" * 5000, start + 55000)
-
-    for name, write in (("zeros", zeros), ("holes", holes)):
-        tree = tree_of(file=File(content=spool.add(69000, write)), after=filled(spool, 9))
-        pack_ext4(tree, spool, tmp_path / name)
-    assert (tmp_path / "zeros").read_bytes() == (tmp_path / "holes").read_bytes()
-
-
-@pytest.mark.root
-def test_an_output_that_does_not_fit_is_an_error(tmp_path: Path, spool: Spool) -> None:
-    tree = tree_of(file=filled(spool, 3 * 2**20))
-    place = tmp_path / "small"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", place], check=True)
-    try:
-        with pytest.raises(OSError, match="No space left on device"):
-            pack_ext4(tree, spool, place / "image", replace(OPTIONS, journal=False))
-    finally:
-        subprocess.run(["umount", place], check=True)
-
-
-def test_the_image_file_is_sparse(tmp_path: Path, spool: Spool) -> None:
-    facts = pack_ext4(everything(spool), spool, tmp_path / "image", replace(OPTIONS, size=2**30))
-    status = (tmp_path / "image").stat()
-    assert status.st_size == facts.size == 2**30
-    assert status.st_blocks * 512 < 2**20
-
-
-def test_facts_and_superblock_say_what_was_asked_for(tmp_path: Path, spool: Spool) -> None:
-    uuid = UUID("01234567-89ab-4cde-8f01-23456789abcd")
-    options = DiskOptions(seed=b"s", epoch=1_700_000_000, uuid=uuid, label="-grün zwölf!", inodes=5000)
-    facts = pack_ext4(everything(spool), spool, tmp_path / "image", options)
-    stated = dumpe2fs(tmp_path / "image")
-    assert (facts.format, facts.uuid, facts.block_size) == ("ext4", uuid, 4096)
-    assert facts.size == (tmp_path / "image").stat().st_size == int(stated["Block count"]) * 4096
-    assert list(facts.tools) == ["mke2fs"]
-    assert stated["Filesystem UUID"] == str(uuid)
-    assert stated["Filesystem volume name"] == "-grün zwölf!"
-    assert (stated["Block size"], stated["Inode size"]) == ("4096", "256")
-    assert 5000 <= int(stated["Inode count"]) < 5016
-    assert int(stated["Inode count"]) - int(stated["Free inodes"]) == facts.inodes
-    for name in ("Filesystem created", "Last write time", "Last checked"):
-        assert stated[name] == "Tue Nov 14 22:13:20 2023"
-    assert stated["Filesystem features"] == (
-        "has_journal ext_attr resize_inode dir_index filetype extent 64bit flex_bg sparse_super large_file "
-        "huge_file dir_nlink extra_isize metadata_csum"
-    )
-
-
-def test_a_disk_without_a_journal_has_none_and_is_small(tmp_path: Path, spool: Spool) -> None:
-    facts = pack_ext4(tree_of(file=filled(spool, 9)), spool, tmp_path / "image", replace(OPTIONS, journal=False))
-    assert "has_journal" not in dumpe2fs(tmp_path / "image")["Filesystem features"]
-    assert facts.size < 2**19
-
-
-def test_uuid_and_hash_seed_depend_on_the_seed_alone(tmp_path: Path, spool: Spool) -> None:
-    tree = tree_of(file=filled(spool, 9))
-    stated = []
-    for name, seed in (("one", b"1"), ("same", b"1"), ("other", b"2")):
-        pack_ext4(tree, spool, tmp_path / name, DiskOptions(seed=seed))
-        superblock = dumpe2fs(tmp_path / name)
-        stated.append((superblock["Filesystem UUID"], superblock["Directory Hash Seed"]))
-    assert stated[0] == stated[1]
-    assert len({*stated[0], *stated[2]}) == 4
-    assert [(UUID(text).version, UUID(text).variant) for text in stated[0]] == [(8, "specified in RFC 4122")] * 2
-
-
-_PACK = """
-import sys
-from pathlib import Path
-from builder.disk.ext4 import Ext4
-from builder.disk.filesystem import DiskOptions
-from builder.events import ignore
-from builder.tree.spool import open_spool
-from support.everything import everything
-"""
-_PACK_CODE = """
-import os
-os.umask(0o077)
-os.environ.update(TZ="Asia/Tokyo", LC_ALL="de_DE.UTF-8", MKE2FS_CONFIG="/nowhere", E2FSPROGS_FAKE_TIME="77")
-work = Path(sys.argv[1])
-(work / "scratch?with=odd&characters").mkdir()
-with open_spool(work) as spool:
-    options = DiskOptions(seed=b"s" * 32)
-    scratch = work / "scratch?with=odd&characters"
-    Ext4().pack(everything(spool), spool, options, scratch, work / "image?offset=7", ignore)
-"""
-
-
-def test_the_bytes_do_not_depend_on_user_place_time_and_surroundings(tmp_path: Path, spool: Spool) -> None:
-    pack_ext4(everything(spool), spool, tmp_path / "image")
-    elsewhere = tmp_path / "another directory"
-    elsewhere.mkdir(mode=0o777)
-    elsewhere.chmod(0o777)
-    # The clock of inode times ticks in seconds.
-    time.sleep(1.1)
-    run_as_user(_PACK, _PACK_CODE, open_to_users(elsewhere))
-    assert (elsewhere / "image?offset=7").read_bytes() == (tmp_path / "image").read_bytes()
-
-
-@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="NOT RUN: needs a tmpfs at /dev/shm")
-def test_the_bytes_do_not_depend_on_the_file_system_of_the_scratch_directory(tmp_path: Path, spool: Spool) -> None:
-    tree = everything(spool)
-    pack_ext4(tree, spool, tmp_path / "image")
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
-        pack_ext4(tree, spool, Path(directory, "image"))
-        assert Path(directory, "image").read_bytes() == (tmp_path / "image").read_bytes()
-
-
-def test_nothing_of_this_machine_is_in_the_disk(tmp_path: Path, spool: Spool) -> None:
-    pack_ext4(tree_of(file=filled(spool, 9)), spool, tmp_path / "image", replace(OPTIONS, epoch=0))
-    data = (tmp_path / "image").read_bytes()
-    now = int(time.time())
-    recent = {(now - age).to_bytes(4, "little") for age in range(120)}
-    words = {data[at : at + 4] for at in range(0, len(data), 4)}
-    assert words & recent == set()
-    assert b"staging" not in data
-    assert os.fsencode(tmp_path.name) not in data
-
-
-@pytest.mark.parametrize(
-    ("node", "reason"),
-    [
-        (File(xattrs={b"user.x": bytes(4096)}), "its extended attributes are 56 bytes larger than ext4 can hold"),
-        (File(xattrs={b"odd.name": b""}), "ext4 cannot hold an extended attribute named 'odd.name'"),
-        (File(xattrs={b"user.": b""}), "ext4 cannot hold an extended attribute named 'user.'"),
-        (File(xattrs={b"system.posix_acl_access": b"?"}), "'system.posix_acl_access' is no POSIX access control list"),
-        (Symlink(target=b"x" * 4096), "a symlink's target has 1 to 4095 bytes and no NUL"),
-        (Symlink(target=b""), "a symlink's target has 1 to 4095 bytes and no NUL"),
-        (Device(major=4096), "Linux has no device 4096:0"),
-        (Directory(children={b"n" * 256: Fifo()}), "the name has 256 bytes, and ext4 holds 255"),
-    ],
-)
-def test_what_ext4_cannot_hold_is_refused_with_path_and_reason(
-    tmp_path: Path, spool: Spool, node: Node, reason: str
-) -> None:
-    with pytest.raises(TreeRefused) as caught:
-        pack_ext4(Tree(Directory(children={b"dir": Directory(children={b"it": node})})), spool, tmp_path / "image")
-    assert caught.value.reason == reason
-    assert caught.value.path.startswith(b"dir/it")
-    assert not (tmp_path / "image").exists()
-
-
-def test_more_names_of_a_file_than_ext4_counts_are_refused(tmp_path: Path, spool: Spool) -> None:
-    node = File()
-    tree = Tree(Directory(children={b"%05d" % number: node for number in range(65001)}))
-    with pytest.raises(TreeRefused, match="'/65000': a file of ext4 has at most 65000 names"):
-        pack_ext4(tree, spool, tmp_path / "image")
-    del tree.root.children[b"00000"]
-    pack_ext4(tree, spool, tmp_path / "fits")
-
-
-def test_an_existing_output_is_left_alone(tmp_path: Path, spool: Spool) -> None:
-    (tmp_path / "image").write_bytes(b"precious")
-    with pytest.raises(OutputError):
-        pack_ext4(Tree(), spool, tmp_path / "image")
-    assert (tmp_path / "image").read_bytes() == b"precious"
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        replace(OPTIONS, label="seventeen letters"),
-        replace(OPTIONS, label="ééééééééé"),
-        replace(OPTIONS, compression=Compression("lz4")),
-        replace(OPTIONS, dedupe=True),
-        replace(OPTIONS, fragments=True),
-        replace(OPTIONS, size=17 << 40),
-        replace(OPTIONS, free=17 << 40),
-        replace(OPTIONS, inodes=1 << 29),
-    ],
-)
-def test_options_that_ext4_cannot_honour_are_refused_beforehand(options: DiskOptions) -> None:
-    with pytest.raises(UsageError):
-        Ext4().check(options)
-
-
-def test_options_that_ext4_can_honour_pass() -> None:
-    Ext4().check(replace(OPTIONS, label="sixteen letters!", size=2**30, free=2**20, inodes=9, journal=False))
-
-
-def test_missing_and_old_tools_are_found_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tool = tmp_path / "mke2fs"
-    tool.write_text("#!/bin/sh\necho 'mke2fs 1.46.2 (28-Feb-2021)' >&2\n")
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    with pytest.raises(MissingRequirement, match=r"mke2fs 1\.46\.2 is too old: install e2fsprogs 1\.47 or later"):
-        Ext4().check(OPTIONS)
-    tool.unlink()
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("builder.disk.tool._SYSTEM_DIRECTORIES", str(tmp_path))
-    with pytest.raises(ToolMissing):
-        Ext4().check(OPTIONS)
 
 
 @pytest.mark.root

@@ -57,10 +57,6 @@ def test_an_access_control_list_is_stored_in_the_disks_own_version() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        (b"system.posix_acl_access", struct.pack("<IHHI", 1, 1, 7, 0), "is no POSIX access control list"),
-        (b"system.posix_acl_access", struct.pack("<IHH", 2, 1, 7), "is no POSIX access control list"),
-        (b"system.posix_acl_access", struct.pack("<I", 2), "is no POSIX access control list"),
-        (b"system.posix_acl_access", struct.pack("<IHHI", 2, 3, 7, 0), "an entry of the unknown kind 0x3"),
         (b"system.posix_acl_accessory", b"", "cannot hold an extended attribute named"),
         (b"system.data", b"", "cannot hold an extended attribute named"),
         (b"user." + b"n" * 251, b"", "cannot hold an extended attribute named"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -78,6 +79,29 @@ def test_a_failure_carries_the_exit_status_and_the_last_line() -> None:
         run_tool(["sh", "-c", "echo first >&2; echo no space >&2; exit 3"])
     assert (caught.value.status, caught.value.stderr) == (3, "first\nno space\n")
     assert str(caught.value) == "sh failed with status 3: no space"
+
+
+@pytest.mark.parametrize("after", ["exit 0", "exit 1", "exec sleep 987654"])
+def test_a_tool_that_says_its_disk_is_full_is_ended_whatever_it_does_next(tmp_path: Path, after: str) -> None:
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        run_tool(["sh", "-c", f"echo tool: No space left on device >&2; {after}"], output=tmp_path / "disk")
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "disk"))
+
+
+def test_a_full_disk_is_noticed_when_the_words_come_in_pieces() -> None:
+    with pytest.raises(OSError, match="Disk quota exceeded"):
+        run_tool(["sh", "-c", "printf 'Disk quo' >&2; sleep 0.2; printf 'ta exceeded' >&2; exec sleep 987654"])
+
+
+def test_what_watches_a_tool_may_end_it() -> None:
+    class Full(Exception):
+        pass
+
+    def watch() -> None:
+        raise Full
+
+    with pytest.raises(Full):
+        run_tool(["sleep", "987654"], watch=watch)
 
 
 def test_a_crash_carries_the_signal() -> None:

@@ -9,11 +9,16 @@ from builder.disk.ext4 import Ext4
 from builder.disk.filesystem import DiskFacts, DiskOptions
 from builder.disk.tool import find_tool
 from builder.events import Listener, ignore
-from builder.tree.nodes import File
+from builder.tree.nodes import Directory, File, Node
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
 
 OPTIONS = DiskOptions(seed=b"s" * 32)
+
+
+def tree_of(**children: Node) -> Tree:
+    """A tree with these names at its top."""
+    return Tree(Directory(children={name.encode(): node for name, node in children.items()}))
 
 
 def pack_ext4(

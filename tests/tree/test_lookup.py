@@ -8,6 +8,7 @@ from support.entries import (
     directory,
     fifo,
     file,
+    hardlink,
     merged,
     metadata,
     node,
@@ -17,7 +18,7 @@ from support.entries import (
 from support.trees import listing, paths
 
 from builder.archive.entry import Entry
-from builder.tree import merge
+from builder.tree import lookup, merge
 from builder.tree.nodes import Content
 
 
@@ -89,6 +90,27 @@ def test_symlinks_cannot_make_one_entry_arbitrarily_dear() -> None:
     lower = [directory("d"), symlink("s0", "d"), *[symlink(f"s{i}", "./" * 2000 + f"s{i - 1}") for i in range(1, 9)]]
     reason = "the symlinks among its parents lead through more than 4096 components"
     assert refusal(lower, [file("s8/x", 1)]) == reason
+
+
+def test_symlinks_cannot_make_many_entries_dear_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookup, "MAX_DETOURS", 300)
+    lower = [directory("d"), symlink("s", "./" * 99 + "d"), symlink("t", "d" + "/." * 15)]
+    far, near = [file("s/1", 1), file("s/2", 1), hardlink("s/3", "s/1")], [file("t/4", 1)] * 99
+    # Through `s` it is 100 components, of which 16 are for nothing; the hardlink goes there twice.
+    assert merged(lower, far[:2], near).detours == 2 * 84
+    assert "lead through more than 300 components" in refusal(lower, far)
+
+
+def test_symlinks_of_whiteouts_count_as_those_of_other_entries() -> None:
+    lower = [directory("d"), symlink("s", "./" * 99 + "d")]
+    assert merged(lower, [file("s/.wh.x", 0)]).detours == 84
+
+
+def test_symlinks_of_real_images_take_nothing_of_what_an_image_may_take() -> None:
+    lower = [directory("usr/lib/x86_64-linux-gnu"), symlink("lib", "usr/lib"), symlink("lib64", "lib/x86_64-linux-gnu")]
+    lower += [symlink("var/run", "/run"), symlink("usr/share/doc/a", "../../../lib64/../lib/b")]
+    upper = [file(f"{place}/{n}", 1) for place in ("lib", "lib64", "var/run", "usr/share/doc/a") for n in range(99)]
+    assert merged(lower, upper).detours == 0
 
 
 def test_symlinks_cannot_make_the_tree_deeper_than_a_path_reaches() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from builder.errors import CorruptStream
@@ -96,6 +96,27 @@ def inflate(source: Input, decompressor: Decompressor, errors: tuple[type[Except
         if piece:
             yield piece
     source.give_back(decompressor.unused_data)
+
+
+def inflate_all(
+    source: Input,
+    name: str,
+    decompressor: Callable[[], Decompressor],
+    errors: tuple[type[Exception], ...],
+    skip_padding: Callable[[Input], None] = lambda source: None,
+) -> Iterator[bytes]:
+    """Yield the content of one or more streams, each inflated by a new `decompressor()`; raises CorruptStream for none.
+
+    `skip_padding` takes what may stand behind a stream; `name` is what errors call the compression.
+    """
+    start = source.some(1)
+    if not start:
+        raise CorruptStream(f"the {name} stream is empty")
+    while start:
+        source.give_back(start)
+        yield from inflate(source, decompressor(), errors)
+        skip_padding(source)
+        start = source.some(1)
 
 
 def gather(pieces: Iterable[bytes]) -> Iterator[bytes]:

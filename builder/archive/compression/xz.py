@@ -5,7 +5,7 @@ from __future__ import annotations
 import lzma
 from collections.abc import Iterable, Iterator
 
-from builder.archive.compression.streams import Input, gather, inflate
+from builder.archive.compression.streams import Input, gather, inflate_all
 from builder.errors import CorruptStream
 
 NAME = "xz"
@@ -27,21 +27,22 @@ def decompress(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _streams(source: Input) -> Iterator[bytes]:
-    start = source.some(1)
-    if not start:
-        raise CorruptStream("the xz stream is empty")
-    while start:
-        source.give_back(start)
-        try:
-            yield from inflate(source, lzma.LZMADecompressor(lzma.FORMAT_XZ, MEMORY_LIMIT), (lzma.LZMAError,))
-        except CorruptStream as error:
-            if "emory usage limit" not in error.reason:
-                raise
-            reason = f"the xz stream needs more memory than {MEMORY_LIMIT} bytes; use a smaller dictionary"
-            raise CorruptStream(reason) from error
-        start = source.some(1)
-        while start == b"\x00":
-            # Padding comes in fours (.xz file format, section 2.2).
-            if source.exactly(3) != PADDING[1:]:
-                raise CorruptStream("something else follows on the xz stream's end")
-            start = source.some(1)
+    try:
+        yield from inflate_all(source, NAME, _decompressor, (lzma.LZMAError,), _skip_padding)
+    except CorruptStream as error:
+        if "emory usage limit" not in error.reason:
+            raise
+        reason = f"the xz stream needs more memory than {MEMORY_LIMIT} bytes; use a smaller dictionary"
+        raise CorruptStream(reason) from error
+
+
+def _decompressor() -> lzma.LZMADecompressor:
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, MEMORY_LIMIT)
+
+
+def _skip_padding(source: Input) -> None:
+    while (first := source.some(1)) == b"\x00":
+        # Padding comes in fours (.xz file format, section 2.2).
+        if source.exactly(3) != PADDING[1:]:
+            raise CorruptStream("something else follows on the xz stream's end")
+    source.give_back(first)

@@ -1,0 +1,64 @@
+"""Room for what mkfs.erofs puts aside: content while it reads a tar, and fragments.
+
+It compresses after it has read a tar, and until then keeps the content in the image file itself, from 1 TiB on.
+Up to 1.9.3 it takes no notice of a write that fails there: on a full disk it ends with "Bad message", or makes an image
+of other content if there is room again by the time it compresses. So the room is allocated before it starts.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+_POSITION = 1 << 40
+_KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE: mkfs.erofs replaces a file that is not empty.
+# What a file system answers that cannot allocate, or not so far behind the end of a file.
+_CANNOT = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EFBIG, errno.EINVAL, errno.ENODEV})
+
+# What ext4 keeps for its own metadata, at most (ext4_calculate_resv_clusters).
+_RESERVED_BLOCKS = 4096
+
+# os.posix_fallocate would make the file longer.
+_allocate = ctypes.CDLL(None, use_errno=True).fallocate
+_allocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+
+
+def reserve(output: Path, sizes: Iterable[int]) -> bool:
+    """Make the empty file `output`, which is not there, with room for files of `sizes` bytes in mkfs.erofs's buffer.
+
+    Returns whether the file system can do so. Raises OSError, as ENOSPC.
+    """
+    fd = os.open(output, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        # mkfs.erofs begins each file on a boundary of this.
+        unit = max(os.fstat(fd).st_blksize, os.sysconf("SC_PAGESIZE"))
+        total = sum(-(-size // unit) * unit for size in sizes)
+        error = _allocated(fd, total)
+    finally:
+        os.close(fd)
+    if error == 0:
+        return True
+    if error in _CANNOT:
+        return False
+    raise OSError(error, os.strerror(error), os.fspath(output))
+
+
+def check_not_full(directory: Path) -> None:
+    """Raise OSError if the file system of `directory` has no room left for anything."""
+    status = os.statvfs(directory)
+    # Where nothing is counted, there are no blocks at all. For root an ext4 is full when only its reserve is left.
+    free = status.f_bfree - _RESERVED_BLOCKS if os.geteuid() == 0 else status.f_bavail
+    if status.f_blocks and status.f_bavail == 0 and free <= 0:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(directory))
+
+
+def _allocated(fd: int, size: int) -> int:
+    """Allocate `size` bytes where mkfs.erofs will write, and return 0 or an error number."""
+    while size and _allocate(fd, _KEEP_SIZE, _POSITION, size):
+        # A signal's handler has run meanwhile.
+        if (error := ctypes.get_errno()) != errno.EINTR:
+            return error
+    return 0
