@@ -15,7 +15,7 @@ from builder.disk.erofs_features import Features, check_compression, installed_f
 from builder.disk.erofs_image import opened
 from builder.disk.erofs_layout import BLOCK
 from builder.disk.erofs_limits import check_tree, fits_tar
-from builder.disk.erofs_plan import DIRECT, Plan, plan
+from builder.disk.erofs_plan import DIRECT, plan
 from builder.disk.erofs_restore import restore
 from builder.disk.erofs_staging import staged
 from builder.disk.erofs_tar import write_tar
@@ -72,7 +72,7 @@ class Erofs:
             if options.fragments:
                 check_not_full(scratch)
 
-        if features.tar and fits_tar(planned) and _has_room(planned, output):
+        if features.tar and fits_tar(planned) and reserve(output, (file.content.size for file in planned.packed)):
             argv += ["--tar=f", str(output)]
             done = run_tool(
                 argv,
@@ -104,12 +104,6 @@ class Erofs:
             inodes=inodes,
             tools={"mkfs.erofs": features.version},
         )
-
-
-def _has_room(planned: Plan, output: Path) -> bool:
-    """Tell whether content can go through a tar without mkfs.erofs losing any on a full disk."""
-    # What it does not pack is zeros, which it cannot lose.
-    return reserve(output, (size for _, _, size in planned.fed())) or not planned.packed
 
 
 def _command(options: DiskOptions, features: Features, scratch: Path) -> list[str]:
