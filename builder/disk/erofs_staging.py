@@ -63,6 +63,9 @@ def _stage(planned: Plan, spool: Spool, base: bytes) -> None:
                 spool.copy(node.content, fd)
             elif size:
                 os.ftruncate(fd, size)
+        except OSError as error:
+            error.filename = path
+            raise
         finally:
             os.close(fd)
         _reserve(path, node)
