@@ -91,7 +91,8 @@ def build(
             tree = merge(source, image, spool, options, listen)
             listen(Stage(f"packing {filesystem.name}"))
             draft = beside / "disk"
-            disk = filesystem.pack(tree, spool, disk_options(options, image.identity), scratch, draft, listen)
+            with failures_named(draft):
+                disk = filesystem.pack(tree, spool, disk_options(options, image.identity), scratch, draft, listen)
         # Syncing and hashing take long, so they come before anything that shows.
         sync(draft)
         record = b""
@@ -211,5 +212,5 @@ def _check_outputs(target: Path, options: BuildOptions) -> None:
 def _scratch(options: BuildOptions, beside: Path) -> Iterator[Path]:
     """Choose where temporary files go: the directory asked for, or the one beside the output."""
     chosen = workspace(options.workdir, "work") if options.workdir else nullcontext(beside)
-    with chosen as scratch:
+    with chosen as scratch, failures_named(scratch):
         yield scratch

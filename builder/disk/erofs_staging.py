@@ -60,6 +60,9 @@ def _stage(planned: Plan, spool: Spool, base: bytes) -> None:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             spool.copy(file.content, fd)
+        except OSError as error:
+            error.filename = path
+            raise
         finally:
             os.close(fd)
         _reserve(path, file)

@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from builder.errors import OutputDenied, OutputError
 
@@ -13,12 +14,15 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @contextmanager
-def failures_named() -> Iterator[None]:
-    """Translate OSError, such as a full disk, to OutputError, and a missing permission to OutputDenied."""
+def failures_named(what: Path | None = None) -> Iterator[None]:
+    """Translate OSError, such as a full disk, to OutputError, and a missing permission to OutputDenied.
+
+    `what` is being written; an error that names a file is about that one.
+    """
     try:
         yield
     except OSError as error:
-        where = os.fsdecode(error.filename) if error.filename else "writing the build's files"
+        where = os.fsdecode(error.filename or what or "writing the build's files")
         advice = "choose another --workdir or output"
         if error.errno in _NO_ROOM:
             advice = f"free space, or {advice}"

@@ -11,17 +11,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support import tars
 from support.disks import tree_of
 from support.everything import writing
+from support.images import Spec, layout
 from support.mounts import mounted
 
 import builder.disk.erofs as erofs
+from builder import BuildOptions, build
+from builder.disk import FILESYSTEMS
 from builder.disk.erofs import Erofs
 from builder.disk.erofs_buffer import reserve
 from builder.disk.erofs_features import installed_features, is_at_least
 from builder.disk.ext4 import Ext4
 from builder.disk.filesystem import Compression, DiskOptions, Filesystem
 from builder.disk.tool import run_tool
+from builder.errors import OutputError
 from builder.events import ignore
 from builder.tree.nodes import Directory, File
 from builder.tree.spool import Spool, open_spool
@@ -137,3 +142,19 @@ def test_room_for_what_is_put_aside_leaves_the_file_empty(tmp_path: Path) -> Non
     assert reserve(tmp_path / "disk", [1, 5000, 0])
     status = (tmp_path / "disk").stat()
     assert (status.st_size, status.st_blocks * 512) == (0, 3 * 4096)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("workdir_is_full", [False, True])
+@pytest.mark.parametrize("format", FILESYSTEMS)
+def test_a_build_says_which_place_is_full_and_what_to_do(
+    tmp_path: Path, small: Path, format: str, workdir_is_full: bool
+) -> None:
+    noise = random.Random(1)
+    layout(tmp_path / "layout", Spec((tars.tar(*(tars.file(f"{n}", noise.randbytes(100_000)) for n in range(300))),)))
+    place, other = (tmp_path, small) if workdir_is_full else (small, tmp_path)
+    with pytest.raises(OutputError) as caught:
+        build(f"oci:{tmp_path / 'layout'}", place / f"disk.{format}", BuildOptions(workdir=other))
+    assert caught.value.reason == "No space left on device; free space, or choose another --workdir or output"
+    assert caught.value.path.startswith(f"{small}/.")
+    assert list(small.iterdir()) == []
