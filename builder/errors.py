@@ -226,6 +226,15 @@ class StoreError(BuilderError):
         self.reason = reason
 
 
+class StoreCorrupt(ImageRefused):
+    """Something in the image store is not what its name says; `where` is a file of it."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where}: {reason}; `rootfs-builder store verify --quarantine` moves it away")
+        self.where = where
+        self.reason = reason
+
+
 class StoreDenied(MissingRequirement):
     """This user may not read or write the image store; `where` is a path or URL."""
 
