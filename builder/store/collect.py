@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from builder.errors import InvalidDigest, StoreCorrupt
+from builder.errors import InvalidDigest, StoreCorrupt, StoreDenied
 from builder.image.digest import Digest
 from builder.store.lease import LEASES, parse_lease
 from builder.store.reach import Reach
@@ -96,8 +96,10 @@ def _abandoned(store: Store, path: str, dry_run: bool) -> bool:
     """Remove a file that nobody holds, and say whether it was one."""
     if not dry_run:
         return store.room.discard(path)
-    held = store.room.take_over(path)
-    if held is None:
-        return False
-    held.close()
-    return True
+    try:
+        held = store.room.take_over(path)
+    except StoreDenied:
+        return False  # another user's
+    if held is not None:
+        held.close()
+    return held is not None
