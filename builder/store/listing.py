@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from builder.errors import BuilderError, MalformedDocument, UnsupportedImage
+from builder.errors import BuilderError, MalformedDocument, StoreCorrupt, UnsupportedImage
+from builder.events import Listener, Notice, ignore
 from builder.image.config import parse_config
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
@@ -32,6 +33,17 @@ class StoredImage:
     size: int
     missing: tuple[Digest, ...] = ()
     problem: str | None = None
+
+
+def images(store: Store, listen: Listener = ignore) -> list[StoredImage]:
+    """Describe every image, by name; what is wrong with references is said to `listen`."""
+    found = []
+    for path in store.reference_files():
+        try:
+            found.append(describe(store, *store.load_reference(path)))
+        except StoreCorrupt as error:
+            listen(Notice(str(error)))
+    return sorted(found, key=lambda image: str(image.name))
 
 
 def describe(store: Store, name: ImageName, descriptor: Descriptor) -> StoredImage:

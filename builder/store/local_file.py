@@ -70,6 +70,14 @@ class LocalReader(io.RawIOBase):
         """Say that it can be read."""
         return True
 
+    def seekable(self) -> bool:
+        """Say that it can be read from anywhere."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a position, in bytes."""
+        return os.lseek(self._fd, offset, whence)
+
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         """Read what comes next, as io.RawIOBase promises; raises StoreError."""
         with using(self._where):
