@@ -11,12 +11,14 @@ from builder.sources.oci_archive import open_oci_archive
 from builder.sources.recognise import open_recognised
 from builder.sources.reference import Reference, parse_reference
 from builder.sources.source import Source
+from builder.sources.store import open_store_image
 
 # By the name before the first colon of a reference; a plain path has none.
 TRANSPORTS: Mapping[str | None, Callable[[Reference, Access], Source]] = {
     "oci": open_oci,
     "oci-archive": open_oci_archive,
     "docker-archive": open_docker_archive,
+    "store": open_store_image,
     None: open_recognised,
 }
 
