@@ -11,7 +11,7 @@ import fcntl
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from secrets import token_hex
 from typing import BinaryIO
@@ -28,8 +28,10 @@ _WRITE = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 class LocalRoom:
     """The files below one directory, which is made when something is written."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, close: Callable[[], object] = lambda: None) -> None:
+        """`close` is called when the room is closed."""
         self._root = os.path.abspath(root)
+        self._close = close
 
     @property
     def place(self) -> str:
@@ -135,7 +137,8 @@ class LocalRoom:
             os.close(fd)
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Nothing is held open but what the room was made with."""
+        self._close()
 
     def _open(self, path: str, flags: int) -> int | None:
         """Open a regular file; None when there is nothing of that name."""
