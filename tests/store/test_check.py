@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.stores import contents, image, index, litter, put
+from support.image_stores import contents, image, index, litter, put
 
 from builder.events import Event, Notice
 from builder.image.digest import Digest

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.stores import ROOMS, Parts, contents, describe, image, index, litter, put
+from support.image_stores import ROOMS, Parts, contents, describe, image, index, litter, put
 
 from builder.errors import StoreCorrupt
 from builder.image.descriptor import Descriptor

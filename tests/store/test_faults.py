@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
-from support.stores import Parts, contents, image, index, litter, put
+from support.image_stores import Parts, contents, image, index, litter, put
 
 from builder.errors import StoreError
 from builder.image.digest import Digest

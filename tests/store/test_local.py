@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from support.command import run
+from support.image_stores import contents, describe, image, litter, put
 from support.images import Spec, layout
-from support.stores import contents, describe, image, litter, put
 from support.tars import file, tar
 from support.users import ids, open_to_users, run_as_user
 

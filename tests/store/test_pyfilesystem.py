@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from support.stores import contents, describe, image, litter, put
+from support.image_stores import contents, describe, image, litter, put
 
 from builder.errors import InvalidReference, StoreError
 from builder.image.digest import Digest
