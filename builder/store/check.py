@@ -111,7 +111,7 @@ def _incomplete(store: Store, images: list[StoredImage], known: set[str], listen
             missing = f"{count} missing" if image.missing else "it holds no image"
             yield Damage(name, f"is incomplete: {missing}; pull it again", (name,))
         elif image.missing:
-            listen(Notice(f"{name}: some of what other platforms need is missing; pull them with --platform"))
+            listen(Notice(f"{name}: some of what other platforms need is missing; pull it with --all-platforms"))
 
 
 def _corrupt(store: Store, digests: list[Digest], listen: Listener) -> Iterator[tuple[Digest, str, Stamp]]:
