@@ -82,7 +82,8 @@ def verify(console: Console, /, store: str | None, quarantine: bool, as_json: bo
             console.answer("\n".join(map(_line, checked.damages)).encode())
         if checked.damages:
             raise StoreDamaged(opened.place, len(checked.damages), quarantine)
-        console.say(f"{checked.blobs} blobs of {checked.references} images are intact, {human_size(checked.size)}")
+        count = f"{_count(checked.blobs, 'blob')} of {_count(checked.references, 'image')}"
+        console.say(f"{count} are intact, {human_size(checked.size)}")
 
 
 @click.command()

@@ -107,10 +107,11 @@ def _incomplete(store: Store, images: list[StoredImage], known: set[str], listen
         if image.problem is not None:
             yield Damage(name, image.problem, (name,))
         elif not image.platforms:
-            missing = f"{len(image.missing)} blobs are missing" if image.missing else "it holds no image"
+            count = "1 blob is" if len(image.missing) == 1 else f"{len(image.missing)} blobs are"
+            missing = f"{count} missing" if image.missing else "it holds no image"
             yield Damage(name, f"is incomplete: {missing}; pull it again", (name,))
         elif image.missing:
-            listen(Notice(f"{name}: some of what other platforms need is missing; pull them with --platform"))
+            listen(Notice(f"{name}: some of what other platforms need is missing; pull it with --all-platforms"))
 
 
 def _corrupt(store: Store, digests: list[Digest], listen: Listener) -> Iterator[tuple[Digest, str, Stamp]]:

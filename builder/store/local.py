@@ -11,7 +11,7 @@ import fcntl
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from secrets import token_hex
 from typing import BinaryIO
@@ -28,8 +28,10 @@ _WRITE = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 class LocalRoom:
     """The files below one directory, which is made when something is written."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, close: Callable[[], object] = lambda: None) -> None:
+        """`close` is called when the room is closed."""
         self._root = os.path.abspath(root)
+        self._close = close
 
     @property
     def place(self) -> str:
@@ -85,8 +87,11 @@ class LocalRoom:
     def discard(self, path: str) -> bool:
         """Remove a file that no living process has locked; say whether it was removed."""
         with using(self.path(path)):
-            # To be read only: it may be another user's, whose directory we may write.
-            fd = self._open(path, _READ)
+            try:
+                fd = self._open(path, _WRITE)
+            except PermissionError:
+                # Another user's, in a directory that we may write. NFS has no exclusive locks for readers.
+                fd = self._open(path, _READ)
             held = None if fd is None else self._hold(path, fd)
         if held is None:
             return False
@@ -135,7 +140,8 @@ class LocalRoom:
             os.close(fd)
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Nothing is held open but what the room was made with."""
+        self._close()
 
     def _open(self, path: str, flags: int) -> int | None:
         """Open a regular file; None when there is nothing of that name."""
