@@ -217,6 +217,24 @@ class OutputDenied(MissingRequirement):
         self.reason = reason
 
 
+class StoreError(BuilderError):
+    """The image store cannot be used: no room, no locks, damaged records; `where` is a path or URL."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where}: {reason}")
+        self.where = where
+        self.reason = reason
+
+
+class StoreDenied(MissingRequirement):
+    """This user may not read or write the image store; `where` is a path or URL."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where}: {reason}")
+        self.where = where
+        self.reason = reason
+
+
 class ToolMissing(MissingRequirement):
     """A program is not installed; the message names the packages of Debian, Fedora and Alpine that bring it."""
 

@@ -12,6 +12,7 @@ from builder.sources.files import Files
 from builder.sources.members import TarFiles
 from builder.sources.outer import open_tar, unpack_tar
 from builder.sources.reference import Reference
+from builder.urls import parse_url
 
 if TYPE_CHECKING:
     from fs.opener.parse import ParseResult
@@ -26,7 +27,7 @@ def open_directory(reference: Reference, scratch: Path | None) -> Files:
     if not reference.is_url:
         return _open_directory(place)
     # Here, because it imports PyFilesystem.
-    from builder.sources.pyfilesystem import open_pyfilesystem, parse_url
+    from builder.sources.pyfilesystem import open_pyfilesystem
 
     url = parse_url(place)
     if url.protocol in _LOCAL:
@@ -43,7 +44,7 @@ def open_archive(reference: Reference, scratch: Path | None) -> Files:
     place = reference.place
     if not reference.is_url:
         return _open_archive(place, scratch)
-    from builder.sources.pyfilesystem import open_pyfilesystem, parse_url
+    from builder.sources.pyfilesystem import open_pyfilesystem
 
     url = parse_url(place)
     if url.protocol in _LOCAL:
@@ -65,8 +66,6 @@ def open_anything(reference: Reference, scratch: Path | None) -> Files:
     """Open a place without being told what it is: a local file is an archive, all else a directory."""
     place = reference.place
     if reference.is_url:
-        from builder.sources.pyfilesystem import parse_url
-
         url = parse_url(place)
         if url.protocol not in _LOCAL:
             return open_directory(reference, scratch)

@@ -1,15 +1,13 @@
 """Files of anything that PyFilesystem opens: zip://, mem://, ftp:// and whatever openers are installed.
 
-The only file that knows PyFilesystem. It is imported when the first URL is opened, for it takes long and warns.
+It is imported when the first URL is opened, for it takes long and warns.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import re
 import stat
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
@@ -18,15 +16,14 @@ from builder.errors import (
     BuilderError,
     ImageNotFound,
     InvalidReference,
-    MissingRequirement,
     SourceUnreadable,
     UnsafeFile,
 )
 from builder.sources.files import follow
+from builder.urls import parse_url, quiet, without_password
 
 if TYPE_CHECKING:
     from fs.base import FS
-    from fs.opener.parse import ParseResult
 
 _LOCAL_ARCHIVES = ("zip", "tar")
 
@@ -120,7 +117,7 @@ class _Translated(io.RawIOBase):
 
 def open_pyfilesystem(url: str) -> PyFilesystemFiles:
     """Open the file system that a URL names; raises InvalidReference where no opener takes it, or SourceUnreadable."""
-    with _quiet():
+    with quiet():
         from fs.opener import open as open_url
         from fs.opener.errors import UnsupportedProtocol
 
@@ -149,32 +146,6 @@ def _below(filesystem: FS, path: str, place: str) -> FS:
         filesystem.close()
         raise ImageNotFound(place, f"there is no directory {path!r} in it; check the path")
     return filesystem.opendir(path, factory=ClosingSubFS)
-
-
-def parse_url(url: str) -> ParseResult:
-    """Take a PyFilesystem URL apart: protocol, resource (a path or host), and the path after `!`."""
-    with _quiet():
-        from fs.opener.parse import parse_fs_url
-
-        return parse_fs_url(url)
-
-
-def without_password(url: str) -> str:
-    """Leave the password out of a URL, for messages."""
-    return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1@", url)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep to ourselves what PyFilesystem makes Python warn of: it uses pkg_resources, which is deprecated."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        except ImportError as error:
-            raise MissingRequirement(
-                f"PyFilesystem cannot be loaded ({error}); URLs need it: pip install fs 'setuptools<82'"
-            ) from error
 
 
 @contextmanager

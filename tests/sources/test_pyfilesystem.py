@@ -15,8 +15,9 @@ from support.tars import file, tar
 
 from builder.errors import BuilderError, ImageNotFound, InvalidReference, SourceUnreadable, UnsafeFile
 from builder.sources import open_source
-from builder.sources.pyfilesystem import open_pyfilesystem, without_password
+from builder.sources.pyfilesystem import open_pyfilesystem
 from builder.sources.resolve import resolve
+from builder.urls import without_password
 
 IMAGE = Spec((tar(file("content", b"content")),))
 

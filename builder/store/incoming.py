@@ -1,0 +1,97 @@
+"""A blob on its way into the store: hashed as it passes, and under its name only when it is what it should be."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from builder.errors import DigestMismatch, SizeMismatch
+from builder.image.descriptor import Descriptor
+from builder.image.digest import Digest
+from builder.store.room import Held, Room
+
+_READ_SIZE = 1 << 20
+
+
+class Incoming:
+    """One transfer of a blob, into a temporary that only this transfer writes.
+
+    `there` is how many bytes an interrupted transfer left in it; they count only once `already` has read them back.
+    """
+
+    def __init__(self, room: Room, held: Held, descriptor: Descriptor, path: str) -> None:
+        """Take over `held`; `path` is where the blob belongs."""
+        self._room = room
+        self._held = held
+        self._descriptor = descriptor
+        self._path = path
+        self._hasher = descriptor.digest.hasher()
+        self._hashed = 0
+        if held.size > descriptor.size:
+            held.truncate(0)
+        self.there = held.size
+
+    def already(self) -> Iterator[bytes]:
+        """Read back what is there, hashing it; go on with `write` after it."""
+        while self._hashed < self.there:
+            chunk = self._held.read(self._hashed, min(_READ_SIZE, self.there - self._hashed))
+            if not chunk:
+                # Somebody cut the file meanwhile; the digest will tell.
+                self.there = self._hashed
+                return
+            self._hasher.update(chunk)
+            self._hashed += len(chunk)
+            yield chunk
+
+    def restart(self) -> None:
+        """Forget what is there, and begin at the first byte."""
+        self._held.truncate(0)
+        self._hasher = self._descriptor.digest.hasher()
+        self._hashed = self.there = 0
+
+    def write(self, chunk: bytes) -> None:
+        """Take the bytes that come next; raises SizeMismatch as soon as there are too many, and StoreError."""
+        for _ in self.already():
+            pass
+        if self._hashed + len(chunk) > self._descriptor.size:
+            self._discard()
+            raise SizeMismatch(self._what, self._descriptor.size, self._hashed + len(chunk))
+        self._held.append(chunk)
+        self._hasher.update(chunk)
+        # From here on what is there is what was written: nothing to read back.
+        self._hashed += len(chunk)
+        self.there = self._hashed
+
+    def commit(self) -> None:
+        """Give the blob its name, durably, if it is what its descriptor says.
+
+        If not, the temporary is removed, and SizeMismatch or DigestMismatch raised. Raises StoreError, too.
+        """
+        for _ in self.already():
+            pass
+        expected = self._descriptor
+        if self._hashed != expected.size:
+            self._discard()
+            raise SizeMismatch(self._what, expected.size, self._hashed)
+        actual = Digest(expected.digest.algorithm, self._hasher.hexdigest())
+        if actual != expected.digest:
+            self._discard()
+            raise DigestMismatch(self._what, str(expected.digest), str(actual))
+        self._held.sync()
+        # Shared, so that who moves a damaged blob away does not move the one that takes its place.
+        with self._room.lock(exclusive=False):
+            self._room.rename(self._held.path, self._path)
+        self._room.sync(os.path.dirname(self._path))
+        self._held.close()
+
+    def close(self) -> None:
+        """Let go; what was not committed stays for the next transfer of the same blob."""
+        self._held.close()
+
+    @property
+    def _what(self) -> str:
+        return f"blob {self._descriptor.digest}"
+
+    def _discard(self) -> None:
+        self._room.remove(self._held.path)
+        self._held.close()

@@ -1,0 +1,80 @@
+"""Leases: what keeps blobs that a build or a pull needs from being collected meanwhile.
+
+A lease is a file of descriptors, one a line, that its process keeps locked. While nobody locks it, it counts for
+nothing and is collected itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from threading import Lock
+from types import TracebackType
+from typing import Self
+
+from builder.errors import InvalidDigest
+from builder.image.descriptor import Descriptor
+from builder.image.digest import Digest
+from builder.store.room import Held, Room
+
+LEASES = "leases"
+
+
+class Lease:
+    """What this process needs, until it is closed; threads may share one."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._held: Held | None = None
+        self._added: set[Digest] = set()
+        self._lock = Lock()
+
+    def add(self, *descriptors: Descriptor) -> None:
+        """Keep these blobs, there or not, and all that is reached from those that are documents.
+
+        A blob that is there afterwards stays there: a collection either came before, and then it is gone now, or will
+        see this lease. Raises StoreError, StoreDenied.
+        """
+        with self._lock:
+            wanted = {each.digest: each for each in descriptors if each.digest not in self._added}
+            if not wanted:
+                return
+            lines = "".join(f"{each.digest} {each.media_type}\n" for each in map(_on_one_line, wanted.values()))
+            with self._room.lock(exclusive=False):
+                if self._held is None:
+                    self._held = self._room.create(LEASES, "lease")
+                self._held.append(lines.encode())
+            self._added |= wanted.keys()
+
+    def close(self) -> None:
+        """Give everything back."""
+        with self._lock:
+            if self._held is not None:
+                self._room.remove(self._held.path)
+                self._held.close()
+                self._held = None
+            self._added.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def parse_lease(data: bytes) -> Iterable[tuple[Digest, str]]:
+    """Read the digests that a lease keeps, each with its media type. A line that was cut off was never promised."""
+    for line in data.decode(errors="replace").splitlines():
+        digest, _, media_type = line.partition(" ")
+        try:
+            yield Digest.parse(digest), media_type
+        except InvalidDigest:
+            continue
+
+
+def _on_one_line(descriptor: Descriptor) -> Descriptor:
+    # Media types are the image's words; what breaks the line is no document's.
+    if descriptor.media_type.isprintable():
+        return descriptor
+    return Descriptor("", descriptor.digest, descriptor.size)

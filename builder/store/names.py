@@ -1,0 +1,73 @@
+"""File names for references: `manifests/docker.io+library+busybox/latest.json`.
+
+A repository is one directory and a tag one file in it, so no reference's directory is where another's file should be.
+Every name can be read back, and no two are alike even where file systems ignore case:
+
+    /  is  +        :  is  =        an upper-case letter  is  ! and the lower-case one
+    NAME@sha256:0123…  is  NAME/@sha256-0123….json
+    what would be longer than file names may be  is  ~ and its sha256; the name itself is inside the file
+
+None of these marks can be in a repository or a tag, nor can `.` or `..` be one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import replace
+
+from builder.image.name import ImageName
+
+MANIFESTS = "manifests"
+_SUFFIX = ".json"
+# Bytes. File names have 255 nearly everywhere, 143 where eCryptfs encrypts them.
+_LONGEST = 136
+_ENCODED = str.maketrans({"/": "+", ":": "=", **{chr(c): f"!{chr(c + 32)}" for c in range(ord("A"), ord("Z") + 1)}})
+
+
+def recorded(name: ImageName) -> ImageName:
+    """Give the name under which an image is kept: a digest comes before a tag, as for Docker; no tag is `latest`."""
+    if name.digest is not None:
+        return replace(name, tag=None)
+    return name if name.tag is not None else replace(name, tag="latest")
+
+
+def directory_of(name: ImageName) -> str:
+    """Say in which directory the references of a repository are."""
+    return f"{MANIFESTS}/{_component(name.repository)}"
+
+
+def path_of(name: ImageName) -> str:
+    """Say where a reference is kept."""
+    name = recorded(name)
+    digest = name.digest
+    file = _component(name.tag or "") if digest is None else f"@{digest.algorithm}-{digest.hex}"
+    return f"{directory_of(name)}/{file}{_SUFFIX}"
+
+
+def name_of(path: str) -> ImageName | None:
+    """Read a name back from where it is kept; None where only the file itself can tell, or where it is no name.
+
+    Raises InvalidReference for what never was one.
+    """
+    directory, _, file = path.removeprefix(f"{MANIFESTS}/").rpartition("/")
+    file = file.removesuffix(_SUFFIX)
+    if directory.startswith("~") or file.startswith("~"):
+        return None
+    tag = re.sub(r"^@(\w+)-", r"@\1:", file) if file.startswith("@") else f":{_decoded(file)}"
+    return ImageName.parse(_decoded(directory) + tag)
+
+
+def is_reference(file: str) -> bool:
+    """Say whether a file in a repository's directory is a reference."""
+    return file.endswith(_SUFFIX)
+
+
+def _component(text: str) -> str:
+    encoded = text.translate(_ENCODED)
+    return encoded if len(encoded) <= _LONGEST else "~" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def _decoded(text: str) -> str:
+    text = re.sub(r"!([a-z])", lambda match: match[1].upper(), text)
+    return text.replace("+", "/").replace("=", ":")

@@ -1,0 +1,112 @@
+"""One file of a store in a PyFilesystem, with errors that are ours."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+from builder.errors import BuilderError, StoreDenied, StoreError
+
+
+class PyFilesystemFile:
+    """A file that one thread holds."""
+
+    def __init__(
+        self, path: str, where: str, size: int, reopen: Callable[[], BinaryIO], let_go: Callable[[], None]
+    ) -> None:
+        """`where` names it in messages; `reopen` opens it to read and write, `let_go` ends the holding."""
+        self.path = path
+        self.size = size
+        self._where = where
+        self._reopen = reopen
+        self._let_go = let_go
+        self._file: BinaryIO | None = None
+
+    def read(self, start: int, size: int) -> bytes:
+        """Read up to `size` bytes from `start` on."""
+        with self._open() as file:
+            file.seek(start)
+            return file.read(size)
+
+    def append(self, data: bytes) -> None:
+        """Write at the end: all of it, or raise and leave the file as it was."""
+        with self._open() as file:
+            try:
+                file.seek(self.size)
+                rest = memoryview(data)
+                while rest:
+                    rest = rest[file.write(rest) :]
+                file.flush()
+            except Exception:
+                file.truncate(self.size)
+                raise
+        self.size += len(data)
+
+    def truncate(self, size: int) -> None:
+        """Cut it to `size` bytes."""
+        with self._open() as file:
+            file.truncate(size)
+            file.flush()
+        self.size = size
+
+    def sync(self) -> None:
+        """Hand everything to the file system; what that promises is its own."""
+        with using(self._where):
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+
+    def close(self) -> None:
+        """Hold it no more."""
+        self.sync()
+        self._let_go()
+
+    @contextmanager
+    def _open(self) -> Iterator[BinaryIO]:
+        with using(self._where):
+            if self._file is None:
+                self._file = self._reopen()
+            yield self._file
+
+
+class Translated(io.RawIOBase):
+    """A file that is read, and whose errors are ours."""
+
+    def __init__(self, file: BinaryIO, where: str) -> None:
+        super().__init__()
+        self._file = file
+        self._where = where
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        """Read what comes next, as io.RawIOBase promises; raises StoreError."""
+        with using(self._where):
+            data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        """Close the file."""
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+
+@contextmanager
+def using(where: str) -> Iterator[None]:
+    """Turn what a file system raises into ours; it may be anybody's code."""
+    from fs.errors import PermissionDenied
+
+    try:
+        yield
+    except (BuilderError, ImportError):
+        raise
+    except PermissionDenied as error:
+        raise StoreDenied(where, "this user may not use the store; choose another with --store") from error
+    except Exception as error:
+        raise StoreError(where, f"the store cannot be used: {str(error) or type(error).__name__}") from error
