@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from threading import Condition, Thread
 from typing import Protocol
 
@@ -107,10 +107,9 @@ class Fetch:
                     with self._changed:
                         self._arrived += len(chunk)
                         self._changed.notify_all()
-            try:
+            # What is wrong is not kept; whoever reads it finds that out, too, and has a better name for it.
+            with suppress(DigestMismatch, SizeMismatch):
                 keep.finish()
-            except (DigestMismatch, SizeMismatch):
-                pass  # It is not kept; whoever reads it finds that out, too, and has a better name for it.
         except BaseException as error:
             self._error = error
         finally:

@@ -23,11 +23,9 @@ class _Shared:
 
 
 class Fetches:
-    """The transfers of one source. `begin` makes one; `is_here` says that a blob needs none. `where` is for messages."""
+    """The transfers of one source. `begin` makes one; `is_here` says what needs none; `where` names the source."""
 
-    def __init__(
-        self, begin: Callable[[Descriptor], Fetch], is_here: Callable[[Descriptor], bool], where: str
-    ) -> None:
+    def __init__(self, begin: Callable[[Descriptor], Fetch], is_here: Callable[[Descriptor], bool], where: str) -> None:
         self._begin = begin
         self._is_here = is_here
         self._where = where

@@ -155,5 +155,3 @@ def _relocate(name: ImageName, rule: _Registry, location: str, insecure: bool, *
     if relocated.domain is None:
         raise SourceUnreadable(name.repository, f"registries.conf has {location!r} for it, which is no registry")
     return Location(relocated.domain, relocated.path, insecure, mirror)
-
-

@@ -172,9 +172,9 @@ class Repository:
         return SourceUnreadable(self.where, f"{how}; what this registry wants is not known")
 
     def _connect(self) -> str:
-        """Find out, once, whether the registry speaks TLS and what authorization it wants; return the repositories' URL.
+        """Find out, once, if the registry speaks TLS and what authorization it wants (spec, "Determining Support").
 
-        Distribution-spec, "Determining Support".
+        Returns the URL of the repositories.
         """
         with self._lock:
             if self._base is None:

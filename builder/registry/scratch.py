@@ -13,7 +13,7 @@ class ScratchFile:
     there = 0
 
     def __init__(self, directory: Path | None) -> None:
-        self._file = tempfile.TemporaryFile(dir=directory, buffering=0)
+        self._file = tempfile.TemporaryFile(dir=directory, buffering=0)  # noqa: SIM115 - closed by close()
 
     def write(self, chunk: bytes) -> None:
         """Add what arrived next."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from threading import Event, Lock
 
@@ -32,7 +32,7 @@ class Transfer:
         self._stop = Event()
         self._lock = Lock()
 
-    def chunks(self, position: int) -> Iterator[bytes]:
+    def chunks(self, position: int) -> Generator[bytes, None, None]:
         """Yield the content from `position` on, in bytes, until there are as many as the descriptor says.
 
         What breaks off is resumed where it broke off. Raises SourceUnreadable, AccessDenied, BlobMissing, and

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, runtime_checkable
 
 from builder.image.descriptor import Descriptor
 from builder.image.manifest import Index, Manifest
 
 # What a reference names: a document to open, or what that document would say where a transport has none.
 Root = Descriptor | Manifest | Index
+
+
+@runtime_checkable
+class Arriving(Protocol):
+    """What a blob that may keep its reader waiting, for a network, can do besides being read."""
+
+    def stop(self) -> None:
+        """Have a read that waits in another thread fail at once."""
+        ...
 
 
 class Source(Protocol):
