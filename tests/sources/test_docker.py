@@ -353,7 +353,9 @@ def test_a_registry_that_falls_silent_is_given_up(
         read_image(f"docker://{proxy.host}/faults", access)
 
 
-def test_a_connection_that_falls_silent_is_resumed(proxy: Proxy, blobs: list[str], access: Access, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_that_falls_silent_is_resumed(
+    proxy: Proxy, blobs: list[str], access: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(http, "READ_TIMEOUT", 0.2)
     proxy.faults.append(Fault(f"GET .*{blobs[1]}", 1, hold=Event(), hold_at=300_000))
     assert read_image(f"docker://{proxy.host}/faults", access) == blobs

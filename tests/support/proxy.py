@@ -96,7 +96,7 @@ class Proxy:
 
         self._server = Server((address, 0), Handler)
         self.host = f"{address}:{self._server.server_address[1]}"
-        Thread(target=self._server.serve_forever, name="proxy", daemon=True).start()
+        Thread(target=self._server.serve_forever, args=(0.02,), name="proxy", daemon=True).start()
 
     def stop(self) -> None:
         assert self._server is not None

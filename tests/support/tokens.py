@@ -54,7 +54,7 @@ class TokenServer:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.host = f"127.0.0.1:{self._server.server_address[1]}"
-        Thread(target=self._server.serve_forever, name="tokens", daemon=True).start()
+        Thread(target=self._server.serve_forever, args=(0.02,), name="tokens", daemon=True).start()
 
     def stop(self) -> None:
         assert self._server is not None
