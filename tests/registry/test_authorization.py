@@ -11,13 +11,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.command import run
+from click.testing import CliRunner
 from support.images import Spec, digest, layout
 from support.proxy import Answer, Fault, Proxy
 from support.registries import PASSWORD, USER, PrivateRegistry, TokenRegistry
 from support.registry import skopeo_copy
 from support.tars import file, tar
 
+from builder.cli.main import cli
 from builder.errors import BuilderError, SourceUnreadable
 from builder.registry.access import RegistryAccess
 from builder.registry.failures import AccessDenied
@@ -248,18 +249,19 @@ def test_secrets_and_signatures_are_in_no_message(
     second.faults.append(Fault("place", cut=0))
     authfile = auth_file(tmp_path / "auth.json", first.host, tokens.tokens.user, tokens.tokens.password)
     try:
-        ran = run(
-            "-v", "build", f"docker://{first.host}/secret/image", "-o", tmp_path / "disk.ext4",
-            "--authfile", authfile, "--metadata-file", tmp_path / "metadata", "--no-store",
+        ran = CliRunner().invoke(
+            cli,
+            ["-v", "build", f"docker://{first.host}/secret/image", f"-o{tmp_path}/disk.ext4", "--no-store",
+             f"--authfile={authfile}"],
         )  # fmt: skip
     finally:
         first.stop()
         second.stop()
-    assert ran.returncode == 1
-    assert "the connection broke" in ran.stderr
+    assert ran.exit_code == 1
+    assert "the connection broke" in ran.output
     for secret in ("secret-signature", tokens.tokens.password, *tokens.tokens.tokens):
-        assert secret not in ran.stderr
-        assert b64encode(f"reader:{secret}".encode()).decode() not in ran.stderr
+        assert secret not in ran.output
+        assert b64encode(f"reader:{secret}".encode()).decode() not in ran.output
 
 
 @pytest.mark.parametrize(
