@@ -9,16 +9,19 @@ import hashlib
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.mounts import mounted
+from support.registry import Registry, skopeo_copy
 from support.users import ids, open_to_users, run_as_user
 
 from builder import BuildOptions, build, unpack
 from builder.archive.compression import COMPRESSIONS
 from builder.disk import FILESYSTEMS
 from builder.sources import TRANSPORTS
+from builder.sources.access import Access
 from fixtures.expected import expected
 from fixtures.facts import differences, read_facts
 from fixtures.image import COMPRESSIONS as EXAMPLE_COMPRESSIONS
@@ -53,7 +56,8 @@ def test_the_tables_and_the_tests_name_the_same_things() -> None:
 
 
 def test_every_transport_has_an_example(example: dict[str, str]) -> None:
-    assert {reference.partition(":")[0] for reference in example.values()} >= set(TRANSPORTS) - {None}
+    # What a registry holds is pushed to it when the tests run.
+    assert {reference.partition(":")[0] for reference in example.values()} >= set(TRANSPORTS) - {None, "docker"}
 
 
 @pytest.mark.parametrize("format", FILESYSTEMS)
@@ -75,6 +79,18 @@ def test_a_plain_path_gives_the_same_disk(
             place = place.rpartition(":")[0]
         disk = build(place, tmp_path / f"{shape}.{format}").output
         assert digest(disk) == digest(first[format])
+
+
+@pytest.mark.parametrize("format", FILESYSTEMS)
+def test_a_registry_gives_the_same_disk(
+    example: dict[str, str], first: dict[str, Path], registry: Registry, tmp_path: Path, format: str
+) -> None:
+    skopeo_copy(example["oci"], f"docker://{registry.host}/example:1", "--dest-tls-verify=false")
+    store = str(tmp_path / "store")
+    for access in (Access(keep=False), Access(store=store), Access(store=store)):
+        options = BuildOptions(access=access)
+        disk = build(f"docker://{registry.host}/example:1", tmp_path / f"disk.{format}", replace(options, force=True))
+        assert digest(disk.output) == digest(first[format])
 
 
 @pytest.mark.parametrize("format", FILESYSTEMS)

@@ -69,8 +69,11 @@ class Http:
     def close(self) -> None:
         """Close the connections that are not in use."""
         with self._lock:
-            for pool, _ in self._pools.values():
-                pool.clear()
+            for manager, _ in self._pools.values():
+                # Not clear() alone, which leaves open connections to the garbage collector.
+                for key in list(manager.pools.keys()):
+                    manager.pools[key].close()
+                manager.clear()
             self._pools.clear()
 
     def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> urllib3.BaseHTTPResponse:

@@ -178,20 +178,24 @@ class Repository:
         """
         with self._lock:
             if self._base is None:
-                refused: SourceUnreadable | None = None
-                for scheme in self._schemes():
-                    try:
-                        self._base = self._try(f"{scheme}://{self._server}/v2/")
-                        break
-                    except (NoTls, Passing) as error:
-                        # Nothing behind the port for TLS, as behind 443 when plain HTTP is at 80, counts as well.
-                        if isinstance(error, Passing) and not error.dialling:
-                            raise
-                        refused = refused or error
-                else:
-                    assert refused is not None
-                    raise refused
+                self._base = self._try_schemes()
             return self._base
+
+    def _try_schemes(self) -> str:
+        refused: SourceUnreadable | None = None
+        try:
+            for scheme in self._schemes():
+                try:
+                    return self._try(f"{scheme}://{self._server}/v2/")
+                except (NoTls, Passing) as error:
+                    # Nothing behind the port for TLS, as behind 443 when plain HTTP is at 80, counts as well.
+                    if isinstance(error, Passing) and not error.dialling:
+                        raise
+                    refused = refused or error
+            assert refused is not None
+            raise refused
+        finally:
+            refused = None  # its traceback has this frame, and a socket: together they would wait for the collector
 
     def _schemes(self) -> Iterator[str]:
         yield "https"

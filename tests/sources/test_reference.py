@@ -145,7 +145,10 @@ def test_a_name_that_is_neither_path_nor_transport_lists_the_transports(text: st
     with pytest.raises(InvalidReference) as caught:
         parse_reference(text)
     assert "no transport of that name" in caught.value.reason
-    assert "available are oci:PATH, oci-archive:PATH, docker-archive:PATH, docker://NAME or a plain path" in caught.value.reason
+    assert (
+        "available are oci:PATH, oci-archive:PATH, docker-archive:PATH, docker://NAME or a plain path"
+        in caught.value.reason
+    )
 
 
 @given(st.text(alphabet="aoci-:@/.shdker256!0\0", max_size=40) | st.text(max_size=40))
