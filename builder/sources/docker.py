@@ -147,7 +147,7 @@ class DockerSource:
         except NotThere as error:
             what = f"manifest {name.digest}" if name.digest else f"tag {name.tag!r}"
             tags = listed(repository.tags(_SOME))
-            there = f"; there are {tags}" if tags else "; check the name, or log in if the repository is private"
+            there = f"; choose one of these: {tags}" if tags else "; check the name, or log in if the repository is private"
             raise ImageNotFound(self._text, f"{repository.where} has no {what}{there}") from error
         return self._take(found.data, found.digest, found.media_type)
 

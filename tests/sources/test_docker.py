@@ -130,7 +130,7 @@ def test_an_absent_tag_is_not_found_and_some_that_are_there_are_named(registry: 
     registry.push("tagged", Spec((LAYERS[2],)), tag="1.0")
     with pytest.raises(ImageNotFound) as caught:
         read_image(f"docker://{registry.host}/tagged:2.0", access)
-    assert caught.value.reason == f"{registry.host}/tagged has no tag '2.0'; there are 1.0"
+    assert caught.value.reason == f"{registry.host}/tagged has no tag '2.0'; choose one of these: 1.0"
 
 
 def test_an_absent_repository_is_not_found(registry: Registry, access: Access) -> None:
