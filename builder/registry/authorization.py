@@ -121,7 +121,10 @@ class Authorization:
 
     def _fetch(self, challenge: Challenge, secure: bool) -> _Token:
         realm = challenge.parameters.get("realm", "")
-        parts = urlsplit(realm)
+        try:
+            parts = urlsplit(realm)
+        except ValueError:
+            parts = urlsplit("")  # and refused below
         where = display(parts)
         allowed = parts.scheme == "https" or (
             # A registry over plain HTTP has no secrets to lose; this machine's own servers lose none.

@@ -44,7 +44,7 @@ class NoTls(SourceUnreadable):
     """What answers at the port does not speak TLS: it may be a registry over plain HTTP."""
 
 
-def translate(error: exceptions.HTTPError | OSError, host: str, proxied: bool) -> SourceUnreadable:
+def translate(error: exceptions.HTTPError | OSError | ValueError, host: str, proxied: bool) -> SourceUnreadable:
     """Say in one line what an exception of urllib3 means, without the URL: its query may be a signature."""
     cause = error.original_error if isinstance(error, exceptions.ProxyError) else error
     through = " through the proxy of the environment" if proxied else ""
@@ -65,7 +65,7 @@ def translate(error: exceptions.HTTPError | OSError, host: str, proxied: bool) -
         return _tls_failure(inner, host)
     if isinstance(error, exceptions.ProxyError):
         return Passing(host, "the proxy of the environment refuses or fails; check HTTPS_PROXY and NO_PROXY")
-    if isinstance(cause, (exceptions.ProxySchemeUnknown, exceptions.LocationValueError)):
+    if isinstance(cause, (ValueError, exceptions.ProxySchemeUnknown)):
         return SourceUnreadable(host, "a proxy setting of the environment, or an address that was sent, is no URL")
     return Passing(host, f"the connection broke{through}; check the network, or try again later")
 

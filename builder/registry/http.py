@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from threading import Lock
-from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
@@ -58,6 +58,13 @@ class Http:
             response = self._send(method, url, headers, body)
             target = response.headers.get("Location")
             if not (follow and method == "GET" and response.status in _REDIRECTS and target):
+                if response.status in (401, 403) and origin(url) != start:
+                    discard(response)
+                    where = display(urlsplit(url))
+                    reason = (
+                        f"answered {response.status} where {self._own} redirects to; check the network and its proxy"
+                    )
+                    raise SourceUnreadable(where, reason)
                 return response
             discard(response)
             following = _follow(url, target)
@@ -80,7 +87,8 @@ class Http:
         host = display(urlsplit(url))
         try:
             pool, proxied = self._pool(origin(url))
-        except exceptions.HTTPError as error:
+        except (exceptions.HTTPError, ValueError) as error:
+            # Without the cause, whose words may be the proxy's URL with a password in it.
             raise translate(error, host, proxied=True) from None
         try:
             return pool.request(
@@ -109,7 +117,7 @@ class Http:
                 at = named if port == _PORTS["https"] else f"{named}:{port}"
                 own = at == self._own or f"{named}:{port}" == self._own
                 context = tls_context(self._access, at, own) if scheme == "https" else None
-                proxy = _proxy(scheme, host, port)
+                proxy = proxy_for(scheme, host, port)
                 if proxy is None:
                     known = urllib3.PoolManager(num_pools=1, maxsize=8, ssl_context=context), False
                 else:
@@ -152,7 +160,7 @@ def display(parts: SplitResult) -> str:
 
 def is_loopback(host: str) -> bool:
     """Say whether a host name or address (no port) is this machine's own: nothing sent there leaves it."""
-    if host == "localhost" or host.endswith(".localhost"):
+    if host == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -177,18 +185,30 @@ def _follow(url: str, target: str) -> str:
     return urlunsplit(following._replace(netloc=following.netloc.rpartition("@")[2], fragment=""))
 
 
-def _proxy(scheme: str, host: str, port: int) -> str | None:
+def proxy_for(scheme: str, host: str, port: int) -> str | None:
     """Name the proxy that the environment has for a place (HTTPS_PROXY and the like); None for none."""
     proxies = getproxies()
     proxy = proxies.get(scheme) or proxies.get("all")
-    if not proxy or proxy_bypass(f"{host}:{port}"):
+    if not proxy or is_loopback(host) or proxy_bypass(f"{host}:{port}") or _in_networks(host, proxies.get("no", "")):
         return None
     return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _in_networks(host: str, no_proxy: str) -> bool:
+    """Say whether an address is in one of the networks (10.0.0.0/8) of NO_PROXY: podman and Docker heed them there."""
+    for entry in no_proxy.split(","):
+        try:
+            if "/" in entry and ipaddress.ip_address(host) in ipaddress.ip_network(entry.strip(), strict=False):
+                return True
+        except ValueError:
+            continue  # a host name, or no network
+    return False
 
 
 def _proxied(proxy: str, context: object) -> urllib3.ProxyManager:
     parts = urlsplit(proxy)
     headers = None
     if parts.username is not None:
-        headers = urllib3.make_headers(proxy_basic_auth=f"{parts.username}:{parts.password or ''}")
+        user, password = unquote(parts.username), unquote(parts.password or "")
+        headers = urllib3.make_headers(proxy_basic_auth=f"{user}:{password}")
     return urllib3.ProxyManager(proxy, num_pools=1, maxsize=8, proxy_headers=headers, ssl_context=context)

@@ -28,6 +28,8 @@ from builder.registry.patience import Patience, retry_after
 _HUB = "registry-1.docker.io"
 _ACCEPT = ", ".join(sorted(MANIFESTS | INDEXES))
 _MAX_ERROR = 64 * 1024
+# From servers that know GET only.
+_NO_HEAD = frozenset({405, 501})
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 
 _Result = TypeVar("_Result")
@@ -88,14 +90,14 @@ class Repository:
 
     def tag_digest(self, tag: str) -> Digest | None:
         """Ask what a tag means now, without fetching it; None where the registry does not say."""
-        response = self._persist(lambda: self._ask("HEAD", f"manifests/{tag}", {"Accept": _ACCEPT}))
+        response = self._persist(lambda: self._ask("HEAD", f"manifests/{tag}", {"Accept": _ACCEPT}, also=_NO_HEAD))
         discard(response)
         return _stated_digest(response, f"{self.where}: manifest {tag}")
 
     def has_blob(self, digest: Digest) -> bool:
         """Say whether a blob is there, as far as the registry itself knows: redirects are not followed."""
         try:
-            discard(self._persist(lambda: self._ask("HEAD", f"blobs/{digest}", {}, also=frozenset({405, 501}))))
+            discard(self._persist(lambda: self._ask("HEAD", f"blobs/{digest}", {}, also=_NO_HEAD)))
         except NotThere:
             return False
         return True
@@ -169,7 +171,7 @@ class Repository:
             return NotThere(how)
         if response.status in _PASSING:
             return Passing(self.host, how, retry_after(response.headers))
-        return SourceUnreadable(self.where, f"{how}; what this registry wants is not known")
+        return SourceUnreadable(self.where, f"{how}, which registries should not; check the address")
 
     def _connect(self) -> str:
         """Find out, once, if the registry speaks TLS and what authorization it wants (spec, "Determining Support").

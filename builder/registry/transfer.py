@@ -59,7 +59,7 @@ class Transfer:
         with self._lock:
             self._stop.set()
             if self._response is not None:
-                with suppress(OSError, ValueError, AttributeError):
+                with suppress(OSError, ValueError, RuntimeError):
                     self._response.shutdown()
 
     def _connection(self, position: int) -> Iterator[bytes]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from threading import Event
 from typing import BinaryIO, cast
+from urllib.parse import urlsplit
 
 from builder.errors import BlobMissing, ImageNotFound, InvalidReference, MissingRequirement, SourceUnreadable
 from builder.events import Notice
@@ -147,7 +148,9 @@ class DockerSource:
         except NotThere as error:
             what = f"manifest {name.digest}" if name.digest else f"tag {name.tag!r}"
             tags = listed(repository.tags(_SOME))
-            there = f"; choose one of these: {tags}" if tags else "; check the name, or log in if the repository is private"
+            there = (
+                f"; choose one of these: {tags}" if tags else "; check the name, or log in if the repository is private"
+            )
             raise ImageNotFound(self._text, f"{repository.where} has no {what}{there}") from error
         return self._take(found.data, found.digest, found.media_type)
 
@@ -178,6 +181,13 @@ def _parse_name(reference: Reference) -> ImageName:
         # Not even quoted: it may be a password.
         raise InvalidReference("docker://…", "names of images hold no user and no password; log in with podman login")
     try:
-        return ImageName.parse(place)
+        name = ImageName.parse(place)
+        # What looks like an address or a port need not be one.
+        port = urlsplit(f"//{name.domain or ''}").port
     except InvalidReference as error:
         raise InvalidReference(text, error.reason) from error
+    except ValueError as error:
+        raise InvalidReference(text, f"{place.partition('/')[0]!r} is no registry: {error}") from error
+    if port == 0:
+        raise InvalidReference(text, "port 0 is no registry's")
+    return name

@@ -269,6 +269,7 @@ def test_secrets_and_signatures_are_in_no_message(
     [
         ("Negotiate", "in a way that is not known here: negotiate"),
         ('Bearer service="x"', "names no server over https where tokens could be fetched"),
+        ('Bearer realm="https://[/"', "names no server over https where tokens could be fetched"),
         ('Bearer realm="ftp://example.com/"', "names no server over https where tokens could be fetched"),
     ],
 )

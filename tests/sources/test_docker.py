@@ -453,6 +453,9 @@ def test_a_store_that_cannot_be_written_is_one_clear_error(registry: Registry, u
         ("docker://host/app:", "is no tag"),
         ("docker://host/app@sha256:abc", "hex digits"),
         ("docker://host.example/../app", "is no repository"),
+        ("docker://host.example:99999/app", "is no registry"),
+        ("docker://host.example:0/app", "is no registry"),
+        ("docker://[:::]/app", "is no registry"),
     ],
 )
 def test_malformed_names_are_refused(home: Path, reference: str, reason: str) -> None:
