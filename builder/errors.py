@@ -226,6 +226,26 @@ class StoreError(BuilderError):
         self.reason = reason
 
 
+class StoreCorrupt(ImageRefused):
+    """Something in the image store is not what its name says; `where` is a file of it."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where}: {reason}; `rootfs-builder store verify --quarantine` moves it away")
+        self.where = where
+        self.reason = reason
+
+
+class StoreDamaged(ImageRefused):
+    """A verification of the image store at `where` found `count` things that are not what they should be."""
+
+    def __init__(self, where: str, count: int, moved: bool) -> None:
+        what = "1 thing is" if count == 1 else f"{count} things are"
+        todo = "what was corrupt is in quarantine" if moved else "add --quarantine to move what is corrupt away"
+        super().__init__(f"{where}: {what} damaged; {todo}, and pull the images again")
+        self.where = where
+        self.count = count
+
+
 class StoreDenied(MissingRequirement):
     """This user may not read or write the image store; `where` is a path or URL."""
 

@@ -20,8 +20,13 @@ from support.users import ids, open_to_users, run_as_user
 from builder import BuildOptions, build, unpack
 from builder.archive.compression import COMPRESSIONS
 from builder.disk import FILESYSTEMS
+from builder.events import Event, Stage
+from builder.image.name import ImageName
+from builder.pull import pull
 from builder.sources import TRANSPORTS
 from builder.sources.access import Access
+from builder.store import open_store
+from builder.store.collect import collect
 from fixtures.expected import expected
 from fixtures.facts import differences, read_facts
 from fixtures.image import COMPRESSIONS as EXAMPLE_COMPRESSIONS
@@ -56,8 +61,9 @@ def test_the_tables_and_the_tests_name_the_same_things() -> None:
 
 
 def test_every_transport_has_an_example(example: dict[str, str]) -> None:
-    # What a registry holds is pushed to it when the tests run.
-    assert {reference.partition(":")[0] for reference in example.values()} >= set(TRANSPORTS) - {None, "docker"}
+    # The store is filled from the others, below, and a registry when the tests run.
+    own = {None, "store", "docker"}
+    assert {reference.partition(":")[0] for reference in example.values()} >= set(TRANSPORTS) - own
 
 
 @pytest.mark.parametrize("format", FILESYSTEMS)
@@ -67,6 +73,39 @@ def test_every_transport_gives_the_same_disk(
 ) -> None:
     disk = build(example[shape], tmp_path / f"disk.{format}").output
     assert digest(disk) == digest(first[format])
+
+
+@pytest.mark.parametrize("format", FILESYSTEMS)
+@pytest.mark.parametrize("shape", ["oci", "docker.tar.gz", "layout.zip"])
+def test_the_store_gives_the_same_disk_wherever_the_image_came_from(
+    example: dict[str, str], first: dict[str, Path], tmp_path: Path, format: str, shape: str
+) -> None:
+    access = Access(store=str(tmp_path / "store"))
+    pulled = pull(example[shape], access, name=ImageName.parse("example.com/example:1"))
+    reference = f"store:{pulled.name}"
+    disk = build(reference, tmp_path / f"disk.{format}", BuildOptions(access=access)).output
+    assert digest(disk) == digest(first[format])
+
+
+def test_the_store_gives_the_same_disk_while_garbage_is_collected(
+    example: dict[str, str], first: dict[str, Path], tmp_path: Path
+) -> None:
+    """The image is removed, and collected again and again, from when its build begins to read it."""
+    access = Access(store=str(tmp_path / "store"))
+    pulled = pull(example["oci"], access, name=ImageName.parse("example.com/example:1"))
+    store = open_store(access.store)
+    collected: list[int] = []
+
+    def collect_now(event: Event) -> None:
+        if isinstance(event, Stage):
+            store.remove(pulled.name)
+            collected.append(collect(store).blobs)
+
+    disk = build("store:example.com/example:1", tmp_path / "disk.ext4", BuildOptions(access=access), collect_now).output
+    assert digest(disk) == digest(first["ext4"])
+    assert len(collected) > 5
+    assert set(collected) == {0}
+    assert collect(store).blobs > 5
 
 
 @pytest.mark.parametrize("format", FILESYSTEMS)

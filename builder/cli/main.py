@@ -13,6 +13,7 @@ from builder.cli.build import build
 from builder.cli.completion import completion
 from builder.cli.console import Console
 from builder.cli.inspect import inspect
+from builder.cli.store import store
 from builder.cli.unpack import unpack
 from builder.errors import BuilderError, UsageError
 from builder.signals import end_on_signals
@@ -59,6 +60,7 @@ def cli(ctx: click.Context, quiet: bool, verbose: bool, log_format: str) -> None
       oci-archive:FILE[:TAG]          the same in a tar
       docker-archive:FILE[:NAME:TAG]  what `docker save` writes
       docker://NAME[:TAG][@DIGEST]    an image in a registry
+      store:NAME[:TAG]                this tool's own store, see `store --help`
       a plain path                    recognised by what is there
 
     \b
@@ -69,7 +71,7 @@ def cli(ctx: click.Context, quiet: bool, verbose: bool, log_format: str) -> None
     ctx.obj = Console(quiet=quiet, verbose=verbose, json_lines=log_format == "json")
 
 
-for command in (build, batch, unpack, inspect, completion):
+for command in (build, batch, unpack, inspect, store, completion):
     cli.add_command(command)
 
 

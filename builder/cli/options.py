@@ -25,7 +25,9 @@ SIZE = Parsed("size", parse_size)
 COUNT = Parsed("number", parse_count)
 
 
-def _all(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+def all_of(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    """Make one decorator of several, which are shown in this order."""
+
     def decorate(function: F) -> F:
         for decorator in reversed(decorators):
             function = decorator(function)
@@ -34,11 +36,12 @@ def _all(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
-reading_options = _all(
-    click.option(
-        "--store", envvar=STORE_VARIABLE, help="Root of the image store, a path or URL.  [default: the user's]"
-    ),
-    click.option("--no-store", "keep", flag_value=False, default=True, help="Keep nothing that a registry sends."),
+_STORE_HELP = "Root of the image store, a path or URL.  [default: the user's]"
+store_option = click.option("--store", envvar=STORE_VARIABLE, help=_STORE_HELP)
+# For commands below one that has the option as well: what is said there comes before the environment.
+store_option_below = click.option("--store", help=_STORE_HELP)
+
+registry_options = all_of(
     click.option("--authfile", type=FILE, help="Credentials for registries, as podman and docker keep them."),
     click.option("--cert-dir", type=DIRECTORY, help="Certificates for registries: *.crt, *.cert with *.key."),
     click.option(
@@ -48,6 +51,20 @@ reading_options = _all(
         show_default=True,
         help="Check the certificates of registries; without, plain HTTP will do as well.",
     ),
+)
+
+progress_option = click.option(
+    "--progress",
+    type=click.Choice(["auto", "plain", "json", "none"]),
+    default="auto",
+    show_default=True,
+    help="How to show progress on standard error.",
+)
+
+reading_options = all_of(
+    store_option,
+    click.option("--no-store", "keep", flag_value=False, default=True, help="Keep nothing that a registry sends."),
+    registry_options,
     click.option(
         "--platform",
         type=Parsed("os/arch[/variant]", Platform.parse),
@@ -57,16 +74,10 @@ reading_options = _all(
     click.option("--max-entries", type=COUNT, help="Refuse an image of more entries.  [default: 4000000]"),
     click.option("--max-ratio", type=COUNT, help="Refuse a layer that is packed tighter.  [default: 2000]"),
     click.option("--workdir", type=DIRECTORY, help="Where temporary files go.  [default: beside the output]"),
-    click.option(
-        "--progress",
-        type=click.Choice(["auto", "plain", "json", "none"]),
-        default="auto",
-        show_default=True,
-        help="How to show progress on standard error.",
-    ),
+    progress_option,
 )
 
-disk_options = _all(
+disk_options = all_of(
     click.option("--format", type=Parsed("ext4|erofs", parse_format), help="Told from the output's name by default."),
     click.option("--size", type=SIZE, help="Size of the disk, as 512M or 2G; computed by default."),
     click.option("--free", type=SIZE, default="0", help="Free space to leave on the disk, as 64M (ext4)."),

@@ -18,7 +18,7 @@ def choose(descriptors: Iterable[Descriptor], wanted: Platform, name: str = "the
     it states none; hold what is found there against `confirm`. Attestations, artifacts and media types that
     are neither manifest nor index are passed over. Raises PlatformNotFound, with `name` as its reference.
     """
-    candidates = [descriptor for descriptor in descriptors if _is_image(descriptor)]
+    candidates = [descriptor for descriptor in descriptors if is_image(descriptor)]
     ranked = [
         (rank, descriptor)
         for descriptor in candidates
@@ -48,8 +48,8 @@ def confirm(offered: Platform, wanted: Platform, name: str) -> None:
         raise PlatformNotFound(name, str(wanted), [_stated(offered)])
 
 
-def _is_image(descriptor: Descriptor) -> bool:
-    """Say whether an entry can lead to an image: BuildKit's attestations, for one, are entries too."""
+def is_image(descriptor: Descriptor) -> bool:
+    """Say whether an entry of an index can lead to an image: BuildKit's attestations, for one, are entries too."""
     if descriptor.media_type not in MANIFESTS | INDEXES:
         return False
     if descriptor.artifact_type is not None and descriptor.artifact_type not in IMAGE_CONFIGS:

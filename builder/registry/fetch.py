@@ -54,6 +54,7 @@ class Fetch:
         self._error: BaseException | None = None
         self._ended = False
         self._closed = False
+        self._reading = 0
         self._changed = Condition()
         self._thread = Thread(target=self._run, name="fetch", daemon=True)
 
@@ -67,8 +68,8 @@ class Fetch:
         Raises Stopped once it is no longer `wanted`, and at the place where it broke off what ended the transfer.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._arrived > position or self._ended or not wanted())
-            if not wanted():
+            self._changed.wait_for(lambda: self._arrived > position or self._ended or self._closed or not wanted())
+            if self._closed or not wanted():
                 raise Stopped(self._where)
             available = self._arrived - position
             if available <= 0:
@@ -76,8 +77,14 @@ class Fetch:
                     raise self._error
                 return b""
             keep = self._keep
-        assert keep is not None
-        return keep.read(position, min(size, available))
+            assert keep is not None
+            self._reading += 1
+        try:
+            return keep.read(position, min(size, available))
+        finally:
+            with self._changed:
+                self._reading -= 1
+                self._let_go()
 
     def wake(self) -> None:
         """Have those who wait look again whether they still want to."""
@@ -85,14 +92,15 @@ class Fetch:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """End the transfer, and let go of the file once nobody uses it; nobody reads any more."""
+        """End the transfer and every wait for it, and let go of the file once nobody uses it."""
         self._transfer.stop()
         if self._thread.ident is not None:
             self._thread.join(_GRACE)
         with self._changed:
             self._closed = True
-            if self._ended or self._thread.ident is None:
-                self._close_file()
+            self._ended = self._ended or self._thread.ident is None
+            self._changed.notify_all()
+            self._let_go()
 
     def _run(self) -> None:
         try:
@@ -116,12 +124,12 @@ class Fetch:
             with self._changed:
                 self._ended = True
                 self._changed.notify_all()
-                if self._closed:
-                    self._close_file()
+                self._let_go()
 
-    def _close_file(self) -> None:
-        if self._keep is not None:
+    def _let_go(self) -> None:
+        if self._closed and self._ended and not self._reading and self._keep is not None:
             self._keep.close()
+            self._keep = None
 
 
 class ArrivingBlob(io.RawIOBase):

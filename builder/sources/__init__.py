@@ -11,6 +11,7 @@ from builder.sources.oci_archive import open_oci_archive
 from builder.sources.recognise import open_recognised
 from builder.sources.reference import Reference, parse_reference
 from builder.sources.source import Source
+from builder.sources.store import open_store_image
 
 
 def _open_docker(reference: Reference, access: Access) -> Source:
@@ -26,6 +27,7 @@ TRANSPORTS: Mapping[str | None, Callable[[Reference, Access], Source]] = {
     "oci-archive": open_oci_archive,
     "docker-archive": open_docker_archive,
     "docker": _open_docker,
+    "store": open_store_image,
     None: open_recognised,
 }
 

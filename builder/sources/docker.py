@@ -75,6 +75,7 @@ class DockerSource:
         self._documents: dict[Digest, tuple[Descriptor, bytes]] = {}
         self._layers: Sequence[Descriptor] | None = None
         self._seen: set[Digest] = set()
+        self._closed = False
         self._fetches = Fetches(self._begin, keeping.has, repositories[-1].where)
 
     def root(self) -> Descriptor:
@@ -108,7 +109,10 @@ class DockerSource:
         return []
 
     def close(self) -> None:
-        """End the transfers; record the image in the store if all of it is there."""
+        """End the transfers and who waits for them; record the image in the store if all of it is there."""
+        if self._closed:
+            return
+        self._closed = True
         for repository in self._repositories:
             repository.stop.set()
         try:

@@ -32,7 +32,7 @@ from builder.image.media_types import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST
 from builder.sources.access import Access
 from builder.sources.documents import read_bounded
 from builder.sources.files import Files
-from builder.sources.names import listed, same_name
+from builder.sources.names import listed, normalise, same_name
 from builder.sources.places import open_archive
 from builder.sources.reference import Reference
 from builder.sources.source import Source
@@ -82,6 +82,13 @@ class DockerArchive:
         self._paths[described.digest] = item.config
         layers = [self._describe_layer(path, diff_id) for path, diff_id in zip(paths, diff_ids, strict=True)]
         return Manifest(OCI_MANIFEST, described, tuple(layers))
+
+    def names(self) -> list[str]:
+        """Give the name that was asked for, or else all names of the image, in full."""
+        if self._reference.tag is not None:
+            return [normalise(self._reference.tag)]
+        _, item = self._choose(self._read_items())
+        return [normalise(tag) for tag in item.repo_tags or ()]
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
         """Open the config or a layer that `root` described; raises BlobMissing."""

@@ -51,23 +51,33 @@ class Span(io.RawIOBase):
         super().__init__()
         self._fd = fd
         self._where = where
-        self._position = start
-        self._left = size
+        self._start = start
+        self._size = size
+        self._position = 0
 
     def readable(self) -> bool:
         """Say that it can be read."""
         return True
 
+    def seekable(self) -> bool:
+        """Say that it can be read from anywhere."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a position in the stretch, counted from its start or from where it is read."""
+        if whence not in (os.SEEK_SET, os.SEEK_CUR):
+            raise io.UnsupportedOperation("the end is not looked for")
+        self._position = max(0, offset + (self._position if whence == os.SEEK_CUR else 0))
+        return self._position
+
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         """Read what comes next, as io.RawIOBase promises; raises SourceUnreadable."""
         view = memoryview(buffer)
-        if self._left is not None:
-            view = view[: self._left]
+        if self._size is not None:
+            view = view[: max(0, self._size - self._position)]
         with reading(self._where):
-            count = os.preadv(self._fd, [view], self._position)
+            count = os.preadv(self._fd, [view], self._start + self._position)
         self._position += count
-        if self._left is not None:
-            self._left -= count
         return count
 
     def close(self) -> None:

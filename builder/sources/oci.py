@@ -44,8 +44,7 @@ class OciLayout:
 
     def root(self) -> Root:
         """Describe what the reference names among the entries of index.json."""
-        self._check_marker()
-        entries = self._read_index().manifests
+        entries = self._entries()
         if self._reference.digest is not None:
             return self._by_digest(entries, self._reference.digest)
         if self._reference.position is not None:
@@ -53,6 +52,17 @@ class OciLayout:
         if self._reference.tag is not None:
             entries = self._by_tag(entries, self._reference.tag)
         return self._only(entries)
+
+    def names(self) -> list[str]:
+        """Give what index.json calls the image: a full name, a tag, or both."""
+        root = self.root()
+        entries = root.manifests if isinstance(root, Index) else self._entries()
+        digests = {root.digest} if isinstance(root, Descriptor) else {entry.digest for entry in entries}
+        named = [_names(entry) for entry in entries if entry.digest in digests]
+        if self._reference.tag is not None:
+            # An image may have several tags; the one that was asked for is its name here.
+            named = [names for names in named if self._reference.tag in names] or named
+        return list(dict.fromkeys(name for names in named for name in names))
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
         """Open a blob by its digest; raises BlobMissing."""
@@ -72,6 +82,10 @@ class OciLayout:
     def close(self) -> None:
         """Close the place of the layout."""
         self._files.close()
+
+    def _entries(self) -> tuple[Descriptor, ...]:
+        self._check_marker()
+        return self._read_index().manifests
 
     def _check_marker(self) -> None:
         name = f"{self._files.place}/oci-layout"

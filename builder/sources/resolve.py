@@ -33,7 +33,7 @@ def resolve(source: Source, reference: str, platform: Platform | None) -> Image:
     for _ in range(MAX_NESTING):
         if isinstance(document, Descriptor):
             digest = document.digest
-            document = _read_document(source, document, reference)
+            document = read_document_of(source, document, reference)
         if isinstance(document, Manifest):
             return _read_image(source, reference, document, digest, wanted)
         document, wanted = _choose(document, wanted, reference)
@@ -58,7 +58,8 @@ def _choose(index: Index, wanted: Platform | None, reference: str) -> tuple[Desc
     return entry, host if entry.platform is not None else None
 
 
-def _read_document(source: Source, descriptor: Descriptor, reference: str) -> Manifest | Index:
+def read_document_of(source: Source, descriptor: Descriptor, reference: str) -> Manifest | Index:
+    """Read, verify and parse a manifest or an index; `reference` names the image in errors."""
     kind = "index" if descriptor.media_type in INDEXES else "manifest"
     name = f"{reference}: {kind} {descriptor.digest}"
     data = read_verified(_open(source, descriptor, name), descriptor, name)

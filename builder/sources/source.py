@@ -50,3 +50,15 @@ class Source(Protocol):
     def close(self) -> None:
         """Release what the source holds open."""
         ...
+
+
+@runtime_checkable
+class Named(Protocol):
+    """What a source can do besides, where images have names of their own."""
+
+    def names(self) -> list[str]:
+        """Give the names of what the reference names, the fullest first: full names, or tags alone.
+
+        The names are the image's words. Raises what `root` raises.
+        """
+        ...

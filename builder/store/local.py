@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from secrets import token_hex
 from typing import BinaryIO
 
-from builder.errors import StoreDenied, StoreError
+from builder.errors import StoreError
+from builder.store.local_file import LocalFile, LocalReader, using
 
 _LOCK = "lock"
 # Not through symlinks, and without waiting for the other end of a fifo: only we make files here, and only regular ones.
@@ -26,8 +28,10 @@ _WRITE = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 class LocalRoom:
     """The files below one directory, which is made when something is written."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, close: Callable[[], object] = lambda: None) -> None:
+        """`close` is called when the room is closed."""
         self._root = os.path.abspath(root)
+        self._close = close
 
     @property
     def place(self) -> str:
@@ -40,13 +44,13 @@ class LocalRoom:
 
     def open(self, path: str) -> BinaryIO | None:
         """Open a file for reading; None when there is nothing of that name."""
-        with _using(self.path(path)):
+        with using(self.path(path)):
             fd = self._open(path, _READ)
-        return None if fd is None else os.fdopen(fd, "rb")
+        return None if fd is None else io.BufferedReader(LocalReader(self.path(path), fd))
 
     def stamp(self, path: str) -> tuple[int, ...] | None:
         """Give size, device, inode and the times of the last changes."""
-        with _using(self.path(path)):
+        with using(self.path(path)):
             try:
                 status = os.stat(self.path(path), follow_symlinks=False)
             except FileNotFoundError:
@@ -56,7 +60,7 @@ class LocalRoom:
 
     def names(self, directory: str) -> list[str]:
         """List what is in a directory, sorted; nothing when it is not there."""
-        with _using(self.path(directory)):
+        with using(self.path(directory)):
             try:
                 return sorted(os.listdir(self.path(directory)))
             except FileNotFoundError:
@@ -64,7 +68,7 @@ class LocalRoom:
 
     def create(self, directory: str, stem: str) -> LocalFile:
         """Make, lock and return a new file of a unique name."""
-        with _using(self.path(directory)):
+        with using(self.path(directory)):
             while True:
                 path = f"{directory}/{stem}.{token_hex(8)}"
                 self._make_directory(directory)
@@ -76,13 +80,13 @@ class LocalRoom:
 
     def take_over(self, path: str) -> LocalFile | None:
         """Lock a file that no living process has locked; None when one has, or when it is gone."""
-        with _using(self.path(path)):
+        with using(self.path(path)):
             fd = self._open(path, _WRITE)
             return None if fd is None else self._hold(path, fd)
 
     def discard(self, path: str) -> bool:
         """Remove a file that no living process has locked; say whether it was removed."""
-        with _using(self.path(path)):
+        with using(self.path(path)):
             # To be read only: it may be another user's, whose directory we may write.
             fd = self._open(path, _READ)
             held = None if fd is None else self._hold(path, fd)
@@ -94,13 +98,13 @@ class LocalRoom:
 
     def rename(self, path: str, new: str) -> None:
         """Rename a file below the root, replacing what had the name."""
-        with _using(self.path(new)):
+        with using(self.path(new)):
             self._make_directory(os.path.dirname(new))
             os.replace(self.path(path), self.path(new))
 
     def remove(self, path: str) -> None:
         """Remove a file or an empty directory; what is not there or not empty is left."""
-        with _using(self.path(path)), suppress(FileNotFoundError):
+        with using(self.path(path)), suppress(FileNotFoundError):
             try:
                 os.unlink(self.path(path))
             except IsADirectoryError:
@@ -112,13 +116,13 @@ class LocalRoom:
 
     def sync(self, directory: str) -> None:
         """Wait until the names in a directory are on the disk; one that is not there has none."""
-        with _using(self.path(directory)), suppress(FileNotFoundError):
+        with using(self.path(directory)), suppress(FileNotFoundError):
             _sync_directory(self.path(directory))
 
     @contextmanager
     def lock(self, exclusive: bool) -> Iterator[None]:
         """Wait for the lock of the whole store; a lock is a file description's, so threads lock each other out too."""
-        with _using(self.path(_LOCK)):
+        with using(self.path(_LOCK)):
             self._make_directory("")
             try:
                 fd = os.open(self.path(_LOCK), _WRITE | os.O_CREAT, 0o666)
@@ -126,14 +130,15 @@ class LocalRoom:
                 # Another user's store: who may read it may share its lock.
                 fd = os.open(self.path(_LOCK), _READ)
         try:
-            with _using(self.path(_LOCK)):
+            with using(self.path(_LOCK)):
                 fcntl.flock(fd, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
             yield
         finally:
             os.close(fd)
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Nothing is held open but what the room was made with."""
+        self._close()
 
     def _open(self, path: str, flags: int) -> int | None:
         """Open a regular file; None when there is nothing of that name."""
@@ -179,53 +184,6 @@ class LocalRoom:
             _sync_directory(os.path.dirname(path))
 
 
-class LocalFile:
-    """A locked file; takes over `fd`."""
-
-    def __init__(self, path: str, where: str, fd: int) -> None:
-        self.path = path
-        self._where = where
-        self._fd = fd
-        self.size = os.fstat(fd).st_size
-
-    def read(self, start: int, size: int) -> bytes:
-        """Read up to `size` bytes from `start` on."""
-        with _using(self._where):
-            return os.pread(self._fd, size, start)
-
-    def append(self, data: bytes) -> None:
-        """Write at the end: all of it, or raise and leave the file as it was."""
-        rest = memoryview(data)
-        end = self.size
-        with _using(self._where):
-            try:
-                while rest:
-                    count = os.pwrite(self._fd, rest, end)
-                    end += count
-                    rest = rest[count:]
-            except OSError:
-                os.ftruncate(self._fd, self.size)
-                raise
-        self.size = end
-
-    def truncate(self, size: int) -> None:
-        """Cut it to `size` bytes."""
-        with _using(self._where):
-            os.ftruncate(self._fd, size)
-        self.size = size
-
-    def sync(self) -> None:
-        """Wait until its content is on the disk."""
-        with _using(self._where):
-            os.fsync(self._fd)
-
-    def close(self) -> None:
-        """Unlock and close it."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-
 def _check_regular(status: os.stat_result, where: str) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise StoreError(where, "is not a regular file; the store did not make it, so remove it")
@@ -237,30 +195,3 @@ def _sync_directory(path: str) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-_FULL = "`rootfs-builder store gc` frees what no image needs, or choose another --store"
-_REASONS = {
-    errno.ENOSPC: f"no space is left; {_FULL}",
-    errno.EDQUOT: f"the quota is used up; {_FULL}",
-    errno.ENOTDIR: "a file is where the store needs a directory; choose another --store",
-    errno.EEXIST: "a file is where the store needs a directory; choose another --store",
-    errno.ELOOP: "a symlink is where the store keeps a file; the store did not make it, so remove it",
-    errno.ENOLCK: "this file system has no locks (flock), which a store needs; choose another --store",
-    errno.ENOTSUP: "this file system has no locks (flock), which a store needs; choose another --store",
-}
-
-
-@contextmanager
-def _using(where: str) -> Iterator[None]:
-    """Turn an operating system's error into ours; `where` names what was being used."""
-    try:
-        yield
-    except OSError as error:
-        # The innermost place, which is the one to blame, where Python knows it.
-        place = error.filename if isinstance(error.filename, str) else where
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            reason = "the file system is read-only" if error.errno == errno.EROFS else "this user may not use the store"
-            raise StoreDenied(place, f"{reason}; choose another with --store") from error
-        reason = _REASONS.get(error.errno or 0, f"the store cannot be used: {error.strerror or error}")
-        raise StoreError(place, reason) from error

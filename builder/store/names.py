@@ -16,6 +16,7 @@ import hashlib
 import re
 from dataclasses import replace
 
+from builder.errors import InvalidReference
 from builder.image.name import ImageName
 
 MANIFESTS = "manifests"
@@ -26,7 +27,14 @@ _ENCODED = str.maketrans({"/": "+", ":": "=", **{chr(c): f"!{chr(c + 32)}" for c
 
 
 def recorded(name: ImageName) -> ImageName:
-    """Give the name under which an image is kept: a digest comes before a tag, as for Docker; no tag is `latest`."""
+    """Give the name under which an image is kept, as Docker would read it.
+
+    A digest comes before a tag, no tag is `latest`, and `docker.io/busybox` is in `docker.io/library`. Raises
+    InvalidReference for a short name: it stands for several.
+    """
+    if name.domain is None:
+        raise InvalidReference(str(name), f"is a short name; write {name.qualified()} or localhost/{name}")
+    name = name.qualified()
     if name.digest is not None:
         return replace(name, tag=None)
     return name if name.tag is not None else replace(name, tag="latest")
@@ -34,7 +42,7 @@ def recorded(name: ImageName) -> ImageName:
 
 def directory_of(name: ImageName) -> str:
     """Say in which directory the references of a repository are."""
-    return f"{MANIFESTS}/{_component(name.repository)}"
+    return f"{MANIFESTS}/{_component(recorded(name).repository)}"
 
 
 def path_of(name: ImageName) -> str:

@@ -26,21 +26,34 @@ if TYPE_CHECKING:
     from fs.base import FS
 
 
+# URLs that PyFilesystem gives to local directories, and to archives.
+_LOCAL = ("osfs", "file")
+_ARCHIVES = ("zip", "tar")
+
+
 def open_room(url: str, below: str) -> Room:
     """Open the room in the directory `below` of what a URL names; local directories get locks of the system's.
 
     Raises InvalidReference where no opener takes the URL, and StoreError where no store can be.
     """
+    parsed = parse_url(url)
+    place = without_password(url)
+    if parsed.protocol in _LOCAL:
+        # It need not be there yet, for which its opener would ask.
+        path = os.path.expanduser(os.path.expandvars(parsed.resource))
+        return LocalRoom(os.path.join(path, (parsed.path or "").strip("/"), below))
+    if parsed.protocol in _ARCHIVES:
+        # Their openers would make or overwrite a file.
+        raise _cannot_rename(place)
     with quiet():
         from fs.opener import open as open_url
         from fs.opener.errors import UnsupportedProtocol
 
-        place = without_password(url)
         with using(place):
             try:
                 filesystem, path = open_url(url, writeable=True)
             except UnsupportedProtocol as error:
-                reason = f"no PyFilesystem opener for {parse_url(url).protocol}:// is installed"
+                reason = f"no PyFilesystem opener for {parsed.protocol}:// is installed"
                 raise InvalidReference(place, reason) from error
         return room_in(filesystem, "/".join(filter(None, [(path or "").strip("/"), below])), place)
 
@@ -49,7 +62,7 @@ def room_in(filesystem: FS, below: str, place: str) -> Room:
     """Make a room of a directory of an open file system, named `place` in messages; raises StoreError."""
     with using(place):
         if filesystem.hassyspath("/"):
-            return LocalRoom(os.path.join(filesystem.getsyspath("/"), below))
+            return LocalRoom(os.path.join(filesystem.getsyspath("/"), below), filesystem.close)
     return PyFilesystemRoom(filesystem, below, place)
 
 
@@ -78,8 +91,8 @@ class PyFilesystemRoom:
         self._place = place
         with using(place):
             if not _renames_in_one_step(filesystem):
-                reason = "this kind of file system cannot rename in one step, which a store needs; choose a directory"
-                raise StoreError(place, reason)
+                filesystem.close()
+                raise _cannot_rename(place)
         self._locks = _LOCKS.setdefault(f"{place} {below}", _Locks())
 
     @property
@@ -220,9 +233,17 @@ class PyFilesystemRoom:
             yield self._real(path)
 
 
+def _cannot_rename(place: str) -> StoreError:
+    reason = "this kind of file system cannot rename in one step, which a store needs; choose a directory"
+    return StoreError(place, reason)
+
+
 def _renames_in_one_step(filesystem: FS) -> bool:
     """Believe what the file system says of itself. Memory's own says nothing, and does."""
     from fs.memoryfs import MemoryFS
+    from fs.wrapfs import WrapFS
 
-    real, _ = filesystem.delegate_path("/") if hasattr(filesystem, "delegate_path") else (filesystem, "")
-    return bool(filesystem.getmeta().get("supports_rename", False)) or isinstance(real, MemoryFS)
+    said = filesystem.getmeta().get("supports_rename")
+    while isinstance(filesystem, WrapFS):
+        filesystem = filesystem.delegate_fs()
+    return isinstance(filesystem, MemoryFS) if said is None else bool(said)

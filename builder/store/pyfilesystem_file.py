@@ -83,6 +83,15 @@ class Translated(io.RawIOBase):
         """Say that it can be read."""
         return True
 
+    def seekable(self) -> bool:
+        """Say that it can be read from anywhere."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a position, in bytes; raises StoreError."""
+        with using(self._where):
+            return self._file.seek(offset, whence)
+
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         """Read what comes next, as io.RawIOBase promises; raises StoreError."""
         with using(self._where):

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import msgspec
 
-from builder.errors import InvalidReference, MalformedDocument
+from builder.errors import InvalidReference, MalformedDocument, StoreCorrupt
 from builder.image.descriptor import Descriptor, DescriptorFields, read_descriptor
 from builder.image.document import MAX_DOCUMENT_SIZE, convert_document, read_document, shown
 from builder.image.name import ImageName
@@ -30,8 +30,10 @@ class References:
         self._temporary = temporary
 
     def get(self, name: ImageName) -> Descriptor | None:
-        """Say what a reference resolved to, or None when there is no such reference. Raises MalformedDocument."""
-        return self._read(path_of(name))
+        """Say what a reference resolved to, or None when there is no such reference. Raises StoreCorrupt."""
+        path = path_of(name)
+        content = self._content(path)
+        return None if content is None else self._parse(path, content)[1]
 
     def put(self, name: ImageName, descriptor: Descriptor) -> None:
         """Record, durably, what a reference resolved to; all that it needs must be there and leased."""
@@ -47,16 +49,19 @@ class References:
                 self._room.rename(draft.path, path)
         self._room.sync(directory_of(name))
 
-    def all(self) -> Iterator[tuple[ImageName, Descriptor]]:
-        """Yield every reference and what it resolved to. Raises MalformedDocument."""
+    def files(self) -> Iterator[str]:
+        """Yield the path of every reference."""
         for repository in self._room.names(MANIFESTS):
-            directory = f"{MANIFESTS}/{repository}"
-            for file in self._room.names(directory):
-                path = f"{directory}/{file}"
-                content = self._content(path) if is_reference(file) else None
-                if content is not None:
-                    name, descriptor = self._parse(path, content)
-                    yield name, descriptor
+            for file in self._room.names(f"{MANIFESTS}/{repository}"):
+                if is_reference(file):
+                    yield f"{MANIFESTS}/{repository}/{file}"
+
+    def load(self, path: str) -> tuple[ImageName, Descriptor]:
+        """Read the reference at a path; raises StoreCorrupt for what is none, or is gone by now."""
+        content = self._content(path)
+        if content is None:
+            raise StoreCorrupt(f"{self._room.place}/{path}", "the reference is gone")
+        return self._parse(path, content)
 
     def remove(self, name: ImageName) -> bool:
         """Forget a reference, and say whether there was one."""
@@ -70,20 +75,19 @@ class References:
             self._room.remove(directory_of(name))
         return True
 
-    def _read(self, path: str) -> Descriptor | None:
-        content = self._content(path)
-        return None if content is None else self._parse(path, content)[1]
-
     def _parse(self, path: str, content: bytes) -> tuple[ImageName, Descriptor]:
         where = f"{self._room.place}/{path}"
-        fields = convert_document(read_document(content, where), _Reference, where)
         try:
+            fields = convert_document(read_document(content, where), _Reference, where)
             name = ImageName.parse(fields.name)
+            descriptor = read_descriptor(fields.descriptor, where, "$.descriptor")
+        except MalformedDocument as error:
+            raise StoreCorrupt(where, f"is no reference: at {error.path}, {error.reason}") from error
         except InvalidReference as error:
-            raise MalformedDocument(where, "$.name", f"{shown(fields.name)} is no image name") from error
+            raise StoreCorrupt(where, f"is no reference: {shown(error.reference)} is no image name") from error
         if path_of(name) != path:
-            raise MalformedDocument(where, "$.name", f"is {name}, whose file has another name")
-        return name, read_descriptor(fields.descriptor, where, "$.descriptor")
+            raise StoreCorrupt(where, f"is a reference of {name}, whose file has another name")
+        return name, descriptor
 
     def _content(self, path: str) -> bytes | None:
         file = self._room.open(path)

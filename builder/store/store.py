@@ -38,8 +38,8 @@ from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.image.document import MAX_DOCUMENT_SIZE
 from builder.image.manifest import Index, Manifest, parse_document
+from builder.image.media_types import INDEXES, MANIFESTS
 from builder.image.name import ImageName
-from builder.store.documents import DOCUMENTS
 from builder.store.incoming import Incoming
 from builder.store.lease import Lease
 from builder.store.references import References
@@ -118,7 +118,7 @@ class Store:
             incoming.commit()
 
     def put_manifest(self, name: ImageName, descriptor: Descriptor, data: bytes, lease: Lease) -> None:
-        """Keep a manifest or an index, and that `name` resolves to it.
+        """Keep a manifest or an index, and that `name`, a full one, resolves to it.
 
         What it needs must be there already: config and layers; of an index, at least one of the images, and each
         that is there. So what is recorded is whole. Raises BlobMissing, and what a document is refused for.
@@ -134,12 +134,20 @@ class Store:
         self._references.put(name, descriptor)
 
     def get_manifest(self, name: ImageName) -> Descriptor | None:
-        """Say what a reference resolved to, or None when there is no such reference. Raises MalformedDocument."""
+        """Say what a reference resolved to, or None when there is no such reference. Raises StoreCorrupt."""
         return self._references.get(name)
 
     def references(self) -> Iterator[tuple[ImageName, Descriptor]]:
-        """Yield every reference and what it resolved to, in no order. Raises MalformedDocument."""
-        return self._references.all()
+        """Yield every reference and what it resolved to, in no order. Raises StoreCorrupt."""
+        return map(self._references.load, self._references.files())
+
+    def reference_files(self) -> Iterator[str]:
+        """Yield the path in the room of every reference, be it readable or not; see `load_reference`."""
+        return self._references.files()
+
+    def load_reference(self, path: str) -> tuple[ImageName, Descriptor]:
+        """Read the reference at a path in the room; raises StoreCorrupt for what is none, or is gone by now."""
+        return self._references.load(path)
 
     def remove(self, name: ImageName) -> bool:
         """Forget a reference, and say whether there was one; a collection then frees what no other needs."""
@@ -164,7 +172,7 @@ class Store:
         seen: set[Digest] = set()
         pending = [index]
         while pending:
-            entries = [entry for entry in pending.pop().manifests if entry.media_type in DOCUMENTS]
+            entries = [entry for entry in pending.pop().manifests if entry.media_type in MANIFESTS | INDEXES]
             lease.add(*entries)
             for entry in entries:
                 if entry.digest in seen:

@@ -159,3 +159,27 @@ def test_a_disk_that_takes_no_more_is_told_to_the_reader(proxy: Proxy, tmp_path:
                 blob.read()
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_closing_the_source_ends_who_waits_for_it_and_may_be_repeated(proxy: Proxy, tmp_path: Path) -> None:
+    proxy.faults.append(Fault(f"GET .*{BLOBS[0]}", hold=Event(), hold_at=1000))
+    reference = f"docker://{proxy.host}/six"
+    source = open_source(reference, Access(tmp_path, str(tmp_path / "store")))
+    layer = resolve(source, reference, None).layers[0].descriptor
+    failures: list[str] = []
+    with source.open(layer) as blob:
+
+        def read_on() -> None:
+            try:
+                blob.read()
+            except SourceUnreadable as error:
+                failures.append(str(error))
+
+        reading = Thread(target=read_on)
+        reading.start()
+        until(lambda: 0 in asked_for(proxy))
+        source.close()
+        source.close()
+        reading.join(60)
+    assert [each.rpartition(": ")[2] for each in failures] == ["the transfer was stopped"]
+    assert list((tmp_path / "store" / "images" / "leases").iterdir()) == []

@@ -31,7 +31,9 @@ from builder.errors import BlobMissing, PlatformNotFound
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.image.media_types import layer_compression
+from builder.image.name import ImageName
 from builder.image.platform import Platform
+from builder.pull import pull
 from builder.sources import TRANSPORTS, open_source
 from builder.sources.access import Access
 from builder.sources.reference import FORMS as WRITTEN
@@ -164,6 +166,30 @@ def _archive_in_zip(path: Path) -> str:
     return f"oci-archive:zip://{write_zip(path / 'a.zip', {'in/image.tgz': archive})}!/in/image.tgz:example:1"
 
 
+def _pulled(path: Path, reference: str, name: str) -> str:
+    pull(reference, Access(store=str(path / "data/rootfs-builder")), name=ImageName.parse(name))
+    return f"store:{name}"
+
+
+def _store(path: Path) -> str:
+    return _pulled(path, _oci(path), "example.com:5000/some/example:1")
+
+
+def _store_digest(path: Path) -> str:
+    files, made = layout_files(OTHER, IMAGE, nested="all")
+    reference = f"oci:{write_directory(path / 'layout', files)}@{made[1].manifest}"
+    return f"{_pulled(path, reference, 'localhost/example')}@{made[1].manifest}"
+
+
+def _store_short_name(path: Path) -> str:
+    _pulled(path, _oci(path), "docker.io/library/example")
+    return "store:example"
+
+
+def _store_docker_archive(path: Path) -> str:
+    return _pulled(path, _docker_archive("old")(path), "localhost/example")
+
+
 def _memory(path: Path) -> str:
     return "oci:test-memory://layout:example:1"
 
@@ -202,6 +228,10 @@ FORMS: dict[str, Callable[[Path], str]] = {
     "oci:osfs://": _osfs,
     "docker-archive:osfs://": _osfs_archive,
     "oci-archive:zip://": _archive_in_zip,
+    "store": _store,
+    "store by digest": _store_digest,
+    "store by short name": _store_short_name,
+    "store, from a docker-archive": _store_docker_archive,
     "oci in memory": _memory,
     "docker-archive in memory": _memory_archive,
 }
@@ -252,7 +282,9 @@ IN_REGISTRIES: dict[str, Callable[[Registry], str]] = {
 
 
 @pytest.fixture(params=[*FORMS, *IN_REGISTRIES])
-def reference(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def reference(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    # The user's own store, for `store:`.
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     if request.param in IN_REGISTRIES:
         request.getfixturevalue("home")
         return IN_REGISTRIES[request.param](request.getfixturevalue("registry"))

@@ -31,6 +31,7 @@ from builder.errors import (
 )
 from builder.events import Event as Happening
 from builder.events import Notice
+from builder.pull import pull
 from builder.registry import http, patience
 from builder.sources import open_source
 from builder.sources.access import Access
@@ -183,6 +184,35 @@ def test_a_digest_that_was_built_before_needs_no_network(
     proxy.requests.clear()
     assert read_image(reference, access) == blobs
     assert proxy.requests == []
+
+
+def test_a_pull_fetches_every_blob_once_and_a_build_of_the_store_none(
+    proxy: Proxy, blobs: list[str], tmp_path: Path
+) -> None:
+    access = Access(scratch=tmp_path, store=str(tmp_path / "store"))
+    reference = f"docker://{proxy.host}/faults"
+    pulled = pull(reference, access, platforms=None)
+    assert str(pulled.name) == f"{proxy.host}/faults:latest"
+    assert len(proxy.sent(BLOB)) == 5
+    proxy.requests.clear()
+    assert read_image(f"store:{pulled.name}", access) == blobs
+    assert proxy.requests == []
+    assert pull(reference, access, platforms=None).copied == 0
+    assert proxy.sent(BLOB) == []
+
+
+def test_a_pull_that_breaks_off_is_resumed_by_the_next(proxy: Proxy, blobs: list[str], tmp_path: Path) -> None:
+    access = Access(scratch=tmp_path, store=str(tmp_path / "store"))
+    proxy.faults.append(Fault(f"GET .*{blobs[1]}", 1, cut=1_500_000))
+    proxy.faults.append(Fault(f"GET .*{blobs[1]}", answer=Answer(418, {}, b"")))
+    with pytest.raises(SourceUnreadable):
+        pull(f"docker://{proxy.host}/faults", access, platforms=None)
+    proxy.faults.clear()
+    proxy.requests.clear()
+    pull(f"docker://{proxy.host}/faults", access, platforms=None)
+    (request,) = proxy.sent(f"GET .*{blobs[1]}")
+    assert int(request.headers["Range"].removeprefix("bytes=").removesuffix("-")) > 100_000
+    assert left_in(tmp_path / "store" / "images" / "tmp") == []
 
 
 def test_a_whole_image_is_recorded_in_the_store_under_its_name(registry: Registry, tmp_path: Path) -> None:

@@ -127,7 +127,6 @@ def test_malformed_references_are_refused(text: str, reason: str) -> None:
     [
         "containers-storage:busybox",
         "containers-storage:[overlay@/var/lib]busybox",
-        "store:busybox:1",
         "docker-daemon:busybox:latest",
     ],
 )
@@ -136,7 +135,7 @@ def test_transports_that_are_not_available_are_named_and_those_that_are_listed(t
         parse_reference(text)
     assert caught.value.reason == (
         f"{text.partition(':')[0]}: is not available in this version; "
-        "available are oci:PATH, oci-archive:PATH, docker-archive:PATH, docker://NAME or a plain path"
+        "available are oci:PATH, oci-archive:PATH, docker-archive:PATH, docker://NAME, store:NAME or a plain path"
     )
 
 
@@ -146,7 +145,7 @@ def test_a_name_that_is_neither_path_nor_transport_lists_the_transports(text: st
         parse_reference(text)
     assert "no transport of that name" in caught.value.reason
     assert (
-        "available are oci:PATH, oci-archive:PATH, docker-archive:PATH, docker://NAME or a plain path"
+        "available are oci:PATH, oci-archive:PATH, docker-archive:PATH, docker://NAME, store:NAME or a plain path"
         in caught.value.reason
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from support.stores import ROOMS, Parts, contents, describe, image, index, litter, put
+from support.image_stores import ROOMS, Parts, contents, describe, image, index, litter, put
 
 from builder.errors import BlobMissing, DigestMismatch, MalformedDocument, SizeMismatch
 from builder.image.descriptor import Descriptor

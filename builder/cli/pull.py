@@ -1,0 +1,110 @@
+"""`rootfs-builder store pull` and `store add`: copy images into the store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from builder.cli.console import Console
+from builder.cli.options import all_of, progress_option, registry_options, store_option_below
+from builder.cli.types import DIRECTORY, IMAGE, Parsed
+from builder.errors import UsageError
+from builder.image.name import ImageName
+from builder.image.platform import Platform
+from builder.pull import pull as pull_image
+from builder.registry.access import RegistryAccess
+from builder.sources.access import Access
+from builder.sources.reference import parse_reference
+
+
+def _platforms(text: str) -> list[Platform]:
+    return [Platform.parse(each) for each in text.split(",")]
+
+
+_copying = all_of(
+    click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=IMAGE),
+    store_option_below,
+    click.option(
+        "--name",
+        type=Parsed("name", ImageName.parse),
+        help="What to call the image; told from the reference by default.",
+    ),
+    click.option(
+        "--platform",
+        "platforms",
+        multiple=True,
+        type=Parsed("os/arch[/variant]", _platforms),
+        help="Which images of an index, as linux/amd64,linux/arm64; by default this machine's.",
+    ),
+    click.option("--all-platforms", is_flag=True, help="All images of an index."),
+    click.option("--workdir", type=DIRECTORY, help="Where compressed archives are unpacked.  [default: TMPDIR]"),
+    progress_option,
+)
+
+
+@click.command()
+@_copying
+@registry_options
+@click.pass_obj
+def pull(
+    console: Console,
+    /,
+    authfile: Path | None,
+    cert_dir: Path | None,
+    tls_verify: bool,
+    **options: Any,
+) -> None:
+    """Copy images from anywhere into the store.
+
+    Blobs that are there already are not copied again, and what an interrupted pull left is
+    used. An index stays one: the images for further platforms can be pulled later. Prints the
+    full name of each image; without --name it is that of the registry or archive, or
+    localhost/DIR:TAG for oci:DIR:TAG.
+
+    \b
+    Examples:
+      rootfs-builder store pull oci:layout:latest --name localhost/app:1.0
+      rootfs-builder store pull app.tar --all-platforms
+    """
+    _copy(console, registry=RegistryAccess(authfile, cert_dir, tls_verify), **options)
+
+
+@click.command()
+@_copying
+@click.pass_obj
+def add(console: Console, /, **options: Any) -> None:
+    """Copy images of this machine into the store.
+
+    As `store pull`, but never over a network.
+    """
+    for reference in options["images"]:
+        if parse_reference(reference).transport == "docker":
+            raise UsageError(f"{reference} is not on this machine; fetch it with rootfs-builder store pull")
+    _copy(console, registry=RegistryAccess(), **options)
+
+
+def _copy(
+    console: Console,
+    *,
+    images: Sequence[str],
+    store: str | None,
+    name: ImageName | None,
+    platforms: Sequence[Sequence[Platform]],
+    all_platforms: bool,
+    workdir: Path | None,
+    progress: str,
+    registry: RegistryAccess,
+) -> None:
+    if name is not None and len(images) > 1:
+        raise UsageError("--name is for one image; pull the others with a command of their own")
+    if platforms and all_platforms:
+        raise UsageError("--platform and --all-platforms contradict each other; leave one out")
+    access = Access(scratch=workdir, store=store, registry=registry)
+    wanted = None if all_platforms else [platform for each in platforms for platform in each]
+    listen = console.listener(progress)
+    for reference in images:
+        pulled = pull_image(reference, access, name=name, platforms=wanted, listen=listen)
+        console.answer(str(pulled.name).encode())

@@ -1,0 +1,181 @@
+"""Copy an image from wherever it is into the store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from threading import Event, Lock
+from typing import BinaryIO
+
+from builder.errors import DigestMismatch, SizeMismatch, UnsupportedImage
+from builder.events import Listener, Progress, Stage, ignore
+from builder.image.descriptor import Descriptor
+from builder.image.digest import Digest
+from builder.image.name import ImageName
+from builder.image.platform import Platform
+from builder.sources import open_source
+from builder.sources.access import Access
+from builder.sources.naming import stored_name
+from builder.sources.reference import parse_reference
+from builder.sources.selection import Selection, select
+from builder.sources.source import Source
+from builder.store import Lease, Store, open_store
+from builder.store.names import recorded
+
+# Transports that put what they send into the store themselves: their blobs only have to be read to the end.
+_FILLING = frozenset({"docker"})
+_AT_ONCE = 4
+_READ_SIZE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """An image that is in the store now: its full name, its document's digest, and which of its images were asked for.
+
+    `copied` counts the bytes of the layers that were not there before.
+    """
+
+    name: ImageName
+    digest: Digest
+    platforms: tuple[Platform, ...]
+    copied: int
+
+
+def pull(
+    reference: str,
+    access: Access | None = None,
+    *,
+    name: ImageName | None = None,
+    platforms: Sequence[Platform] | None = (),
+    listen: Listener = ignore,
+) -> Pulled:
+    """Copy the image at `reference` into the store that `access` names, and record it as `name`.
+
+    Indexes stay indexes, of which the images for `platforms` are copied: by default this machine's, with None all.
+    Every blob is verified; what is there already is not copied again, and what an interrupted transfer left is used.
+    The image is recorded when all of it is there. Raises InvalidReference where its name cannot be told, and
+    BuilderError.
+    """
+    parsed = parse_reference(reference)
+    access = replace(access or Access(), keep=True, listen=listen)
+    with ExitStack() as stack:
+        store = stack.enter_context(closing(open_store(access.store)))
+        lease = stack.enter_context(store.lease())
+        source = stack.enter_context(closing(open_source(reference, access)))
+        name = recorded(name or stored_name(parsed, source))
+
+        def keep(document: Descriptor, content: bytes) -> None:
+            lease.add(document)
+            if not store.has(document.digest):
+                store.put(document, [content], lease)
+
+        chosen = select(source, reference, platforms, keep, listen)
+        layers = _layers(reference, chosen)
+        copied = _copy(source, layers, store, lease, parsed.transport in _FILLING, listen)
+        store.put_manifest(name, chosen.root, chosen.content, lease)
+    found = dict.fromkeys(image.config.platform.normalised() for image in chosen.images)
+    return Pulled(name, chosen.root.digest, tuple(found), copied)
+
+
+def _layers(reference: str, chosen: Selection) -> list[Descriptor]:
+    """Give the layers of all images, each once."""
+    layers = {}
+    for image in chosen.images:
+        for layer in image.layers:
+            if layer.descriptor.rebuilt:
+                reason = (
+                    "its tar was put together from unpacked files, so it is not the one that the image promises; "
+                    "build from where it is, or push the image elsewhere first"
+                )
+                raise UnsupportedImage(f"{reference}: {layer.name}", reason)
+            layers[layer.descriptor.digest] = layer.descriptor
+    return list(layers.values())
+
+
+def _copy(
+    source: Source, layers: Sequence[Descriptor], store: Store, lease: Lease, filling: bool, listen: Listener
+) -> int:
+    """Copy the layers that are not there, several at once; return their bytes."""
+    lease.add(*layers)
+    absent = [layer for layer in layers if not store.has(layer.digest)]
+    total = sum(layer.size for layer in absent)
+    here = f", {len(layers) - len(absent)} here already" if len(absent) < len(layers) else ""
+    listen(Stage(f"pulling {len(layers)} layer{'' if len(layers) == 1 else 's'}{here}", total))
+    source.expect(absent)
+    transfers = _Transfers(source, store, lease, listen)
+    transfer = transfers.let_source_fill if filling else transfers.copy
+    executor = ThreadPoolExecutor(_AT_ONCE)
+    try:
+        for done in as_completed([executor.submit(transfer, layer) for layer in absent]):
+            done.result()
+    except BaseException:
+        transfers.stop.set()
+        # The source may be waiting for a network; this ends that, too.
+        source.close()
+        raise
+    finally:
+        executor.shutdown(cancel_futures=True)
+    return total
+
+
+class _Transfers:
+    """Layers on their way from one source into one store, on several threads; `stop` ends them all."""
+
+    def __init__(self, source: Source, store: Store, lease: Lease, listen: Listener) -> None:
+        self.stop = Event()
+        self._source = source
+        self._store = store
+        self._lease = lease
+        self._listen = listen
+        self._lock = Lock()
+        self._done = 0
+
+    def copy(self, layer: Descriptor) -> None:
+        """Copy a layer, after what an interrupted transfer left of it."""
+        while not self._copied(layer):
+            pass
+
+    def _copied(self, layer: Descriptor) -> bool:
+        """Copy a layer; False when what was left of it turns out to be damaged, and is gone now."""
+        with self._open(layer) as blob, closing(self._store.receive(layer, self._lease)) as incoming:
+            if not blob.seekable():
+                incoming.restart()
+            resumed = incoming.there > 0
+            if resumed:
+                for chunk in incoming.already():
+                    self._advance(len(chunk))
+                blob.seek(incoming.there)
+            try:
+                while chunk := self._read(blob):
+                    incoming.write(chunk)
+                    self._advance(len(chunk))
+                if not self.stop.is_set():
+                    incoming.commit()
+            except (SizeMismatch, DigestMismatch):
+                if not resumed:
+                    raise
+                return False
+        return True
+
+    def let_source_fill(self, layer: Descriptor) -> None:
+        """Read a layer that its source puts into the store."""
+        with self._open(layer) as blob:
+            while chunk := self._read(blob):
+                self._advance(len(chunk))
+        if not self.stop.is_set() and not self._store.has(layer.digest):
+            self.copy(layer)
+
+    def _open(self, layer: Descriptor) -> BinaryIO:
+        # Sources let several blobs be read at once, but opened one by one.
+        with self._lock:
+            return self._source.open(layer)
+
+    def _read(self, blob: BinaryIO) -> bytes:
+        return b"" if self.stop.is_set() else blob.read(_READ_SIZE)
+
+    def _advance(self, count: int) -> None:
+        with self._lock:
+            self._done += count
+            self._listen(Progress(self._done))
