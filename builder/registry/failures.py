@@ -64,7 +64,8 @@ def translate(error: exceptions.HTTPError | OSError | ValueError, host: str, pro
     if isinstance(inner, (ssl.SSLError, ssl.CertificateError)):
         return _tls_failure(inner, host)
     if isinstance(error, exceptions.ProxyError):
-        return Passing(host, "the proxy of the environment refuses or fails; check HTTPS_PROXY and NO_PROXY")
+        reason = "the proxy of the environment refuses or fails; check HTTPS_PROXY and NO_PROXY"
+        return Passing(host, reason, dialling=True)
     if isinstance(cause, (ValueError, exceptions.ProxySchemeUnknown)):
         return SourceUnreadable(host, "a proxy setting of the environment, or an address that was sent, is no URL")
     return Passing(host, f"the connection broke{through}; check the network, or try again later")

@@ -67,7 +67,7 @@ class Http:
                     raise SourceUnreadable(where, reason)
                 return response
             discard(response)
-            following = _follow(url, target)
+            following = redirect_target(url, target)
             if origin(following) != start:
                 headers.pop("Authorization", None)
             url = following
@@ -168,7 +168,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _follow(url: str, target: str) -> str:
+def redirect_target(url: str, target: str) -> str:
     """Find where a redirect leads; raises SourceUnreadable where that is not to be gone."""
     where = display(urlsplit(url))
     try:

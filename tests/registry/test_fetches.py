@@ -115,7 +115,7 @@ def test_a_build_that_is_interrupted_does_not_wait_for_the_network(proxy: Proxy,
         until(lambda: 1 in asked_for(proxy))
         build.send_signal(signal.SIGINT)
         # Shorter than the minute of silence after which the connection would be given up.
-        assert build.wait(30) == 130
+        assert build.wait(50) == 130
     finally:
         build.kill()
         build.wait()

@@ -10,13 +10,15 @@ from threading import Thread
 
 import pytest
 import trustme
+from hypothesis import given
+from hypothesis import strategies as st
 from support.proxy import Answer, Fault, Proxy
 from support.registry import Registry
 
 from builder.errors import SourceUnreadable
 from builder.registry.access import RegistryAccess
 from builder.registry.failures import NoTls
-from builder.registry.http import Http, discard, is_loopback, origin, proxy_for
+from builder.registry.http import Http, discard, is_loopback, origin, proxy_for, redirect_target
 
 
 @pytest.fixture(autouse=True)
@@ -92,6 +94,19 @@ def test_a_redirect_to_what_is_no_web_address_is_refused(proxy: Proxy, http: Htt
     redirect(proxy, "/a", target)
     with pytest.raises(SourceUnreadable, match="redirects to what is no"):
         get(http, f"http://{proxy.host}/a")
+
+
+@given(st.text(alphabet="htps:/?#[]@.a0%\\ é", max_size=30) | st.text(max_size=30))
+def test_wherever_a_redirect_leads_it_is_a_web_address_or_refused(target: str) -> None:
+    try:
+        url = redirect_target("https://registry.example/v2/", target)
+    except SourceUnreadable:
+        return
+    scheme, host, port = origin(url)
+    assert scheme == "https"
+    assert host
+    assert 0 < port < 65536
+    assert "@" not in url.partition("://")[2].partition("/")[0]
 
 
 def test_a_user_in_a_redirect_is_not_used(proxy: Proxy, http: Http) -> None:

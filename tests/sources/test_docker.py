@@ -454,6 +454,44 @@ def test_a_name_that_nobody_knows_is_said_at_once(home: Path, access: Access) ->
     assert str(caught.value) == f"registry.invalid: {reason}"
 
 
+def test_a_short_name_is_docker_hubs(proxy: Proxy, access: Access, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", f"http://{proxy.host}")
+    with pytest.raises(SourceUnreadable) as caught:
+        read_image("docker://alpine", access)
+    assert [(each.method, each.path) for each in proxy.requests] == [("CONNECT", "registry-1.docker.io:443")]
+    assert caught.value.where == "registry-1.docker.io"
+    assert "the proxy of the environment refuses or fails" in caught.value.reason
+
+
+def test_mirrors_are_asked_first_and_one_that_fails_is_passed_over(
+    proxy: Proxy, blobs: list[str], access: Access, heard: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conf = tmp_path / "registries.conf"
+    conf.write_text(f"""
+        [[registry]]
+        location = "registry.invalid"
+        [[registry.mirror]]
+        location = "{proxy.host}/nowhere"
+        [[registry.mirror]]
+        location = "{proxy.host}"
+    """)
+    monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(conf))
+    assert read_image("docker://registry.invalid/faults", replace(access, listen=listen_to(heard))) == blobs
+    assert len(heard) == 1
+    assert heard[0].startswith(f"mirror {proxy.host}/nowhere/faults: ")
+    assert heard[0].endswith("; asking the next")
+
+
+def test_an_ambiguous_short_name_is_refused_before_anything_is_sent(
+    home: Path, access: Access, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "registries.conf").write_text('unqualified-search-registries = ["registry.invalid", "docker.io"]\n')
+    monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(tmp_path / "registries.conf"))
+    with pytest.raises(InvalidReference) as caught:
+        read_image("docker://app", access)
+    assert caught.value.reason.endswith("write one of docker://docker.io/library/app, docker://registry.invalid/app")
+
+
 @pytest.fixture
 def unwritable(tmp_path: Path) -> Iterator[Path]:
     place = tmp_path / "unwritable"

@@ -84,6 +84,11 @@ class Proxy:
             def do_POST(self) -> None:
                 proxy._serve(self)
 
+            def do_CONNECT(self) -> None:
+                with proxy._lock:
+                    proxy.requests.append(Request("CONNECT", self.path, dict(self.headers.items())))
+                self.send_error(502)
+
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
