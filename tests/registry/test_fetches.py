@@ -183,3 +183,29 @@ def test_closing_the_source_ends_who_waits_for_it_and_may_be_repeated(proxy: Pro
         reading.join(60)
     assert [each.rpartition(": ")[2] for each in failures] == ["the transfer was stopped"]
     assert list((tmp_path / "store" / "images" / "leases").iterdir()) == []
+
+
+def test_what_a_killed_build_has_fetched_is_not_fetched_again(proxy: Proxy, tmp_path: Path) -> None:
+    proxy.faults.append(Fault(f"GET .*{BLOBS[1]}", hold=Event(), hold_at=150_000))
+    store = tmp_path / "store"
+    build = subprocess.Popen(
+        argv("build", f"docker://{proxy.host}/six", "-o", tmp_path / "disk.ext4", "--store", store),
+        env=dict(ENVIRONMENT, HOME=str(tmp_path), CONTAINERS_REGISTRIES_CONF="/dev/null"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until(lambda: any(path.stat().st_size == 150_000 for path in store.glob("images/tmp/*")))
+    finally:
+        build.kill()
+        build.wait()
+    proxy.faults.clear()
+    proxy.requests.clear()
+    reference = f"docker://{proxy.host}/six"
+    with closing(open_source(reference, Access(tmp_path, str(store)))) as source:
+        layers = [layer.descriptor for layer in resolve(source, reference, None).layers]
+        source.expect(layers)
+        for layer in layers:
+            with source.open(layer) as blob:
+                assert digest(blob.read()) == str(layer.digest)
+    assert [each.headers["Range"] for each in proxy.sent(f"GET .*{BLOBS[1]}")] == ["bytes=150000-"]
