@@ -240,8 +240,8 @@ class StoreDamaged(ImageRefused):
 
     def __init__(self, where: str, count: int, moved: bool) -> None:
         what = "1 thing is" if count == 1 else f"{count} things are"
-        todo = "what was corrupt is in quarantine" if moved else "add --quarantine to move what is corrupt away"
-        super().__init__(f"{where}: {what} damaged; {todo}, and pull the images again")
+        todo = "what was corrupt is in quarantine:" if moved else "move what is corrupt away with --quarantine, then"
+        super().__init__(f"{where}: {what} damaged; {todo} pull the images again")
         self.where = where
         self.count = count
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from threading import Event, Lock
 from typing import BinaryIO
 
-from builder.errors import DigestMismatch, SizeMismatch, UnsupportedImage
+from builder.errors import DigestMismatch, SizeMismatch
 from builder.events import Listener, Progress, Stage, ignore
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
@@ -19,7 +19,7 @@ from builder.sources import open_source
 from builder.sources.access import Access
 from builder.sources.naming import stored_name
 from builder.sources.reference import parse_reference
-from builder.sources.selection import Selection, select
+from builder.sources.selection import select
 from builder.sources.source import Source
 from builder.store import Lease, Store, open_store
 from builder.store.names import recorded
@@ -72,26 +72,12 @@ def pull(
                 store.put(document, [content], lease)
 
         chosen = select(source, reference, platforms, keep, listen)
-        layers = _layers(reference, chosen)
-        copied = _copy(source, layers, store, lease, parsed.transport in _FILLING, listen)
+        # Each once, however many of the images have it.
+        layers = {layer.descriptor.digest: layer.descriptor for image in chosen.images for layer in image.layers}
+        copied = _copy(source, list(layers.values()), store, lease, parsed.transport in _FILLING, listen)
         store.put_manifest(name, chosen.root, chosen.content, lease)
     found = dict.fromkeys(image.config.platform.normalised() for image in chosen.images)
     return Pulled(name, chosen.root.digest, tuple(found), copied)
-
-
-def _layers(reference: str, chosen: Selection) -> list[Descriptor]:
-    """Give the layers of all images, each once."""
-    layers = {}
-    for image in chosen.images:
-        for layer in image.layers:
-            if layer.descriptor.rebuilt:
-                reason = (
-                    "its tar was put together from unpacked files, so it is not the one that the image promises; "
-                    "build from where it is, or push the image elsewhere first"
-                )
-                raise UnsupportedImage(f"{reference}: {layer.name}", reason)
-            layers[layer.descriptor.digest] = layer.descriptor
-    return list(layers.values())
 
 
 def _copy(

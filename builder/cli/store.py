@@ -55,7 +55,7 @@ def list_(console: Console, /, store: str | None, as_json: bool) -> None:
     other images may share some.
     """
     with closing(open_store(store)) as opened:
-        found = images(opened, lambda event: console.notice(getattr(event, "text", "")))
+        found = images(opened, console.listener("none"))
     if as_json:
         console.answer(json.dumps([_described(image, found) for image in found], indent=2).encode())
     elif found:
@@ -82,7 +82,8 @@ def verify(console: Console, /, store: str | None, quarantine: bool, as_json: bo
             console.answer("\n".join(map(_line, checked.damages)).encode())
         if checked.damages:
             raise StoreDamaged(opened.place, len(checked.damages), quarantine)
-        console.say(f"{checked.blobs} blobs of {checked.references} images are intact, {human_size(checked.size)}")
+        count = f"{_count(checked.blobs, 'blob')} of {_count(checked.references, 'image')}"
+        console.say(f"{count} are intact, {human_size(checked.size)}")
 
 
 @click.command()

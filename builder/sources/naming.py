@@ -36,7 +36,7 @@ def stored_name(reference: Reference, source: Source) -> ImageName:
         tags = (tagged.tag for text in names if (tagged := _parse(f"tag:{text}")) is not None)
         place = _parse(f"localhost/{_place_name(reference)}")
         if place is not None:
-            return replace(place, tag=next(tags, None), digest=reference.digest)
+            return replace(place, tag=None if reference.digest else next(tags, None), digest=reference.digest)
     raise InvalidReference(reference.text, "its full name cannot be told; say with --name what to call it")
 
 

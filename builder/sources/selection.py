@@ -14,7 +14,7 @@ from builder.image.choose import is_image
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.image.image import Image
-from builder.image.manifest import Index
+from builder.image.manifest import Index, Manifest
 from builder.image.media_types import IMAGE_CONFIGS, INDEXES, MANIFESTS
 from builder.image.platform import Platform
 from builder.image.render import render_document
@@ -44,9 +44,11 @@ def select(
     """Choose the image for each platform, for this machine's where there is a choice and () is given; None is all.
 
     `keep` is called with every document and config, for some more than once. What a source put together is written as
-    a document. Raises what `resolve` raises.
+    a document. Raises what `resolve` raises, and UnsupportedImage for layers that nothing vouches for.
     """
     named = source.root()
+    if isinstance(named, Manifest):
+        _refuse_rebuilt(named, reference)
     if isinstance(named, Descriptor):
         root, written = named, None
     else:
@@ -61,6 +63,16 @@ def select(
     else:
         images = [resolve(watched, reference, platform) for platform in platforms or (None,)]
     return Selection(root, content, tuple({image.digest: image for image in images}.values()))
+
+
+def _refuse_rebuilt(manifest: Manifest, reference: str) -> None:
+    for number, layer in enumerate(manifest.layers, start=1):
+        if layer.rebuilt:
+            reason = (
+                "its tar was put together from unpacked files, so it is not the one that the image promises; "
+                "build from where it is, or push the image elsewhere first"
+            )
+            raise UnsupportedImage(f"{reference}: layer {number} of {len(manifest.layers)}", reason)
 
 
 class _Watched:

@@ -43,32 +43,19 @@ class StoreSource:
         self._name = name
         self._lease = store.lease()
         self._leased = False
+        self._root: tuple[ImageName, Descriptor] | None = None
         self._ahead: dict[Descriptor, BinaryIO] = {}
         self._inputs: dict[str, None] = {}
 
     def root(self) -> Descriptor:
         """Say what the reference resolved to; raises ImageNotFound, naming what is there, and InvalidReference."""
-        name, descriptor = self._find()
-        while True:
-            self._leased = False
-            # Who may not write the store may still read it.
-            with suppress(StoreDenied):
-                self._lease.add(descriptor)
-                self._leased = True
-            # It may have been replaced, and the old one collected, before it was leased.
-            if self._store.has(descriptor.digest) or name.digest is not None:
-                break
-            again = self._store.get_manifest(name)
-            if again in (None, descriptor):
-                break
-            descriptor = again
-        if self._store.room.stamp(path_of(name)) is not None:
-            self._remember(self._store.room.path(path_of(name)))
-        return descriptor
+        if self._root is None:
+            self._root = self._hold(*self._find())
+        return self._root[1]
 
     def names(self) -> list[str]:
         """Give the full name."""
-        return [str(self._find()[0])]
+        return [str((self._root or self._find())[0])]
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
         """Open a blob by its digest; raises BlobMissing."""
@@ -96,6 +83,23 @@ class StoreSource:
         self._ahead.clear()
         self._lease.close()
         self._store.close()
+
+    def _hold(self, name: ImageName, descriptor: Descriptor) -> tuple[ImageName, Descriptor]:
+        """Lease what a name resolved to; give that, or what the name resolves to by then."""
+        while True:
+            self._leased = False
+            # Who may not write the store may still read it.
+            with suppress(StoreDenied):
+                self._lease.add(descriptor)
+                self._leased = True
+            # It may have been replaced, and the old one collected, before it was leased.
+            again = self._store.get_manifest(name)
+            if again in (None, descriptor):
+                break
+            descriptor = again
+        if self._store.room.stamp(path_of(name)) is not None:
+            self._remember(self._store.room.path(path_of(name)))
+        return name, descriptor
 
     def _remember(self, path: str | None) -> None:
         if path is not None:

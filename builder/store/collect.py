@@ -6,6 +6,7 @@ was garbage, whatever it did not remove is garbage still.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ from builder.image.digest import Digest
 from builder.store.lease import LEASES, parse_lease
 from builder.store.reach import Reach
 from builder.store.store import BLOBS, TEMPORARY, Store, blob_path
+
+# What `Room.create` makes; anything else in these directories is somebody's mistake, and not ours to remove.
+_OURS = re.compile(r"(lease|reference|sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})\.[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ def _leases(store: Store, dry_run: bool) -> tuple[list[tuple[Digest, str]], int]
     """Give what living processes need, and count the leases of dead ones."""
     roots: list[tuple[Digest, str]] = []
     dead = 0
-    for name in store.room.names(LEASES):
+    for name in filter(_OURS.fullmatch, store.room.names(LEASES)):
         path = f"{LEASES}/{name}"
         if _abandoned(store, path, dry_run):
             dead += 1
@@ -83,7 +87,7 @@ def _temporaries(store: Store, needed: set[Digest], dry_run: bool) -> tuple[int,
     """Remove temporaries that nobody writes; return how many, and their bytes."""
     count = size = 0
     stems = {f"{digest.algorithm}-{digest.hex}" for digest in needed}
-    for name in store.room.names(TEMPORARY):
+    for name in filter(_OURS.fullmatch, store.room.names(TEMPORARY)):
         path = f"{TEMPORARY}/{name}"
         stamp = store.room.stamp(path)
         if stamp is not None and name.partition(".")[0] not in stems and _abandoned(store, path, dry_run):

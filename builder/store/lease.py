@@ -7,11 +7,12 @@ nothing and is collected itself.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from threading import Lock
 from types import TracebackType
 from typing import Self
 
-from builder.errors import InvalidDigest
+from builder.errors import InvalidDigest, StoreDenied, StoreError
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.store.room import Held, Room
@@ -49,7 +50,9 @@ class Lease:
         """Give everything back."""
         with self._lock:
             if self._held is not None:
-                self._room.remove(self._held.path)
+                # One that stays counts for nothing once it is let go: no reason for a finished build to fail.
+                with suppress(StoreError, StoreDenied):
+                    self._room.remove(self._held.path)
                 self._held.close()
                 self._held = None
             self._added.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 from builder.errors import BuilderError, MalformedDocument, StoreCorrupt, UnsupportedImage
@@ -50,9 +51,9 @@ def describe(store: Store, name: ImageName, descriptor: Descriptor) -> StoredIma
     """Look at what is there of a reference. Never fails for what is wrong with the image: see `problem`."""
     survey = _Survey(store)
     problem = None
-    pending = [descriptor]
+    pending = deque([descriptor])
     while pending:
-        entry = pending.pop()
+        entry = pending.popleft()
         if entry.digest in survey.sizes:
             continue
         try:

@@ -87,8 +87,11 @@ class LocalRoom:
     def discard(self, path: str) -> bool:
         """Remove a file that no living process has locked; say whether it was removed."""
         with using(self.path(path)):
-            # To be read only: it may be another user's, whose directory we may write.
-            fd = self._open(path, _READ)
+            try:
+                fd = self._open(path, _WRITE)
+            except PermissionError:
+                # Another user's, in a directory that we may write. NFS has no exclusive locks for readers.
+                fd = self._open(path, _READ)
             held = None if fd is None else self._hold(path, fd)
         if held is None:
             return False

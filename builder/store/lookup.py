@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -36,9 +37,11 @@ def offer(store: Store, name: ImageName) -> str:
     names = sorted(str(other) for other, _ in _references(store))
     if not names:
         return "it is empty; `rootfs-builder store pull IMAGE` puts one there"
-    close = [match for full in meanings(name) for match in get_close_matches(str(full), names)]
+    # What they have in common with all others says nothing.
+    short = {full: re.sub(r"^(docker\.io/(library/)?|localhost/)", "", full) for full in names}
+    close = get_close_matches(str(name), short.values())
     if close:
-        return f"did you mean {' or '.join(dict.fromkeys(close))}?"
+        return f"did you mean {' or '.join(full for full in names if short[full] in close)}?"
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return f"there are {', '.join(names[:_LISTED])}{more}"
 

@@ -72,7 +72,7 @@ class Room(Protocol):
         ...
 
     def create(self, directory: str, stem: str) -> Held:
-        """Make and hold a new file of a unique name, `stem.` and something; directories are made as needed."""
+        """Make and hold a new file of a unique name, `stem.` and 16 hex digits; directories are made as needed."""
         ...
 
     def take_over(self, path: str) -> Held | None:

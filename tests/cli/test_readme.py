@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from support.command import ENVIRONMENT, ROOT
 from support.images import Spec, layout
@@ -64,7 +65,11 @@ def test_the_list_of_images_is_one(tmp_path: Path) -> None:
 
 
 def test_every_option_that_the_readme_names_exists() -> None:
-    known = {name for command in (cli, *cli.commands.values()) for p in command.params for name in p.opts}
+    commands = [cli, *cli.commands.values()]
+    commands += [
+        below for command in commands[1:] if isinstance(command, click.Group) for below in command.commands.values()
+    ]
+    known = {name for command in commands for p in command.params for name in p.opts}
     known |= {"--help", "--version"}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
     assert sorted(named - known) == []

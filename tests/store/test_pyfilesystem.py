@@ -101,7 +101,7 @@ def test_what_another_process_left_is_not_taken_over_but_collected(tmp_path: Pat
     filesystem = MemoryFS()
     filesystem.makedirs("images/tmp")
     data = b"x" * 100
-    filesystem.writebytes(f"images/tmp/sha256-{Digest.of(data).hex}.other", data[:50])
+    filesystem.writebytes(f"images/tmp/sha256-{Digest.of(data).hex}.{'0' * 16}", data[:50])
     store = Store(PyFilesystemRoom(filesystem, "images", f"mem://{tmp_path}"))
     with store.lease() as lease, closing(store.receive(describe(data), lease)) as incoming:
         assert incoming.there == 0
