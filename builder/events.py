@@ -29,6 +29,7 @@ class Notice:
 
 
 Event = Stage | Progress | Notice
+# Called by whichever thread has something to tell.
 Listener = Callable[[Event], None]
 
 

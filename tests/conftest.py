@@ -8,6 +8,9 @@ from collections.abc import Generator
 
 import pytest
 
+# Registries that run for tests.
+pytest_plugins = ["support.registries"]
+
 NEEDS_ROOT = "NOT RUN: needs root"
 
 

@@ -9,12 +9,14 @@ import hashlib
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support import tars
 from support.images import Spec, layout
 from support.mounts import mounted
+from support.registry import Registry, skopeo_copy
 from support.users import ids, open_to_users, run_as_user
 
 from builder import BuildOptions, build, unpack
@@ -62,8 +64,8 @@ def test_the_tables_and_the_tests_name_the_same_things() -> None:
 
 
 def test_every_transport_has_an_example(example: dict[str, str]) -> None:
-    # The store is filled from the others, below.
-    own = {None, "store"}
+    # The store is filled from the others, below, and a registry when the tests run.
+    own = {None, "store", "docker"}
     assert {reference.partition(":")[0] for reference in example.values()} >= set(TRANSPORTS) - own
 
 
@@ -119,6 +121,18 @@ def test_a_plain_path_gives_the_same_disk(
             place = place.rpartition(":")[0]
         disk = build(place, tmp_path / f"{shape}.{format}").output
         assert digest(disk) == digest(first[format])
+
+
+@pytest.mark.parametrize("format", FILESYSTEMS)
+def test_a_registry_gives_the_same_disk(
+    example: dict[str, str], first: dict[str, Path], registry: Registry, tmp_path: Path, format: str
+) -> None:
+    skopeo_copy(example["oci"], f"docker://{registry.host}/example:1", "--dest-tls-verify=false")
+    store = str(tmp_path / "store")
+    for access in (Access(keep=False), Access(store=store), Access(store=store)):
+        options = BuildOptions(access=access)
+        disk = build(f"docker://{registry.host}/example:1", tmp_path / f"disk.{format}", replace(options, force=True))
+        assert digest(disk.output) == digest(first[format])
 
 
 @pytest.mark.parametrize("format", FILESYSTEMS)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +14,8 @@ PACKAGE = Path(__file__).parents[1] / "builder"
 
 # Left to right, as data flows; a part may import only from itself and from parts to its left.
 ORDER = [
-    "errors", "events", "signals", "archive", "image", "urls", "store", "sources", "layers", "tree", "disk", "options",
-    "output", "pipeline", "pull", "batch", "cli",
+    "errors", "events", "signals", "archive", "image", "urls", "store", "registry", "sources", "layers", "tree", "disk",
+    "options", "output", "pipeline", "pull", "batch", "cli",
 ]  # fmt: skip
 
 
@@ -98,4 +100,14 @@ def test_only_the_command_line_prints() -> None:
 
 
 def test_processes_start_in_the_tool_runner_and_the_batch_only() -> None:
-    assert importers("subprocess") == ["batch/process.py", "disk/tool.py"]
+    # A credential helper is the user's own program: it wants the user's environment, which tools must not see.
+    assert importers("subprocess") == ["batch/process.py", "disk/tool.py", "registry/helper.py"]
+
+
+def test_only_the_registries_know_the_http_client() -> None:
+    assert {path.split("/")[0] for path in importers("urllib3")} == {"registry"}
+
+
+def test_the_http_client_is_not_imported_before_it_is_needed() -> None:
+    code = "import builder.cli, sys; sys.exit('urllib3' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

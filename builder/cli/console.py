@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from dataclasses import asdict
+from threading import Lock
 
 from builder.errors import OutputError
 from builder.events import Event, Listener, Notice, Progress, Stage, ignore
@@ -39,11 +40,15 @@ class Console:
         if self._drawing:
             draw = _sparingly(self._drawing.listen)
 
+        lock = Lock()
+
         def listen(event: Event) -> None:
-            if isinstance(event, Notice):
-                self.notice(event.text)
-            else:
-                draw(event)
+            # What is fetched in the background has something to say, too, at times.
+            with lock:
+                if isinstance(event, Notice):
+                    self.notice(event.text)
+                else:
+                    draw(event)
 
         return listen
 

@@ -76,6 +76,7 @@ def cli(ctx: click.Context, quiet: bool, verbose: bool, log_format: str) -> None
       oci:DIR[:TAG]  oci:DIR@DIGEST   OCI image layout
       oci-archive:FILE[:TAG]          the same in a tar
       docker-archive:FILE[:NAME:TAG]  what `docker save` writes
+      docker://NAME[:TAG][@DIGEST]    an image in a registry
       store:NAME[:TAG]                this tool's own store, see `store --help`
       a plain path                    recognised by what is there
 

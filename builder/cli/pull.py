@@ -15,7 +15,8 @@ from builder.errors import UsageError
 from builder.image.name import ImageName
 from builder.image.platform import Platform
 from builder.pull import pull as pull_image
-from builder.sources.access import Access, RegistryAccess
+from builder.registry.access import RegistryAccess
+from builder.sources.access import Access
 from builder.sources.reference import parse_reference
 
 

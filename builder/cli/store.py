@@ -55,7 +55,7 @@ def list_(console: Console, /, store: str | None, as_json: bool) -> None:
     other images may share some.
     """
     with closing(open_store(store)) as opened:
-        found = images(opened, lambda event: console.notice(getattr(event, "text", "")))
+        found = images(opened, console.listener("none"))
     if as_json:
         console.answer(json.dumps([_described(image, found) for image in found], indent=2).encode())
     elif found:

@@ -23,7 +23,7 @@ from builder.image.media_types import layer_compression
 from builder.layers.estargz import is_bookkeeping
 from builder.layers.limits import Account
 from builder.layers.verify import Passage, read_chunks
-from builder.sources.source import Source
+from builder.sources.source import Arriving, Source
 
 
 class LayerStream:
@@ -80,6 +80,8 @@ class LayerStream:
 
     def close(self) -> None:
         """Stop the threads and close the blob."""
+        if isinstance(self._blob, Arriving):
+            self._blob.stop()  # Who stops the build does not want to wait for the network.
         self._tar.close()
         self._plain_chunks.close()
         self._packed_chunks.close()

@@ -13,11 +13,20 @@ from builder.sources.reference import Reference, parse_reference
 from builder.sources.source import Source
 from builder.sources.store import open_store_image
 
+
+def _open_docker(reference: Reference, access: Access) -> Source:
+    # Here, because it imports an HTTP client, which nobody else should wait for.
+    from builder.sources.docker import open_docker
+
+    return open_docker(reference, access)
+
+
 # By the name before the first colon of a reference; a plain path has none.
 TRANSPORTS: Mapping[str | None, Callable[[Reference, Access], Source]] = {
     "oci": open_oci,
     "oci-archive": open_oci_archive,
     "docker-archive": open_docker_archive,
+    "docker": _open_docker,
     "store": open_store_image,
     None: open_recognised,
 }

@@ -6,19 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder.events import Listener, ignore
-
-
-@dataclass(frozen=True, slots=True)
-class RegistryAccess:
-    """How to reach registries, in the words of skopeo and podman; what is None is found where they look for it.
-
-    `authfile` holds credentials (containers-auth.json(5)); `cert_dir` holds certificates for every registry
-    (containers-certs.d(5)). Without `tls_verify` certificates are not checked and plain HTTP will do.
-    """
-
-    authfile: Path | None = None
-    cert_dir: Path | None = None
-    tls_verify: bool = True
+from builder.registry.access import RegistryAccess
 
 
 @dataclass(frozen=True, slots=True)

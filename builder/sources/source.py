@@ -12,6 +12,15 @@ from builder.image.manifest import Index, Manifest
 Root = Descriptor | Manifest | Index
 
 
+@runtime_checkable
+class Arriving(Protocol):
+    """What a blob that may keep its reader waiting, for a network, can do besides being read."""
+
+    def stop(self) -> None:
+        """Have a read that waits in another thread fail at once."""
+        ...
+
+
 class Source(Protocol):
     """One image reference, opened. A transport supplies these few methods; everything else is derived once.
 

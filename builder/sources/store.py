@@ -93,8 +93,6 @@ class StoreSource:
                 self._lease.add(descriptor)
                 self._leased = True
             # It may have been replaced, and the old one collected, before it was leased.
-            if self._store.has(descriptor.digest) or name.digest is not None:
-                break
             again = self._store.get_manifest(name)
             if again in (None, descriptor):
                 break

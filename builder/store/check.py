@@ -86,14 +86,15 @@ def check(store: Store, quarantine: bool = False, listen: Listener = ignore) -> 
 
 def _hold(store: Store, path: str, lease: Lease) -> Iterator[StoredImage]:
     """Read a reference, and keep what it needs from being collected meanwhile; nothing when it is gone."""
-    if store.room.stamp(path) is None:
-        return
-    name, descriptor = store.load_reference(path)
-    # Who may only read the store verifies it all the same; at worst, what is collected meanwhile is reported.
-    with suppress(StoreDenied):
-        lease.add(descriptor)
-    if store.room.stamp(path) is not None:
-        yield describe(store, name, descriptor)
+    while store.room.stamp(path) is not None:
+        name, descriptor = store.load_reference(path)
+        # Who may only read the store verifies it all the same; at worst, what is collected meanwhile is reported.
+        with suppress(StoreDenied):
+            lease.add(descriptor)
+        # It may have been replaced, and the old one collected, before it was leased.
+        if store.get_manifest(name) == descriptor:
+            yield describe(store, name, descriptor)
+            return
 
 
 def _incomplete(store: Store, images: list[StoredImage], known: set[str], listen: Listener) -> Iterator[Damage]:

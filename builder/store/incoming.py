@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import BinaryIO
 
-from builder.errors import DigestMismatch, SizeMismatch
+from builder.errors import DigestMismatch, SizeMismatch, StoreError
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.store.room import Held, Room
@@ -83,6 +84,16 @@ class Incoming:
             self._room.rename(self._held.path, self._path)
         self._room.sync(os.path.dirname(self._path))
         self._held.close()
+
+    def reader(self) -> BinaryIO:
+        """Open what is there, from its first byte on, for who reads behind the writing; the caller closes it.
+
+        It stays readable when the blob gets its name. Raises StoreError.
+        """
+        file = self._room.open(self._held.path)
+        if file is None:
+            raise StoreError(self._held.path, "was removed while it was written")
+        return file
 
     def close(self) -> None:
         """Let go; what was not committed stays for the next transfer of the same blob."""

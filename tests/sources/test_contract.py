@@ -23,6 +23,7 @@ from support.images import (
     write_tar,
     write_zip,
 )
+from support.registry import Registry
 from support.tars import directory, file, tar
 
 from builder.archive.compression import COMPRESSIONS
@@ -259,10 +260,34 @@ def memory() -> None:
     registry.install(MemoryOpener)
 
 
-@pytest.fixture(params=FORMS)
+def _docker(registry: Registry) -> str:
+    registry.push_layout("contract", _layout(), "1")
+    return f"docker://{registry.host}/contract:1"
+
+
+def _docker_digest(registry: Registry) -> str:
+    return f"docker://{registry.host}/contract@{registry.push_layout('contract', _layout(), '1')}"
+
+
+def _docker_index(registry: Registry) -> str:
+    registry.push("contract", IMAGE, tag="index", nested=True)
+    return f"docker://{registry.host}/contract:index"
+
+
+IN_REGISTRIES: dict[str, Callable[[Registry], str]] = {
+    "docker": _docker,
+    "docker by digest": _docker_digest,
+    "docker, an index": _docker_index,
+}
+
+
+@pytest.fixture(params=[*FORMS, *IN_REGISTRIES])
 def reference(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     # The user's own store, for `store:`.
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    if request.param in IN_REGISTRIES:
+        request.getfixturevalue("home")
+        return IN_REGISTRIES[request.param](request.getfixturevalue("registry"))
     return FORMS[request.param](tmp_path)
 
 
@@ -325,7 +350,7 @@ def test_inputs_are_files_that_make_can_watch(source: Source, reference: str) ->
     resolve(source, reference, None)
     inputs = source.inputs()
     assert [path for path in inputs if not os.path.isfile(path)] == []
-    assert (inputs == []) == ("test-memory:" in reference)
+    assert (inputs == []) == reference.startswith(("oci:test-memory:", "docker-archive:test-memory:", "docker:"))
     assert len(set(inputs)) == len(inputs)
 
 

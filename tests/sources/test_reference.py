@@ -34,6 +34,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("oci:user@absent:tag", "oci", "user@absent", "tag"),
         ("oci-archive:file.tar:1", "oci-archive", "file.tar", "1"),
         ("docker-archive:file.tar:busybox:latest", "docker-archive", "file.tar", "busybox:latest"),
+        ("docker://host:5000/app:1", "docker", "//host:5000/app:1", None),
         ("./layout", None, "./layout", None),
         ("layout:1", None, "layout", "1"),
         ("dir:1", None, "dir", "1"),
@@ -124,7 +125,6 @@ def test_malformed_references_are_refused(text: str, reason: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "docker://docker.io/library/busybox",
         "containers-storage:busybox",
         "containers-storage:[overlay@/var/lib]busybox",
         "docker-daemon:busybox:latest",
@@ -135,7 +135,7 @@ def test_transports_that_are_not_available_are_named_and_those_that_are_listed(t
         parse_reference(text)
     assert caught.value.reason == (
         f"{text.partition(':')[0]}: is not available in this version; "
-        "available are oci:PATH, oci-archive:PATH, docker-archive:PATH, store:NAME or a plain path"
+        "available are oci:PATH, oci-archive:PATH, docker-archive:PATH, docker://NAME, store:NAME or a plain path"
     )
 
 
@@ -145,7 +145,7 @@ def test_a_name_that_is_neither_path_nor_transport_lists_the_transports(text: st
         parse_reference(text)
     assert "no transport of that name" in caught.value.reason
     assert (
-        "available are oci:PATH, oci-archive:PATH, docker-archive:PATH, store:NAME or a plain path"
+        "available are oci:PATH, oci-archive:PATH, docker-archive:PATH, docker://NAME, store:NAME or a plain path"
         in caught.value.reason
     )
 

@@ -8,8 +8,11 @@ import pytest
 from support.image_stores import contents, image, index, litter, put
 
 from builder.events import Event, Notice
+from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.store.check import Checked, Damage, check
+from builder.store.collect import blobs_of, collect
+from builder.store.lease import Lease
 from builder.store.listing import images
 from builder.store.local import LocalRoom
 from builder.store.store import Store
@@ -132,3 +135,19 @@ def test_a_listing_counts_shared_blobs_once(store: Store) -> None:
     assert found["localhost/one:1"].layers == 2
     assert found["localhost/one:1"].size == len(ONE.data) + sum(map(len, ONE.blobs.values()))
     assert [str(platform) for platform in found["localhost/one:1"].platforms] == ["linux/amd64"]
+
+
+def test_an_image_that_is_replaced_while_it_is_looked_at_is_no_damage(store: Store) -> None:
+    class LateLease(Lease):
+        def add(self, *descriptors: Descriptor) -> None:
+            if ONE.document in descriptors:
+                put(store, "localhost/one:1", image(b"new"))
+                collect(store)
+            super().add(*descriptors)
+
+    class Late(Store):
+        def lease(self) -> Lease:
+            return LateLease(self.room)
+
+    assert check(Late(store.room)).damages == ()
+    assert ONE.document.digest not in blobs_of(store)

@@ -1,0 +1,61 @@
+"""Whom to trust, and how to say who we are: certificates for registries (containers-certs.d(5))."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+from builder.errors import SourceUnreadable
+from builder.registry.access import RegistryAccess
+
+_SYSTEM = (Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
+
+
+def tls_context(access: RegistryAccess, host: str, own: bool) -> ssl.SSLContext:
+    """Make the TLS settings for connections to `host` (with a port if not 443).
+
+    The machine's authorities are trusted, and those of `*.crt` files for the host; `*.cert` files with their `*.key`
+    are shown to the registry itself (`own`), not to hosts that it redirects to. Raises SourceUnreadable.
+    """
+    context = ssl.create_default_context()
+    if not access.tls_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    for directory in _directories(access, host):
+        try:
+            for file in sorted(directory.iterdir()):
+                _load(context, file, own)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if access.cert_dir is not None:
+                raise SourceUnreadable(str(directory), "there is no such directory of certificates") from error
+        except PermissionError as error:
+            raise SourceUnreadable(str(directory), f"the certificates cannot be read: {error.strerror}") from error
+    return context
+
+
+def _directories(access: RegistryAccess, host: str) -> Iterator[Path]:
+    if access.cert_dir is not None:
+        yield access.cert_dir
+        return
+    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path(os.environ.get("HOME") or "/", ".config"))
+    # As podman: the first of these directories that is there holds all there is for the host.
+    for base in (config / "containers" / "certs.d", *_SYSTEM):
+        if (base / host).is_dir():
+            yield base / host
+            return
+
+
+def _load(context: ssl.SSLContext, file: Path, own: bool) -> None:
+    try:
+        if file.suffix == ".crt":
+            context.load_verify_locations(file)
+        elif file.suffix == ".cert" and own:
+            key = file.with_suffix(".key")
+            if not key.exists():
+                raise SourceUnreadable(str(file), f"its private key is missing: there is no {key.name} beside it")
+            # An empty password: a key that wants one must fail, not ask on the terminal.
+            context.load_cert_chain(file, key, password="")
+    except ssl.SSLError as error:
+        raise SourceUnreadable(str(file), f"is no certificate in PEM form, or not its key's: {error.reason}") from error

@@ -1,0 +1,181 @@
+"""A blob that arrives on a thread while others read behind it, from a file: nothing waits in memory."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from contextlib import closing, suppress
+from threading import Condition, Thread
+from typing import Protocol
+
+from builder.errors import DigestMismatch, SizeMismatch
+from builder.registry.patience import Stopped
+from builder.registry.transfer import Transfer
+
+# In seconds: how long closing waits for a thread, which only a connection that is being made can outlast.
+_GRACE = 2.0
+_READ_SIZE = 1 << 18
+
+
+class Keep(Protocol):
+    """Where one blob is put as it arrives, and read back from; one thread writes, others read."""
+
+    @property
+    def there(self) -> int:
+        """How many bytes an earlier transfer left, to be asked before anything is written."""
+        ...
+
+    def write(self, chunk: bytes) -> None:
+        """Add what arrived next."""
+        ...
+
+    def read(self, position: int, size: int) -> bytes:
+        """Read `size` bytes that have been written, or fewer but at least one."""
+        ...
+
+    def finish(self) -> None:
+        """Be told that all has arrived; raises DigestMismatch and SizeMismatch where what is kept must be verified."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file."""
+        ...
+
+
+class Fetch:
+    """One transfer into one file. `make` opens the file, in the thread; `where` names the registry."""
+
+    def __init__(self, transfer: Transfer, make: Callable[[], Keep], where: str) -> None:
+        self._transfer = transfer
+        self._make = make
+        self._where = where
+        self._keep: Keep | None = None
+        self._arrived = 0
+        self._error: BaseException | None = None
+        self._ended = False
+        self._closed = False
+        self._reading = 0
+        self._changed = Condition()
+        self._thread = Thread(target=self._run, name="fetch", daemon=True)
+
+    def start(self) -> None:
+        """Begin the transfer."""
+        self._thread.start()
+
+    def read(self, position: int, size: int, wanted: Callable[[], bool]) -> bytes:
+        """Wait for something at `position` and return up to `size` bytes of it; nothing at the end of the blob.
+
+        Raises Stopped once it is no longer `wanted`, and at the place where it broke off what ended the transfer.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._arrived > position or self._ended or self._closed or not wanted())
+            if self._closed or not wanted():
+                raise Stopped(self._where)
+            available = self._arrived - position
+            if available <= 0:
+                if self._error is not None:
+                    raise self._error
+                return b""
+            keep = self._keep
+            assert keep is not None
+            self._reading += 1
+        try:
+            return keep.read(position, min(size, available))
+        finally:
+            with self._changed:
+                self._reading -= 1
+                self._let_go()
+
+    def wake(self) -> None:
+        """Have those who wait look again whether they still want to."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """End the transfer and every wait for it, and let go of the file once nobody uses it."""
+        self._transfer.stop()
+        if self._thread.ident is not None:
+            self._thread.join(_GRACE)
+        with self._changed:
+            self._closed = True
+            self._ended = self._ended or self._thread.ident is None
+            self._changed.notify_all()
+            self._let_go()
+
+    def _run(self) -> None:
+        try:
+            keep = self._make()
+            with self._changed:
+                self._keep = keep
+                self._arrived = keep.there
+                self._changed.notify_all()
+            with closing(self._transfer.chunks(keep.there)) as chunks:
+                for chunk in chunks:
+                    keep.write(chunk)
+                    with self._changed:
+                        self._arrived += len(chunk)
+                        self._changed.notify_all()
+            # What is wrong is not kept; whoever reads it finds that out, too, and has a better name for it.
+            with suppress(DigestMismatch, SizeMismatch):
+                keep.finish()
+        except BaseException as error:
+            self._error = error
+        finally:
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
+                self._let_go()
+
+    def _let_go(self) -> None:
+        if self._closed and self._ended and not self._reading and self._keep is not None:
+            self._keep.close()
+            self._keep = None
+
+
+class ArrivingBlob(io.RawIOBase):
+    """A blob for one sequential read: what is there at once, what is not as soon as it comes.
+
+    `acquire` begins or joins the transfer at the first read; `release` is called when this is closed after that.
+    """
+
+    def __init__(self, acquire: Callable[[], Fetch], release: Callable[[], None]) -> None:
+        self._acquire = acquire
+        self._release = release
+        self._fetch: Fetch | None = None
+        self._position = 0
+        self._stopped = False
+
+    def readable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read `size` bytes, fewer only at the end; raises what ended the transfer early, and Stopped."""
+        left = -1 if size is None or size < 0 else size
+        chunks: list[bytes] = []
+        while left and (chunk := self._next(left if left > 0 else _READ_SIZE)):
+            chunks.append(chunk)
+            left -= len(chunk) if left > 0 else 0
+        return b"".join(chunks)
+
+    def stop(self) -> None:
+        """Have a read of another thread that waits for the network end with Stopped."""
+        self._stopped = True
+        if self._fetch is not None:
+            self._fetch.wake()
+
+    def close(self) -> None:
+        """Give up what is not read."""
+        if not self.closed and self._fetch is not None:
+            self._fetch = None
+            self._release()
+        super().close()
+
+    def _next(self, size: int) -> bytes:
+        if self._fetch is None:
+            if self.closed:
+                raise ValueError("read of a closed file")
+            self._fetch = self._acquire()
+        chunk = self._fetch.read(self._position, size, lambda: not self._stopped)
+        self._position += len(chunk)
+        return chunk

@@ -1,0 +1,307 @@
+"""What goes over the wire: redirects, proxies, TLS, and where each is refused."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import trustme
+from hypothesis import given
+from hypothesis import strategies as st
+from support.proxy import Answer, Fault, Proxy
+from support.registry import Registry
+
+from builder.errors import SourceUnreadable
+from builder.registry.access import RegistryAccess
+from builder.registry.failures import NoTls
+from builder.registry.http import Http, discard, is_loopback, origin, proxy_for, redirect_target
+
+
+@pytest.fixture(autouse=True)
+def _home(home: Path) -> None:
+    pass
+
+
+@pytest.fixture
+def http(proxy: Proxy) -> Iterator[Http]:
+    made = Http(RegistryAccess(), proxy.host)
+    yield made
+    made.close()
+
+
+def get(http: Http, url: str, **headers: str) -> int:
+    response = http.request("GET", url, headers)
+    discard(response)
+    return response.status
+
+
+def redirect(proxy: Proxy, path: str, target: str, status: int = 307) -> None:
+    proxy.faults.append(Fault(f"GET {path}$", answer=Answer(status, {"Location": target}, b"")))
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("target", ["/v2/", "../v2/", "http://{host}/v2/", "//{host}/v2/"])
+def test_a_redirect_on_the_same_host_keeps_authorization(proxy: Proxy, http: Http, status: int, target: str) -> None:
+    redirect(proxy, "/a/b", target.format(host=proxy.host), status)
+    assert get(http, f"http://{proxy.host}/a/b", Authorization="Bearer x") == 200
+    assert [each.headers.get("Authorization") for each in proxy.requests] == ["Bearer x"] * 2
+
+
+def test_authorization_does_not_come_back_by_way_of_another_host(registry: Registry, proxy: Proxy, http: Http) -> None:
+    other = Proxy(registry.host)
+    other.start("127.0.0.2")
+    try:
+        redirect(proxy, "/a", f"http://{other.host}/b")
+        redirect(other, "/b", f"http://{proxy.host}/v2/")
+        assert get(http, f"http://{proxy.host}/a", Authorization="Bearer x") == 200
+    finally:
+        other.stop()
+    assert [each.headers.get("Authorization") for each in proxy.requests] == ["Bearer x", None]
+    assert [each.headers.get("Authorization") for each in other.requests] == [None]
+
+
+def test_another_port_is_another_host(registry: Registry, proxy: Proxy, http: Http) -> None:
+    other = Proxy(registry.host)
+    other.start()
+    try:
+        redirect(proxy, "/a", f"http://{other.host}/v2/")
+        assert get(http, f"http://{proxy.host}/a", Authorization="Bearer x") == 200
+    finally:
+        other.stop()
+    assert [each.headers.get("Authorization") for each in other.requests] == [None]
+
+
+def test_cookies_are_not_kept(proxy: Proxy, http: Http) -> None:
+    proxy.faults.append(Fault("GET /a", answer=Answer(200, {"Set-Cookie": "a=b; Path=/"}, b"")))
+    assert [get(http, f"http://{proxy.host}/{path}") for path in ("a", "v2/")] == [200, 200]
+    assert [each.headers.get("Cookie") for each in proxy.requests] == [None, None]
+
+
+def test_redirects_in_a_circle_end(proxy: Proxy, http: Http) -> None:
+    redirect(proxy, "/a", "/a")
+    with pytest.raises(SourceUnreadable, match="redirects more than 5 times"):
+        get(http, f"http://{proxy.host}/a")
+
+
+@pytest.mark.parametrize(
+    "target", ["file:///etc/passwd", "ftp://example.com/", "http://[", "http://a:b/", "http://a:99999/"]
+)
+def test_a_redirect_to_what_is_no_web_address_is_refused(proxy: Proxy, http: Http, target: str) -> None:
+    redirect(proxy, "/a", target)
+    with pytest.raises(SourceUnreadable, match="redirects to what is no"):
+        get(http, f"http://{proxy.host}/a")
+
+
+@given(st.text(alphabet="htps:/?#[]@.a0%\\ é", max_size=30) | st.text(max_size=30))
+def test_wherever_a_redirect_leads_it_is_a_web_address_or_refused(target: str) -> None:
+    try:
+        url = redirect_target("https://registry.example/v2/", target)
+    except SourceUnreadable:
+        return
+    scheme, host, port = origin(url)
+    assert scheme == "https"
+    assert host
+    assert 0 < port < 65536
+    assert "@" not in url.partition("://")[2].partition("/")[0]
+
+
+def test_a_user_in_a_redirect_is_not_used(proxy: Proxy, http: Http) -> None:
+    redirect(proxy, "/a", f"http://me:secret@{proxy.host}/v2/")
+    assert get(http, f"http://{proxy.host}/a") == 200
+    assert "Authorization" not in proxy.requests[1].headers
+
+
+def test_a_password_in_the_proxy_setting_is_sent_to_the_proxy_alone(
+    proxy: Proxy, http: Http, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", f"http://me:secret@{proxy.host}")
+    assert get(http, "http://registry.invalid/v2/") == 200
+    (request,) = proxy.requests
+    assert request.path == "http://registry.invalid/v2/"
+    assert request.headers["proxy-authorization"] == "Basic bWU6c2VjcmV0"
+
+
+def test_no_proxy_stands_before_loopback(proxy: Proxy, http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    assert get(http, f"http://{proxy.host}/v2/") == 200
+
+
+@pytest.mark.parametrize("no_proxy", ["registry.invalid", "example.com, .invalid", "registry.invalid:80"])
+def test_no_proxy_is_heeded(proxy: Proxy, http: Http, monkeypatch: pytest.MonkeyPatch, no_proxy: str) -> None:
+    monkeypatch.setenv("http_proxy", f"http://{proxy.host}")
+    monkeypatch.setenv("no_proxy", no_proxy)
+    with pytest.raises(SourceUnreadable, match="the name is not known"):
+        get(http, "http://registry.invalid/v2/")
+    assert proxy.requests == []
+
+
+def test_no_proxy_may_name_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("no_proxy", "example.com, 10.0.0.0/8,x/y,fd00::/8")
+    hosts = ("10.255.255.1", "11.0.0.1", "fd00::1", "fe80::1", "example.com", "example.org")
+    assert [proxy_for("https", host, 443) is None for host in hosts] == [True, False, True, False, True, False]
+
+
+@pytest.mark.parametrize("setting", ["http://me:secret@[", "gopher://me:secret@host", "http://me:secret@host:port"])
+def test_a_proxy_setting_that_is_no_url_is_said_and_not_repeated(
+    proxy: Proxy, http: Http, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    monkeypatch.setenv("http_proxy", setting)
+    with pytest.raises(SourceUnreadable, match="a proxy setting of the environment") as caught:
+        get(http, "http://registry.invalid/v2/")
+    assert "secret" not in f"{caught.value} {caught.value.__cause__}"
+
+
+def test_a_refusal_elsewhere_is_not_taken_for_the_registrys(registry: Registry, proxy: Proxy, http: Http) -> None:
+    other = Proxy(registry.host)
+    other.start("127.0.0.2")
+    other.faults.append(Fault("/b", answer=Answer(403, {}, b"")))
+    try:
+        redirect(proxy, "/a", f"http://{other.host}/b")
+        with pytest.raises(SourceUnreadable) as caught:
+            get(http, f"http://{proxy.host}/a")
+    finally:
+        other.stop()
+    assert caught.value.where == other.host
+    assert caught.value.reason == f"answered 403 where {proxy.host} redirects to; check the network and its proxy"
+
+
+class TlsServer:
+    """Answers each connection with one fixed text over TLS; says whether the client showed a certificate."""
+
+    def __init__(self, context: ssl.SSLContext, answer: bytes) -> None:
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._context = context
+        self._answer = answer
+        self.shown: list[bool] = []
+        self.host = f"localhost:{self._listening.getsockname()[1]}"
+        self._thread = Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+        self._thread.join()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listening.accept()
+            except OSError:
+                return
+            try:
+                with self._context.wrap_socket(connection, server_side=True) as tls:
+                    tls.recv(65536)
+                    self.shown.append(bool(tls.getpeercert()))
+                    tls.sendall(self._answer)
+            except OSError:
+                connection.close()
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+def server_context(ca: trustme.CA, clients: int = ssl.CERT_NONE) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("localhost").configure_cert(context)
+    ca.configure_trust(context)
+    context.verify_mode = ssl.VerifyMode(clients)
+    return context
+
+
+def client_files(place: Path, ca: trustme.CA) -> Path:
+    place.mkdir(parents=True)
+    (place / "ca.crt").write_bytes(ca.cert_pem.bytes())
+    identity = ca.issue_cert("client@example.com")
+    (place / "client.cert").write_bytes(identity.cert_chain_pems[0].bytes())
+    (place / "client.key").write_bytes(identity.private_key_pem.bytes())
+    return place
+
+
+def test_https_is_not_left_for_http(tmp_path: Path) -> None:
+    ca = trustme.CA()
+    answer = OK.replace(b"200 OK", b"307 Temporary Redirect\r\nLocation: http://localhost:1/")
+    server = TlsServer(server_context(ca), answer)
+    http = Http(RegistryAccess(cert_dir=client_files(tmp_path / "certs", ca)), server.host)
+    try:
+        with pytest.raises(SourceUnreadable, match="redirects to plain HTTP at localhost:1, which is refused"):
+            get(http, f"https://{server.host}/")
+    finally:
+        http.close()
+        server.stop()
+
+
+def test_a_client_certificate_is_shown_to_the_registry_and_to_nobody_else(tmp_path: Path) -> None:
+    ca = trustme.CA()
+    server = TlsServer(server_context(ca, ssl.CERT_OPTIONAL), OK)
+    access = RegistryAccess(cert_dir=client_files(tmp_path / "certs", ca))
+    own, other = Http(access, server.host), Http(access, "registry.example")
+    try:
+        assert [get(own, f"https://{server.host}/"), get(other, f"https://{server.host}/")] == [200, 200]
+        assert server.shown == [True, False]
+    finally:
+        own.close()
+        other.close()
+        server.stop()
+
+
+def test_a_client_certificate_that_is_wanted_and_missing_is_said(tmp_path: Path) -> None:
+    ca = trustme.CA()
+    context = server_context(ca, ssl.CERT_REQUIRED)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # in 1.3 the refusal comes after the handshake, or never
+    server = TlsServer(context, OK)
+    place = client_files(tmp_path / "certs", ca)
+    (place / "client.cert").unlink()
+    http = Http(RegistryAccess(cert_dir=place), server.host)
+    try:
+        with pytest.raises(SourceUnreadable, match=r"wants a client certificate .* --cert-dir"):
+            get(http, f"https://{server.host}/")
+    finally:
+        http.close()
+        server.stop()
+
+
+def test_what_speaks_no_tls_is_said(proxy: Proxy, http: Http) -> None:
+    with pytest.raises(NoTls, match="does not speak TLS; check the port, or allow plain HTTP with --tls-verify=false"):
+        get(http, f"https://{proxy.host}/v2/")
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        ({"ca.crt": b"no certificate"}, "is no certificate in PEM form"),
+        ({"client.cert": b""}, "its private key is missing: there is no client.key beside it"),
+        ({"client.cert": b"x", "client.key": b"x"}, "is no certificate in PEM form, or not its key's"),
+        (None, "there is no such directory of certificates"),
+    ],
+)
+def test_certificates_that_cannot_be_used_are_named(tmp_path: Path, names: dict[str, bytes] | None, says: str) -> None:
+    if names is not None:
+        for name, content in names.items():
+            (tmp_path / "certs").mkdir(exist_ok=True)
+            (tmp_path / "certs" / name).write_bytes(content)
+    http = Http(RegistryAccess(cert_dir=tmp_path / "certs"), "localhost:1")
+    with pytest.raises(SourceUnreadable, match=says) as caught:
+        get(http, "https://localhost:1/")
+    assert caught.value.where.startswith(str(tmp_path / "certs"))
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "::1"])
+def test_loopback(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "host", ["example.com", "localhost.example.com", "128.0.0.1", "127.0.0.1.example.com", "", "::2"]
+)
+def test_not_loopback(host: str) -> None:
+    assert not is_loopback(host)
+
+
+def test_origins() -> None:
+    assert origin("https://Example.com/x") == origin("https://example.com:443/y?z")
+    assert len({origin(f"{each}/") for each in ("https://a", "http://a", "https://b", "https://a:5000")}) == 4

@@ -1,0 +1,166 @@
+"""What registries.conf says of names: mirrors, other locations, blocked ones, and how short names are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from builder.errors import InvalidReference, SourceUnreadable
+from builder.image.digest import Digest
+from builder.image.name import ImageName
+from builder.registry.registries_conf import Location, RegistriesConf, locations, qualify, read_registries_conf
+
+DIGEST = Digest.of(b"content")
+
+
+@pytest.fixture
+def write(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    path = tmp_path / "registries.conf"
+    monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(path))
+    return path
+
+
+def found(name: str) -> list[Location]:
+    return locations(ImageName.parse(name), read_registries_conf())
+
+
+def test_without_a_word_a_name_is_where_it_says(write: Path) -> None:
+    assert found("registry.example:5000/team/app:1") == [Location("registry.example:5000", "team/app")]
+
+
+def test_mirrors_come_first(write: Path) -> None:
+    write.write_text("""
+        [[registry]]
+        location = "docker.io"
+        [[registry.mirror]]
+        location = "mirror.example/hub"
+        [[registry.mirror]]
+        location = "localhost:5000"
+        insecure = true
+    """)
+    assert found("docker.io/library/busybox") == [
+        Location("mirror.example", "hub/library/busybox", mirror=True),
+        Location("localhost:5000", "library/busybox", insecure=True, mirror=True),
+        Location("docker.io", "library/busybox"),
+    ]
+
+
+def test_some_mirrors_are_for_digests_only(write: Path) -> None:
+    write.write_text("""
+        [[registry]]
+        location = "a.example"
+        mirror-by-digest-only = true
+        [[registry.mirror]]
+        location = "m.example"
+        [[registry]]
+        location = "b.example"
+        [[registry.mirror]]
+        location = "m.example"
+        pull-from-mirror = "digest-only"
+        [[registry.mirror]]
+        location = "t.example"
+        pull-from-mirror = "tag-only"
+    """)
+    assert [each.host for each in found("a.example/app:1")] == ["a.example"]
+    assert [each.host for each in found(f"a.example/app@{DIGEST}")] == ["m.example", "a.example"]
+    assert [each.host for each in found("b.example/app:1")] == ["t.example", "b.example"]
+    assert [each.host for each in found(f"b.example/app@{DIGEST}")] == ["m.example", "b.example"]
+
+
+def test_the_longest_prefix_decides_and_is_replaced(write: Path) -> None:
+    write.write_text("""
+        [[registry]]
+        prefix = "a.example"
+        location = "first.example"
+        [[registry]]
+        prefix = "a.example/team"
+        location = "second.example/x"
+        insecure = true
+        [[registry]]
+        prefix = "*.wild.example"
+        location = "third.example"
+    """)
+    assert found("a.example/app") == [Location("first.example", "app")]
+    assert found("a.example/team/app") == [Location("second.example", "x/app", insecure=True)]
+    assert found("a.example/teams") == [Location("first.example", "teams")]
+    assert found("b.wild.example/app") == [Location("third.example", "app")]
+    assert found("wild.example/app") == [Location("wild.example", "app")]
+
+
+def test_what_is_blocked_is_not_asked_for(write: Path) -> None:
+    write.write_text('[[registry]]\nlocation = "a.example"\nblocked = true\n')
+    with pytest.raises(SourceUnreadable, match=r"registries.conf of this machine blocks 'a.example'"):
+        found("a.example/app")
+
+
+@pytest.mark.parametrize("content", ["[[registry", "registry = 1", 'unqualified-search-registries = "a"', "\x00"])
+def test_a_file_that_is_none_is_said_with_its_name(write: Path, content: str) -> None:
+    write.write_text(content)
+    with pytest.raises(SourceUnreadable, match=r"is no registries\.conf of version 2") as caught:
+        read_registries_conf()
+    assert caught.value.where == str(write)
+
+
+def test_the_users_file_and_drop_ins_are_read(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CONTAINERS_REGISTRIES_CONF")
+    place = home / ".config" / "containers"
+    (place / "registries.conf.d").mkdir(parents=True)
+    (place / "registries.conf").write_text('unqualified-search-registries = ["a.example"]\n')
+    (place / "registries.conf.d" / "1.conf").write_text('[aliases]\n"mine" = "b.example/mine"\n')
+    (place / "registries.conf.d" / "2.conf").write_text('[[registry]]\nlocation = "c.example"\nblocked = true\n')
+    conf = read_registries_conf()
+    assert conf.unqualified_search_registries == ["a.example"]
+    assert conf.aliases["mine"] == "b.example/mine"
+    assert [each.location for each in conf.registry if each.blocked] == ["c.example"]
+
+
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("busybox", "docker.io/library/busybox"),
+        ("team/app:1", "docker.io/team/app:1"),
+        ("docker.io/busybox", "docker.io/library/busybox"),
+        ("index.docker.io/busybox", "docker.io/library/busybox"),
+        ("localhost/app", "localhost/app"),
+        ("registry/app", "docker.io/registry/app"),
+        ("registry.example/app", "registry.example/app"),
+    ],
+)
+@pytest.mark.parametrize(
+    "conf",
+    [
+        RegistriesConf(),
+        RegistriesConf(unqualified_search_registries=["docker.io"]),
+        RegistriesConf(unqualified_search_registries=["docker.io"], aliases={"busybox": "docker.io/library/busybox"}),
+    ],
+)
+def test_short_names_are_docker_hubs(name: str, full: str, conf: RegistriesConf) -> None:
+    assert str(qualify(ImageName.parse(name), conf, name)) == full
+
+
+@pytest.mark.parametrize(
+    ("conf", "candidates"),
+    [
+        (
+            RegistriesConf(unqualified_search_registries=["registry.example", "docker.io"]),
+            "docker://docker.io/library/app, docker://registry.example/app",
+        ),
+        (
+            RegistriesConf(unqualified_search_registries=["registry.example"]),
+            "docker://docker.io/library/app, docker://registry.example/app",
+        ),
+        (
+            RegistriesConf(aliases={"app": "registry.example/team/app"}),
+            "docker://docker.io/library/app, docker://registry.example/team/app",
+        ),
+    ],
+)
+def test_short_names_that_this_machine_reads_otherwise_are_refused(conf: RegistriesConf, candidates: str) -> None:
+    with pytest.raises(InvalidReference) as caught:
+        qualify(ImageName.parse("app:1"), conf, "docker://app:1")
+    assert caught.value.reason == (
+        f"the short name is ambiguous on this machine (registries.conf); write one of {candidates}"
+    )
+    assert caught.value.exit_status == 2
+    assert qualify(ImageName.parse("docker.io/app:1"), conf, "docker://docker.io/app:1").domain == "docker.io"

@@ -1,0 +1,540 @@
+"""`docker://`: images out of a real registry, whatever happens on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from email.utils import formatdate
+from pathlib import Path
+from threading import Event
+
+import pytest
+from support.images import OCI, Spec, config_bytes, digest, layout, layout_files
+from support.proxy import Answer, Fault, Proxy
+from support.registry import Registry, skopeo_copy
+from support.tars import file, tar
+
+from builder.errors import (
+    BlobMissing,
+    BuilderError,
+    DigestMismatch,
+    ImageNotFound,
+    InvalidReference,
+    SizeMismatch,
+    SourceUnreadable,
+    StoreDenied,
+    StoreError,
+)
+from builder.events import Event as Happening
+from builder.events import Notice
+from builder.pull import pull
+from builder.registry import http, patience
+from builder.sources import open_source
+from builder.sources.access import Access
+from builder.sources.resolve import resolve
+
+_BYTES = random.Random(3).randbytes
+# More than the read sizes and socket buffers on the way, and no two stretches alike.
+LAYERS = tuple(
+    tar(file(f"file{number}", _BYTES(size))) for number, size in enumerate((900_000, 3_000_000, 700, 500_000))
+)
+IMAGE = Spec(LAYERS, platform="linux/s390x")
+BLOB = r"GET /v2/faults/blobs/"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def image(registry: Registry) -> dict[str, str]:
+    return registry.push("faults", IMAGE)
+
+
+@pytest.fixture
+def blobs() -> list[str]:
+    return list(layout_files(IMAGE)[1][0].layers)
+
+
+@pytest.fixture(params=["store", "no store"])
+def access(request: pytest.FixtureRequest, tmp_path: Path) -> Access:
+    return Access(scratch=tmp_path, store=str(tmp_path / "store"), keep=request.param == "store")
+
+
+@pytest.fixture
+def heard() -> list[str]:
+    return []
+
+
+def listen_to(heard: list[str]) -> Callable[[Happening], None]:
+    return lambda event: heard.append(event.text) if isinstance(event, Notice) else None
+
+
+def read_image(reference: str, access: Access) -> list[str]:
+    """Read an image as a build does, and give its layers' digests by their content."""
+    with closing(open_source(reference, access)) as source:
+        layers = resolve(source, reference, None).layers
+        source.expect([layer.descriptor for layer in layers])
+        found = []
+        for layer in layers:
+            with source.open(layer.descriptor) as blob:
+                found.append(digest(blob.read()))
+        return found
+
+
+def left_in(place: Path) -> list[str]:
+    return sorted(str(path.relative_to(place)) for path in place.rglob("*") if path.is_file())
+
+
+def test_what_is_pushed_is_what_is_read(registry: Registry, blobs: list[str], access: Access) -> None:
+    assert read_image(f"docker://{registry.host}/faults", access) == blobs
+
+
+def test_what_skopeo_pushes_is_what_is_read(
+    registry: Registry, blobs: list[str], access: Access, tmp_path: Path
+) -> None:
+    layout(tmp_path / "layout", IMAGE)
+    skopeo_copy(f"oci:{tmp_path}/layout:latest", f"docker://{registry.host}/by/skopeo:1", "--dest-tls-verify=false")
+    assert read_image(f"docker://{registry.host}/by/skopeo:1", access) == blobs
+
+
+def test_schema_2_of_docker_is_read(registry: Registry, access: Access, tmp_path: Path) -> None:
+    layout(tmp_path / "layout", IMAGE)
+    reference = f"docker://{registry.host}/by/docker:1"
+    skopeo_copy(f"oci:{tmp_path}/layout:latest", reference, "--dest-tls-verify=false", "--format=v2s2")
+    with closing(open_source(reference, access)) as source:
+        found = resolve(source, reference, None)
+    assert found.manifest.media_type == "application/vnd.docker.distribution.manifest.v2+json"
+    assert [str(layer.diff_id) for layer in found.layers] == [digest(layer) for layer in LAYERS]
+
+
+def test_an_index_is_resolved_by_platform(registry: Registry, access: Access) -> None:
+    other = replace(IMAGE, platform="linux/arm64", layers=LAYERS[2:])
+    registry.push("several", IMAGE, other, nested=True)
+    from builder.image.platform import Platform
+
+    reference = f"docker://{registry.host}/several"
+    with closing(open_source(reference, access)) as source:
+        found = resolve(source, reference, Platform("linux", "arm64"))
+    assert str(found.config_digest) == digest(config_bytes(other))
+
+
+def test_a_digest_decides_over_a_tag(
+    registry: Registry, image: dict[str, str], blobs: list[str], access: Access
+) -> None:
+    registry.push("faults", Spec((LAYERS[2],)), tag="other")
+    assert read_image(f"docker://{registry.host}/faults:other@{image['manifest']}", access) == blobs
+    assert read_image(f"docker://{registry.host}/faults@{image['manifest']}", access) == blobs
+
+
+def test_an_absent_tag_is_not_found_and_some_that_are_there_are_named(registry: Registry, access: Access) -> None:
+    registry.push("tagged", Spec((LAYERS[2],)), tag="1.0")
+    with pytest.raises(ImageNotFound) as caught:
+        read_image(f"docker://{registry.host}/tagged:2.0", access)
+    assert caught.value.reason == f"{registry.host}/tagged has no tag '2.0'; choose one of these: 1.0"
+
+
+def test_an_absent_repository_is_not_found(registry: Registry, access: Access) -> None:
+    with pytest.raises(ImageNotFound) as caught:
+        read_image(f"docker://{registry.host}/nowhere", access)
+    reason = f"{registry.host}/nowhere has no tag 'latest'; check the name, or log in if the repository is private"
+    assert caught.value.reason == reason
+
+
+def test_a_blob_that_is_not_there_is_missing_before_anything_is_read(
+    registry: Registry, proxy: Proxy, blobs: list[str], access: Access
+) -> None:
+    proxy.faults.append(Fault(blobs[3], answer=Answer(404, {}, b"")))
+    with pytest.raises(BlobMissing) as caught:
+        read_image(f"docker://{proxy.host}/faults", access)
+    assert "layer 4 of 4" in str(caught.value)
+    assert f"looked for at {proxy.host}/faults" in str(caught.value)
+    assert [each for each in proxy.sent(BLOB) if blobs[0] in each.path] == []
+
+
+def test_a_second_build_fetches_no_blob(proxy: Proxy, blobs: list[str], tmp_path: Path) -> None:
+    access = Access(scratch=tmp_path, store=str(tmp_path / "store"))
+    assert read_image(f"docker://{proxy.host}/faults", access) == blobs
+    assert len(proxy.sent(BLOB)) == 5  # the config is one
+    proxy.requests.clear()
+    assert read_image(f"docker://{proxy.host}/faults", access) == blobs
+    assert [(each.method, each.path) for each in proxy.requests] == [
+        ("GET", "/v2/"),
+        ("HEAD", "/v2/faults/manifests/latest"),
+    ]
+
+
+def test_an_image_of_the_same_base_fetches_only_what_is_new(
+    registry: Registry, proxy: Proxy, blobs: list[str], tmp_path: Path
+) -> None:
+    registry.push("based", replace(IMAGE, layers=(*LAYERS, tar(file("new", b"new\n")))))
+    access = Access(scratch=tmp_path, store=str(tmp_path / "store"))
+    read_image(f"docker://{proxy.host}/faults", access)
+    proxy.requests.clear()
+    assert read_image(f"docker://{proxy.host}/based", access)[:4] == blobs
+    assert len(proxy.sent("GET /v2/based/blobs/")) == 2  # its config and its one layer
+
+
+def test_a_digest_that_was_built_before_needs_no_network(
+    proxy: Proxy, image: dict[str, str], blobs: list[str], tmp_path: Path
+) -> None:
+    access = Access(scratch=tmp_path, store=str(tmp_path / "store"))
+    reference = f"docker://{proxy.host}/faults@{image['manifest']}"
+    read_image(reference, access)
+    proxy.requests.clear()
+    assert read_image(reference, access) == blobs
+    assert proxy.requests == []
+
+
+def test_a_pull_fetches_every_blob_once_and_a_build_of_the_store_none(
+    proxy: Proxy, blobs: list[str], tmp_path: Path
+) -> None:
+    access = Access(scratch=tmp_path, store=str(tmp_path / "store"))
+    reference = f"docker://{proxy.host}/faults"
+    pulled = pull(reference, access, platforms=None)
+    assert str(pulled.name) == f"{proxy.host}/faults:latest"
+    assert len(proxy.sent(BLOB)) == 5
+    proxy.requests.clear()
+    assert read_image(f"store:{pulled.name}", access) == blobs
+    assert proxy.requests == []
+    assert pull(reference, access, platforms=None).copied == 0
+    assert proxy.sent(BLOB) == []
+
+
+def test_a_pull_that_breaks_off_is_resumed_by_the_next(proxy: Proxy, blobs: list[str], tmp_path: Path) -> None:
+    access = Access(scratch=tmp_path, store=str(tmp_path / "store"))
+    proxy.faults.append(Fault(f"GET .*{blobs[1]}", 1, cut=1_500_000))
+    proxy.faults.append(Fault(f"GET .*{blobs[1]}", answer=Answer(418, {}, b"")))
+    with pytest.raises(SourceUnreadable):
+        pull(f"docker://{proxy.host}/faults", access, platforms=None)
+    proxy.faults.clear()
+    proxy.requests.clear()
+    pull(f"docker://{proxy.host}/faults", access, platforms=None)
+    (request,) = proxy.sent(f"GET .*{blobs[1]}")
+    assert int(request.headers["Range"].removeprefix("bytes=").removesuffix("-")) > 100_000
+    assert left_in(tmp_path / "store" / "images" / "tmp") == []
+
+
+def test_a_whole_image_is_recorded_in_the_store_under_its_name(registry: Registry, tmp_path: Path) -> None:
+    from builder.image.name import ImageName
+    from builder.store import open_store
+
+    access = Access(scratch=tmp_path, store=str(tmp_path / "store"))
+    read_image(f"docker://{registry.host}/faults", access)
+    with closing(open_store(access.store)) as store:
+        recorded = store.get_manifest(ImageName.parse(f"{registry.host}/faults:latest"))
+        assert recorded is not None
+        assert store.has(recorded.digest)
+
+
+def test_without_the_store_nothing_is_left(registry: Registry, blobs: list[str], tmp_path: Path, home: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    assert read_image(f"docker://{registry.host}/faults", Access(scratch, keep=False)) == blobs
+    assert left_in(scratch) == []
+    assert left_in(home) == []
+
+
+@pytest.mark.parametrize("position", [0, 1, 400_000])
+@pytest.mark.parametrize("size_known", [True, False])
+def test_a_connection_that_breaks_off_is_resumed(
+    proxy: Proxy, blobs: list[str], access: Access, position: int, size_known: bool
+) -> None:
+    def end_unmarked(answer: Answer) -> None:
+        answer.set("Content-Length", None)
+        answer.set("Connection", "close")
+
+    proxy.faults.append(Fault(f"GET .*{blobs[1]}", 3, cut=position, change=None if size_known else end_unmarked))
+    assert read_image(f"docker://{proxy.host}/faults", access) == blobs
+    ranges = [each.headers.get("Range") for each in proxy.sent(f"GET .*{blobs[1]}")]
+    assert len(ranges) == 4
+    assert ranges[0] is None
+    if position > 1:
+        starts = [int(str(each).removeprefix("bytes=").removesuffix("-")) for each in ranges[1:]]
+        assert starts == sorted(starts)
+        assert starts[0] > 0
+
+
+def _ignore_range(headers: dict[str, str]) -> None:
+    headers.pop("Range", None)
+
+
+def _another_range(answer: Answer) -> None:
+    answer.set("Content-Range", f"bytes 7-{len(answer.body) + 6}/{len(answer.body) + 7}")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("", before=_ignore_range),
+        Fault("", 1, change=_another_range),
+        Fault("", 1, answer=Answer(416, {}, b"")),
+    ],
+    ids=["ignores ranges", "sends another range", "has no such range"],
+)
+def test_a_registry_without_ranges_is_read_from_the_beginning(
+    proxy: Proxy, blobs: list[str], access: Access, fault: Fault
+) -> None:
+    proxy.faults.append(Fault(f"GET .*{blobs[1]}", 1, cut=1_000_000))
+    proxy.faults.append(replace(fault, pattern=f"GET .*{blobs[1]}"))
+    assert read_image(f"docker://{proxy.host}/faults", access) == blobs
+
+
+def test_an_interrupted_build_is_resumed_by_the_next(proxy: Proxy, blobs: list[str], tmp_path: Path) -> None:
+    access = Access(scratch=tmp_path, store=str(tmp_path / "store"))
+    proxy.faults.append(Fault(f"GET .*{blobs[1]}", 1, cut=1_500_000))
+    proxy.faults.append(Fault(f"GET .*{blobs[1]}", answer=Answer(418, {}, b"")))
+    with pytest.raises(SourceUnreadable):
+        read_image(f"docker://{proxy.host}/faults", access)
+    proxy.faults.clear()
+    proxy.requests.clear()
+    assert read_image(f"docker://{proxy.host}/faults", access) == blobs
+    (request,) = proxy.sent(f"GET .*{blobs[1]}")
+    assert int(request.headers["Range"].removeprefix("bytes=").removesuffix("-")) > 100_000
+    assert left_in(tmp_path / "store" / "images" / "tmp") == []
+
+
+def test_a_byte_that_changed_on_the_way_is_a_digest_mismatch_and_not_kept(
+    proxy: Proxy, blobs: list[str], tmp_path: Path
+) -> None:
+    from builder import BuildOptions, build
+
+    def corrupt(answer: Answer) -> None:
+        answer.body = answer.body[:1000] + bytes([answer.body[1000] ^ 1]) + answer.body[1001:]
+
+    access = Access(store=str(tmp_path / "store"))
+    proxy.faults.append(Fault(f"GET .*{blobs[0]}", change=corrupt))
+    with pytest.raises(DigestMismatch) as caught:
+        build(f"docker://{proxy.host}/faults", tmp_path / "disk.ext4", BuildOptions(access=access))
+    assert caught.value.what.startswith("layer 1 of 4")
+    assert caught.value.exit_status == 3
+    assert not (tmp_path / "disk.ext4").exists()
+    assert [name for name in left_in(tmp_path / "store") if blobs[0][7:] in name] == []
+
+
+@pytest.mark.parametrize("longer", [True, False])
+@pytest.mark.parametrize("told", [True, False])
+def test_a_blob_of_another_size_is_refused(
+    proxy: Proxy, blobs: list[str], access: Access, longer: bool, told: bool
+) -> None:
+    def resize(answer: Answer) -> None:
+        answer.body = answer.body + b"more" if longer else answer.body[:-4]
+        answer.set("Content-Length", str(len(answer.body)) if told else None)
+        if not told:
+            answer.set("Connection", "close")
+        if answer.header("Content-Range"):
+            answer.set("Content-Range", None)
+            answer.status = 416
+
+    proxy.faults.append(Fault(f"GET .*{blobs[2]}", change=resize))
+    with pytest.raises((SizeMismatch, SourceUnreadable)) as caught:
+        read_image(f"docker://{proxy.host}/faults", access)
+    if told or longer:
+        assert isinstance(caught.value, SizeMismatch)
+
+
+@pytest.mark.parametrize("resource", ["/v2/$", "manifests/latest", "HEAD .*blobs", "GET .*blobs"])
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_a_busy_registry_is_asked_again(
+    proxy: Proxy, blobs: list[str], access: Access, heard: list[str], resource: str, status: int
+) -> None:
+    proxy.faults.append(Fault(resource, 2, answer=Answer(status, {}, b'{"errors":[{"code":"TOOMANYREQUESTS"}]}')))
+    assert read_image(f"docker://{proxy.host}/faults", replace(access, listen=listen_to(heard))) == blobs
+    assert [each.partition(" ")[0] for each in heard] == [f"{proxy.host}:"] * 2
+    assert f"answered {status}" in heard[0]
+    assert "before trying again" in heard[0]
+
+
+@pytest.mark.parametrize("date", [False, True])
+def test_retry_after_is_waited_for(
+    proxy: Proxy, blobs: list[str], access: Access, heard: list[str], date: bool
+) -> None:
+    value = formatdate(usegmt=True) if date else "0"
+    proxy.faults.append(Fault("GET .*blobs", 1, answer=Answer(429, {"Retry-After": value}, b"")))
+    assert read_image(f"docker://{proxy.host}/faults", replace(access, listen=listen_to(heard))) == blobs
+    assert len(heard) == 1
+    assert "answered 429 Too Many Requests: waiting 0 s" in heard[0]
+
+
+@pytest.mark.parametrize("value", ["86400", formatdate(4_000_000_000, usegmt=True)])
+def test_who_is_asked_to_come_back_tomorrow_is_told_so(proxy: Proxy, access: Access, value: str) -> None:
+    proxy.faults.append(Fault("manifests", answer=Answer(429, {"Retry-After": value}, b"")))
+    with pytest.raises(SourceUnreadable, match=r"answered 429 Too Many Requests; it asks to come back in \d+ s"):
+        read_image(f"docker://{proxy.host}/faults", access)
+    assert len(proxy.sent("manifests")) == 1
+
+
+@pytest.mark.parametrize("resource", ["/v2/$", "manifests/latest", "GET .*blobs"])
+def test_attempts_come_to_an_end(proxy: Proxy, access: Access, resource: str) -> None:
+    proxy.faults.append(Fault(resource, answer=Answer(503, {}, b"")))
+    with pytest.raises(SourceUnreadable) as caught:
+        read_image(f"docker://{proxy.host}/faults", access)
+    assert caught.value.reason == f"answered 503 Service Unavailable; gave up after {patience.ATTEMPTS} attempts"
+    assert caught.value.exit_status == 1
+
+
+def test_a_registry_that_falls_silent_is_given_up(
+    proxy: Proxy, blobs: list[str], access: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "READ_TIMEOUT", 0.2)
+    never = Event()
+    proxy.faults.append(Fault(f"GET .*{blobs[1]}", hold=never, hold_at=10))
+    with pytest.raises(SourceUnreadable, match="no answer in time"):
+        read_image(f"docker://{proxy.host}/faults", access)
+
+
+def test_a_connection_that_falls_silent_is_resumed(
+    proxy: Proxy, blobs: list[str], access: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "READ_TIMEOUT", 0.2)
+    proxy.faults.append(Fault(f"GET .*{blobs[1]}", 1, hold=Event(), hold_at=300_000))
+    assert read_image(f"docker://{proxy.host}/faults", access) == blobs
+
+
+def test_manifests_are_what_the_registry_says_they_are(proxy: Proxy, access: Access) -> None:
+    def lie(answer: Answer) -> None:
+        answer.set("Docker-Content-Digest", digest(b"something else"))
+
+    proxy.faults.append(Fault("GET .*manifests", change=lie))
+    with pytest.raises(DigestMismatch) as caught:
+        read_image(f"docker://{proxy.host}/faults", access)
+    assert caught.value.expected == digest(b"something else")
+    assert caught.value.exit_status == 3
+
+
+def test_a_manifest_asked_for_by_digest_has_it(proxy: Proxy, image: dict[str, str], access: Access) -> None:
+    def swap(answer: Answer) -> None:
+        answer.body += b" "
+        answer.set("Content-Length", None)
+        answer.set("Docker-Content-Digest", digest(answer.body))
+
+    proxy.faults.append(Fault("GET .*manifests", change=swap))
+    with pytest.raises(DigestMismatch) as caught:
+        read_image(f"docker://{proxy.host}/faults@{image['manifest']}", access)
+    assert caught.value.expected == image["manifest"]
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "application/json; charset=utf-8", None])
+def test_a_careless_content_type_is_overlooked(
+    proxy: Proxy, blobs: list[str], access: Access, media_type: str | None
+) -> None:
+    proxy.faults.append(Fault("manifests", change=lambda answer: answer.set("Content-Type", media_type)))
+    assert read_image(f"docker://{proxy.host}/faults", access) == blobs
+
+
+def test_a_content_type_that_contradicts_the_document_is_refused(proxy: Proxy, access: Access) -> None:
+    index = f"{OCI}index.v1+json"
+    proxy.faults.append(Fault("manifests", change=lambda answer: answer.set("Content-Type", index)))
+    with pytest.raises(BuilderError) as caught:
+        read_image(f"docker://{proxy.host}/faults", access)
+    assert caught.value.exit_status == 3
+
+
+def test_documents_without_end_are_refused(proxy: Proxy, access: Access) -> None:
+    body = json.dumps({"schemaVersion": 2, "x": "x" * 5_000_000}).encode()
+    proxy.faults.append(Fault("GET .*manifests", answer=Answer(200, {}, body)))
+    with pytest.raises(BuilderError, match="documents of more than 4194304 bytes are refused"):
+        read_image(f"docker://{proxy.host}/faults", access)
+
+
+def test_nothing_behind_the_port_is_said_at_once(registry: Registry, access: Access, heard: list[str]) -> None:
+    from support.registry import free_port
+
+    host = f"127.0.0.1:{free_port()}"
+    with pytest.raises(SourceUnreadable) as caught:
+        read_image(f"docker://{host}/faults", replace(access, listen=listen_to(heard)))
+    assert str(caught.value) == f"{host}: connection refused; check host and port, and that the registry runs"
+    assert heard == []
+
+
+def test_a_name_that_nobody_knows_is_said_at_once(home: Path, access: Access) -> None:
+    with pytest.raises(SourceUnreadable) as caught:
+        read_image("docker://registry.invalid/faults", access)
+    reason = "the name is not known; check its spelling, the network and the proxy settings"
+    assert str(caught.value) == f"registry.invalid: {reason}"
+
+
+def test_a_short_name_is_docker_hubs(proxy: Proxy, access: Access, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", f"http://{proxy.host}")
+    with pytest.raises(SourceUnreadable) as caught:
+        read_image("docker://alpine", access)
+    assert [(each.method, each.path) for each in proxy.requests] == [("CONNECT", "registry-1.docker.io:443")]
+    assert caught.value.where == "registry-1.docker.io"
+    assert "the proxy of the environment refuses or fails" in caught.value.reason
+
+
+def test_mirrors_are_asked_first_and_one_that_fails_is_passed_over(
+    proxy: Proxy, blobs: list[str], access: Access, heard: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conf = tmp_path / "registries.conf"
+    conf.write_text(f"""
+        [[registry]]
+        location = "registry.invalid"
+        [[registry.mirror]]
+        location = "{proxy.host}/nowhere"
+        [[registry.mirror]]
+        location = "{proxy.host}"
+    """)
+    monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(conf))
+    assert read_image("docker://registry.invalid/faults", replace(access, listen=listen_to(heard))) == blobs
+    assert len(heard) == 1
+    assert heard[0].startswith(f"mirror {proxy.host}/nowhere/faults: ")
+    assert heard[0].endswith("; asking the next")
+
+
+def test_an_ambiguous_short_name_is_refused_before_anything_is_sent(
+    home: Path, access: Access, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "registries.conf").write_text('unqualified-search-registries = ["registry.invalid", "docker.io"]\n')
+    monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(tmp_path / "registries.conf"))
+    with pytest.raises(InvalidReference) as caught:
+        read_image("docker://app", access)
+    assert caught.value.reason.endswith("write one of docker://docker.io/library/app, docker://registry.invalid/app")
+
+
+@pytest.fixture
+def unwritable(tmp_path: Path) -> Iterator[Path]:
+    place = tmp_path / "unwritable"
+    place.mkdir()
+    if os.geteuid() == 0:
+        (place / "images").write_text("a file where a directory must be")
+    else:
+        place.chmod(0o500)
+    yield place
+    place.chmod(0o700)
+
+
+def test_a_store_that_cannot_be_written_is_one_clear_error(registry: Registry, unwritable: Path) -> None:
+    with pytest.raises((StoreError, StoreDenied)) as caught:
+        read_image(f"docker://{registry.host}/faults", Access(store=str(unwritable)))
+    assert caught.value.reason.endswith("or keep nothing with --no-store")
+
+
+@pytest.mark.parametrize(
+    ("reference", "reason"),
+    [
+        ("docker:busybox", "write docker://NAME"),
+        ("docker://", "is no repository"),
+        ("docker://Busybox", "is no repository"),
+        ("docker://host:port/app", "is no registry"),
+        ("docker://" + 64 * "a", "is an image ID, not a name"),
+        ("docker://host/app:", "is no tag"),
+        ("docker://host/app@sha256:abc", "hex digits"),
+        ("docker://host.example/../app", "is no repository"),
+        ("docker://host.example:99999/app", "is no registry"),
+        ("docker://host.example:0/app", "is no registry"),
+        ("docker://[:::]/app", "is no registry"),
+    ],
+)
+def test_malformed_names_are_refused(home: Path, reference: str, reason: str) -> None:
+    with pytest.raises(InvalidReference) as caught:
+        open_source(reference, Access())
+    assert caught.value.reference == reference
+    assert reason in caught.value.reason
+
+
+def test_a_password_in_a_reference_is_refused_and_not_repeated(home: Path) -> None:
+    with pytest.raises(InvalidReference) as caught:
+        open_source("docker://me:secret@registry.example/app", Access())
+    assert "secret" not in str(caught.value)
+    assert "podman login" in str(caught.value)
