@@ -18,6 +18,7 @@ from support.proxy import Answer, Fault, Proxy
 from support.registry import Registry, skopeo_copy
 from support.tars import file, tar
 
+from builder import BuildOptions, build
 from builder.errors import (
     BlobMissing,
     BuilderError,
@@ -26,6 +27,7 @@ from builder.errors import (
     InvalidReference,
     SizeMismatch,
     SourceUnreadable,
+    StoreCorrupt,
     StoreDenied,
     StoreError,
 )
@@ -186,6 +188,27 @@ def test_a_digest_that_was_built_before_needs_no_network(
     assert proxy.requests == []
 
 
+@pytest.mark.parametrize("damage", ["changed", "cut", "longer"])
+def test_a_damaged_blob_of_the_store_is_said_with_the_way_out(
+    registry: Registry, blobs: list[str], tmp_path: Path, damage: str
+) -> None:
+    store = tmp_path / "store"
+    reference = f"docker://{registry.host}/faults"
+    options = BuildOptions(access=Access(store=str(store)), force=True)
+    build(reference, tmp_path / "disk.ext4", options)
+    path = store / "images" / "blobs" / "sha256" / blobs[1][7:]
+    content = path.read_bytes()
+    path.chmod(0o600)
+    changed = content[:-1] + bytes([content[-1] ^ 1])
+    path.write_bytes({"changed": changed, "cut": content[:-1], "longer": content + b"more"}[damage])
+    with pytest.raises(StoreCorrupt) as caught:
+        build(reference, tmp_path / "disk.ext4", options)
+    assert caught.value.where == str(path)
+    assert "store verify --quarantine" in str(caught.value)
+    path.unlink()
+    build(reference, tmp_path / "disk.ext4", options)
+
+
 def test_a_pull_fetches_every_blob_once_and_a_build_of_the_store_none(
     proxy: Proxy, blobs: list[str], tmp_path: Path
 ) -> None:
@@ -297,8 +320,6 @@ def test_an_interrupted_build_is_resumed_by_the_next(proxy: Proxy, blobs: list[s
 def test_a_byte_that_changed_on_the_way_is_a_digest_mismatch_and_not_kept(
     proxy: Proxy, blobs: list[str], tmp_path: Path
 ) -> None:
-    from builder import BuildOptions, build
-
     def corrupt(answer: Answer) -> None:
         answer.body = answer.body[:1000] + bytes([answer.body[1000] ^ 1]) + answer.body[1001:]
 
