@@ -35,6 +35,7 @@ from builder.events import Event as Happening
 from builder.events import Notice
 from builder.pull import pull
 from builder.registry import http, patience
+from builder.registry.access import RegistryAccess
 from builder.sources import open_source
 from builder.sources.access import Access
 from builder.sources.resolve import resolve
@@ -482,6 +483,19 @@ def test_a_short_name_is_docker_hubs(proxy: Proxy, access: Access, monkeypatch: 
     assert [(each.method, each.path) for each in proxy.requests] == [("CONNECT", "registry-1.docker.io:443")]
     assert caught.value.where == "registry-1.docker.io"
     assert "the proxy of the environment refuses or fails" in caught.value.reason
+
+
+def test_plain_http_to_other_machines_is_for_those_who_ask_for_it(
+    proxy: Proxy, blobs: list[str], access: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A host that is not this machine, reached through a proxy that takes plain HTTP only.
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, f"http://{proxy.host}")
+    with pytest.raises(SourceUnreadable):
+        read_image("docker://registry.invalid/faults", access)
+    assert [each.method for each in proxy.requests] == ["CONNECT"]
+    insecure = replace(access, registry=RegistryAccess(tls_verify=False))
+    assert read_image("docker://registry.invalid/faults", insecure) == blobs
 
 
 def test_mirrors_are_asked_first_and_one_that_fails_is_passed_over(
