@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from builder.errors import BlobMissing, StoreDenied, StoreError
 from builder.events import Listener, Notice
@@ -15,6 +15,7 @@ from builder.image.digest import Digest
 from builder.image.document import MAX_DOCUMENT_SIZE
 from builder.image.name import ImageName
 from builder.registry.fetch import Keep
+from builder.registry.kept_blob import KeptBlob
 from builder.registry.scratch import ScratchFile
 from builder.store.incoming import Incoming
 from builder.store.store import Store
@@ -45,11 +46,15 @@ class Keeping:
             return self._store.has(descriptor.digest)
 
     def open(self, descriptor: Descriptor) -> BinaryIO | None:
-        """Open a blob that is here; None where it is not."""
+        """Open a blob that is here; None where it is not. What reading it raises is StoreCorrupt, if it is damaged."""
         if self._store is None or not self.has(descriptor):
             return None
         with _advised():
-            return self._store.open(descriptor.digest)
+            file = self._store.open(descriptor.digest)
+        if file is None:
+            return None
+        where = self._store.path(descriptor.digest) or f"{self._store.place}: {descriptor.digest}"
+        return cast(BinaryIO, KeptBlob(file, descriptor, where))
 
     def document(self, digest: Digest) -> bytes | None:
         """Read a document, verified; None where it is not here or is damaged."""
