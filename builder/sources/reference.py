@@ -23,11 +23,12 @@ FORMS = {
     "oci": "oci:PATH",
     "oci-archive": "oci-archive:PATH",
     "docker-archive": "docker-archive:PATH",
+    "containers-storage": "containers-storage:NAME",
 }
 # Those of them whose references hold no path but a name.
 _NAMED = frozenset({"docker", "containers-storage", "store"})
 # Known to skopeo; said apart, so that nobody takes one for a path.
-_NOT_HERE = ("docker", "docker-daemon", "containers-storage", "store", "dir", "ostree", "sif")
+_NOT_HERE = ("docker", "docker-daemon", "store", "dir", "ostree", "sif")
 
 _SEPARATOR = re.compile(r":|@(?=sha(?:256|512):)")
 _TRANSPORT = re.compile(r"[A-Za-z][A-Za-z0-9_.+-]*(?=:)")
