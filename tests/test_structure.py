@@ -12,8 +12,8 @@ PACKAGE = Path(__file__).parents[1] / "builder"
 
 # Left to right, as data flows; a part may import only from itself and from parts to its left.
 ORDER = [
-    "errors", "events", "signals", "archive", "image", "containers_storage", "sources", "layers", "tree", "disk", "options",
-    "output", "pipeline", "batch", "cli",
+    "errors", "events", "signals", "archive", "image", "containers_storage", "sources", "layers", "tree", "disk",
+    "options", "output", "pipeline", "batch", "cli",
 ]  # fmt: skip
 
 

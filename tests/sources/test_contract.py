@@ -23,6 +23,8 @@ from support.images import (
     write_tar,
     write_zip,
 )
+from support.stores import reference as stored
+from support.stores import write_store
 from support.tars import directory, file, tar
 
 from builder.archive.compression import COMPRESSIONS
@@ -44,7 +46,7 @@ LAYERS = (
     tar(file("etc/motd", b"last\n")),
 )
 IMAGE = Spec(LAYERS, tag="example:1", platform="linux/s390x", config={"Env": ["A=b"], "Cmd": ["/bin/sh"]})
-OTHER = Spec((tar(file("other", b"other\n")),), tag="other:1", platform="linux/s390x")
+OTHER = Spec((tar(file("other", b"other\n")),), tag="localhost/other:1", platform="linux/s390x")
 
 
 def _layout() -> Files:
@@ -163,6 +165,27 @@ def _archive_in_zip(path: Path) -> str:
     return f"oci-archive:zip://{write_zip(path / 'a.zip', {'in/image.tgz': archive})}!/in/image.tgz:example:1"
 
 
+def _store(path: Path) -> str:
+    write_store(path / "store", OTHER, IMAGE)
+    return stored(path / "store", "example:1")
+
+
+def _store_by_id(path: Path) -> str:
+    made = write_store(path / "store", OTHER, IMAGE)
+    return stored(path / "store", made[1].config[7:19])
+
+
+def _store_by_digest(path: Path) -> str:
+    made = write_store(path / "store", OTHER, IMAGE)
+    return stored(path / "store", f"example@{made[1].manifest}")
+
+
+def _two_stores(path: Path) -> str:
+    write_store(path / "store", OTHER)
+    write_store(path / "store", IMAGE, layers_in=path / "lower")
+    return f"containers-storage:[overlay@{path}/store:overlay.imagestore={path}/lower]example:1"
+
+
 def _memory(path: Path) -> str:
     return "oci:test-memory://layout:example:1"
 
@@ -201,6 +224,10 @@ FORMS: dict[str, Callable[[Path], str]] = {
     "oci:osfs://": _osfs,
     "docker-archive:osfs://": _osfs_archive,
     "oci-archive:zip://": _archive_in_zip,
+    "containers-storage": _store,
+    "containers-storage by ID": _store_by_id,
+    "containers-storage by digest": _store_by_digest,
+    "containers-storage, layers in another store": _two_stores,
     "oci in memory": _memory,
     "docker-archive in memory": _memory_archive,
 }

@@ -1,0 +1,86 @@
+"""Stores that the real buildah, podman and skopeo write: as root, or as an ordinary user in a user namespace."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from support import stores
+
+_SCRIPT = r"""
+store=(--root "$ROOT" --runroot "$RUNROOT" --storage-driver "$DRIVER")
+if [ "$DRIVER" = overlay ]; then store+=(--storage-opt overlay.skip_mount_home=true $MORE); fi
+buildah() { command buildah "${store[@]}" "$@"; }
+podman() { command podman "${store[@]}" --tmpdir "$HOME/podman" --events-backend none "$@"; }
+skopeo() { command skopeo --insecure-policy --tmpdir "$HOME" "$@"; }
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One store, at `place`/root, and the programs that write it."""
+
+    place: Path
+    driver: str = "overlay"
+
+    @property
+    def root(self) -> Path:
+        return self.place / "root"
+
+    def reference(self, name: str) -> str:
+        """Write a reference for us."""
+        return stores.reference(self.root, name)
+
+    @property
+    def spec(self) -> str:
+        """The store as skopeo wants it."""
+        return f"[{self.driver}@{self.root}+{self.place}/run:overlay.skip_mount_home=true]"
+
+    def run(self, script: str, additional: Path | None = None, tools: tuple[str, ...] = ("buildah",)) -> str:
+        """Run a shell script in which `buildah` and `podman` use the store; return what it prints, or skip."""
+        for tool in tools:
+            if shutil.which(tool) is None:
+                pytest.skip(f"NOT RUN: {tool} is not installed")
+        home = self.place / "home"
+        home.mkdir(parents=True, exist_ok=True)
+        environment = {
+            **{
+                name: value
+                for name, value in os.environ.items()
+                if not name.startswith(("XDG_", "CONTAINERS_", "STORAGE_"))
+            },
+            "HOME": str(home),
+            "XDG_RUNTIME_DIR": str(home),
+            "ROOT": str(self.root),
+            "RUNROOT": str(self.place / "run"),
+            "DRIVER": self.driver,
+            "SPEC": self.spec,
+            "MORE": f"--storage-opt overlay.imagestore={additional}" if additional else "",
+        }
+        if os.geteuid() != 0:
+            # So the programs do not look for ranges of IDs of their own in /etc/subuid: nobody has none.
+            environment |= {"_CONTAINERS_USERNS_CONFIGURED": "1", "_CONTAINERS_ROOTLESS_UID": str(os.geteuid())}
+        ran = subprocess.run(
+            [*in_namespace(), "bash", "-ec", _SCRIPT + script],
+            env=environment,
+            cwd=home,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+
+def in_namespace() -> list[str]:
+    """Give the start of a command that lets it be root of its own files; nothing, for root."""
+    if os.geteuid() == 0:
+        return []
+    argv = ["unshare", "--map-root-user", "--mount"]
+    if subprocess.run([*argv, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("NOT RUN: this user may not make user namespaces")
+    return argv
