@@ -229,6 +229,8 @@ def store_copy(engine: Engine, tmp_path: Path) -> Path:
     copy.mkdir()
     parts = [engine.root / part for part in ("overlay-images", "overlay-layers", "overlay")]
     subprocess.run([*in_namespace(), "cp", "-a", *parts, copy], check=True, capture_output=True)
+    for diff in copy.glob("overlay/*/diff"):
+        diff.chmod(0o755)
     return copy
 
 

@@ -15,7 +15,10 @@ _SCRIPT = r"""
 store=(--root "$ROOT" --runroot "$RUNROOT" --storage-driver "$DRIVER")
 if [ "$DRIVER" = overlay ]; then store+=(--storage-opt overlay.skip_mount_home=true $MORE); fi
 buildah() { command buildah "${store[@]}" "$@"; }
-podman() { command podman "${store[@]}" --tmpdir "$HOME/podman" --events-backend none "$@"; }
+# podman takes no run root of more than 50 characters, and keeps to the first that it saw.
+short=/tmp/run.$(echo "$ROOT" | md5sum | head -c 12)
+trap 'rm -rf "$short"' EXIT
+podman() { command podman "${store[@]}" --runroot "$short" --tmpdir "$HOME/podman" --events-backend none "$@"; }
 skopeo() { command skopeo --insecure-policy --tmpdir "$HOME" "$@"; }
 """
 
