@@ -7,6 +7,7 @@ A tar-split (github.com/vbatts/tar-split) is gzipped JSON, a line for each piece
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from typing import Annotated, BinaryIO
 
@@ -15,7 +16,7 @@ import msgspec
 from builder.archive.compression.gzip import decompress
 from builder.containers_storage.handles import reading
 from builder.containers_storage.unpacked import Unpacked
-from builder.errors import CorruptStream, MalformedArchive, printable
+from builder.errors import CorruptStream, MalformedArchive, UnsupportedImage, printable
 
 READ_SIZE = 1 << 20
 # In bytes. A line holds headers and padding, a few KiB; the JSON of ten million entries has some 16 GiB.
@@ -24,6 +25,8 @@ _MAX_JSON = 64 << 30
 _MAX_SIZE = (1 << 63) - 1
 
 _FILE, _SEGMENT = 1, 2
+# GNU tar's pax records of a sparse file; the tar-split has only the size that it unpacks to.
+_SPARSE = re.compile(rb"[0-9] GNU\.sparse\.(?:major|size|map|numblocks)=")
 
 _Size = Annotated[int, msgspec.Meta(ge=0, le=_MAX_SIZE)]
 
@@ -72,13 +75,19 @@ def tar_size(pieces: Iterable[Piece], where: str) -> int:
 def rebuild(pieces: Iterable[Piece], files: Unpacked) -> Iterator[bytes]:
     """Yield the tar, in small pieces.
 
-    Raises MalformedArchive and UnsafeFile for a file that is not there, is no file or of another size.
+    Raises MalformedArchive and UnsafeFile for a file that is not there, is no file or of another size, and
+    UnsupportedImage for a sparse one.
     """
+    headers = b""
     for piece in pieces:
         if piece.type == _SEGMENT:
-            yield piece.payload or b""
+            headers = piece.payload or b""
+            yield headers
         elif piece.size:
             # Hardlinks, directories and the like are files of no size.
+            if _SPARSE.search(headers):
+                reason = "was sparse in the layer's tar, and the store does not keep where its holes were"
+                raise UnsupportedImage(_where(piece, files), f"{reason}; build from where the image was pulled from")
             yield from _content(piece, files)
 
 
@@ -86,7 +95,7 @@ def _content(piece: Piece, files: Unpacked) -> Iterator[bytes]:
     """Read a file of exactly the size that the piece says."""
     fd = files.open(piece.path)
     try:
-        where = f"{files.root.where}, entry {printable(piece.path)}"
+        where = _where(piece, files)
         with reading(where):
             found = os.fstat(fd).st_size
             left = piece.size
@@ -98,6 +107,10 @@ def _content(piece: Piece, files: Unpacked) -> Iterator[bytes]:
                 raise MalformedArchive(where, f"{reason}; it was changed, pull or build the image again")
     finally:
         os.close(fd)
+
+
+def _where(piece: Piece, files: Unpacked) -> str:
+    return f"{files.root.where}, entry {printable(piece.path)}"
 
 
 def _lines(chunks: Iterator[bytes], where: str) -> Iterator[bytes]:

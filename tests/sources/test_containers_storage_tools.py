@@ -27,6 +27,8 @@ from builder.image.image import Image
 from builder.image.platform import Platform
 from builder.sources import open_source
 from builder.sources.resolve import resolve
+from fixtures.tar import Member
+from fixtures.tar import tar as write_tar
 
 BUILD = r"""
 mkdir -p ctx/dir ctx/etc
@@ -163,6 +165,20 @@ def test_layers_that_skopeo_copied_in_come_out_as_they_went_in(engine: Engine, t
         for layer, data in zip(found.layers, layers, strict=True):
             with source.open(layer.descriptor) as tar_file:
                 assert tar_file.read() == data
+
+
+def test_a_layer_with_a_sparse_file_is_refused(engine: Engine, tmp_path: Path) -> None:
+    """Its exact tar cannot be had from a store: skopeo gets another digest, too."""
+    member = Member(b"sparse", size=4 << 20, segments=((0, b"a" * 512), (4 << 20, b"")))
+    layout(tmp_path / "oci", Spec((write_tar([member]),)))
+    engine.run(
+        f'skopeo copy -q oci:{tmp_path}/oci:latest "containers-storage:${{SPEC}}localhost/sparse:1"', tools=("skopeo",)
+    )
+    done = run("build", engine.reference("sparse:1"), "-o", tmp_path / "disk.erofs")
+    assert done.returncode == 3
+    assert "entry 'sparse': was sparse in the layer's tar" in done.stderr
+    with pytest.raises(AssertionError, match="Digest did not match"):
+        engine.run('skopeo copy "containers-storage:${SPEC}localhost/sparse:1" dir:$HOME/out', tools=("skopeo",))
 
 
 def test_a_manifest_list_is_resolved_by_platform(engine: Engine, tmp_path: Path) -> None:
