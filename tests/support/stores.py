@@ -130,7 +130,7 @@ def unpack(data: bytes, path: Path) -> None:
     path.mkdir(parents=True)
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         for member in tar:
-            target = path / member.name
+            target = path / member.name.lstrip("/")
             target.parent.mkdir(parents=True, exist_ok=True)
             if member.isdir():
                 target.mkdir(exist_ok=True)
