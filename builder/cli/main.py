@@ -58,6 +58,7 @@ def cli(ctx: click.Context, quiet: bool, verbose: bool, log_format: str) -> None
       oci:DIR[:TAG]  oci:DIR@DIGEST   OCI image layout
       oci-archive:FILE[:TAG]          the same in a tar
       docker-archive:FILE[:NAME:TAG]  what `docker save` writes
+      containers-storage:NAME-or-ID   podman's and buildah's store; [overlay@ROOT] before it
       a plain path                    recognised by what is there
 
     \b

@@ -11,19 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.holding import hold, release
 
 from builder.containers_storage.handles import Handle
 from builder.containers_storage.lock import lock_to_read, locked
 from builder.events import Event, Notice, ignore
-
-# containers/storage, internal/rawfilelock: F_SETLKW with F_RDLCK or F_WRLCK on the whole file.
-HOLD = """
-import fcntl, sys
-file = open(sys.argv[1], "r+")
-fcntl.lockf(file, int(sys.argv[2]))
-print("held", flush=True)
-input()
-"""
 
 
 @pytest.fixture
@@ -33,18 +25,6 @@ def place(tmp_path: Path) -> Iterator[Handle]:
     assert handle is not None
     yield handle
     handle.close()
-
-
-def hold(path: Path, kind: int) -> subprocess.Popen[str]:
-    argv = [sys.executable, "-c", HOLD, str(path), str(kind)]
-    other = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert other.stdout is not None
-    assert other.stdout.readline() == "held\n"
-    return other
-
-
-def release(other: subprocess.Popen[str]) -> None:
-    other.communicate("\n")
 
 
 def may_write(path: Path) -> bool:

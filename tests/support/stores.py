@@ -69,7 +69,8 @@ def write_layers(root: Path, tars: Iterable[bytes], below: str = "", file: str =
         (root / "overlay-layers").mkdir(parents=True, exist_ok=True)
         (root / "overlay-layers/layers.lock").touch()
         tar_split_path(root, layer).write_bytes(gzip.compress(tar_split(data)))
-        unpack(data, diff_path(root, layer))
+        if not diff_path(root, layer).exists():
+            unpack(data, diff_path(root, layer))
         record: Json = {
             "id": layer,
             "diff-digest": digest(data),
