@@ -13,8 +13,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.command import run
-from support.engines import Engine, in_namespace
+from support.command import ENVIRONMENT, argv, run
+from support.engines import Engine, enter_namespace, in_namespace
 from support.images import Spec, layout
 from support.stores import diff_path, edit, tar_split_path
 from support.tars import directory, file, hardlink, opaque, symlink, tar, whiteout
@@ -409,3 +409,38 @@ except BuilderError as error:
     assert said.startswith("4 ")
     assert f"{secret}: Permission denied" in said
     assert "podman unshare rootfs-builder" in said
+
+
+@pytest.mark.root
+def test_a_rootless_store_with_files_of_many_users(tmp_path: Path) -> None:
+    """As `podman unshare` sees it: the user is root, and the files of others have the owners that the image means."""
+    first = 200_000
+    enter = enter_namespace(first)
+    engine = Engine(tmp_path / "engine", namespace=enter, user=first)
+    (tmp_path / "engine/home").mkdir(parents=True)
+    for path in (open_to_users(tmp_path), tmp_path / "engine", tmp_path / "engine/home"):
+        os.chown(path, first, first)
+    script = """
+        c=$(buildah from scratch); m=$(buildah mount "$c")
+        mkdir "$m/home"; echo mine >"$m/home/secret"; chmod 600 "$m/home/secret"; chown 1000:1001 "$m/home/secret"
+        buildah umount "$c" >&2; buildah commit -q "$c" localhost/base:1 >&2
+        c=$(buildah from localhost/base:1); m=$(buildah mount "$c")
+        rm -r "$m/home"; mkdir "$m/home"; echo new >"$m/home/new"; chown 7:8 "$m/home/new"
+        buildah umount "$c" >&2; buildah commit -q "$c" localhost/app:1 >&2
+        skopeo copy -q "containers-storage:${SPEC}localhost/app:1" "oci:$HOME/copy:1"
+    """
+    engine.run(script, tools=("buildah", "skopeo"))
+    assert (diff_path(engine.root, _layer(engine.root, 0)) / "home/secret").stat().st_uid == first + 1000
+    expected = digest(build(copied(engine), tmp_path / "copied.ext4").output)
+
+    def inside(name: str) -> str:
+        words = [*enter, *argv("build", engine.reference("app:1"), "-o", engine.place / "home" / name)]
+        done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert digest(engine.place / "home" / name) == expected
+        return done.stderr
+
+    assert "could not be verified" not in inside("inside.ext4")
+    for path in (engine.root / "overlay-layers").glob("*.tar-split.gz"):
+        path.unlink()
+    assert inside("walked.ext4").count("could not be verified") == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,35 @@ podman() { command podman "${store[@]}" --runroot "$short" --tmpdir "$HOME/podma
 skopeo() { command skopeo --insecure-policy --tmpdir "$HOME" "$@"; }
 """
 
+# Root maps the IDs itself: newuidmap, which unshare asks, wants them in /etc/subuid.
+_ENTER = r"""
+import ctypes, os, sys
+first, argv = int(sys.argv[1]), sys.argv[2:]
+ready, mapped = os.pipe(), os.pipe()
+child = os.fork()
+if child == 0:
+    os.setgroups([])
+    # CLONE_NEWUSER | CLONE_NEWNS
+    if ctypes.CDLL(None, use_errno=True).unshare(0x10000000 | 0x00020000):
+        sys.exit(os.strerror(ctypes.get_errno()))
+    os.write(ready[1], b".")
+    os.read(mapped[0], 1)
+    os.setgid(0)
+    os.setuid(0)
+    os.execvp(argv[0], argv)
+os.read(ready[0], 1)
+for name in ("uid_map", "gid_map"):
+    with open(f"/proc/{child}/{name}", "w") as file:
+        file.write(f"0 {first} 65536")
+os.write(mapped[1], b".")
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def enter_namespace(first: int) -> tuple[str, ...]:
+    """Give the start of a command that runs as root of a user namespace of the 65,536 IDs from `first` on."""
+    return (sys.executable, "-c", _ENTER, str(first))
+
 
 @dataclass(frozen=True, slots=True)
 class Engine:
@@ -29,6 +59,9 @@ class Engine:
 
     place: Path
     driver: str = "overlay"
+    # Where the programs run in a user namespace that this command enters, the user ID that is root there.
+    namespace: tuple[str, ...] = ()
+    user: int = 0
 
     @property
     def root(self) -> Path:
@@ -64,11 +97,12 @@ class Engine:
             "SPEC": self.spec,
             "MORE": f"--storage-opt overlay.imagestore={additional}" if additional else "",
         }
-        if os.geteuid() != 0:
+        user = self.user or os.geteuid()
+        if user != 0:
             # So the programs do not look for ranges of IDs of their own in /etc/subuid: nobody has none.
-            environment |= {"_CONTAINERS_USERNS_CONFIGURED": "1", "_CONTAINERS_ROOTLESS_UID": str(os.geteuid())}
+            environment |= {"_CONTAINERS_USERNS_CONFIGURED": "1", "_CONTAINERS_ROOTLESS_UID": str(user)}
         ran = subprocess.run(
-            [*in_namespace(), "bash", "-ec", _SCRIPT + script],
+            [*(self.namespace or in_namespace()), "bash", "-ec", _SCRIPT + script],
             env=environment,
             cwd=home,
             capture_output=True,
