@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import BinaryIO
@@ -48,9 +47,7 @@ def open_layer_tar(stores: Sequence[Store], layer: LayerRecord) -> BinaryIO:
     """
     with ExitStack() as stack:
         for store in stores:
-            lock = store.lock_layers()
-            if lock is not None:
-                stack.callback(os.close, lock)
+            stack.enter_context(store.layers_locked())
         found = _open_tar_split(stores, layer)
         if found is None:
             chunks = _made_of_files(stores, layer, stack, ignore)

@@ -22,38 +22,25 @@ _SHARED = struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
 _NO_LOCKS = frozenset((errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL))
 
 
-def lock_to_read(directory: Handle, name: str, listen: Listener) -> int | None:
-    """Lock the file `name` for reading, waiting for its writer; closing the descriptor that is returned unlocks it.
+@contextmanager
+def locked(directory: Handle, name: str, listen: Listener) -> Iterator[None]:
+    """Hold the lock on the file `name` for reading, after its writer; whoever must wait is told through `listen`.
 
-    Returns None where there is no lock to take: no such file in a store that nobody writes to, no locks in its file
-    system. Nothing is created: the store is only read. Whoever must wait is told through `listen`.
+    Without such a file there is nothing to lock, as in a store that nobody writes to: the store is only read, so none
+    is made.
     """
     fd = directory.file(name)
     if fd is None:
-        return None
+        yield
+        return
     try:
         with reading(directory.path(name)):
-            if _try(fd, fcntl.F_OFD_SETLK):
-                return fd
-            listen(Notice(f"waiting for another program to finish with {directory.where}"))
-            if _try(fd, fcntl.F_OFD_SETLKW):
-                return fd
-    except BaseException:
-        os.close(fd)
-        raise
-    os.close(fd)
-    return None
-
-
-@contextmanager
-def locked(directory: Handle, name: str, listen: Listener) -> Iterator[None]:
-    """Hold the lock on the file `name` for reading."""
-    fd = lock_to_read(directory, name, listen)
-    try:
+            if not _try(fd, fcntl.F_OFD_SETLK):
+                listen(Notice(f"waiting for another program to finish with {directory.where}"))
+                _try(fd, fcntl.F_OFD_SETLKW)
         yield
     finally:
-        if fd is not None:
-            os.close(fd)
+        os.close(fd)
 
 
 def _try(fd: int, command: int) -> bool:

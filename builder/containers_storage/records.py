@@ -10,8 +10,8 @@ import msgspec
 
 from builder.errors import MalformedDocument
 
-# In bytes: a hundred thousand images. The files of a busy machine have a few hundred KiB.
-MAX_FILE = 256 << 20
+# In bytes: tens of thousands of images. The files of a busy machine have a few hundred KiB.
+MAX_FILE = 64 << 20
 
 # IDs become file names; the store's own are 64 hex digits.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 
 from builder.containers_storage.handles import Handle
-from builder.containers_storage.lock import lock_to_read, locked
+from builder.containers_storage.lock import locked
 from builder.containers_storage.place import OVERLAY
 from builder.containers_storage.records import MAX_FILE, ImageRecord, LayerRecord, data_name, parse_records
 from builder.errors import UnsupportedImage
@@ -17,7 +17,7 @@ IMAGES_LOCK, LAYERS_LOCK = "images.lock", "layers.lock"
 # Entries of a layer's directory that say that its files are somewhere else, or under other names.
 _ELSEWHERE = {
     "composefs-data": "is a zstd:chunked layer that was pulled in parts and is kept as a composefs",
-    "additional-layer": "is kept in an additional layer store",
+    "additionallayer": "is kept in an additional layer store",
 }
 
 
@@ -56,7 +56,7 @@ class Store:
         if self._layers is None:
             return {}
         files = ("volatile-layers.json", "layers.json")
-        with locked(self._layers, LAYERS_LOCK, self._listen):
+        with self.layers_locked():
             found = [(self._layers.read(file, MAX_FILE) or b"", self._layers.path(file)) for file in files]
         records: dict[str, LayerRecord] = {}
         for data, name in found:
@@ -103,9 +103,9 @@ class Store:
                     raise UnsupportedImage(directory.where, f"{reason}; {todo}")
             return directory.directory("diff")
 
-    def lock_layers(self) -> int | None:
-        """Lock the layers for reading; closing the descriptor that is returned unlocks them. None without locks."""
-        return None if self._layers is None else lock_to_read(self._layers, LAYERS_LOCK, self._listen)
+    def layers_locked(self) -> AbstractContextManager[None]:
+        """Lock the layers for reading, as long as the context lasts."""
+        return nullcontext() if self._layers is None else locked(self._layers, LAYERS_LOCK, self._listen)
 
     def close(self) -> None:
         """Close the store."""

@@ -102,7 +102,7 @@ class Unpacked:
     def _clean(self, name: bytes) -> Path:
         """Take a name apart as the store did when it unpacked it: `a/../b` is `b` whatever a is."""
         path: list[bytes] = []
-        for part in name.split(b"/") if len(name) < _MAX_PATH else ():
+        for part in name.split(b"/") if len(name) < _MAX_PATH and b"\0" not in name else ():
             if part == b"..":
                 if not path:
                     raise UnsafeFile(self._where(name), "leads out of the layer")

@@ -89,6 +89,12 @@ class ContainersStorage:
             names = listed(sorted({name for image in images for name in image.record.names or ()}))
             reason = f"there is no such image in {self._where()}; there are: {names or 'none that has a name'}"
             raise ImageNotFound(self._text, reason)
+        with ExitStack() as locks:
+            for store in self._stores:
+                locks.enter_context(store.layers_locked())
+            return self._describe_chosen(chosen, images)
+
+    def _describe_chosen(self, chosen: Sequence[Stored], images: Sequence[Stored]) -> Root:
         self._records = [store.layers() for store in self._stores]
         if len({image.record.id for image in chosen}) == 1:
             return self._describe(chosen[0], images)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import subprocess
 import sys
 import threading
@@ -14,7 +13,7 @@ import pytest
 from support.holding import hold, release
 
 from builder.containers_storage.handles import Handle
-from builder.containers_storage.lock import lock_to_read, locked
+from builder.containers_storage.lock import locked
 from builder.events import Event, Notice, ignore
 
 
@@ -41,16 +40,20 @@ def test_who_writes_is_waited_for_and_the_user_is_told(place: Handle, tmp_path: 
         told.set()
 
     other = hold(tmp_path / "layers.lock", fcntl.LOCK_EX)
-    got: list[int | None] = []
-    waiting = threading.Thread(target=lambda: got.append(lock_to_read(place, "layers.lock", listen)))
+    got = threading.Event()
+
+    def read() -> None:
+        with locked(place, "layers.lock", listen):
+            got.set()
+
+    waiting = threading.Thread(target=read)
     waiting.start()
     assert told.wait(60)
-    assert got == []
+    assert not got.is_set()
     release(other)
     waiting.join()
     assert said == [Notice(f"waiting for another program to finish with {tmp_path}")]
-    assert got[0] is not None
-    os.close(got[0])
+    assert got.is_set()
 
 
 def test_readers_do_not_wait_for_each_other(place: Handle, tmp_path: Path) -> None:
@@ -73,5 +76,6 @@ def test_nobody_writes_while_we_read(place: Handle, tmp_path: Path) -> None:
 
 
 def test_without_a_lock_file_there_is_nothing_to_wait_for_and_none_is_made(place: Handle, tmp_path: Path) -> None:
-    assert lock_to_read(place, "images.lock", ignore) is None
+    with locked(place, "images.lock", ignore):
+        pass
     assert [path.name for path in tmp_path.iterdir()] == ["layers.lock"]
