@@ -32,13 +32,15 @@ class Store:
         self.root = root.where
         self._listen = listen
         with ExitStack() as stack:
-            stack.callback(root.close)
-            self._images, self._layers, self._overlay = (
-                root.directory(OVERLAY + part) for part in ("-images", "-layers", "")
-            )
-            for part in (self._images, self._layers, self._overlay):
-                if part is not None:
-                    stack.callback(part.close)
+            stack.enter_context(closing(root))
+
+            def part(name: str) -> Handle | None:
+                directory = root.directory(name)
+                return None if directory is None else stack.enter_context(closing(directory))
+
+            self._images = part(f"{OVERLAY}-images")
+            self._layers = part(f"{OVERLAY}-layers")
+            self._overlay = part(OVERLAY)
             if self._images is None:
                 _refuse_others(root)
             self._opened = stack.pop_all()

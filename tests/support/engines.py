@@ -15,6 +15,8 @@ from support import stores
 _SCRIPT = r"""
 store=(--root "$ROOT" --runroot "$RUNROOT" --storage-driver "$DRIVER")
 if [ "$DRIVER" = overlay ]; then store+=(--storage-opt overlay.skip_mount_home=true $MORE); fi
+# buildah 1.39 wants to lock a file of netavark's there.
+if [ -n "$_CONTAINERS_ROOTLESS_UID" ]; then mount -t tmpfs tmpfs /run; mkdir /run/lock; fi
 buildah() { command buildah "${store[@]}" "$@"; }
 # podman takes no run root of more than 50 characters, and keeps to the first that it saw.
 short=/tmp/run.$(echo "$ROOT" | md5sum | head -c 12)
@@ -39,7 +41,9 @@ if child == 0:
     os.setgid(0)
     os.setuid(0)
     os.execvp(argv[0], argv)
-os.read(ready[0], 1)
+os.close(ready[1])
+if not os.read(ready[0], 1):
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 for name in ("uid_map", "gid_map"):
     with open(f"/proc/{child}/{name}", "w") as file:
         file.write(f"0 {first} 65536")
