@@ -14,7 +14,7 @@ from builder.containers_storage.store import Store
 from builder.containers_storage.tarsplit import READ_SIZE, read_pieces, rebuild, tar_size
 from builder.containers_storage.unpacked import Unpacked
 from builder.containers_storage.walk import write_tar
-from builder.errors import MalformedArchive
+from builder.errors import MalformedArchive, UnsupportedImage
 from builder.events import Listener, ignore
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
@@ -25,13 +25,18 @@ def describe_layer(stores: Sequence[Store], layer: LayerRecord, diff_id: Digest,
     """Describe a layer as a plain tar, without a word of the store's being trusted.
 
     With a tar-split it is the tar that diff_id promises, whose size is added up; without, it is one made of the
-    unpacked files, which are read to hash it. Raises MalformedArchive for a layer of which something is missing.
+    unpacked files, which are read to hash it. Raises MalformedArchive for a layer of which something is missing, and
+    UnsupportedImage for one of which that is not known.
     """
     found = _open_tar_split(stores, layer)
     if found is not None:
         file, where = found
         with file:
             return Descriptor(OCI_LAYER, diff_id, tar_size(read_pieces(file, where), where))
+    if layer.is_chunked:
+        # Tools of 2022 lost times and fifos of such layers.
+        reason = "was pulled in parts, from zstd:chunked, and there is no tar-split to verify what became of it"
+        raise UnsupportedImage(f"layer {layer.id}", f"{reason}; pull the image without enable_partial_images")
     hasher, size = hashlib.sha256(), 0
     with ExitStack() as stack:
         for chunk in _made_of_files(stores, layer, stack, listen):

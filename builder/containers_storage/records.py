@@ -51,7 +51,13 @@ class LayerRecord(msgspec.Struct, rename="kebab", frozen=True):
     diff_digest: str = ""
     uid_map: list[IdRange] | None = msgspec.field(name="uidmap", default=None)
     gid_map: list[IdRange] | None = msgspec.field(name="gidmap", default=None)
+    big_data_names: list[str] | None = None
     flags: dict[str, msgspec.Raw] | None = None
+
+    @property
+    def is_chunked(self) -> bool:
+        """Say whether it was pulled in parts, from zstd:chunked; some versions note another digest then."""
+        return any(name.startswith("zstd-chunked-") for name in self.big_data_names or ())
 
     @property
     def is_incomplete(self) -> bool:
