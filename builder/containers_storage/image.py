@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from builder.containers_storage.chain import find_chain
 from builder.containers_storage.layer import describe_layer, tar_split_paths
 from builder.containers_storage.records import ImageRecord, LayerRecord
@@ -60,11 +62,22 @@ class PlainImage:
 
 
 def list_images(stores: Sequence[Store]) -> list[Stored]:
-    """List all images; one that the first store has counts there only, for there it may have got other names."""
-    first, *others = stores
-    own = first.images()
-    found = [Stored(record, first) for record in own.values()]
-    return found + [Stored(each, store) for store in others for each in store.images().values() if each.id not in own]
+    """List all images of the stores, in their order.
+
+    One that the first store has counts there only, for there it may have got other names; and a name means what it
+    does in the first of the stores that know it.
+    """
+    found: list[Stored] = []
+    own: Mapping[str, ImageRecord] = {}
+    for store in stores:
+        known = {name for image in found for name in image.record.names or ()}
+        records = store.images()
+        for record in records.values():
+            if record.id not in own:
+                names = [name for name in record.names or () if name not in known]
+                found.append(Stored(msgspec.structs.replace(record, names=names), store))
+        own = own or records
+    return found
 
 
 def read_document(image: Stored, digest: Digest | None = None) -> Document:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from builder.containers_storage.lookup import asked_digest, find_images, is_fixed
 from builder.containers_storage.records import ImageRecord
@@ -118,3 +120,13 @@ def test_ids_and_digests_always_mean_the_same_image(text: str) -> None:
 
 def test_a_name_can_come_to_mean_another_image() -> None:
     assert not is_fixed("localhost/app:1", LOCAL)
+
+
+@given(st.text(alphabet="aApp1:@/.shd256-_ \n[", max_size=40) | st.text(max_size=20))
+def test_any_text_finds_something_nothing_or_is_refused(text: str) -> None:
+    try:
+        found = find_images(IMAGES, text)
+    except InvalidReference:
+        return
+    assert all(image in IMAGES for image in found)
+    asked_digest(text)

@@ -115,6 +115,15 @@ def test_images_of_the_first_store_count_before_those_of_the_next(tmp_path: Path
     )
 
 
+def test_a_name_means_what_it_does_in_the_first_store_that_knows_it(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    write_store(first, Spec(LAYERS[:1], tag="localhost/app:1"))
+    made = write_store(second, APP)[0]
+    text = f"containers-storage:[overlay@{first}:imagestore={second}]"
+    assert contents(f"{text}app:1") == list(LAYERS[:1])
+    assert contents(f"{text}{made.config[7:]}") == list(LAYERS)
+
+
 def test_with_a_separate_image_store_the_parts_of_a_layer_are_in_both(tmp_path: Path) -> None:
     images, graph = tmp_path / "images", tmp_path / "graph"
     write_store(images, APP)
