@@ -14,8 +14,8 @@ PACKAGE = Path(__file__).parents[1] / "builder"
 
 # Left to right, as data flows; a part may import only from itself and from parts to its left.
 ORDER = [
-    "errors", "events", "signals", "archive", "image", "urls", "store", "registry", "sources", "layers", "tree", "disk",
-    "options", "output", "pipeline", "pull", "batch", "cli",
+    "errors", "events", "signals", "archive", "image", "urls", "store", "registry", "containers_storage", "sources",
+    "layers", "tree", "disk", "options", "output", "pipeline", "pull", "batch", "cli",
 ]  # fmt: skip
 
 

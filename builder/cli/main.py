@@ -78,6 +78,7 @@ def cli(ctx: click.Context, quiet: bool, verbose: bool, log_format: str) -> None
       docker-archive:FILE[:NAME:TAG]  what `docker save` writes
       docker://NAME[:TAG][@DIGEST]    an image in a registry
       store:NAME[:TAG]                this tool's own store, see `store --help`
+      containers-storage:NAME-or-ID   podman's and buildah's store; [overlay@ROOT] before it
       a plain path                    recognised by what is there
 
     \b

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from builder.sources.access import Access
+from builder.sources.containers_storage import open_containers_storage
 from builder.sources.docker_archive import open_docker_archive
 from builder.sources.oci import open_oci
 from builder.sources.oci_archive import open_oci_archive
@@ -28,6 +29,7 @@ TRANSPORTS: Mapping[str | None, Callable[[Reference, Access], Source]] = {
     "docker-archive": open_docker_archive,
     "docker": _open_docker,
     "store": open_store_image,
+    "containers-storage": open_containers_storage,
     None: open_recognised,
 }
 

@@ -25,11 +25,12 @@ FORMS = {
     "docker-archive": "docker-archive:PATH",
     "docker": "docker://NAME",
     "store": "store:NAME",
+    "containers-storage": "containers-storage:NAME",
 }
 # Those of them whose references hold no path but a name.
 _NAMED = frozenset({"docker", "containers-storage", "store"})
 # Known to skopeo; said apart, so that nobody takes one for a path.
-_NOT_HERE = ("docker-daemon", "containers-storage", "dir", "ostree", "sif")
+_NOT_HERE = ("docker-daemon", "dir", "ostree", "sif")
 
 _SEPARATOR = re.compile(r":|@(?=sha(?:256|512):)")
 _TRANSPORT = re.compile(r"[A-Za-z][A-Za-z0-9_.+-]*(?=:)")

@@ -32,7 +32,7 @@ def resolve(source: Source, reference: str, platform: Platform | None) -> Image:
     document = source.root()
     for _ in range(MAX_NESTING):
         if isinstance(document, Descriptor):
-            digest = document.digest
+            digest = document.stands_for or document.digest
             document = read_document_of(source, document, reference)
         if isinstance(document, Manifest):
             return _read_image(source, reference, document, digest, wanted)

@@ -24,6 +24,8 @@ from support.images import (
     write_zip,
 )
 from support.registry import Registry
+from support.stores import reference as stored
+from support.stores import write_store
 from support.tars import directory, file, tar
 
 from builder.archive.compression import COMPRESSIONS
@@ -47,7 +49,7 @@ LAYERS = (
     tar(file("etc/motd", b"last\n")),
 )
 IMAGE = Spec(LAYERS, tag="example:1", platform="linux/s390x", config={"Env": ["A=b"], "Cmd": ["/bin/sh"]})
-OTHER = Spec((tar(file("other", b"other\n")),), tag="other:1", platform="linux/s390x")
+OTHER = Spec((tar(file("other", b"other\n")),), tag="localhost/other:1", platform="linux/s390x")
 
 
 def _layout() -> Files:
@@ -190,6 +192,27 @@ def _store_docker_archive(path: Path) -> str:
     return _pulled(path, _docker_archive("old")(path), "localhost/example")
 
 
+def _podman(path: Path) -> str:
+    write_store(path / "store", OTHER, IMAGE)
+    return stored(path / "store", "example:1")
+
+
+def _podman_by_id(path: Path) -> str:
+    made = write_store(path / "store", OTHER, IMAGE)
+    return stored(path / "store", made[1].config[7:19])
+
+
+def _podman_by_digest(path: Path) -> str:
+    made = write_store(path / "store", OTHER, IMAGE)
+    return stored(path / "store", f"example@{made[1].manifest}")
+
+
+def _podman_two_stores(path: Path) -> str:
+    write_store(path / "store", OTHER)
+    write_store(path / "store", IMAGE, layers_in=path / "lower")
+    return f"containers-storage:[overlay@{path}/store:overlay.imagestore={path}/lower]example:1"
+
+
 def _memory(path: Path) -> str:
     return "oci:test-memory://layout:example:1"
 
@@ -232,6 +255,10 @@ FORMS: dict[str, Callable[[Path], str]] = {
     "store by digest": _store_digest,
     "store by short name": _store_short_name,
     "store, from a docker-archive": _store_docker_archive,
+    "containers-storage": _podman,
+    "containers-storage by ID": _podman_by_id,
+    "containers-storage by digest": _podman_by_digest,
+    "containers-storage, layers in another store": _podman_two_stores,
     "oci in memory": _memory,
     "docker-archive in memory": _memory_archive,
 }

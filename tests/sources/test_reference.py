@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from builder.errors import InvalidReference
 from builder.image.digest import Digest
-from builder.sources.reference import Reference, parse_reference
+from builder.sources.reference import FORMS, Reference, parse_reference
 
 DIGEST = Digest.of(b"content")
 
@@ -95,6 +95,14 @@ def test_urls(text: str, place: str, choice: str | Digest | None) -> None:
     assert (reference.place, reference.tag or reference.digest) == (place, choice)
 
 
+@pytest.mark.parametrize(
+    "name", ["busybox", "localhost/a:1", "[overlay@/var/lib]busybox:1@sha256:abc", "a@b:c", "layout:1"]
+)
+def test_a_transport_of_names_takes_them_as_they_are(name: str) -> None:
+    text = f"containers-storage:{name}"
+    assert parse_reference(text) == Reference(text, "containers-storage", name)
+
+
 def test_paths_are_no_urls() -> None:
     assert not parse_reference("oci:layout:tag").is_url
     assert not parse_reference("oci:/a//b").is_url
@@ -103,7 +111,7 @@ def test_paths_are_no_urls() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "names no image; write a path, or one of oci:PATH, oci-archive:PATH, docker-archive:PATH"),
+        ("", f"names no image; write a path, or one of {', '.join(FORMS.values())}"),
         ("oci:", "names no image"),
         ("oci::tag", "has no path before the tag"),
         (":tag", "has no path before the tag"),
@@ -125,8 +133,6 @@ def test_malformed_references_are_refused(text: str, reason: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "containers-storage:busybox",
-        "containers-storage:[overlay@/var/lib]busybox",
         "docker-daemon:busybox:latest",
     ],
 )
@@ -135,7 +141,7 @@ def test_transports_that_are_not_available_are_named_and_those_that_are_listed(t
         parse_reference(text)
     assert caught.value.reason == (
         f"{text.partition(':')[0]}: is not available in this version; "
-        "available are oci:PATH, oci-archive:PATH, docker-archive:PATH, docker://NAME, store:NAME or a plain path"
+        f"available are {', '.join(FORMS.values())} or a plain path"
     )
 
 
@@ -144,10 +150,7 @@ def test_a_name_that_is_neither_path_nor_transport_lists_the_transports(text: st
     with pytest.raises(InvalidReference) as caught:
         parse_reference(text)
     assert "no transport of that name" in caught.value.reason
-    assert (
-        "available are oci:PATH, oci-archive:PATH, docker-archive:PATH, docker://NAME, store:NAME or a plain path"
-        in caught.value.reason
-    )
+    assert f"available are {', '.join(FORMS.values())} or a plain path" in caught.value.reason
 
 
 @given(st.text(alphabet="aoci-:@/.shdker256!0\0", max_size=40) | st.text(max_size=40))
