@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 from support import tars
-from support.engines import Engine
 from support.images import Spec, layout
 from support.mounts import mounted
 from support.registry import Registry, skopeo_copy
@@ -31,12 +30,10 @@ from builder.sources import TRANSPORTS
 from builder.sources.access import Access
 from builder.store import open_store
 from builder.store.collect import collect
-from fixtures.content import layers as example_layers
 from fixtures.expected import expected
 from fixtures.facts import differences, read_facts
 from fixtures.image import COMPRESSIONS as EXAMPLE_COMPRESSIONS
 from fixtures.make_example import BUSYBOX, make_example
-from fixtures.tar import HARDLINK, tar
 
 CHECKS = {"ext4": ["e2fsck", "-fn"], "erofs": ["fsck.erofs"]}
 
@@ -67,7 +64,7 @@ def test_the_tables_and_the_tests_name_the_same_things() -> None:
 
 
 def test_every_transport_has_an_example(example: dict[str, str]) -> None:
-    # These are filled from the others, below.
+    # These are filled from the others, below and in test_transports.py.
     own = {None, "store", "docker", "containers-storage"}
     assert {reference.partition(":")[0] for reference in example.values()} >= set(TRANSPORTS) - own
 
@@ -79,36 +76,6 @@ def test_every_transport_gives_the_same_disk(
 ) -> None:
     disk = build(example[shape], tmp_path / f"disk.{format}").output
     assert digest(disk) == digest(first[format])
-
-
-@pytest.fixture(scope="module")
-def storable(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """The example as podman's store can hold it, in a layout and, copied by skopeo, in a store.
-
-    What it cannot: hardlinks to files of a lower layer, and sparse files (it takes GNU's old ones for an unknown type,
-    and of the others it does not keep where the holes are, so that podman push does not give back the same tar).
-    """
-    if not BUSYBOX.exists():
-        pytest.skip("NOT RUN: busybox-static is not installed")
-    place = tmp_path_factory.mktemp("storable")
-    layers = []
-    for _, members in example_layers(BUSYBOX.read_bytes()):
-        names = {member.name for member in members}
-        kept = [each for each in members if not each.segments and (each.type != HARDLINK or each.link in names)]
-        layers.append(tar([each for each in kept if each.link != b"opt/second"]))
-    layout(place / "oci", Spec(tuple(layers)))
-    engine = Engine(place / "engine")
-    engine.run(
-        f'skopeo copy -q oci:{place}/oci:latest "containers-storage:${{SPEC}}localhost/example"', tools=("skopeo",)
-    )
-    return f"oci:{place}/oci:latest", engine.reference("example")
-
-
-@pytest.mark.root
-@pytest.mark.parametrize("format", FILESYSTEMS)
-def test_the_store_of_podman_gives_the_same_disk(storable: tuple[str, str], tmp_path: Path, format: str) -> None:
-    disks = [build(reference, tmp_path / f"{number}.{format}").output for number, reference in enumerate(storable)]
-    assert digest(disks[0]) == digest(disks[1])
 
 
 @pytest.mark.parametrize("format", FILESYSTEMS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -139,17 +138,6 @@ def plain_image(
         {descriptor.digest: layer for descriptor, layer in zip(described, chain, strict=True)},
         tuple(dict.fromkeys(inputs)),
     )
-
-
-def render_manifest(manifest: Manifest) -> bytes:
-    """Write a manifest as a document, always the same for the same manifest (OCI image-spec, manifest.md)."""
-
-    def described(descriptor: Descriptor) -> dict[str, object]:
-        return {"mediaType": descriptor.media_type, "digest": str(descriptor.digest), "size": descriptor.size}
-
-    layers = [described(layer) for layer in manifest.layers]
-    document = {"schemaVersion": 2, "mediaType": manifest.media_type, "config": described(manifest.config)}
-    return json.dumps({**document, "layers": layers}).encode()
 
 
 def _stated(record: ImageRecord, key: str, path: str) -> Digest | None:

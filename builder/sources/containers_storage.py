@@ -21,7 +21,6 @@ from builder.containers_storage.image import (
     list_images,
     plain_image,
     read_document,
-    render_manifest,
 )
 from builder.containers_storage.layer import open_layer_tar
 from builder.containers_storage.lookup import asked_digest, find_images, is_fixed
@@ -33,6 +32,7 @@ from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.image.manifest import Index, Manifest
 from builder.image.media_types import OCI_INDEX
+from builder.image.render import render_document
 from builder.sources.access import Access
 from builder.sources.names import listed
 from builder.sources.reference import Reference
@@ -82,6 +82,21 @@ class ContainersStorage:
 
         Finds out how long each layer is, for which its tar-split is read; a layer without one is read and hashed.
         """
+        chosen, images = self._find()
+        with ExitStack() as locks:
+            for store in self._stores:
+                locks.enter_context(store.layers_locked())
+            return self._describe_chosen(chosen, images)
+
+    def names(self) -> list[str]:
+        """Give the names of the image that the reference names, first the one that it was asked for by."""
+        chosen, _ = self._find()
+        asked = (self._name, f"{self._name}:latest")
+        names = dict.fromkeys(name for image in chosen for name in image.record.names or ())
+        return sorted(names, key=lambda name: not name.endswith(asked))
+
+    def _find(self) -> tuple[list[Stored], list[Stored]]:
+        """Find what the reference can mean, and all images; raises ImageNotFound, which lists their names."""
         images = list_images(self._stores)
         found = find_images([image.record for image in images], self._name)
         chosen = [image for image in images if any(image.record is record for record in found)]
@@ -89,10 +104,7 @@ class ContainersStorage:
             names = listed(sorted({name for image in images for name in image.record.names or ()}))
             reason = f"there is no such image in {self._where()}; there are: {names or 'none that has a name'}"
             raise ImageNotFound(self._text, reason)
-        with ExitStack() as locks:
-            for store in self._stores:
-                locks.enter_context(store.layers_locked())
-            return self._describe_chosen(chosen, images)
+        return chosen, images
 
     def _describe_chosen(self, chosen: Sequence[Stored], images: Sequence[Stored]) -> Root:
         self._records = [store.layers() for store in self._stores]
@@ -175,7 +187,7 @@ class ContainersStorage:
 
     def _keep(self, plain: PlainImage, document: Document) -> Descriptor:
         """Write a manifest that was put together, and describe it; it stands for the store's own."""
-        data = render_manifest(plain.manifest)
+        data = render_document(plain.manifest)
         digest = Digest.of(data)
         self._documents[digest] = data
         return Descriptor(plain.manifest.media_type, digest, len(data), stands_for=document.digest)

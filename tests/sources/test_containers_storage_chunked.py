@@ -3,70 +3,36 @@
 from __future__ import annotations
 
 import json
-import shutil
-import socket
-import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 from support.engines import Engine
+from support.registry import start_registry
 
 from builder import build
 from builder.errors import UnsupportedImage
 from builder.sources import open_source
 from builder.sources.resolve import resolve
 
-CONFIG = """
-version: 0.1
-storage: {{filesystem: {{rootdirectory: {place}/blobs}}}}
-http: {{addr: "127.0.0.1:{port}"}}
-"""
-
-
-@contextmanager
-def registry(place: Path) -> Iterator[str]:
-    """Run a registry on loopback; yield its host and port."""
-    if shutil.which("docker-registry") is None:
-        pytest.skip("NOT RUN: docker-registry is not installed")
-    place.mkdir()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    (place / "config.yml").write_text(CONFIG.format(place=place, port=port))
-    with (place / "log").open("w") as log:
-        argv = ["docker-registry", "serve", place / "config.yml"]
-        server = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    try:
-        for _ in range(600):
-            with socket.socket() as client:
-                if client.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            assert server.poll() is None, (place / "log").read_text()
-            time.sleep(0.1)
-        yield f"127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait()
-
 
 def test_a_layer_that_was_pulled_in_parts_gives_the_same_disk_or_is_refused(tmp_path: Path) -> None:
     writer, reader = Engine(tmp_path / "writer"), Engine(tmp_path / "reader")
     conf = '[storage]\ndriver = "overlay"\n[storage.options.pull_options]\nenable_partial_images = "true"\n'
     (tmp_path / "storage.conf").write_text(conf)
-    with registry(tmp_path / "registry") as host:
+    with ExitStack() as running:
+        server = start_registry(tmp_path / "registry")
+        running.callback(server.stop)
         writer.run(f"""
             mkdir -p ctx/etc; seq 100000 >ctx/large; echo motd >ctx/etc/motd
             ln ctx/large ctx/etc/linked; mkfifo ctx/pipe
             c=$(buildah from scratch); buildah add -q "$c" ctx / >&2; buildah commit -q "$c" localhost/a:1 >&2
             compress=(--format oci --compression-format zstd:chunked)
-            buildah push -q --tls-verify=false "${{compress[@]}}" localhost/a:1 docker://{host}/a:1
+            buildah push -q --tls-verify=false "${{compress[@]}}" localhost/a:1 docker://{server.host}/a:1
         """)
         reader.run(f"""
             export CONTAINERS_STORAGE_CONF={tmp_path}/storage.conf
-            buildah pull -q --tls-verify=false docker://{host}/a:1
+            buildah pull -q --tls-verify=false docker://{server.host}/a:1
         """)
     layer = json.loads((reader.root / "overlay-layers/layers.json").read_text())[0]
     if not any(name.startswith("zstd-chunked") for name in layer.get("big-data-names", [])):
