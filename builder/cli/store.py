@@ -69,7 +69,7 @@ def list_(console: Console, /, store: str | None, as_json: bool) -> None:
 @progress_option
 @click.pass_obj
 def verify(console: Console, /, store: str | None, quarantine: bool, as_json: bool, progress: str) -> None:
-    """Hash every blob of the store again, and look whether every image is whole.
+    """Hash every blob again, and look whether images are whole.
 
     What is wrong is named, and the images that need it; the exit status is 3 then. Blobs are
     read in parallel, and other commands may go on meanwhile.
@@ -91,7 +91,7 @@ def verify(console: Console, /, store: str | None, quarantine: bool, as_json: bo
 @store_option_below
 @click.pass_obj
 def remove(console: Console, /, names: Sequence[ImageName], store: str | None) -> None:
-    """Forget images of the store; `store gc` then frees what no other image needs.
+    """Forget images; `store gc` frees what only they needed.
 
     Prints the full name of each. Nothing is removed when there is no image of one of the names.
     """

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import islice
 from secrets import token_hex
@@ -59,11 +59,12 @@ def check(store: Store, quarantine: bool = False, listen: Listener = ignore) -> 
         damages: list[Damage] = []
         images: list[StoredImage] = []
         for path in list(store.reference_files()):
+            stamp = store.room.stamp(path)
             try:
                 images += _hold(store, path, lease)
             except StoreCorrupt as error:
-                stamp = store.room.stamp(path)
-                if stamp is not None:
+                # Unless it was replaced or removed meanwhile.
+                if stamp is not None and store.room.stamp(path) == stamp:
                     moved = _move_away(store, path, stamp) if quarantine else None
                     damages.append(Damage(error.where, error.reason, (), moved))
         reach = Reach(store)
@@ -74,11 +75,12 @@ def check(store: Store, quarantine: bool = False, listen: Listener = ignore) -> 
         digests = list(blobs_of(store))
         total = sum((store.room.stamp(blob_path(digest)) or (0,))[0] for digest in digests)
         listen(Stage(f"verifying {len(digests)} blobs", total))
-        for digest, reason, stamp in _corrupt(store, digests, listen):
-            path = blob_path(digest)
-            moved = _move_away(store, path, stamp) if quarantine else None
-            names = tuple(sorted(users.get(digest, ())))
-            damages.append(Damage(f"{store.place}/{path}", reason, names, moved))
+        with closing(_corrupt(store, digests, listen)) as corrupt:
+            for digest, reason, stamp in corrupt:
+                path = blob_path(digest)
+                moved = _move_away(store, path, stamp) if quarantine else None
+                names = tuple(sorted(users.get(digest, ())))
+                damages.append(Damage(f"{store.place}/{path}", reason, names, moved))
         known = {name for damage in damages for name in damage.images}
         damages += _incomplete(store, images, known, listen)
     return Checked(len(digests), total, len(images), tuple(damages))
@@ -115,7 +117,7 @@ def _incomplete(store: Store, images: list[StoredImage], known: set[str], listen
             listen(Notice(f"{name}: some of what other platforms need is missing; pull it with --all-platforms"))
 
 
-def _corrupt(store: Store, digests: list[Digest], listen: Listener) -> Iterator[tuple[Digest, str, Stamp]]:
+def _corrupt(store: Store, digests: list[Digest], listen: Listener) -> Generator[tuple[Digest, str, Stamp], None, None]:
     """Yield each blob that is not what its name says, with the reason and the stamp of what was read."""
     stop = Event()
     done = 0

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.command import run
 
 SEED = int(os.environ.get("ROOTFS_BUILDER_TEST_SEED", "20261122"))
 KILLS = 100
@@ -33,3 +34,7 @@ def test_a_hundred_kills_of_pulls_and_collections_harm_nothing(tmp_path: Path) -
     assert report["recorded"] > 3, f"seed {SEED}: {report}"
     assert min(report["litter"].get(folder, 0) for folder in ("tmp", "leases")) > 0, f"seed {SEED}: {report}"
     assert (report["left"], report["damages"], report["lost"]) == ([], [], []), f"seed {SEED}: {report}"
+    verified = run("store", "verify", "--store", tmp_path / "store")
+    assert (verified.returncode, verified.stdout) == (0, ""), f"seed {SEED}: {verified.stderr}"
+    freed = run("store", "gc", "--store", tmp_path / "store")
+    assert freed.stdout == "0 B freed: 0 blobs, 0 temporary files, 0 leases\n", f"seed {SEED}: {freed}"
