@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
-def ahead(items: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
+def ahead(
+    items: Iterable[T], depth: int = 4, interrupted: Callable[[], None] = lambda: None
+) -> Generator[T, None, None]:
     """Yield `items`, which a thread produces up to `depth` ahead of whoever takes them.
 
     An exception of `items` is raised at its place in the stream. When this generator is closed or exhausted, the
     thread has ended, and has closed `items` if they can be closed: at the latest when the step that `items` is
-    in is done. `items` runs in that thread only, so closing belongs to the last stage of a pipeline first.
+    in is done. `items` runs in that thread only, so closing belongs to the last stage of a pipeline first. Where a step
+    may take for ever, `interrupted` ends it: it is called when a signal's exception comes here first.
     """
     stage = _Stage(items, depth)
+    relayed = False
     try:
         stage.thread.start()
         while True:
@@ -25,10 +29,17 @@ def ahead(items: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
             if kind is _END:
                 return
             if kind is _ERROR:
+                relayed = True
                 raise item  # type: ignore[misc]
             stage.room.release()
             yield item  # type: ignore[misc]
             del item  # a chunk is large, and the next one may be long in coming
+    except GeneratorExit:
+        raise
+    except BaseException:
+        if not relayed:
+            interrupted()
+        raise
     finally:
         stage.stopped = True
         stage.room.release()

@@ -40,8 +40,8 @@ class LayerStream:
         self._packed = Passage(f"{layer.name}: blob", layer.descriptor.digest, layer.descriptor.size)
         self._plain = Passage(f"{layer.name}: diff_id", layer.diff_id)
         self._blob = source.open(layer.descriptor)
-        self._packed_chunks = ahead(self._packed.watch(read_chunks(self._blob)))
-        self._plain_chunks = ahead(self._plain.watch(self._bounded(self._inflate())))
+        self._packed_chunks = ahead(self._packed.watch(read_chunks(self._blob)), interrupted=self._wait_no_more)
+        self._plain_chunks = ahead(self._plain.watch(self._bounded(self._inflate())), interrupted=self._wait_no_more)
         self._tar = TarReader(self._reported())
 
     def __iter__(self) -> Iterator[Entry]:
@@ -80,12 +80,16 @@ class LayerStream:
 
     def close(self) -> None:
         """Stop the threads and close the blob."""
-        if isinstance(self._blob, Arriving):
-            self._blob.stop()  # Who stops the build does not want to wait for the network.
+        self._wait_no_more()
         self._tar.close()
         self._plain_chunks.close()
         self._packed_chunks.close()
         self._blob.close()
+
+    def _wait_no_more(self) -> None:
+        # Who stops the build does not want to wait for the network.
+        if isinstance(self._blob, Arriving):
+            self._blob.stop()
 
     def _inflate(self) -> Iterator[bytes]:
         promised = layer_compression(self._layer.descriptor.media_type)

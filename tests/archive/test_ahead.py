@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -150,3 +151,17 @@ def test_stages_overlap() -> None:
     assert next(stage) == 1
     meeting.wait()  # ... while the consumer is still busy with the first
     assert list(stage) == [2]
+
+
+def test_a_signal_while_waiting_ends_the_step_that_is_waited_for() -> None:
+    gone = threading.Event()
+
+    def endless() -> Iterator[int]:
+        # Only a signal comes while the first item is waited for.
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        gone.wait()
+        yield 1
+
+    with pytest.raises(KeyboardInterrupt):
+        next(ahead(endless(), interrupted=gone.set))
+    assert gone.is_set()
