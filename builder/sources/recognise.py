@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from builder.errors import ImageNotFound
+import os
+from contextlib import suppress
+
+from builder.errors import ImageNotFound, InvalidReference
+from builder.image.name import ImageName
 from builder.sources.access import Access
 from builder.sources.docker_archive import DockerArchive
 from builder.sources.files import Files
@@ -17,12 +21,22 @@ def open_recognised(reference: Reference, access: Access) -> Source:
 
     Raises ImageNotFound where it is neither.
     """
+    if not reference.is_url and not os.path.lexists(reference.place):
+        raise ImageNotFound(reference.place, _nothing_there(reference.text))
     files = open_anything(reference, access)
     try:
         return _recognise(files, reference)
     except BaseException:
         files.close()
         raise
+
+
+def _nothing_there(text: str) -> str:
+    """Say what to do where a plain path leads to nothing: it may have been meant for a name."""
+    advice = "check the path"
+    with suppress(InvalidReference):
+        advice += f", or write docker://{ImageName.parse(text)} for an image in a registry"
+    return f"there is no such file; {advice}"
 
 
 def _recognise(files: Files, reference: Reference) -> Source:

@@ -68,6 +68,17 @@ def test_anything_else_says_what_was_looked_for(tmp_path: Path) -> None:
         )
 
 
+def test_a_path_to_nothing_that_could_be_an_images_name_says_how_to_write_that(tmp_path: Path) -> None:
+    nothing = "there is no such file; check the path"
+    for text, reason in {
+        "quay.io/app:1": f"{nothing}, or write docker://quay.io/app:1 for an image in a registry",
+        f"{tmp_path}/Nothing": nothing,
+    }.items():
+        with pytest.raises(ImageNotFound) as caught:
+            open_source(text)
+        assert caught.value.reason == reason
+
+
 def test_a_marker_that_is_a_link_out_of_the_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_bytes(b"{}")
     write_directory(tmp_path / "layout", {"oci-layout": Link("../elsewhere")})
