@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 
 from builder.errors import OutputDenied, OutputError
 from builder.output.publish import hidden_prefix
@@ -26,26 +26,32 @@ def workspace(parent: Path, name: str) -> Iterator[Path]:
     What killed builds of the same user left in `parent` is removed first. Raises OutputError or OutputDenied where
     nothing can be made.
     """
+    # Named before it is made: from then on, whatever ends the build removes it.
+    path = parent / f"{hidden_prefix(name)}{token_hex(8)}{SUFFIX}"
+    lock = -1
     try:
-        _sweep(parent)
-        path, lock = _create(parent, name)
-    except OSError as error:
-        kind = OutputDenied if isinstance(error, PermissionError) else OutputError
-        reason = f"cannot work in this directory: {error.strerror}; choose another"
-        raise kind(str(parent), reason) from error
-    try:
+        try:
+            _sweep(parent)
+            lock = _make(path)
+        except OSError as error:
+            kind = OutputDenied if isinstance(error, PermissionError) else OutputError
+            reason = f"cannot work in this directory: {error.strerror}; choose another"
+            raise kind(str(parent), reason) from error
         yield path
     finally:
         remove_tree(path)
-        os.close(lock)
+        if lock >= 0:
+            os.close(lock)
 
 
-def _create(parent: Path, name: str) -> tuple[Path, int]:
+def _make(path: Path) -> int:
+    """Make a directory and lock it; the lock is held for as long as the descriptor is open."""
     while True:
-        path = Path(tempfile.mkdtemp(prefix=hidden_prefix(name), suffix=SUFFIX, dir=parent))
+        # A sweeper may take it for litter before it is locked.
+        path.mkdir(0o700, exist_ok=True)
         lock = _lock(path)
         if lock is not None:
-            return path, lock
+            return lock
 
 
 def _lock(path: Path) -> int | None:
