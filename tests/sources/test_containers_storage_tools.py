@@ -5,64 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import threading
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from support.built_store import image, layer, store_copy
 from support.command import ENVIRONMENT, argv, run
-from support.engines import Engine, enter_namespace, in_namespace
+from support.engines import Engine, enter_namespace
 from support.images import Spec, layout
-from support.stores import diff_path, edit, tar_split_path
+from support.stores import diff_path
 from support.tars import directory, file, hardlink, opaque, symlink, tar, whiteout
-from support.users import ids, open_to_users, run_as_user
+from support.users import open_to_users
 
 from builder import build
 from builder.disk import FILESYSTEMS
 from builder.errors import BuilderError
-from builder.image.image import Image
-from builder.image.platform import Platform
 from builder.sources import open_source
 from builder.sources.resolve import resolve
 from fixtures.tar import Member
 from fixtures.tar import tar as write_tar
-
-BUILD = r"""
-mkdir -p ctx/dir ctx/etc
-echo hello >ctx/a; echo x >ctx/dir/b; echo motd >ctx/etc/motd; chmod 4755 ctx/a; mkfifo ctx/fifo
-dd if=/dev/zero of=ctx/zeros bs=1M count=3 status=none; seq 300000 >ctx/large
-touch -d @1700000000.123456789 ctx/etc/motd
-c=$(buildah from scratch)
-buildah add -q "$c" ctx / >&2
-buildah commit -q "$c" localhost/base:1 >&2
-buildah rm "$c" >&2
-c=$(buildah from localhost/base:1)
-m=$(buildah mount "$c")
-rm "$m/a"; rm -r "$m/dir"; mkdir "$m/dir"; echo new >"$m/dir/new"; ln "$m/dir/new" "$m/dir/hardlink"
-ln -s ../etc/motd "$m/dir/symlink"; mkdir "$m/empty"; echo later >"$m/etc/motd"
-setfattr -n user.note -v kept "$m/dir/new"
-buildah umount "$c" >&2
-buildah config --cmd /bin/sh --env A=b "$c"
-buildah commit -q "$c" localhost/app:1 >&2
-buildah rm "$c" >&2
-skopeo copy -q "containers-storage:${SPEC}localhost/app:1" "oci:$HOME/copy:1" >&2
-"""
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    """A store with an image of two layers, whiteouts among them, that buildah built; and skopeo's copy of it."""
-    engine = Engine(tmp_path_factory.mktemp("engine"))
-    engine.run(BUILD, tools=("buildah", "skopeo", "setfattr"))
-    return engine
-
-
-def image(reference: str, platform: str | None = None) -> Image:
-    with closing(open_source(reference)) as source:
-        return resolve(source, reference, Platform.parse(platform) if platform else None)
 
 
 def copied(engine: Engine) -> str:
@@ -239,122 +202,6 @@ def test_without_its_tar_split_a_layer_gives_the_same_files(engine: Engine, tmp_
         assert digest(tmp_path / "walked.ext4") == digest(build(copied(engine), tmp_path / "copied.ext4").output)
 
 
-def store_copy(engine: Engine, tmp_path: Path) -> Path:
-    """Copy the store for a test to damage."""
-    copy = tmp_path / "store"
-    copy.mkdir()
-    parts = [engine.root / part for part in ("overlay-images", "overlay-layers", "overlay")]
-    subprocess.run([*in_namespace(), "cp", "-a", *parts, copy], check=True, capture_output=True)
-    for diff in copy.glob("overlay/*/diff"):
-        diff.chmod(0o755)
-    return copy
-
-
-def _layer(store: Path, position: int) -> str:
-    layers = json.loads((store / "overlay-layers/layers.json").read_text())
-    top = next(each["layer"] for each in images(store) if "localhost/app:1" in each.get("names", []))
-    chain = [next(each for each in layers if each["id"] == top)]
-    chain.insert(0, next(each for each in layers if each["id"] == chain[0]["parent"]))
-    return str(chain[position]["id"])
-
-
-def images(store: Path) -> list[dict[str, str]]:
-    return list(json.loads((store / "overlay-images/images.json").read_text()))
-
-
-def _data(store: Path, key: str) -> Path:
-    (found,) = [each for each in images(store) if "localhost/app:1" in each.get("names", [])]
-    names = [each.name for each in (store / "overlay-images" / found["id"]).iterdir()]
-    return store / "overlay-images" / found["id"] / next(name for name in names if name.startswith(key))
-
-
-def _forget_layer(store: Path) -> None:
-    lost = _layer(store, 0)
-    edit(store / "overlay-layers/layers.json", lambda items: [each for each in items if each["id"] != lost])
-
-
-def _cut(path: Path, size: int) -> None:
-    os.truncate(path, size)
-
-
-def _grow_image_list(store: Path) -> None:
-    os.truncate(store / "overlay-images/images.json", 1 << 30)
-
-
-def _circle(store: Path) -> None:
-    top = _layer(store, 1)
-    edit(
-        store / "overlay-layers/layers.json",
-        lambda items: [{**each, "parent": top} if each.get("parent", "") == "" else each for each in items],
-    )
-
-
-def _replace(path: Path, make: Callable[[Path], object]) -> None:
-    path.unlink()
-    make(path)
-
-
-DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
-    "manifest is missing": (lambda store: _data(store, "manifest").unlink(), "the blob is not there"),
-    "manifest is changed": (lambda store: _data(store, "manifest").write_text("{}"), "expected sha256:"),
-    "config is changed": (lambda store: _data(store, "=c2hh").write_text("{}"), "expected sha256:"),
-    "config is missing": (lambda store: _data(store, "=c2hh").unlink(), "the blob is not there"),
-    "images.json is bad": (lambda store: (store / "overlay-images/images.json").write_text("[{"), "images.json at $"),
-    "layers.json is bad": (lambda store: (store / "overlay-layers/layers.json").write_text("{}"), "layers.json at $"),
-    "images.json has a gibibyte": (_grow_image_list, "is longer than"),
-    "layer is not listed": (_forget_layer, "is in none of the stores"),
-    "layers are a circle": (_circle, "the store has more than 2 layers"),
-    "layer is not unpacked": (lambda store: shutil.rmtree(diff_path(store, _layer(store, 1))), "its files are not in"),
-    "tar-split is cut off": (lambda store: _cut(tar_split_path(store, _layer(store, 0)), 300), "no intact tar-split"),
-    "tar-split is empty": (lambda store: _cut(tar_split_path(store, _layer(store, 0)), 0), "no intact tar-split"),
-    "tar-split is no gzip": (
-        lambda store: tar_split_path(store, _layer(store, 0)).write_bytes(b"x" * 99), "no intact tar-split",
-    ),
-    "file is changed": (
-        lambda store: (diff_path(store, _layer(store, 0)) / "etc/motd").write_text("mo7d\n"), "expected sha256:",
-    ),
-    "file is longer": (
-        lambda store: (diff_path(store, _layer(store, 0)) / "etc/motd").write_text("motd\n\n"), "the layer's tar 5;",
-    ),
-    "file is missing": (lambda store: (diff_path(store, _layer(store, 0)) / "large").unlink(), "the file is missing"),
-    "file is a symlink": (
-        lambda store: _replace(diff_path(store, _layer(store, 0)) / "large", lambda path: path.symlink_to("/etc/motd")),
-        "is no regular file",
-    ),
-    "file is a fifo": (
-        lambda store: _replace(diff_path(store, _layer(store, 0)) / "large", os.mkfifo), "is no regular file",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("what", DAMAGE)
-def test_a_damaged_store_is_refused_in_one_line(engine: Engine, tmp_path: Path, what: str) -> None:
-    damage, expected = DAMAGE[what]
-    copy = store_copy(engine, tmp_path)
-    damage(copy)
-    done = run("--quiet", "build", f"containers-storage:[overlay@{copy}]localhost/app:1", "-o", tmp_path / "disk.erofs")
-    assert done.returncode == 3, done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert expected in done.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["store"]
-
-
-def test_an_image_that_is_not_there_lists_those_that_are(engine: Engine) -> None:
-    done = run("inspect", engine.reference("absent"))
-    assert done.returncode == 1
-    assert "there is no such image" in done.stderr
-    assert "localhost/app:1, localhost/base:1" in done.stderr
-
-
-def test_a_vfs_store_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    engine = Engine(tmp_path, "vfs")
-    engine.run('c=$(buildah from scratch); buildah commit -q "$c" localhost/app:1')
-    for reference in (engine.reference("app:1"), f"containers-storage:[vfs@{engine.root}]app:1"):
-        done = run("inspect", reference)
-        assert done.returncode == 3
-        assert f"skopeo copy containers-storage:[vfs@{engine.root}]NAME oci:DIR" in done.stderr
-
-
 def test_a_store_is_read_while_others_change_it(engine: Engine, tmp_path: Path) -> None:
     """Other images come and go: what is read stays whole, and the store is not written to."""
     made = layout(engine.place / "home/other", Spec((tar(file("other", b"x" * 100_000)),)))
@@ -386,31 +233,6 @@ def test_nothing_in_the_store_changes(engine: Engine, tmp_path: Path) -> None:
     assert state() == before
 
 
-def test_a_file_that_this_user_may_not_read_asks_for_podman_unshare(engine: Engine, tmp_path: Path) -> None:
-    """As with the files of other users of a container in a rootless store."""
-    copy = store_copy(engine, tmp_path)
-    secret = diff_path(copy, _layer(copy, 0)) / "large"
-    secret.chmod(0)
-    reference = f"containers-storage:[{copy}]app:1"
-    code = """
-from builder import build, BuilderError
-try:
-    build(sys.argv[1], sys.argv[2])
-except BuilderError as error:
-    print(error.exit_status, error)
-"""
-    if os.geteuid() == 0:
-        for path in (copy, *copy.rglob("*")):
-            os.chown(path, *ids(), follow_symlinks=False)
-    target = open_to_users(tmp_path) / "disks"
-    target.mkdir()
-    target.chmod(0o777)
-    said = run_as_user("", code, reference, target / "disk.erofs")
-    assert said.startswith("4 ")
-    assert f"{secret}: Permission denied" in said
-    assert "podman unshare rootfs-builder" in said
-
-
 @pytest.mark.root
 def test_a_rootless_store_with_files_of_many_users(tmp_path: Path) -> None:
     """As `podman unshare` sees it: the user is root, and the files of others have the owners that the image means."""
@@ -430,7 +252,7 @@ def test_a_rootless_store_with_files_of_many_users(tmp_path: Path) -> None:
         skopeo copy -q "containers-storage:${SPEC}localhost/app:1" "oci:$HOME/copy:1"
     """
     engine.run(script, tools=("buildah", "skopeo"))
-    assert (diff_path(engine.root, _layer(engine.root, 0)) / "home/secret").stat().st_uid == first + 1000
+    assert (diff_path(engine.root, layer(engine.root, 0)) / "home/secret").stat().st_uid == first + 1000
     expected = digest(build(copied(engine), tmp_path / "copied.ext4").output)
 
     def inside(name: str) -> str:

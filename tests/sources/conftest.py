@@ -1,0 +1,25 @@
+"""Stores of podman's kind: one that buildah wrote, made once, and one written by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.built_store import BUILD
+from support.engines import Engine
+from support.stores import write_store
+from support.written_store import APP
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """A store with an image of two layers, whiteouts among them, that buildah built; and skopeo's copy of it."""
+    engine = Engine(tmp_path_factory.mktemp("engine"))
+    engine.run(BUILD, tools=("buildah", "skopeo", "setfattr"))
+    return engine
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    write_store(tmp_path / "store", APP)
+    return tmp_path / "store"
