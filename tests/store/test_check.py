@@ -10,11 +10,13 @@ from support.image_stores import contents, image, index, litter, put
 from builder.events import Event, Notice
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
+from builder.image.name import ImageName
 from builder.store.check import Checked, Damage, check
 from builder.store.collect import blobs_of, collect
 from builder.store.lease import Lease
 from builder.store.listing import images
 from builder.store.local import LocalRoom
+from builder.store.names import path_of
 from builder.store.store import Store
 
 ONE = image(b"shared" * 100, b"one" * 100)
@@ -116,6 +118,16 @@ def test_a_reference_that_is_none_is_moved_away(store: Store, content: bytes) ->
     assert (Path(store.place) / found.moved_to).read_bytes() == content
     assert [str(each.name) for each in images(store)] == ["localhost/other:1"]
     assert check(store).damages == ()
+
+
+def test_a_reference_whose_digest_is_not_what_it_resolves_to_is_moved_away(store: Store) -> None:
+    put(store, f"localhost/one@{ONE.document.digest}", ONE)
+    names = [ImageName.parse(f"localhost/one@{digest}") for digest in (ONE.document.digest, SHARED)]
+    honest, lying = (Path(store.place) / path_of(name) for name in names)
+    lying.write_text(honest.read_text().replace(f"@{ONE.document.digest}", f"@{SHARED}"))
+    (found,) = check(store, quarantine=True).damages
+    assert (found.what, found.reason.endswith(f"resolves to {ONE.document.digest}")) == (str(lying), True)
+    assert (honest.exists(), lying.exists()) == (True, False)
 
 
 def test_a_listing_says_what_is_damaged_and_lists_the_rest(store: Store) -> None:
