@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.image_stores import contents, image, index, litter, put
+from support.image_stores import Parts, contents, describe, image, index, litter, put
 
 from builder.events import Event, Notice
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
+from builder.image.media_types import OCI_MANIFEST
 from builder.image.name import ImageName
 from builder.store.check import Checked, Damage, check
 from builder.store.collect import blobs_of, collect
@@ -74,6 +75,14 @@ def test_a_corrupt_manifest_is_named_with_its_image(store: Store) -> None:
     assert (found.what, found.images) == (where, ("localhost/one:1",))
     put(store, "localhost/one:1", ONE)
     assert check(store).damages == ()
+
+
+def test_what_is_wrong_with_an_image_is_said_once_with_its_name(store: Store) -> None:
+    odd = describe(b"not json", OCI_MANIFEST)
+    put(store, "localhost/odd:1", index({"linux/amd64": ONE, "linux/s390x": Parts({}, odd, b"not json")}))
+    (found,) = check(store).damages
+    assert found.what == "localhost/odd:1"
+    assert found.reason.startswith(f"{odd.digest} at $: is not valid JSON")
 
 
 def test_a_missing_blob_is_an_incomplete_image(store: Store) -> None:
