@@ -73,7 +73,8 @@ def pull(
 
         chosen = select(source, reference, platforms, keep, listen)
         if name.digest not in (None, chosen.root.digest):
-            raise InvalidReference(str(name), f"is no name for this image, whose digest is {chosen.root.digest}")
+            reason = f"is no name for this image, whose digest is {chosen.root.digest}; choose another with --name"
+            raise InvalidReference(str(name), reason)
         # Each once, however many of the images have it.
         layers = {layer.descriptor.digest: layer.descriptor for image in chosen.images for layer in image.layers}
         copied = _copy(source, list(layers.values()), store, lease, parsed.transport in _FILLING, listen)
