@@ -22,6 +22,8 @@ from builder.store.store import Store, blob_path
 
 QUARANTINE = "quarantine"
 _READ_SIZE = 1 << 20
+# Bytes of a file name in quarantine, before what makes it unique: with that it has 143, as in names.py.
+_LONGEST = 126
 
 Stamp = tuple[int, ...]
 
@@ -168,7 +170,7 @@ def _hash(store: Store, digest: Digest, stop: Event) -> tuple[int, str | None, S
 
 def _move_away(store: Store, path: str, stamp: Stamp) -> str | None:
     """Move a file to quarantine, unless another took its name since it was read."""
-    target = f"{QUARANTINE}/{path.replace('/', '-')}.{token_hex(8)}"
+    target = f"{QUARANTINE}/{path.replace('/', '-')[-_LONGEST:]}.{token_hex(8)}"
     with store.room.lock(exclusive=True):
         if store.room.stamp(path) != stamp:
             return None

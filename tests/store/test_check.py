@@ -129,6 +129,17 @@ def test_a_reference_that_is_none_is_moved_away(store: Store, content: bytes) ->
     assert check(store).damages == ()
 
 
+def test_a_reference_of_the_longest_name_can_be_moved_away(store: Store) -> None:
+    name = ImageName.parse(f"localhost/{'a' * 120}:{'t' * 128}")
+    put(store, str(name), ONE)
+    path = Path(store.place) / path_of(name)
+    path.write_bytes(b"")
+    (found,) = check(store, quarantine=True).damages
+    assert (found.what, path.exists()) == (str(path), False)
+    assert len(Path(found.moved_to or "").name) == 143
+    assert check(store).damages == ()
+
+
 def test_a_reference_whose_digest_is_not_what_it_resolves_to_is_moved_away(store: Store) -> None:
     put(store, f"localhost/one@{ONE.document.digest}", ONE)
     names = [ImageName.parse(f"localhost/one@{digest}") for digest in (ONE.document.digest, SHARED)]
