@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from threading import Event, Lock
 from typing import BinaryIO
 
-from builder.errors import DigestMismatch, SizeMismatch
+from builder.errors import DigestMismatch, InvalidReference, SizeMismatch
 from builder.events import Listener, Progress, Stage, ignore
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
@@ -72,6 +72,9 @@ def pull(
                 store.put(document, [content], lease)
 
         chosen = select(source, reference, platforms, keep, listen)
+        if name.digest not in (None, chosen.root.digest):
+            reason = f"is no name for this image, whose digest is {chosen.root.digest}; choose another with --name"
+            raise InvalidReference(str(name), reason)
         # Each once, however many of the images have it.
         layers = {layer.descriptor.digest: layer.descriptor for image in chosen.images for layer in image.layers}
         copied = _copy(source, list(layers.values()), store, lease, parsed.transport in _FILLING, listen)

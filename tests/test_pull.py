@@ -149,6 +149,17 @@ def test_a_short_name_is_refused(tmp_path: Path, access: Access) -> None:
         pull(f"oci:{tmp_path}/app", access, name=ImageName.parse("app"))
 
 
+def test_a_digest_that_is_not_the_images_is_no_name_for_it(tmp_path: Path, store: Store, access: Access) -> None:
+    text, _ = whole(tmp_path / "layout", AMD)
+    other = ImageName.parse(f"localhost/x@{Digest.of(b'')}")
+    with pytest.raises(InvalidReference, match="is no name for this image, whose digest is sha256:"):
+        pull(text, access, name=other)
+    assert list(store.references()) == []
+    pulled = pull(text, access)
+    name = ImageName.parse(f"localhost/x@{pulled.digest}")
+    assert pull(text, access, name=name).name == name
+
+
 def test_a_damaged_layer_is_refused_and_nothing_is_recorded(tmp_path: Path, store: Store, access: Access) -> None:
     (made,) = layout(tmp_path / "app", AMD)
     path = tmp_path / "app" / blob_path(made.layers[1])

@@ -98,7 +98,7 @@ class Console:
         if self._json_lines:
             line = json.dumps({"level": level, "message": line})
         elif level != "info":
-            line = f"rootfs-builder: {level}: {line}"
+            line = legible(f"rootfs-builder: {level}: {line}")
         print(line, file=sys.stderr, flush=True)
 
 
@@ -142,6 +142,15 @@ def _sparingly(listen: Listener) -> Listener:
 
 def _print_event(event: Event) -> None:
     print(json.dumps({"event": type(event).__name__.lower(), **asdict(event)}), file=sys.stderr, flush=True)
+
+
+def legible(text: str) -> str:
+    """Escape what is no printable character: images have words of their own, some of which would move the cursor.
+
+    The bytes of file names that are no UTF-8 stay as they are.
+    """
+    kept = (c if c.isprintable() or "\udc80" <= c <= "\udcff" else c.encode("unicode_escape").decode() for c in text)
+    return "".join(kept)
 
 
 def human_size(size: float) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from builder import pipeline
-from builder.cli.console import Console, human_size
+from builder.cli.console import Console, human_size, legible
 from builder.cli.options import build_options, reading_options
 from builder.cli.types import IMAGE
 from builder.output.metadata import describe_image, render_json
@@ -77,7 +77,7 @@ def _lines(image: dict[str, Any]) -> list[str]:
         lines.append(f"{'Entries:':14}{image['entries']}")
         for name, disk in image["disks"].items():
             lines.append(f"{name + ' disk:':14}{human_size(disk['size'])}, {disk['inodes']} inodes")
-    return lines
+    return [legible(line) for line in lines]
 
 
 def _words(value: list[str] | str | None) -> str | None:

@@ -61,8 +61,8 @@ def pull(
 
     Blobs that are there already are not copied again, and what an interrupted pull left is
     used. An index stays one: the images for further platforms can be pulled later. Prints the
-    full name of each image; without --name it is that of the registry or archive, or
-    localhost/DIR:TAG for oci:DIR:TAG.
+    full name of each image; without --name it is that of the registry, archive or podman's
+    store, or localhost/DIR:TAG for oci:DIR:TAG.
 
     \b
     Examples:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from builder.cli.console import Console, human_size
+from builder.cli.console import Console, human_size, legible
 from builder.cli.options import progress_option, store_option, store_option_below
 from builder.cli.pull import add, pull
 from builder.cli.types import Parsed
@@ -144,7 +144,7 @@ def _described(image: StoredImage, others: Sequence[StoredImage]) -> dict[str, A
 
 
 def _row(image: StoredImage) -> tuple[str, ...]:
-    platforms = ",".join(map(str, image.platforms)) or ("damaged" if image.problem else "incomplete")
+    platforms = legible(",".join(map(str, image.platforms))) or ("damaged" if image.problem else "incomplete")
     digest = f"{image.descriptor.digest.algorithm}:{image.descriptor.digest.hex[:12]}"
     return (image.name.repository, image.name.tag or "-", digest, platforms, str(image.layers), human_size(image.size))
 
@@ -157,7 +157,7 @@ def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
 def _line(damage: Damage) -> str:
     needed = f"; needed by {', '.join(damage.images)}" if damage.images and damage.images != (damage.what,) else ""
     moved = f"; moved to {damage.moved_to}" if damage.moved_to else ""
-    return f"{damage.what}: {damage.reason}{needed}{moved}"
+    return legible(f"{damage.what}: {damage.reason}{needed}{moved}")
 
 
 def _count(number: int, what: str) -> str:

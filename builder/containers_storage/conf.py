@@ -9,6 +9,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -51,7 +52,9 @@ def find_place(environment: Mapping[str, str], uid: int, system: tuple[str, ...]
 
     Inside `podman unshare` that is root's, and a variable says whose namespace it is. Raises SourceUnreadable.
     """
-    uid = int(environment.get("_CONTAINERS_ROOTLESS_UID", "").strip() or uid)
+    rootless = environment.get("_CONTAINERS_ROOTLESS_UID", "").strip()
+    # Podman sets a number; whoever set anything else did not mean a user.
+    uid = int(rootless) if re.fullmatch(r"[0-9]{1,10}", rootless) else uid
     explicit = environment.get("CONTAINERS_STORAGE_CONF")
     configured = _configured(environment, "")
     candidates = [explicit] if explicit else [*([configured] if configured else []), *system]
@@ -71,9 +74,11 @@ def _place(storage: _Storage, name: str | None, default: str, environment: Mappi
         additional = stores_of(options.split(","))
     else:
         additional = (*storage.options.additionalimagestores, *storage.options.overlay.additionalimagestores)
-    roots = [storage.imagestore, storage.graphroot or default, *additional]
-    expanded = dict.fromkeys(_expand(path, environment, uid) for path in roots if path)
-    root, *others = expanded
+    expand = partial(_expand, environment=environment, uid=uid)
+    roots = [expand(storage.imagestore), expand(storage.graphroot) or expand(default), *map(expand, additional)]
+    root, *others = dict.fromkeys(filter(None, roots))
+    if any("\0" in path for path in (root, *others)):
+        raise SourceUnreadable(name or "STORAGE_OPTS", "is no storage.conf: it names a store with a NUL character")
     driver = environment.get("STORAGE_DRIVER") or storage.driver
     return Place(root, tuple(others), known_driver(driver), name or "the default")
 
@@ -84,9 +89,11 @@ def _first(candidates: list[str]) -> tuple[str | None, _Storage]:
         with reading(path):
             try:
                 with open(path, "rb") as file:
-                    data = file.read(_MAX_FILE)
+                    data = file.read(_MAX_FILE + 1)
             except (FileNotFoundError, NotADirectoryError):
                 continue
+        if len(data) > _MAX_FILE:
+            raise SourceUnreadable(path, f"is no storage.conf: it is longer than {_MAX_FILE} bytes")
         return path, parse_conf(data, path)
     return None, _Storage()
 
@@ -95,7 +102,8 @@ def parse_conf(data: bytes, name: str) -> _Storage:
     """Read a storage.conf; `name` says in errors which one. Raises SourceUnreadable."""
     try:
         return msgspec.convert(tomllib.loads(data.decode()), _File).storage
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError, RecursionError) as error:
+    except (ValueError, msgspec.ValidationError, RecursionError) as error:
+        # A ValueError is what is no UTF-8, no TOML, or a number too long for Python.
         raise SourceUnreadable(name, f"is no storage.conf: {error}") from error
 
 
@@ -118,4 +126,5 @@ def _home(environment: Mapping[str, str]) -> str:
 def _expand(path: str, environment: Mapping[str, str], uid: int) -> str:
     """Replace $UID, and $NAME and ${NAME} of the environment, as Go's os.ExpandEnv does: what is unset is empty."""
     path = path.replace("$UID", str(uid))
-    return os.path.normpath(re.sub(r"\$(?:\{(\w+)\}|(\w+))", lambda m: environment.get(m[1] or m[2], ""), path))
+    path = re.sub(r"\$(?:\{(\w+)\}|(\w+))", lambda m: environment.get(m[1] or m[2], ""), path)
+    return os.path.normpath(path) if path else ""

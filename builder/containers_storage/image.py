@@ -11,11 +11,12 @@ from builder.containers_storage.chain import find_chain
 from builder.containers_storage.layer import describe_layer, tar_split_paths
 from builder.containers_storage.records import ImageRecord, LayerRecord
 from builder.containers_storage.store import Store
-from builder.errors import BlobMissing, DigestMismatch, MalformedDocument
+from builder.errors import BlobMissing, DigestMismatch, InvalidDigest, MalformedDocument
 from builder.events import Listener
 from builder.image.config import ImageConfig, parse_config
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
+from builder.image.document import member
 from builder.image.manifest import Index, Manifest, parse_document
 from builder.image.media_types import OCI_CONFIG, OCI_MANIFEST
 
@@ -94,7 +95,7 @@ def read_document(image: Stored, digest: Digest | None = None) -> Document:
     path = store.data_path(record.id, key)
     if data is None:
         raise BlobMissing(f"manifest {path}")
-    stated = digest if key != MANIFEST else _stated(record, key, path)
+    stated = digest if key != MANIFEST else _stated(image, key)
     actual = Digest.of(data, stated.algorithm if stated else "sha256")
     if stated not in (None, actual):
         raise DigestMismatch(f"manifest {path}", str(stated), str(actual))
@@ -140,7 +141,11 @@ def plain_image(
     )
 
 
-def _stated(record: ImageRecord, key: str, path: str) -> Digest | None:
-    """Read the digest that the store noted for what is kept under a key, where it did."""
-    text = (record.big_data_digests or {}).get(key)
-    return Digest.parse(text) if text else None
+def _stated(image: Stored, key: str) -> Digest | None:
+    """Read the digest that the store noted for what is kept under a key, where it did; raises MalformedDocument."""
+    text = (image.record.big_data_digests or {}).get(key)
+    try:
+        return Digest.parse(text) if text else None
+    except InvalidDigest as error:
+        where, path = f"{image.store.images_list}, image {image.record.id}", member("$.big-data-digests", key)
+        raise MalformedDocument(where, path, f"{error}; the store is damaged") from error

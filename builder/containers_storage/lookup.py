@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+
+import msgspec
 
 from builder.containers_storage.records import ImageRecord
 from builder.errors import InvalidDigest, InvalidReference
@@ -41,6 +44,16 @@ def find_images(images: Images, text: str) -> Images:
         raise
     by_name = _by_digest if name.digest else _by_tag
     return by_name(images, name) or (_by_id(images, text) if _ID.fullmatch(text) else []) or _by_end(images, name)
+
+
+def found_names(image: ImageRecord, text: str) -> Sequence[str]:
+    """Give the names by which `text` finds an image, those that it stands for as they are before those that end so."""
+    alone = {name: msgspec.structs.replace(image, names=[name]) for name in image.names or ()}
+    found = [name for name, record in alone.items() if find_images([record], text)]
+    with suppress(InvalidReference):
+        asked = ImageName.parse(text)
+        found.sort(key=lambda name: not _by_tag([alone[name]], asked))
+    return found
 
 
 def asked_digest(text: str) -> Digest | None:

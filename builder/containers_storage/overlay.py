@@ -30,8 +30,19 @@ _NOTES = frozenset(
 _PREFIXES = (b"trusted.overlay.", b"user.overlay.")
 # Owner, mode and type of an entry that the store could not, or should not, give them (storage.conf's force_mask).
 _OVERRIDE = b"user.containers.override_stat"
-_OVERRIDDEN = re.compile(rb"(\d{1,10}):(\d{1,10}):([0-7]{1,7})(?::(file|dir|symlink|pipe|(?:block|char)-(\d+)-(\d+)))?")
-_OVERRIDDEN_KINDS = {b"pipe": Kind.FIFO, b"bloc": Kind.BLOCK, b"char": Kind.CHARACTER}
+_OVERRIDDEN = re.compile(
+    rb"(\d{1,10}):(\d{1,10}):([0-7]{1,7})(?::(file|dir|symlink|pipe|(?:block|char)-(\d{1,4})-(\d{1,7})))?"
+)
+_OVERRIDDEN_KINDS = {
+    b"file": Kind.FILE,
+    b"dir": Kind.DIRECTORY,
+    b"symlink": Kind.SYMLINK,
+    b"pipe": Kind.FIFO,
+    b"block": Kind.BLOCK,
+    b"char": Kind.CHARACTER,
+}
+# Linux, include/linux/kdev_t.h: 12 and 20 bits.
+_MAX_MAJOR, _MAX_MINOR = 0xFFF, 0xFFFFF
 # The host's label of the store, not the image's.
 _LABEL = b"security.selinux"
 
@@ -70,11 +81,20 @@ def read_facts(parent: Handle, name: bytes, status: os.stat_result, layer: Layer
     if override is not None:
         stated = _OVERRIDDEN.fullmatch(override)
         if stated is None:
-            raise UnsupportedImage(where, f"its xattr {_OVERRIDE.decode()} is malformed: {printable(override)}")
+            raise _malformed(where, override)
         uid, gid, mode = int(stated[1]), int(stated[2]), int(stated[3], 8) & 0o7777
-        kind = _OVERRIDDEN_KINDS.get((stated[4] or b"")[:4], kind)
+        meant = _OVERRIDDEN_KINDS[stated[4].partition(b"-")[0]] if stated[4] else kind
         major, minor = int(stated[5] or 0), int(stated[6] or 0)
+        # What stands in for something else is an empty file: of anything more, the rest would be lost.
+        stands_in = kind is Kind.FILE and not status.st_size and meant in (Kind.FIFO, Kind.BLOCK, Kind.CHARACTER)
+        if (meant is not kind and not stands_in) or major > _MAX_MAJOR or minor > _MAX_MINOR:
+            raise _malformed(where, override)
+        kind = meant
     return Facts(kind, mode, uid, gid, major, minor, marks.get(b"opaque") == b"y", xattrs)
+
+
+def _malformed(where: str, override: bytes) -> UnsupportedImage:
+    return UnsupportedImage(where, f"its xattr {_OVERRIDE.decode()} is malformed: {printable(override)}")
 
 
 def _read_xattrs(parent: Handle, name: bytes) -> dict[bytes, bytes]:

@@ -8,9 +8,11 @@ from collections import deque
 from builder.containers_storage.handles import Handle
 from builder.errors import MalformedArchive, UnsafeFile, printable
 
-# As many symlinks as the kernel follows in one path (path_resolution(7)), and the longest path it takes, in bytes.
+# As many symlinks as the kernel follows in one path (path_resolution(7)), and the longest path and name it takes, in
+# bytes.
 _MAX_SYMLINKS = 40
 _MAX_PATH = 4096
+_MAX_NAME = 255
 # Tars come directory by directory, so few need to be kept open.
 _KEPT = 32
 
@@ -109,7 +111,7 @@ class Unpacked:
                 path.pop()
             elif part not in (b"", b"."):
                 path.append(part)
-        if not path:
+        if not path or max(map(len, path)) > _MAX_NAME:
             raise UnsafeFile(self._where(name), "is no name of a file")
         return tuple(path)
 

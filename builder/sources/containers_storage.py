@@ -23,7 +23,7 @@ from builder.containers_storage.image import (
     read_document,
 )
 from builder.containers_storage.layer import open_layer_tar
-from builder.containers_storage.lookup import asked_digest, find_images, is_fixed
+from builder.containers_storage.lookup import asked_digest, find_images, found_names, is_fixed
 from builder.containers_storage.place import OVERLAY, split_place
 from builder.containers_storage.records import LayerRecord
 from builder.containers_storage.store import Store, open_store, refuse_driver
@@ -82,29 +82,29 @@ class ContainersStorage:
 
         Finds out how long each layer is, for which its tar-split is read; a layer without one is read and hashed.
         """
-        chosen, images = self._find()
+        images = list_images(self._stores)
+        chosen = self._choose(images)
         with ExitStack() as locks:
             for store in self._stores:
                 locks.enter_context(store.layers_locked())
             return self._describe_chosen(chosen, images)
 
     def names(self) -> list[str]:
-        """Give the names of the image that the reference names, first the one that it was asked for by."""
-        chosen, _ = self._find()
-        asked = (self._name, f"{self._name}:latest")
-        names = dict.fromkeys(name for image in chosen for name in image.record.names or ())
-        return sorted(names, key=lambda name: not name.endswith(asked))
+        """Give those of the image's names that it was found by; all, for one that was found by its ID.
 
-    def _find(self) -> tuple[list[Stored], list[Stored]]:
-        """Find what the reference can mean, and all images; raises ImageNotFound, which lists their names."""
-        images = list_images(self._stores)
+        None with a digest: the manifest that is given out has another.
+        """
+        chosen = self._choose(list_images(self._stores))
+        return [name for image in chosen for name in found_names(image.record, self._name) if "@" not in name]
+
+    def _choose(self, images: Sequence[Stored]) -> list[Stored]:
         found = find_images([image.record for image in images], self._name)
         chosen = [image for image in images if any(image.record is record for record in found)]
         if not chosen:
             names = listed(sorted({name for image in images for name in image.record.names or ()}))
             reason = f"there is no such image in {self._where()}; there are: {names or 'none that has a name'}"
             raise ImageNotFound(self._text, reason)
-        return chosen, images
+        return chosen
 
     def _describe_chosen(self, chosen: Sequence[Stored], images: Sequence[Stored]) -> Root:
         self._records = [store.layers() for store in self._stores]

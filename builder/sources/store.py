@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import BinaryIO
 
-from builder.errors import BlobMissing, ImageNotFound, InvalidReference, StoreDenied
+from builder.errors import BlobMissing, ImageNotFound, InvalidReference, StoreDenied, StoreError
 from builder.image.descriptor import Descriptor
 from builder.image.name import ImageName
 from builder.sources.access import Access
@@ -33,8 +33,8 @@ def open_store_image(reference: Reference, access: Access) -> Source:
 class StoreSource:
     """One image of a store; takes over `store` and closes it.
 
-    What it needs is leased while it is open. Who may only read the store opens the layers beforehand instead: an open
-    file outlives its name.
+    What it needs is leased while it is open. Who may only read the store, or finds it full, opens the layers beforehand
+    instead: an open file outlives its name.
     """
 
     def __init__(self, store: Store, text: str, name: ImageName) -> None:
@@ -88,8 +88,8 @@ class StoreSource:
         """Lease what a name resolved to; give that, or what the name resolves to by then."""
         while True:
             self._leased = False
-            # Who may not write the store may still read it.
-            with suppress(StoreDenied):
+            # Who may not write the store, or finds it full, may still read it.
+            with suppress(StoreDenied, StoreError):
                 self._lease.add(descriptor)
                 self._leased = True
             # It may have been replaced, and the old one collected, before it was leased.

@@ -22,6 +22,8 @@ from builder.store.store import Store, blob_path
 
 QUARANTINE = "quarantine"
 _READ_SIZE = 1 << 20
+# Bytes of a file name in quarantine, before what makes it unique: with that it has 143, as in names.py.
+_LONGEST = 126
 
 Stamp = tuple[int, ...]
 
@@ -90,8 +92,9 @@ def _hold(store: Store, path: str, lease: Lease) -> Iterator[StoredImage]:
     """Read a reference, and keep what it needs from being collected meanwhile; nothing when it is gone."""
     while store.room.stamp(path) is not None:
         name, descriptor = store.load_reference(path)
-        # Who may only read the store verifies it all the same; at worst, what is collected meanwhile is reported.
-        with suppress(StoreDenied):
+        # Who may only read the store, or finds it full, verifies it all the same; at worst, what is collected
+        # meanwhile is reported.
+        with suppress(StoreDenied, StoreError):
             lease.add(descriptor)
         # It may have been replaced, and the old one collected, before it was leased.
         if store.get_manifest(name) == descriptor:
@@ -108,7 +111,7 @@ def _incomplete(store: Store, images: list[StoredImage], known: set[str], listen
         if name in known:
             continue
         if image.problem is not None:
-            yield Damage(name, image.problem, (name,))
+            yield Damage(name, image.problem.removeprefix(f"{name}: "), (name,))
         elif not image.platforms:
             count = "1 blob is" if len(image.missing) == 1 else f"{len(image.missing)} blobs are"
             missing = f"{count} missing" if image.missing else "it holds no image"
@@ -167,7 +170,7 @@ def _hash(store: Store, digest: Digest, stop: Event) -> tuple[int, str | None, S
 
 def _move_away(store: Store, path: str, stamp: Stamp) -> str | None:
     """Move a file to quarantine, unless another took its name since it was read."""
-    target = f"{QUARANTINE}/{path.replace('/', '-')}.{token_hex(8)}"
+    target = f"{QUARANTINE}/{path.replace('/', '-')[-_LONGEST:]}.{token_hex(8)}"
     with store.room.lock(exclusive=True):
         if store.room.stamp(path) != stamp:
             return None

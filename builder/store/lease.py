@@ -26,7 +26,7 @@ class Lease:
     def __init__(self, room: Room) -> None:
         self._room = room
         self._held: Held | None = None
-        self._added: set[Digest] = set()
+        self._added: set[tuple[Digest, str]] = set()
         self._lock = Lock()
 
     def add(self, *descriptors: Descriptor) -> None:
@@ -36,7 +36,9 @@ class Lease:
         see this lease. Raises StoreError, StoreDenied.
         """
         with self._lock:
-            wanted = {each.digest: each for each in descriptors if each.digest not in self._added}
+            # By media type, too: what was added as a layer may turn out to be a document.
+            wanted = {(each.digest, each.media_type): each for each in descriptors}
+            wanted = {key: each for key, each in wanted.items() if key not in self._added}
             if not wanted:
                 return
             lines = "".join(f"{each.digest} {each.media_type}\n" for each in map(_on_one_line, wanted.values()))

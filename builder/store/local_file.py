@@ -94,8 +94,8 @@ _FULL = "`rootfs-builder store gc` frees what no image needs, or choose another 
 _REASONS = {
     errno.ENOSPC: f"no space is left; {_FULL}",
     errno.EDQUOT: f"the quota is used up; {_FULL}",
-    errno.ENOTDIR: "a file is where the store needs a directory; choose another --store",
-    errno.EEXIST: "a file is where the store needs a directory; choose another --store",
+    errno.ENOTDIR: "a file is where the store needs a directory; remove it, or choose another --store",
+    errno.EEXIST: "a file is where the store needs a directory; remove it, or choose another --store",
     errno.ELOOP: "a symlink is where the store keeps a file; the store did not make it, so remove it",
     errno.ENOLCK: "this file system has no locks (flock), which a store needs; choose another --store",
     errno.ENOTSUP: "this file system has no locks (flock), which a store needs; choose another --store",

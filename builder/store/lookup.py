@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
 
-from builder.errors import BuilderError, StoreCorrupt
+from builder.errors import BuilderError, InvalidReference, StoreCorrupt
 from builder.image.descriptor import Descriptor
 from builder.image.document import MAX_DOCUMENT_SIZE
 from builder.image.manifest import parse_document
@@ -24,7 +24,11 @@ def meanings(name: ImageName) -> list[ImageName]:
     """Give the full names that a name may stand for: a short one, one in `localhost` or one on Docker Hub."""
     if name.domain is not None:
         return [recorded(name)]
-    return [recorded(replace(name, domain="localhost")), recorded(name.qualified())]
+    found = []
+    for each in (replace(name, domain="localhost"), name.qualified()):
+        with suppress(InvalidReference):  # too long, written in full: no image's name
+            found.append(recorded(each))
+    return found
 
 
 def find(store: Store, name: ImageName) -> dict[ImageName, Descriptor]:

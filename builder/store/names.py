@@ -30,11 +30,12 @@ def recorded(name: ImageName) -> ImageName:
     """Give the name under which an image is kept, as Docker would read it.
 
     A digest comes before a tag, no tag is `latest`, and `docker.io/busybox` is in `docker.io/library`. Raises
-    InvalidReference for a short name: it stands for several.
+    InvalidReference for a short name, which stands for several, and for one that is too long when written in full.
     """
     if name.domain is None:
         raise InvalidReference(str(name), f"is a short name; write {name.qualified()} or localhost/{name}")
-    name = name.qualified()
+    # Parsed again, as whoever reads the reference will: `library/` may have been too much.
+    name = ImageName.parse(str(name.qualified()))
     if name.digest is not None:
         return replace(name, tag=None)
     return name if name.tag is not None else replace(name, tag="latest")

@@ -26,14 +26,16 @@ class Reach:
 
     def of(self, roots: Iterable[tuple[Digest, str]]) -> set[Digest]:
         """Give all that is reached from digests, each of which comes with its media type: there or not."""
+        # One image's layer, or so it says, may be another's manifest: what is reached may still have to be followed.
         reached: set[Digest] = set()
+        followed: set[Digest] = set()
         pending = list(roots)
         while pending:
             digest, media_type = pending.pop()
-            if digest not in reached:
-                reached.add(digest)
-                if media_type in DOCUMENTS:
-                    pending += self._follow(digest)
+            reached.add(digest)
+            if media_type in DOCUMENTS and digest not in followed:
+                followed.add(digest)
+                pending += self._follow(digest)
         return reached
 
     def _follow(self, digest: Digest) -> tuple[tuple[Digest, str], ...]:
@@ -54,9 +56,8 @@ class Reach:
             return ()
         try:
             return links(json.loads(data))
-        except (ValueError, RecursionError) as error:
-            self.corrupt[digest] = f"is a manifest that is not valid JSON: {error}"
-            return ()
+        except (ValueError, RecursionError):
+            return ()  # nor this: it is what its digest says, and no image of it will ever be read
 
 
 def links(document: Any) -> Iterator[tuple[Digest, str]]:

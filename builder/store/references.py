@@ -87,6 +87,8 @@ class References:
             raise StoreCorrupt(where, f"is no reference: {shown(error.reference)} is no image name") from error
         if path_of(name) != path:
             raise StoreCorrupt(where, f"is a reference of {name}, whose file has another name")
+        if name.digest not in (None, descriptor.digest):
+            raise StoreCorrupt(where, f"is a reference of {name}, but resolves to {descriptor.digest}")
         return name, descriptor
 
     def _content(self, path: str) -> bytes | None:

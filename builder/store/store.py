@@ -124,6 +124,8 @@ class Store:
         that is there. So what is recorded is whole. Raises BlobMissing, and what a document is refused for.
         """
         what = f"{self.place}: {name}"
+        if name.digest not in (None, descriptor.digest):
+            raise DigestMismatch(what, str(name.digest), str(descriptor.digest))
         _verify(data, descriptor, what)
         self._check_complete(descriptor, data, what, lease)
         if not self.has(descriptor.digest):

@@ -84,6 +84,18 @@ def test_the_list_is_there_for_programs(images: Path) -> None:
     assert other == {**one, "repository": "localhost/app", "tag": "1.0"}
 
 
+def test_an_images_own_words_do_not_move_the_cursor(tmp_path: Path) -> None:
+    odd = "li\x1b[2J\n\x9b\u202e/b"
+    layout(tmp_path / "app", Spec(platform=odd, tag="1", config={"User": odd, "Env": [odd]}))
+    answered(store(tmp_path, "pull", f"oci:{tmp_path}/app:1", "--all-platforms"))
+    for words in (("store", "list"), ("inspect", "--quick", f"oci:{tmp_path}/app:1")):
+        said = answered(run(*words, ROOTFS_BUILDER_STORE=str(tmp_path / "store")))
+        assert "li\\x1b[2" in said
+        assert [line for line in said.splitlines() if not line.isprintable()] == []
+    mistake = failed(run("inspect", "containers-storage:[a\x1b[2Jb@/]x"), 3).removesuffix("\n")
+    assert mistake.isprintable()
+
+
 def test_an_empty_list_is_one_for_programs_too(images: Path) -> None:
     assert json.loads(answered(store(images, "list", "--json"))) == []
 

@@ -103,7 +103,21 @@ def test_the_environment_overrides_driver_and_options(tmp_path: Path) -> None:
     assert find_place(environment, 0, (system,)) == Place("/g", ("/x",), "overlay", system)
 
 
-@pytest.mark.parametrize("text", ["[storage", "[storage]\ngraphroot = 1\n", "storage = 3\n", "\xff"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[storage",
+        "[storage]\ngraphroot = 1\n",
+        "storage = 3\n",
+        "\xff",
+        "n = " + "1" * 5000,
+        "a = " + "[" * 5000,
+        '[storage]\ngraphroot = "/a\\u0000b"\n',
+        '[storage.options]\nadditionalimagestores = ["/a\\u0000b"]\n',
+        "#" * (1 << 20) + '\n[storage]\ngraphroot = "/behind-the-end"\n',
+    ],
+    ids=lambda text: text[:40],
+)
 def test_a_file_that_is_no_storage_conf_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "storage.conf"
     path.write_bytes(text.encode("latin-1"))
@@ -111,6 +125,18 @@ def test_a_file_that_is_no_storage_conf_is_named(tmp_path: Path, text: str) -> N
         find_place({"CONTAINERS_STORAGE_CONF": str(path)}, 0, ())
     assert caught.value.where == str(path)
     assert "is no storage.conf" in caught.value.reason
+
+
+def test_a_path_of_variables_that_are_not_set_is_no_path(tmp_path: Path) -> None:
+    text = '[storage]\ngraphroot = "$ABSENT"\n[storage.options]\nadditionalimagestores = ["${ABSENT}", "/a"]\n'
+    environment = {"CONTAINERS_STORAGE_CONF": conf(tmp_path / "c", text)}
+    place = find_place(environment, 0, ())
+    assert (place.root, place.additional) == ("/var/lib/containers/storage", ("/a",))
+
+
+@pytest.mark.parametrize("text", ["me", "-1", " ", "1" * 5000])
+def test_a_user_that_is_no_number_is_nobody(text: str) -> None:
+    assert find_place({"_CONTAINERS_ROOTLESS_UID": text}, 0, ()).root == "/var/lib/containers/storage"
 
 
 def test_what_else_is_in_the_file_says_nothing(tmp_path: Path) -> None:

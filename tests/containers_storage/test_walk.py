@@ -191,10 +191,26 @@ def test_what_the_store_could_not_give_a_file_is_read_from_its_xattr(
     assert ((entry.major, entry.minor), dict(entry.xattrs)) == (numbers, {})
 
 
-@pytest.mark.parametrize("stated", [b"", b"0:0", b"0:0:99", b"a:0:644", b"0:0:644:disk", b"0:0:644:char"])
+@pytest.mark.parametrize(
+    "stated",
+    [
+        *(b"", b"0:0", b"0:0:99", b"a:0:644", b"0:0:644:disk", b"0:0:644:char", b"0:0:644:dir", b"0:0:644:symlink"),
+        *(b"0:0:644:char-4096-0", b"0:0:644:char-0-1048576", b"0:0:644:char-%s-1" % (b"9" * 2000)),
+    ],
+    ids=lambda stated: stated[:30],
+)
 def test_an_xattr_that_does_not_say_it_is_refused(diff: Path, stated: bytes) -> None:
     (diff / "file").touch()
     os.setxattr(diff / "file", OVERRIDE, stated)
+    with pytest.raises(UnsupportedImage, match="is malformed"):
+        walked(diff)
+
+
+@pytest.mark.parametrize("kind", [b"file", b"pipe", b"char-1-3"])
+def test_an_xattr_that_would_make_what_is_there_disappear_is_refused(diff: Path, kind: bytes) -> None:
+    (diff / "directory").mkdir()
+    (diff / "directory/file").touch()
+    os.setxattr(diff / "directory", OVERRIDE, b"0:0:755:" + kind)
     with pytest.raises(UnsupportedImage, match="is malformed"):
         walked(diff)
 

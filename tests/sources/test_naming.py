@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from support.images import TAG, Spec, docker_archive, dumps, layout, oci_archive
+from support.stores import reference, write_image
 from support.tars import file, tar
 
-from builder.errors import InvalidReference
+from builder.errors import ImageNotFound, InvalidReference
 from builder.sources import open_source
 from builder.sources.naming import stored_name
 from builder.sources.reference import parse_reference
@@ -48,6 +49,24 @@ def test_a_layout(tmp_path: Path, directory: str, tag: str | None, choice: str, 
 def test_a_layout_by_digest(tmp_path: Path) -> None:
     (made,) = layout(tmp_path / "app", Spec(LAYERS))
     assert name(f"oci:{tmp_path}/app@{made.manifest}") == f"localhost/app@{made.manifest}"
+
+
+def test_an_image_of_podmans(tmp_path: Path) -> None:
+    made = write_image(tmp_path, Spec(LAYERS), ["localhost/app:1", "quay.io/team/app:2", "localhost/app:2"], tmp_path)
+    other = write_image(tmp_path, Spec(()), [], tmp_path)
+    write_image(tmp_path, Spec(()), [f"quay.io/other@{other.manifest}"], tmp_path)
+    for asked, expected in (
+        ("app:1", "localhost/app:1"),
+        ("app:2", "localhost/app:2"),
+        ("team/app:2", "quay.io/team/app:2"),
+        (f"quay.io/team/app@{made.manifest}", "quay.io/team/app:2"),
+        (made.config[7:], "localhost/app:1"),
+    ):
+        assert name(reference(tmp_path, asked)) == expected
+    with pytest.raises(ImageNotFound):
+        name(reference(tmp_path, "absent"))
+    with pytest.raises(InvalidReference, match="say with --name"):
+        name(reference(tmp_path, f"other@{other.manifest}"))
 
 
 def test_a_full_name_beside_the_tag(tmp_path: Path) -> None:

@@ -52,6 +52,13 @@ def test_a_short_name_is_looked_for_in_localhost_and_on_docker_hub(store: Store)
     assert means(store, "store:docker.io/busybox:1") == OTHER
 
 
+def test_a_short_name_that_is_too_long_for_docker_hub_is_looked_for_in_localhost(store: Store) -> None:
+    put(store, "localhost/" + "a" * 245, ONE)
+    assert means(store, "store:" + "a" * 245) == ONE
+    with opened(store, "store:" + "a" * 250) as source, pytest.raises(ImageNotFound):
+        source.root()
+
+
 def test_a_short_name_that_is_two_images_is_refused(store: Store) -> None:
     put(store, "localhost/x", ONE)
     put(store, "docker.io/library/x", OTHER)

@@ -5,16 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.image_stores import contents, image, index, litter, put
+from support.image_stores import Parts, contents, describe, image, index, litter, put
 
 from builder.events import Event, Notice
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
+from builder.image.media_types import OCI_MANIFEST
+from builder.image.name import ImageName
 from builder.store.check import Checked, Damage, check
 from builder.store.collect import blobs_of, collect
 from builder.store.lease import Lease
 from builder.store.listing import images
 from builder.store.local import LocalRoom
+from builder.store.names import path_of
 from builder.store.store import Store
 
 ONE = image(b"shared" * 100, b"one" * 100)
@@ -74,6 +77,14 @@ def test_a_corrupt_manifest_is_named_with_its_image(store: Store) -> None:
     assert check(store).damages == ()
 
 
+def test_what_is_wrong_with_an_image_is_said_once_with_its_name(store: Store) -> None:
+    odd = describe(b"not json", OCI_MANIFEST)
+    put(store, "localhost/odd:1", index({"linux/amd64": ONE, "linux/s390x": Parts({}, odd, b"not json")}))
+    (found,) = check(store).damages
+    assert found.what == "localhost/odd:1"
+    assert found.reason.startswith(f"{odd.digest} at $: is not valid JSON")
+
+
 def test_a_missing_blob_is_an_incomplete_image(store: Store) -> None:
     Path(store.path(Digest.of(b"one" * 100)) or "").unlink()
     reason = "is incomplete: 1 blob is missing; pull it again"
@@ -116,6 +127,27 @@ def test_a_reference_that_is_none_is_moved_away(store: Store, content: bytes) ->
     assert (Path(store.place) / found.moved_to).read_bytes() == content
     assert [str(each.name) for each in images(store)] == ["localhost/other:1"]
     assert check(store).damages == ()
+
+
+def test_a_reference_of_the_longest_name_can_be_moved_away(store: Store) -> None:
+    name = ImageName.parse(f"localhost/{'a' * 120}:{'t' * 128}")
+    put(store, str(name), ONE)
+    path = Path(store.place) / path_of(name)
+    path.write_bytes(b"")
+    (found,) = check(store, quarantine=True).damages
+    assert (found.what, path.exists()) == (str(path), False)
+    assert len(Path(found.moved_to or "").name) == 143
+    assert check(store).damages == ()
+
+
+def test_a_reference_whose_digest_is_not_what_it_resolves_to_is_moved_away(store: Store) -> None:
+    put(store, f"localhost/one@{ONE.document.digest}", ONE)
+    names = [ImageName.parse(f"localhost/one@{digest}") for digest in (ONE.document.digest, SHARED)]
+    honest, lying = (Path(store.place) / path_of(name) for name in names)
+    lying.write_text(honest.read_text().replace(f"@{ONE.document.digest}", f"@{SHARED}"))
+    (found,) = check(store, quarantine=True).damages
+    assert (found.what, found.reason.endswith(f"resolves to {ONE.document.digest}")) == (str(lying), True)
+    assert (honest.exists(), lying.exists()) == (True, False)
 
 
 def test_a_listing_says_what_is_damaged_and_lists_the_rest(store: Store) -> None:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,11 @@ from support.users import ids, open_to_users, run_as_user
 from builder.errors import StoreDenied, StoreError
 from builder.image.digest import Digest
 from builder.image.name import ImageName
+from builder.sources import open_source
+from builder.sources.access import Access
+from builder.sources.resolve import resolve
 from builder.store import default_root, open_store
+from builder.store.check import check
 from builder.store.collect import collect
 from builder.store.local import LocalRoom
 from builder.store.local_file import using
@@ -120,7 +124,7 @@ def test_a_root_that_is_a_file_is_said(tmp_path: Path) -> None:
     layout(tmp_path / "image", Spec((tar(file("a", b"a")),)))
     ran = run("store", "pull", f"oci:{tmp_path}/image", "--store", tmp_path / "file")
     assert (ran.returncode, ran.stdout) == (1, "")
-    assert "a file is where the store needs a directory; choose another --store" in ran.stderr
+    assert "a file is where the store needs a directory; remove it, or choose another --store" in ran.stderr
 
 
 def test_a_symlink_in_place_of_a_blob_is_not_followed(tmp_path: Path) -> None:
@@ -175,6 +179,29 @@ def test_a_full_disk_leaves_what_was_there_and_says_what_to_do(tmp_path: Path) -
         assert contents(store) == before
         assert collect(store).temporaries == 1
         assert store.get_manifest(ImageName.parse("localhost/x")) is not None
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
+@pytest.mark.root
+def test_a_store_on_a_full_disk_can_be_verified_built_from_and_made_smaller(tmp_path: Path) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path], check=True)
+    try:
+        store = open_store(str(tmp_path))
+        put(store, "localhost/x", image(b"layer"))
+        with suppress(OSError), (tmp_path / "others").open("wb", buffering=0) as others:
+            while others.write(bytes(4096)):
+                pass
+        with store.lease() as lease, pytest.raises(StoreError, match="no space is left"):
+            lease.add(describe(b""))
+        assert check(store).damages == ()
+        with closing(open_source("store:localhost/x", Access(store=str(tmp_path)))) as source:
+            layers = [layer.descriptor for layer in resolve(source, "x", None).layers]
+            source.expect(layers)
+            with source.open(layers[0]) as layer:
+                assert layer.read() == b"layer"
+        assert store.remove(ImageName.parse("localhost/x"))
+        assert collect(store).blobs == 3
     finally:
         subprocess.run(["umount", tmp_path], check=True)
 

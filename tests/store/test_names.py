@@ -80,6 +80,12 @@ def test_a_short_name_has_no_place() -> None:
     assert "write docker.io/library/busybox:1 or localhost/busybox:1" in caught.value.reason
 
 
+@pytest.mark.parametrize("text", ["docker.io/" + "a" * 245, "index.docker.io/" + "a" * 238])
+def test_a_name_that_is_too_long_in_full_has_no_place(text: str) -> None:
+    with pytest.raises(InvalidReference, match="characters, 255 at most"):
+        path_of(ImageName.parse(text))
+
+
 @given(NAMES, DIGESTS)
 def test_a_digest_comes_before_a_tag(name: ImageName, digest: ImageName) -> None:
     assert path_of(replace(name, digest=digest.digest)) == path_of(replace(name, digest=digest.digest, tag=None))

@@ -181,6 +181,14 @@ def test_a_reference_with_a_digest_needs_no_tag(store: Store) -> None:
     assert store.get_manifest(ImageName.parse("example.com/x:1")) is None
 
 
+def test_a_reference_with_a_digest_is_only_for_what_has_it(store: Store) -> None:
+    put(store, "localhost/x", image(b"layer"))
+    parts = image(b"other")
+    with pytest.raises(DigestMismatch):
+        put(store, f"localhost/y@{Digest.of(b'')}", parts)
+    assert [str(name) for name, _ in store.references()] == ["localhost/x:latest"]
+
+
 def test_an_image_is_recorded_only_when_it_is_whole(store: Store) -> None:
     parts = image(b"one", b"two")
     for missing in parts.blobs:
