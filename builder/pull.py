@@ -68,7 +68,7 @@ def pull(
 
         def keep(document: Descriptor, content: bytes) -> None:
             lease.add(document)
-            if not store.has(document.digest):
+            if not store.holds(document):
                 store.put(document, [content], lease)
 
         chosen = select(source, reference, platforms, keep, listen)
@@ -88,7 +88,7 @@ def _copy(
 ) -> int:
     """Copy the layers that are not there, several at once; return their bytes."""
     lease.add(*layers)
-    absent = [layer for layer in layers if not store.has(layer.digest)]
+    absent = [layer for layer in layers if not store.holds(layer)]
     total = sum(layer.size for layer in absent)
     here = f", {len(layers) - len(absent)} here already" if len(absent) < len(layers) else ""
     listen(Stage(f"pulling {len(layers)} layer{'' if len(layers) == 1 else 's'}{here}", total))
@@ -153,7 +153,7 @@ class _Transfers:
         with self._open(layer) as blob:
             while chunk := self._read(blob):
                 self._advance(len(chunk))
-        if not self.stop.is_set() and not self._store.has(layer.digest):
+        if not self.stop.is_set() and not self._store.holds(layer):
             self.copy(layer)
 
     def _open(self, layer: Descriptor) -> BinaryIO:

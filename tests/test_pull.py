@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from support.image_stores import contents, litter
-from support.images import Spec, add_blob, blob_path, digest, docker_archive, layout, layout_files, write_directory
+from support.images import (
+    Spec,
+    add_blob,
+    blob_path,
+    digest,
+    docker_archive,
+    dumps,
+    index_bytes,
+    layout,
+    layout_files,
+    write_directory,
+)
 from support.tars import file, tar
 
 from builder.errors import BlobMissing, DigestMismatch, InvalidReference, PlatformNotFound, SizeMismatch
@@ -172,6 +184,35 @@ def test_a_damaged_layer_is_refused_and_nothing_is_recorded(tmp_path: Path, stor
     path.write_bytes(data)
     pull(f"oci:{tmp_path}/app", access)
     assert len(images(store)) == 1
+
+
+def test_a_layer_that_is_there_is_still_of_the_size_that_the_image_says(
+    tmp_path: Path, store: Store, access: Access
+) -> None:
+    (made,) = layout(tmp_path / "app", AMD)
+    pull(f"oci:{tmp_path}/app", access)
+    manifest = (tmp_path / "app" / blob_path(made.manifest)).read_bytes()
+    document = json.loads(manifest)
+    document["layers"][0]["size"] += 1
+    files: dict[str, bytes] = {}
+    described = add_blob(files, dumps(document), document["mediaType"])  # type: ignore[arg-type]
+    for path, data in files.items():
+        (tmp_path / "app" / path).write_bytes(data)
+    (tmp_path / "app/index.json").write_bytes(index_bytes([described]))
+    with pytest.raises(SizeMismatch):
+        pull(f"oci:{tmp_path}/app", access, name=ImageName.parse("localhost/lie"))
+    assert [str(name) for name, _ in store.references()] == ["localhost/app:1"]
+
+
+def test_a_layer_that_was_cut_short_in_the_store_is_fetched_again(tmp_path: Path, store: Store, access: Access) -> None:
+    (made,) = layout(tmp_path / "app", AMD)
+    pull(f"oci:{tmp_path}/app", access)
+    before = contents(store)
+    for each in (made.layers[0], made.manifest, made.config):
+        path = Path(store.path(Digest.parse(each)) or "")
+        path.write_bytes(path.read_bytes()[:10])
+    pull(f"oci:{tmp_path}/app", access)
+    assert contents(store) == before
 
 
 def test_a_missing_layer_is_said_before_anything_is_copied(tmp_path: Path, store: Store, access: Access) -> None:

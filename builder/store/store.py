@@ -69,6 +69,11 @@ class Store:
         """Say whether a blob is there; ask after leasing it, if it is to stay there."""
         return self.room.stamp(blob_path(digest)) is not None
 
+    def holds(self, descriptor: Descriptor) -> bool:
+        """Say whether a blob is there, and as long as its descriptor says: one of them is wrong otherwise."""
+        stamp = self.room.stamp(blob_path(descriptor.digest))
+        return stamp is not None and stamp[0] == descriptor.size
+
     def path(self, digest: Digest) -> str | None:
         """Say where on this machine a blob is or would be; None where the store has no paths."""
         return self.room.path(blob_path(digest))
@@ -128,7 +133,7 @@ class Store:
             raise DigestMismatch(what, str(name.digest), str(descriptor.digest))
         _verify(data, descriptor, what)
         self._check_complete(descriptor, data, what, lease)
-        if not self.has(descriptor.digest):
+        if not self.holds(descriptor):
             self.put(descriptor, [data], lease)
         # Whoever put the blobs there: their names must outlast what the reference will say.
         for algorithm in self.room.names(BLOBS):
@@ -191,10 +196,10 @@ class Store:
         return False
 
     def _missing(self, manifest: Manifest, lease: Lease) -> Descriptor | None:
-        """Find a blob of an image that is not there."""
+        """Find a blob of an image that is not there, or not as it should be."""
         blobs = [manifest.config, *manifest.layers]
         lease.add(*blobs)
-        return next((blob for blob in blobs if not self.has(blob.digest)), None)
+        return next((blob for blob in blobs if not self.holds(blob)), None)
 
 
 def blob_path(digest: Digest) -> str:
