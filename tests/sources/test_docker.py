@@ -30,11 +30,13 @@ from builder.errors import (
 )
 from builder.pull import pull
 from builder.registry.access import RegistryAccess
+from builder.image.name import ImageName
 from builder.sources import open_source
 from builder.sources.access import Access
 from builder.sources.resolve import resolve
 
 
+from builder.store import open_store
 @pytest.fixture(scope="module", autouse=True)
 def _image(registry: Registry) -> None:
     registry.push(NAME, IMAGE)
@@ -189,9 +191,6 @@ def test_a_pull_that_breaks_off_is_resumed_by_the_next(proxy: Proxy, tmp_path: P
 
 
 def test_a_whole_image_is_recorded_in_the_store_under_its_name(registry: Registry, tmp_path: Path) -> None:
-    from builder.image.name import ImageName
-    from builder.store import open_store
-
     access = Access(scratch=tmp_path, store=str(tmp_path / "store"))
     read_image(f"docker://{registry.host}/faults", access)
     with closing(open_store(access.store)) as store:
@@ -210,6 +209,14 @@ def test_without_the_store_nothing_is_left(registry: Registry, tmp_path: Path, h
 
 def test_manifests_are_what_the_registry_says_they_are(proxy: Proxy, access: Access) -> None:
     def lie(answer: Answer) -> None:
+def test_an_image_that_is_pulled_under_another_name_has_only_that(registry: Registry, tmp_path: Path) -> None:
+    access = Access(scratch=tmp_path, store=str(tmp_path / "store"))
+    name = ImageName.parse("localhost/other:1")
+    assert pull(f"docker://{registry.host}/faults", access, name=name, platforms=None).name == name
+    with closing(open_store(access.store)) as store:
+        assert [recorded for recorded, _ in store.references()] == [name]
+
+
         answer.set("Docker-Content-Digest", digest(b"something else"))
 
     proxy.faults.append(Fault("GET .*manifests", change=lie))
