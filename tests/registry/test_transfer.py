@@ -134,6 +134,21 @@ def test_a_length_that_is_no_length_is_overlooked(proxy: Proxy, access: Access) 
     assert read_image(f"docker://{proxy.host}/faults", access) == BLOBS
 
 
+def test_what_came_of_a_blob_of_another_size_is_not_gone_on_with(proxy: Proxy, tmp_path: Path) -> None:
+    def replace_it(answer: Answer) -> None:
+        answer.body = b"w" * (len(answer.body) + 500_000)
+        answer.set("Content-Length", None)
+        answer.set("Connection", "close")
+
+    access = Access(store=str(tmp_path / "store"))
+    # In parts, so that some of it is kept before it is too much.
+    proxy.faults.append(Fault(f"GET .*{BLOBS[1]}", 1, change=replace_it))
+    with pytest.raises(SizeMismatch):
+        read_image(f"docker://{proxy.host}/faults", access)
+    assert [name for name in files_in(tmp_path / "store") if BLOBS[1][7:] in name] == []
+    assert read_image(f"docker://{proxy.host}/faults", access) == BLOBS
+
+
 @pytest.mark.parametrize("resource", ["/v2/$", "manifests/latest", "HEAD .*blobs", "GET .*blobs"])
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
 def test_a_busy_registry_is_asked_again(
