@@ -24,6 +24,7 @@ from builder.errors import (
     DigestMismatch,
     ImageNotFound,
     InvalidReference,
+    LimitExceeded,
     SourceUnreadable,
     StoreCorrupt,
     StoreDenied,
@@ -283,6 +284,20 @@ def test_a_chunk_of_a_negative_size_is_not_read_without_end(proxy: Proxy, access
     finally:
         tracemalloc.stop()
     assert peak < 15_000_000
+
+
+def test_a_layer_that_claims_more_than_the_limit_is_not_begun(proxy: Proxy, tmp_path: Path, access: Access) -> None:
+    def claim(answer: Answer) -> None:
+        manifest = json.loads(answer.body)
+        manifest["layers"][1]["size"] = 1 << 40
+        answer.body = json.dumps(manifest).encode()
+        answer.set("Content-Length", None)
+        answer.set("Docker-Content-Digest", None)
+
+    proxy.faults.append(Fault("GET .*manifests/", change=claim))
+    with pytest.raises(LimitExceeded, match="its blob has 1099511627776 bytes, more than the image may unpack to"):
+        build(f"docker://{proxy.host}/faults", tmp_path / "disk.ext4", BuildOptions(access=access))
+    assert [digest for digest in BLOBS if proxy.sent(f"GET .*{digest}")] == []
 
 
 def test_nothing_behind_the_port_is_said_at_once(registry: Registry, access: Access, heard: list[str]) -> None:
