@@ -166,6 +166,8 @@ def merge(source: Source, image: Image, spool: Spool, options: BuildOptions, lis
     """Read and verify every layer of `image`, bottom first, and apply each to the tree of those below it."""
     tree = Tree()
     account = Account(options.limits)
+    for layer in image.layers:
+        account.packed(layer.name, layer.descriptor.size)
     source.expect([layer.descriptor for layer in image.layers])
     for layer in image.layers:
         listen(Stage(f"reading {layer.name}", layer.descriptor.size))

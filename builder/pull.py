@@ -59,7 +59,8 @@ def pull(
     BuilderError.
     """
     parsed = parse_reference(reference)
-    access = replace(access or Access(), keep=True, listen=listen)
+    # Recorded here, under the one name that was asked for.
+    access = replace(access or Access(), keep=True, record=False, listen=listen)
     with ExitStack() as stack:
         store = stack.enter_context(closing(open_store(access.store)))
         lease = stack.enter_context(store.lease())

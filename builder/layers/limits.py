@@ -72,6 +72,15 @@ class Account:
         if self._unpacked > self.limits.max_size:
             raise LimitExceeded(layer, None, self._too_large())
 
+    def packed(self, layer: str, size: int) -> None:
+        """Judge the size, in bytes, that a blob claims to have, before it is fetched: all of it will be read.
+
+        Nothing that unpacks within the limit is packed into more.
+        """
+        if size > self.limits.max_size:
+            reason = f"its blob has {size} bytes, more than the image may unpack to; raise --max-size if you trust it"
+            raise LimitExceeded(layer, None, reason)
+
     def ratio(self, layer: str, packed: int, plain: int) -> None:
         """Compare the bytes of one layer so far, packed and plain."""
         if plain > self.limits.ratio_floor and plain > self.limits.max_ratio * packed:

@@ -40,7 +40,7 @@ class _Entry(msgspec.Struct):
 
 
 class _AuthFile(msgspec.Struct):
-    auths: dict[str, _Entry] | None = None
+    auths: dict[str, _Entry | None] | None = None
     cred_helpers: dict[str, str] | None = msgspec.field(default=None, name="credHelpers")
     creds_store: str | None = msgspec.field(default=None, name="credsStore")
 
@@ -88,17 +88,19 @@ def _read(file: Path, must_exist: bool) -> _AuthFile | None:
 def _look_up(content: _AuthFile, file: Path, host: str, path: str) -> Credentials | None:
     server = _HUB_SERVER if host == DOCKER_HUB else host
     helper = next((name for key, name in (content.cred_helpers or {}).items() if _normalise(key) == host), None)
-    if helper is not None:
+    # An empty name exempts a registry from the store of credentials.
+    if helper:
         return _from_helper(helper, server)
     auths = content.auths or {}
     by_key: dict[str, _Entry] = {}
     for key, entry in auths.items():
-        by_key.setdefault(_normalise(key), entry)
+        if entry is not None:
+            by_key.setdefault(_normalise(key), entry)
     for key in _keys(host, path):
         known = auths.get(key) or by_key.get(key)
         if known is not None and (found := _from_entry(known, key, file)):
             return found
-    return _from_helper(content.creds_store, server) if content.creds_store else None
+    return _from_helper(content.creds_store, server) if content.creds_store and helper is None else None
 
 
 def _keys(host: str, path: str) -> Iterator[str]:

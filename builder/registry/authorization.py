@@ -20,7 +20,7 @@ from builder.errors import SourceUnreadable
 from builder.registry.auth_file import Credentials
 from builder.registry.challenge import Challenge, parse_challenges
 from builder.registry.failures import AccessDenied, Passing, answered
-from builder.registry.http import Http, discard, display, is_loopback, reading
+from builder.registry.http import Http, discard, display, is_loopback, read_up_to
 from builder.registry.patience import retry_after
 
 _MAX_ANSWER = 1 << 20
@@ -151,7 +151,7 @@ class Authorization:
                 asked.insert(0, ("account", credentials.username))
             url = f"{base}{'&' if parts.query else '?'}{urlencode(asked)}"
             response = self._http.request("GET", url, headers)
-        body = reading(lambda: response.read(_MAX_ANSWER), where)
+        body = read_up_to(_MAX_ANSWER, response, where)
         discard(response)
         if response.status in (400, 401, 403):
             raise self.denied(f"the token server {where} {answered(response, body)}")

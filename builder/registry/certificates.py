@@ -59,3 +59,5 @@ def _load(context: ssl.SSLContext, file: Path, own: bool) -> None:
             context.load_cert_chain(file, key, password="")
     except ssl.SSLError as error:
         raise SourceUnreadable(str(file), f"is no certificate in PEM form, or not its key's: {error.reason}") from error
+    except OSError as error:
+        raise SourceUnreadable(str(file), f"cannot be read: {error.strerror}; mend it or move it away") from error

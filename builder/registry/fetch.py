@@ -37,6 +37,10 @@ class Keep(Protocol):
         """Be told that all has arrived; raises DigestMismatch and SizeMismatch where what is kept must be verified."""
         ...
 
+    def discard(self) -> None:
+        """Be told that what arrived is wrong: no later transfer shall go on with it."""
+        ...
+
     def close(self) -> None:
         """Let go of the file."""
         ...
@@ -109,12 +113,11 @@ class Fetch:
                 self._keep = keep
                 self._arrived = keep.there
                 self._changed.notify_all()
-            with closing(self._transfer.chunks(keep.there)) as chunks:
-                for chunk in chunks:
-                    keep.write(chunk)
-                    with self._changed:
-                        self._arrived += len(chunk)
-                        self._changed.notify_all()
+            try:
+                self._receive(keep)
+            except SizeMismatch:
+                keep.discard()
+                raise
             # What is wrong is not kept; whoever reads it finds that out, too, and has a better name for it.
             with suppress(DigestMismatch, SizeMismatch):
                 keep.finish()
@@ -125,6 +128,14 @@ class Fetch:
                 self._ended = True
                 self._changed.notify_all()
                 self._let_go()
+
+    def _receive(self, keep: Keep) -> None:
+        with closing(self._transfer.chunks(keep.there)) as chunks:
+            for chunk in chunks:
+                keep.write(chunk)
+                with self._changed:
+                    self._arrived += len(chunk)
+                    self._changed.notify_all()
 
     def _let_go(self) -> None:
         if self._closed and self._ended and not self._reading and self._keep is not None:

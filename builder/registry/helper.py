@@ -56,7 +56,7 @@ def ask_helper(name: str, server: str) -> tuple[str, str] | None:
         raise SourceUnreadable(program, f"failed with status {ran.returncode} for {server}; try it: {program} get")
     try:
         answer = msgspec.json.decode(ran.stdout[:_MAX_ANSWER], type=_Answer)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         # Not even as a cause: the decoder's words could quote the answer.
         raise SourceUnreadable(program, f"gave an answer for {server} that holds no Username and Secret") from None
     return answer.username, answer.secret

@@ -6,6 +6,7 @@ urllib3 is told to do none of it by itself: no retries, no redirects, no decodin
 from __future__ import annotations
 
 import ipaddress
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from threading import Lock
@@ -23,7 +24,10 @@ from builder.registry.failures import translate
 # In seconds, for each connection and for each stretch of silence on it; read when a connection is made.
 CONNECT_TIMEOUT = 20.0
 READ_TIMEOUT = 60.0
+# In seconds, for what is read whole: a manifest, a token, an error, a line of which could come every minute.
+WHOLE_TIMEOUT = 300.0
 _MAX_REDIRECTS = 5
+_READ_SIZE = 1 << 16
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PORTS = {"http": 80, "https": 443}
 # What every request says; compressed on the way, content could not be resumed, nor counted.
@@ -134,10 +138,24 @@ def reading(read: Callable[[], bytes], host: str) -> bytes:
         raise translate(error, host, proxied=False) from error
 
 
+def read_up_to(limit: int, response: urllib3.BaseHTTPResponse, host: str) -> bytes:
+    """Read an answer to its end, or `limit` bytes of it; raises SourceUnreadable, too, if that takes WHOLE_TIMEOUT."""
+    chunks: list[bytes] = []
+    end = time.monotonic() + WHOLE_TIMEOUT
+    # Never read(): http.client would take a chunk whose size is given as -1 into memory whole, however long it is.
+    left = limit
+    while left > 0 and (chunk := reading(lambda: response.read1(_READ_SIZE), host)):
+        chunks.append(chunk)
+        left -= len(chunk)
+        if time.monotonic() > end:
+            raise SourceUnreadable(host, f"its answer was not there after {WHOLE_TIMEOUT:.0f} s; try again later")
+    return b"".join(chunks)[:limit]
+
+
 def discard(response: urllib3.BaseHTTPResponse) -> None:
     """Be done with an answer: a short rest is read, so that the connection can be used again, a long one is not."""
-    with suppress(exceptions.HTTPError, OSError):
-        if len(response.read(65536)) < 65536:
+    with suppress(SourceUnreadable):
+        if len(read_up_to(_READ_SIZE, response, "")) < _READ_SIZE:
             response.release_conn()
             return
     response.close()

@@ -122,6 +122,10 @@ class _StoredFile:
         with _advised():
             self._incoming.commit()
 
+    def discard(self) -> None:
+        with _advised():
+            self._incoming.discard()
+
     def close(self) -> None:
         self._reader.close()
         self._incoming.close()

@@ -20,8 +20,8 @@ from builder.image.name import DOCKER_HUB
 from builder.registry.access import RegistryAccess
 from builder.registry.auth_file import find_credentials
 from builder.registry.authorization import Authorization
-from builder.registry.failures import NoTls, NotThere, Passing, answered
-from builder.registry.http import Http, discard, is_loopback, origin, reading
+from builder.registry.failures import AccessDenied, NoTls, NotThere, Passing, answered
+from builder.registry.http import Http, discard, is_loopback, origin, read_up_to
 from builder.registry.patience import Patience, retry_after
 
 # Where Docker Hub really answers; credentials for it stand under its own name.
@@ -77,7 +77,9 @@ class Repository:
         UnsupportedImage past MAX_DOCUMENT_SIZE bytes.
         """
         what = f"{self.where}: manifest {reference}"
-        response, data = self._fetch(f"manifests/{reference}", {"Accept": _ACCEPT}, MAX_DOCUMENT_SIZE + 1)
+        response, data = self._persist(
+            lambda: self._fetch(f"manifests/{reference}", {"Accept": _ACCEPT}, MAX_DOCUMENT_SIZE + 1)
+        )
         if len(data) > MAX_DOCUMENT_SIZE:
             raise UnsupportedImage(what, f"documents of more than {MAX_DOCUMENT_SIZE} bytes are refused")
         expected = reference if isinstance(reference, Digest) else _stated_digest(response, what)
@@ -110,9 +112,10 @@ class Repository:
     def tags(self, count: int) -> list[str]:
         """Name some tags, for a message; none where the registry does not tell."""
         try:
+            # Once: what is found out for a message is not worth a wait.
             _, data = self._fetch(f"tags/list?n={count}", {}, MAX_DOCUMENT_SIZE)
             return (msgspec.json.decode(data, type=_Tags).tags or [])[:count]
-        except (SourceUnreadable, NotThere, msgspec.MsgspecError, UnicodeDecodeError):
+        except (SourceUnreadable, AccessDenied, NotThere, msgspec.MsgspecError, UnicodeDecodeError):
             return []
 
     def close(self) -> None:
@@ -120,13 +123,10 @@ class Repository:
         self._http.close()
 
     def _fetch(self, resource: str, headers: Mapping[str, str], limit: int) -> tuple[urllib3.BaseHTTPResponse, bytes]:
-        def attempt() -> tuple[urllib3.BaseHTTPResponse, bytes]:
-            response = self._ask("GET", resource, headers)
-            data = reading(lambda: _read_whole(response, limit), self.host)
-            discard(response)
-            return response, data
-
-        return self._persist(attempt)
+        response = self._ask("GET", resource, headers)
+        data = read_up_to(limit, response, self.host)
+        discard(response)
+        return response, data
 
     def _persist(self, attempt: Callable[[], _Result]) -> _Result:
         patience = Patience(self.stop, self.listen)
@@ -155,7 +155,7 @@ class Repository:
             if 200 <= response.status < 400 or response.status in also:
                 return response
             challenges = response.headers.getlist("WWW-Authenticate")
-            body = reading(lambda: response.read(_MAX_ERROR), self.host)  # noqa: B023 - called at once
+            body = read_up_to(_MAX_ERROR, response, self.host)
             discard(response)
             if response.status == 401 and not last and challenges and self._authorization.reject(authorization):
                 self._authorization.meet(challenges, scoped=True)
@@ -207,7 +207,7 @@ class Repository:
     def _try(self, url: str) -> str:
         response = self._http.request("GET", url, {})
         challenges = response.headers.getlist("WWW-Authenticate")
-        body = reading(lambda: response.read(_MAX_ERROR), self.host)
+        body = read_up_to(_MAX_ERROR, response, self.host)
         discard(response)
         if response.status == 401 and challenges:
             self._authorization.meet(challenges, scoped=False)
@@ -215,15 +215,6 @@ class Repository:
             raise Passing(self.host, answered(response, body), retry_after(response.headers))
         # Anything else, 404 too, is the repositories' to explain.
         return url
-
-
-def _read_whole(response: urllib3.BaseHTTPResponse, limit: int) -> bytes:
-    chunks: list[bytes] = []
-    left = limit
-    while left and (chunk := response.read(min(left, 1 << 16))):
-        chunks.append(chunk)
-        left -= len(chunk)
-    return b"".join(chunks)
 
 
 def _stated_digest(response: urllib3.BaseHTTPResponse, what: str) -> Digest | None:

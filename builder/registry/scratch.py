@@ -29,6 +29,9 @@ class ScratchFile:
     def finish(self) -> None:
         """Nothing is kept, so nothing is verified here."""
 
+    def discard(self) -> None:
+        """Nothing is kept anyway."""
+
     def close(self) -> None:
         """Let go of the file, which is gone then."""
         self._file.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from threading import Event, Lock
@@ -13,10 +14,13 @@ from builder.errors import BlobMissing, SizeMismatch
 from builder.image.descriptor import Descriptor
 from builder.registry.failures import NotThere, Passing
 from builder.registry.http import reading
-from builder.registry.patience import Patience
+from builder.registry.patience import ENOUGH_PROGRESS, Patience
 from builder.registry.repository import Repository
 
 _READ_SIZE = 1 << 17
+# In seconds: who sends less than ENOUGH_PROGRESS in that time has as good as fallen silent.
+SLOW = 60.0
+_LENGTH = re.compile(r"[0-9]{1,19}", re.ASCII)
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)", re.ASCII | re.IGNORECASE)
 
 
@@ -71,16 +75,20 @@ class Transfer:
                 if self._stop.is_set():
                     return
             skipped = self._begin(response, position)
+            began, received = time.monotonic(), 0
             while chunk := reading(lambda: response.read1(_READ_SIZE), self._repository.host):
-                if skipped >= len(chunk):
-                    skipped -= len(chunk)
-                    continue
-                chunk = chunk[skipped:]
-                skipped = 0
-                position += len(chunk)
+                received += len(chunk)
+                known = min(skipped, len(chunk))
+                skipped -= known
+                position += len(chunk) - known
                 if position > self._descriptor.size:
                     raise SizeMismatch(self._what, self._descriptor.size, position)
-                yield chunk
+                if known < len(chunk):
+                    yield chunk[known:]
+                if position < self._descriptor.size and time.monotonic() - began > SLOW:
+                    if received < ENOUGH_PROGRESS:
+                        raise Passing(self._repository.host, "sends next to nothing")
+                    began, received = time.monotonic(), 0
             response.release_conn()
         finally:
             with self._lock:
@@ -102,7 +110,7 @@ class Transfer:
         if response.status != 200:
             raise Passing(self._repository.host, f"answered {response.status} where a blob should be")
         length = response.headers.get("Content-Length", "")
-        if length.isascii() and length.isdigit() and int(length) != size:
+        if _LENGTH.fullmatch(length) and int(length) != size:
             raise SizeMismatch(self._what, size, int(length))
         return position
 

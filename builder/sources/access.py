@@ -24,12 +24,14 @@ class Access:
 
     `scratch` is an existing directory for temporary files, by default the system's; `store` the root of the image
     store, a path or a PyFilesystem URL, by default the user's own; `keep` says whether what comes over a network is
-    kept there; `listen` is told what the user should know; `bounds` are for archives that are compressed as a whole.
+    kept there, and `record` whether a whole image is then listed there under its name; `listen` is told what the
+    user should know; `bounds` are for archives that are compressed as a whole.
     """
 
     scratch: Path | None = None
     store: str | None = None
     keep: bool = True
+    record: bool = True
     registry: RegistryAccess = field(default_factory=RegistryAccess)
     listen: Listener = ignore
     bounds: Bounds = field(default_factory=Bounds)

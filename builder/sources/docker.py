@@ -71,6 +71,7 @@ class DockerSource:
         self._repository = repositories[-1]
         self._keeping = keeping
         self._listen = access.listen
+        self._record = access.record
         self._root: Descriptor | None = None
         self._documents: dict[Digest, tuple[Descriptor, bytes]] = {}
         self._layers: Sequence[Descriptor] | None = None
@@ -117,7 +118,8 @@ class DockerSource:
             repository.stop.set()
         try:
             self._fetches.close()
-            if self._root is not None and self._layers is not None and all(map(self._keeping.has, self._layers)):
+            whole = self._layers is not None and all(map(self._keeping.has, self._layers))
+            if self._record and self._root is not None and whole:
                 self._keeping.record(self._name, self._root, self._documents.values(), self._listen)
         finally:
             self._keeping.close()

@@ -55,7 +55,7 @@ class Incoming:
         for _ in self.already():
             pass
         if self._hashed + len(chunk) > self._descriptor.size:
-            self._discard()
+            self.discard()
             raise SizeMismatch(self._what, self._descriptor.size, self._hashed + len(chunk))
         self._held.append(chunk)
         self._hasher.update(chunk)
@@ -72,17 +72,22 @@ class Incoming:
             pass
         expected = self._descriptor
         if self._hashed != expected.size:
-            self._discard()
+            self.discard()
             raise SizeMismatch(self._what, expected.size, self._hashed)
         actual = Digest(expected.digest.algorithm, self._hasher.hexdigest())
         if actual != expected.digest:
-            self._discard()
+            self.discard()
             raise DigestMismatch(self._what, str(expected.digest), str(actual))
         self._held.sync()
         # Shared, so that who moves a damaged blob away does not move the one that takes its place.
         with self._room.lock(exclusive=False):
             self._room.rename(self._held.path, self._path)
         self._room.sync(os.path.dirname(self._path))
+        self._held.close()
+
+    def discard(self) -> None:
+        """Remove what is there, which is wrong: no later transfer shall go on with it. Readers keep what they have."""
+        self._room.remove(self._held.path)
         self._held.close()
 
     def reader(self) -> BinaryIO:
@@ -102,7 +107,3 @@ class Incoming:
     @property
     def _what(self) -> str:
         return f"blob {self._descriptor.digest}"
-
-    def _discard(self) -> None:
-        self._room.remove(self._held.path)
-        self._held.close()

@@ -177,7 +177,15 @@ def test_a_helper_that_has_none_is_no_failure(home: Path, monkeypatch: pytest.Mo
     assert user(write(tmp_path / "auth.json", credsStore="test")) is None
 
 
-@pytest.mark.parametrize("script", ["echo hidden; exit 1", "echo hidden", """echo '{"Username":"hidden"}'"""])
+@pytest.mark.parametrize(
+    "script",
+    [
+        "echo hidden; exit 1",
+        "echo hidden",
+        """echo '{"Username":"hidden"}'""",
+        r"""printf '{"Username":"hidden\377"}'""",
+    ],
+)
 def test_a_helper_that_fails_is_named_and_its_words_are_not_repeated(
     home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str
 ) -> None:
@@ -188,6 +196,18 @@ def test_a_helper_that_fails_is_named_and_its_words_are_not_repeated(
     assert "hidden" not in f"{caught.value} {caught.value.__cause__} {caught.value.__context__}"
 
 
+def test_an_empty_name_stands_for_no_helper(tmp_path: Path) -> None:
+    """As in Docker: it exempts a registry from the store of credentials."""
+    file = write(tmp_path / "auth.json", credHelpers={"registry.example": ""}, auths={"registry.example": auth("me")})
+    assert user(file) == "me"
+
+
+def test_an_entry_that_is_null_is_none(tmp_path: Path) -> None:
+    file = write(tmp_path / "auth.json", auths={"other.example": None, "registry.example": auth("me")})
+    assert user(file) == "me"
+    assert user(file, "other.example") is None
+
+
 def test_a_helper_that_is_not_installed_is_missing(tmp_path: Path) -> None:
     with pytest.raises(ToolMissing) as caught:
         user(write(tmp_path / "auth.json", credsStore="absent"))
@@ -195,7 +215,7 @@ def test_a_helper_that_is_not_installed_is_missing(tmp_path: Path) -> None:
     assert caught.value.exit_status == 4
 
 
-@pytest.mark.parametrize("name", ["../x", "a/b", "", "-x", "a b", "x;y"])
+@pytest.mark.parametrize("name", ["../x", "a/b", "-x", "a b", "x;y"])
 def test_a_helpers_name_is_a_name(tmp_path: Path, name: str) -> None:
     file = write(tmp_path / "auth.json", credHelpers={"registry.example": name})
     with pytest.raises(SourceUnreadable, match="is no name of a program"):

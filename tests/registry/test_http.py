@@ -290,6 +290,17 @@ def test_certificates_that_cannot_be_used_are_named(tmp_path: Path, names: dict[
     assert caught.value.where.startswith(str(tmp_path / "certs"))
 
 
+def test_a_certificate_that_is_no_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.crt").symlink_to("nowhere")
+    http = Http(RegistryAccess(cert_dir=tmp_path), "localhost:1")
+    with pytest.raises(SourceUnreadable, match=r"a\.crt: cannot be read: No such file or directory"):
+        get(http, "https://localhost:1/")
+    (tmp_path / "a.crt").unlink()
+    (tmp_path / "a.crt").mkdir()
+    with pytest.raises(SourceUnreadable, match=r"a\.crt: cannot be read: "):
+        get(http, "https://localhost:1/")
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "::1"])
 def test_loopback(host: str) -> None:
     assert is_loopback(host)

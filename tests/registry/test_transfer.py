@@ -18,7 +18,7 @@ from builder.errors import (
     SizeMismatch,
     SourceUnreadable,
 )
-from builder.registry import http, patience
+from builder.registry import http, patience, transfer
 from builder.sources.access import Access
 
 
@@ -125,6 +125,30 @@ def test_a_blob_of_another_size_is_refused(proxy: Proxy, access: Access, longer:
         assert isinstance(caught.value, SizeMismatch)
 
 
+def test_a_length_that_is_no_length_is_overlooked(proxy: Proxy, access: Access) -> None:
+    def lengthen(answer: Answer) -> None:
+        answer.set("Content-Length", "9" * 5000)
+        answer.set("Connection", "close")
+
+    proxy.faults.append(Fault(f"GET .*{BLOBS[2]}", change=lengthen))
+    assert read_image(f"docker://{proxy.host}/faults", access) == BLOBS
+
+
+def test_what_came_of_a_blob_of_another_size_is_not_gone_on_with(proxy: Proxy, tmp_path: Path) -> None:
+    def replace_it(answer: Answer) -> None:
+        answer.body = b"w" * (len(answer.body) + 500_000)
+        answer.set("Content-Length", None)
+        answer.set("Connection", "close")
+
+    access = Access(store=str(tmp_path / "store"))
+    # In parts, so that some of it is kept before it is too much.
+    proxy.faults.append(Fault(f"GET .*{BLOBS[1]}", 1, change=replace_it))
+    with pytest.raises(SizeMismatch):
+        read_image(f"docker://{proxy.host}/faults", access)
+    assert [name for name in files_in(tmp_path / "store") if BLOBS[1][7:] in name] == []
+    assert read_image(f"docker://{proxy.host}/faults", access) == BLOBS
+
+
 @pytest.mark.parametrize("resource", ["/v2/$", "manifests/latest", "HEAD .*blobs", "GET .*blobs"])
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
 def test_a_busy_registry_is_asked_again(
@@ -170,6 +194,23 @@ def test_a_registry_that_falls_silent_is_given_up(
     never = Event()
     proxy.faults.append(Fault(f"GET .*{BLOBS[1]}", hold=never, hold_at=10))
     with pytest.raises(SourceUnreadable, match="no answer in time"):
+        read_image(f"docker://{proxy.host}/faults", access)
+
+
+def test_an_answer_that_comes_drop_by_drop_is_given_up(
+    proxy: Proxy, access: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "WHOLE_TIMEOUT", -1)
+    with pytest.raises(SourceUnreadable, match="its answer was not there after"):
+        read_image(f"docker://{proxy.host}/faults", access)
+
+
+def test_a_transfer_that_only_drips_is_begun_anew_and_given_up(
+    proxy: Proxy, access: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "SLOW", -1)
+    proxy.faults.append(Fault(f"GET .*{BLOBS[1]}", hold=Event(), hold_at=10))
+    with pytest.raises(SourceUnreadable, match="sends next to nothing; gave up after 6 attempts"):
         read_image(f"docker://{proxy.host}/faults", access)
 
 

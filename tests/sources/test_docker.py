@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -23,16 +24,20 @@ from builder.errors import (
     DigestMismatch,
     ImageNotFound,
     InvalidReference,
+    LimitExceeded,
     SourceUnreadable,
     StoreCorrupt,
     StoreDenied,
     StoreError,
+    UnsupportedImage,
 )
+from builder.image.name import ImageName
 from builder.pull import pull
 from builder.registry.access import RegistryAccess
 from builder.sources import open_source
 from builder.sources.access import Access
 from builder.sources.resolve import resolve
+from builder.store import open_store
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -92,6 +97,14 @@ def test_an_absent_tag_is_not_found_and_some_that_are_there_are_named(registry: 
     with pytest.raises(ImageNotFound) as caught:
         read_image(f"docker://{registry.host}/tagged:2.0", access)
     assert caught.value.reason == f"{registry.host}/tagged has no tag '2.0'; choose one of these: 1.0"
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 503])
+def test_a_registry_that_names_no_tags_is_not_asked_twice(proxy: Proxy, access: Access, status: int) -> None:
+    proxy.faults.append(Fault("tags/list", answer=Answer(status, {}, b"")))
+    with pytest.raises(ImageNotFound, match=r"has no tag '2\.0'; check the name"):
+        read_image(f"docker://{proxy.host}/faults:2.0", access)
+    assert len(proxy.sent("tags/list")) == 1
 
 
 def test_an_absent_repository_is_not_found(registry: Registry, access: Access) -> None:
@@ -189,15 +202,20 @@ def test_a_pull_that_breaks_off_is_resumed_by_the_next(proxy: Proxy, tmp_path: P
 
 
 def test_a_whole_image_is_recorded_in_the_store_under_its_name(registry: Registry, tmp_path: Path) -> None:
-    from builder.image.name import ImageName
-    from builder.store import open_store
-
     access = Access(scratch=tmp_path, store=str(tmp_path / "store"))
     read_image(f"docker://{registry.host}/faults", access)
     with closing(open_store(access.store)) as store:
         recorded = store.get_manifest(ImageName.parse(f"{registry.host}/faults:latest"))
         assert recorded is not None
         assert store.has(recorded.digest)
+
+
+def test_an_image_that_is_pulled_under_another_name_has_only_that(registry: Registry, tmp_path: Path) -> None:
+    access = Access(scratch=tmp_path, store=str(tmp_path / "store"))
+    name = ImageName.parse("localhost/other:1")
+    assert pull(f"docker://{registry.host}/faults", access, name=name, platforms=None).name == name
+    with closing(open_store(access.store)) as store:
+        assert [recorded for recorded, _ in store.references()] == [name]
 
 
 def test_without_the_store_nothing_is_left(registry: Registry, tmp_path: Path, home: Path) -> None:
@@ -250,6 +268,36 @@ def test_documents_without_end_are_refused(proxy: Proxy, access: Access) -> None
     proxy.faults.append(Fault("GET .*manifests", answer=Answer(200, {}, body)))
     with pytest.raises(BuilderError, match="documents of more than 4194304 bytes are refused"):
         read_image(f"docker://{proxy.host}/faults", access)
+
+
+@pytest.mark.parametrize("size", [b"-1", b"-5"])
+def test_a_chunk_of_a_negative_size_is_not_read_without_end(proxy: Proxy, access: Access, size: bytes) -> None:
+    sent = size + b"\r\n" + b" " * 16_000_000
+    answer = Answer(200, {"Transfer-Encoding": "chunked", "Connection": "close"}, sent)
+    proxy.faults.append(Fault("GET .*manifests/", answer=answer))
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnsupportedImage, match="documents of more than 4194304 bytes are refused"):
+            read_image(f"docker://{proxy.host}/faults", access)
+        # The proxy's own copies of what it sends are none of it.
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 15_000_000
+
+
+def test_a_layer_that_claims_more_than_the_limit_is_not_begun(proxy: Proxy, tmp_path: Path, access: Access) -> None:
+    def claim(answer: Answer) -> None:
+        manifest = json.loads(answer.body)
+        manifest["layers"][1]["size"] = 1 << 40
+        answer.body = json.dumps(manifest).encode()
+        answer.set("Content-Length", None)
+        answer.set("Docker-Content-Digest", None)
+
+    proxy.faults.append(Fault("GET .*manifests/", change=claim))
+    with pytest.raises(LimitExceeded, match="its blob has 1099511627776 bytes, more than the image may unpack to"):
+        build(f"docker://{proxy.host}/faults", tmp_path / "disk.ext4", BuildOptions(access=access))
+    assert [digest for digest in BLOBS if proxy.sent(f"GET .*{digest}")] == []
 
 
 def test_nothing_behind_the_port_is_said_at_once(registry: Registry, access: Access, heard: list[str]) -> None:
