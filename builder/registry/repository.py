@@ -219,7 +219,7 @@ class Repository:
 
 def _stated_digest(response: urllib3.BaseHTTPResponse, what: str) -> Digest | None:
     text = response.headers.get("Docker-Content-Digest")
-    if text is None:
+    if not text:
         return None
     try:
         return Digest.parse(text)

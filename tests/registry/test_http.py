@@ -1,15 +1,11 @@
-"""What goes over the wire: redirects, proxies, TLS, and where each is refused."""
+"""What goes over the wire: redirects, proxies, and where each is refused."""
 
 from __future__ import annotations
 
-import socket
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
 
 import pytest
-import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 from support.proxy import Answer, Fault, Proxy
@@ -17,7 +13,6 @@ from support.registry import Registry
 
 from builder.errors import SourceUnreadable
 from builder.registry.access import RegistryAccess
-from builder.registry.failures import NoTls
 from builder.registry.http import Http, discard, is_loopback, origin, proxy_for, redirect_target
 
 
@@ -168,137 +163,6 @@ def test_a_refusal_elsewhere_is_not_taken_for_the_registrys(registry: Registry, 
         other.stop()
     assert caught.value.where == other.host
     assert caught.value.reason == f"answered 403 where {proxy.host} redirects to; check the network and its proxy"
-
-
-class TlsServer:
-    """Answers each connection with one fixed text over TLS; says whether the client showed a certificate."""
-
-    def __init__(self, context: ssl.SSLContext, answer: bytes) -> None:
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self._context = context
-        self._answer = answer
-        self.shown: list[bool] = []
-        self.host = f"localhost:{self._listening.getsockname()[1]}"
-        self._thread = Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._listening.shutdown(socket.SHUT_RDWR)
-        self._listening.close()
-        self._thread.join()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listening.accept()
-            except OSError:
-                return
-            try:
-                with self._context.wrap_socket(connection, server_side=True) as tls:
-                    tls.recv(65536)
-                    self.shown.append(bool(tls.getpeercert()))
-                    tls.sendall(self._answer)
-            except OSError:
-                connection.close()
-
-
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-
-
-def server_context(ca: trustme.CA, clients: int = ssl.CERT_NONE) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ca.issue_cert("localhost").configure_cert(context)
-    ca.configure_trust(context)
-    context.verify_mode = ssl.VerifyMode(clients)
-    return context
-
-
-def client_files(place: Path, ca: trustme.CA) -> Path:
-    place.mkdir(parents=True)
-    (place / "ca.crt").write_bytes(ca.cert_pem.bytes())
-    identity = ca.issue_cert("client@example.com")
-    (place / "client.cert").write_bytes(identity.cert_chain_pems[0].bytes())
-    (place / "client.key").write_bytes(identity.private_key_pem.bytes())
-    return place
-
-
-def test_https_is_not_left_for_http(tmp_path: Path) -> None:
-    ca = trustme.CA()
-    answer = OK.replace(b"200 OK", b"307 Temporary Redirect\r\nLocation: http://localhost:1/")
-    server = TlsServer(server_context(ca), answer)
-    http = Http(RegistryAccess(cert_dir=client_files(tmp_path / "certs", ca)), server.host)
-    try:
-        with pytest.raises(SourceUnreadable, match="redirects to plain HTTP at localhost:1, which is refused"):
-            get(http, f"https://{server.host}/")
-    finally:
-        http.close()
-        server.stop()
-
-
-def test_a_client_certificate_is_shown_to_the_registry_and_to_nobody_else(tmp_path: Path) -> None:
-    ca = trustme.CA()
-    server = TlsServer(server_context(ca, ssl.CERT_OPTIONAL), OK)
-    access = RegistryAccess(cert_dir=client_files(tmp_path / "certs", ca))
-    own, other = Http(access, server.host), Http(access, "registry.example")
-    try:
-        assert [get(own, f"https://{server.host}/"), get(other, f"https://{server.host}/")] == [200, 200]
-        assert server.shown == [True, False]
-    finally:
-        own.close()
-        other.close()
-        server.stop()
-
-
-def test_a_client_certificate_that_is_wanted_and_missing_is_said(tmp_path: Path) -> None:
-    ca = trustme.CA()
-    context = server_context(ca, ssl.CERT_REQUIRED)
-    context.maximum_version = ssl.TLSVersion.TLSv1_2  # in 1.3 the refusal comes after the handshake, or never
-    server = TlsServer(context, OK)
-    place = client_files(tmp_path / "certs", ca)
-    (place / "client.cert").unlink()
-    http = Http(RegistryAccess(cert_dir=place), server.host)
-    try:
-        with pytest.raises(SourceUnreadable, match=r"wants a client certificate .* --cert-dir"):
-            get(http, f"https://{server.host}/")
-    finally:
-        http.close()
-        server.stop()
-
-
-def test_what_speaks_no_tls_is_said(proxy: Proxy, http: Http) -> None:
-    with pytest.raises(NoTls, match="does not speak TLS; check the port, or allow plain HTTP with --tls-verify=false"):
-        get(http, f"https://{proxy.host}/v2/")
-
-
-@pytest.mark.parametrize(
-    ("names", "says"),
-    [
-        ({"ca.crt": b"no certificate"}, "is no certificate in PEM form"),
-        ({"client.cert": b""}, "its private key is missing: there is no client.key beside it"),
-        ({"client.cert": b"x", "client.key": b"x"}, "is no certificate in PEM form, or not its key's"),
-        (None, "there is no such directory of certificates"),
-    ],
-)
-def test_certificates_that_cannot_be_used_are_named(tmp_path: Path, names: dict[str, bytes] | None, says: str) -> None:
-    if names is not None:
-        for name, content in names.items():
-            (tmp_path / "certs").mkdir(exist_ok=True)
-            (tmp_path / "certs" / name).write_bytes(content)
-    http = Http(RegistryAccess(cert_dir=tmp_path / "certs"), "localhost:1")
-    with pytest.raises(SourceUnreadable, match=says) as caught:
-        get(http, "https://localhost:1/")
-    assert caught.value.where.startswith(str(tmp_path / "certs"))
-
-
-def test_a_certificate_that_is_no_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "a.crt").symlink_to("nowhere")
-    http = Http(RegistryAccess(cert_dir=tmp_path), "localhost:1")
-    with pytest.raises(SourceUnreadable, match=r"a\.crt: cannot be read: No such file or directory"):
-        get(http, "https://localhost:1/")
-    (tmp_path / "a.crt").unlink()
-    (tmp_path / "a.crt").mkdir()
-    with pytest.raises(SourceUnreadable, match=r"a\.crt: cannot be read: "):
-        get(http, "https://localhost:1/")
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "::1"])

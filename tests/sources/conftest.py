@@ -1,4 +1,4 @@
-"""Stores of podman's kind: one that buildah wrote, made once, and one written by hand."""
+"""Stores of podman's kind, one that buildah wrote, made once, and one written by hand; ways to reach registries."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from support.built_store import BUILD
 from support.engines import Engine
 from support.stores import write_store
 from support.written_store import APP
+
+from builder.sources.access import Access
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +25,13 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
 def store(tmp_path: Path) -> Path:
     write_store(tmp_path / "store", APP)
     return tmp_path / "store"
+
+
+@pytest.fixture(params=["store", "no store"])
+def access(request: pytest.FixtureRequest, tmp_path: Path) -> Access:
+    return Access(scratch=tmp_path, store=str(tmp_path / "store"), keep=request.param == "store")
+
+
+@pytest.fixture
+def heard() -> list[str]:
+    return []
