@@ -32,6 +32,7 @@ def build(console: Console, /, image: str, output: Path, progress: str, **option
     \b
     Examples:
       rootfs-builder build oci:layout:latest -o rootfs.ext4
+      rootfs-builder build docker://alpine:3.20 -o alpine.ext4
       rootfs-builder build image.tar -o rootfs.erofs --compress lz4hc:12
       rootfs-builder build oci:layout -o rootfs.ext4 --platform linux/arm64 --free 512M
     """

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from builder.cli.types import DIRECTORY, FILE, Parsed
+from builder.disk import FILESYSTEMS
 from builder.disk.filesystem import parse_compression
 from builder.errors import UsageError
 from builder.image.platform import Platform
@@ -78,7 +79,12 @@ reading_options = all_of(
 )
 
 disk_options = all_of(
-    click.option("--format", type=Parsed("ext4|erofs", parse_format), help="Told from the output's name by default."),
+    click.option(
+        "--format",
+        type=Parsed("format", parse_format),
+        metavar="|".join(FILESYSTEMS),
+        help="Told from the output's name by default.",
+    ),
     click.option("--size", type=SIZE, help="Size of the disk, as 512M or 2G; computed by default."),
     click.option("--free", type=SIZE, default="0", help="Free space to leave on the disk, as 64M (ext4)."),
     click.option("--inodes", type=COUNT, help="Inodes of the disk in all (ext4)."),
