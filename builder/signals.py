@@ -8,6 +8,7 @@ from types import FrameType
 from typing import NoReturn
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_received: int | None = None
 
 
 def end_on_signals() -> None:
@@ -21,7 +22,15 @@ def end_on_signals() -> None:
             signal.signal(number, _end)
 
 
+def end_if_told() -> None:
+    """Raise SystemExit if such a signal has come: for those who may have lost its exception, as callbacks from C do."""
+    if _received is not None:
+        sys.exit(128 + _received)
+
+
 def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    global _received
+    _received = number
     for other in _SIGNALS:
         signal.signal(other, signal.SIG_IGN)
     sys.exit(128 + number)

@@ -21,6 +21,7 @@ from builder.archive.entry import NO_XATTRS, Entry, Kind
 from builder.archive.header import Header
 from builder.archive.strict import Guard
 from builder.errors import MalformedTar
+from builder.signals import end_if_told
 
 # As libarchive has them (AE_IFDIR and so on), which has them from stat(2).
 FILE_TYPES = {
@@ -193,14 +194,16 @@ class TarReader:
         try:
             # The bytes object must outlive this call: libarchive reads from its memory.
             self._chunk = next(self._stream, b"")
+            buffer[0] = ctypes.cast(ctypes.c_char_p(self._chunk), Pointer)
         except BaseException as error:
             self._failure = error
             return -1
-        buffer[0] = ctypes.cast(ctypes.c_char_p(self._chunk), Pointer)
         return len(self._chunk)
 
     def _check(self, status: int) -> bool:
         """Return whether there is more; raise what went wrong (a warning is left to the caller)."""
+        # A signal's exception that comes as the callback begins or ends is lost, and with it what was to be read.
+        end_if_told()
         if self._failure is not None:
             raise self._failure
         if status in (ffi.ARCHIVE_OK, ffi.ARCHIVE_WARN):
