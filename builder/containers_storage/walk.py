@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from builder.archive.entry import Kind
+from builder.archive.entry import Entry, Kind
 from builder.archive.fields import padded
+from builder.archive.writer import END, headers
 from builder.containers_storage.handles import Handle, reading
 from builder.containers_storage.overlay import Facts, read_facts
 from builder.containers_storage.records import LayerRecord
 from builder.containers_storage.tarsplit import READ_SIZE
 from builder.containers_storage.unpacked import Path, Unpacked
-from builder.containers_storage.writer import END, Member, headers
 from builder.errors import MalformedArchive
 from builder.events import Listener, Notice
 
@@ -32,7 +32,7 @@ def write_tar(files: Unpacked, layer: LayerRecord, listen: Listener) -> Iterator
     pending: list[Path] = [()]
     root = _facts(files.root, b".", layer)[1]
     if root is not None and root.opaque:
-        yield headers(Member(_OPAQUE, Kind.FILE))
+        yield headers(Entry(_OPAQUE, Kind.FILE))
     while pending:
         path = pending.pop()
         parent = files.directory(path)
@@ -63,28 +63,28 @@ def _member(
 ) -> Iterator[bytes]:
     full = b"/".join([*path, name])
     if facts.kind is None:
-        yield headers(Member(b"/".join([*path, _WHITEOUT + name]), Kind.FILE))
+        yield headers(Entry(b"/".join([*path, _WHITEOUT + name]), Kind.FILE))
         return
     said = (facts.mode, facts.uid, facts.gid, status.st_mtime_ns)
     if facts.kind is Kind.DIRECTORY:
-        yield headers(Member(full + b"/", facts.kind, *said, xattrs=facts.xattrs))
+        yield headers(Entry(full + b"/", facts.kind, *said, xattrs=facts.xattrs))
         if facts.opaque:
-            yield headers(Member(full + b"/" + _OPAQUE, Kind.FILE))
+            yield headers(Entry(full + b"/" + _OPAQUE, Kind.FILE))
         return
     if status.st_nlink > 1:
         other = names_of.setdefault((status.st_dev, status.st_ino), full)
         if other != full:
-            yield headers(Member(full, Kind.HARDLINK, *said, link=other))
+            yield headers(Entry(full, Kind.HARDLINK, *said, link=other))
             return
     if facts.kind is Kind.FILE:
-        yield headers(Member(full, facts.kind, *said, status.st_size, xattrs=facts.xattrs))
+        yield headers(Entry(full, facts.kind, *said, status.st_size, xattrs=facts.xattrs))
         yield from _content(parent, name, status)
         return
     link = b""
     if facts.kind is Kind.SYMLINK:
         with reading(parent.path(name)):
             link = os.readlink(name, dir_fd=parent.fd)
-    yield headers(Member(full, facts.kind, *said, 0, link, facts.major, facts.minor, facts.xattrs))
+    yield headers(Entry(full, facts.kind, *said, 0, link, facts.major, facts.minor, facts.xattrs))
 
 
 def _content(parent: Handle, name: bytes, status: os.stat_result) -> Iterator[bytes]:

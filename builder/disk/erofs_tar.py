@@ -6,14 +6,14 @@ import os
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from builder.archive.entry import Entry, Kind
+from builder.archive.fields import padded
+from builder.archive.writer import END, headers
 from builder.disk.erofs_layout import placeholder
 from builder.disk.erofs_plan import Plan
 from builder.tree.nodes import Content, Node
 from builder.tree.spool import Spool
 
-_BLOCK = 512
-_MAX_SIZE = 0o77777777777
-_FILE, _DIRECTORY, _EXTENDED = b"0", b"5", b"x"
 # Below this a read and a write cost less than a flush and a sendfile.
 _COPIED = 1 << 16
 _ZEROS = bytes(1 << 16)
@@ -21,49 +21,23 @@ _ZEROS = bytes(1 << 16)
 
 def write_tar(planned: Plan, spool: Spool, pipe: BinaryIO) -> None:
     """Write the files of `planned` and their directories to `pipe`, holes as zeros."""
-    pipe.write(_header(b".", _DIRECTORY, planned.root))
+    pipe.write(_header(b".", Kind.DIRECTORY, planned.root))
     last = b""
     for name, file in planned.fed():
         directory = name.partition(b"/")[0]
         if directory != last:
-            pipe.write(_header(directory, _DIRECTORY))
+            pipe.write(_header(directory, Kind.DIRECTORY))
             last = directory
-        pipe.write(_header(name, _FILE, file, file.content.size))
+        pipe.write(_header(name, Kind.FILE, file, file.content.size))
         _write_content(spool, file.content, pipe)
-        pipe.write(bytes(-file.content.size % _BLOCK))
-    pipe.write(bytes(2 * _BLOCK))
+        pipe.write(bytes(padded(file.content.size) - file.content.size))
+    pipe.write(END)
 
 
-def _header(name: bytes, typeflag: bytes, node: Node | None = None, size: int = 0) -> bytes:
-    """Return the header blocks of an entry: an extended header if one is needed, then ustar's."""
-    records = b""
-    if node is not None and node.xattrs:
-        records += _record(b"SCHILY.xattr.%s=%s" % placeholder(node.xattrs))
-    if size > _MAX_SIZE:
-        records += _record(b"size=%d" % size)
-        size = 0
-    block = _ustar(name, typeflag, size)
-    if not records:
-        return block
-    return _ustar(b"pax", _EXTENDED, len(records)) + records + bytes(-len(records) % _BLOCK) + block
-
-
-def _record(record: bytes) -> bytes:
-    """Return `LENGTH keyword=value` and a newline, where LENGTH counts its own digits too."""
-    length = len(record) + 2
-    total = length + len(b"%d" % length)
-    total = length + len(b"%d" % total)
-    return b"%d %s\n" % (total, record)
-
-
-def _ustar(name: bytes, typeflag: bytes, size: int) -> bytes:
-    # name, mode, uid, gid, size, mtime
-    start = name.ljust(100, b"\0") + b"0000755\x000000000\x000000000\x00%011o\x0000000000000\0" % size
-    # typeflag, linkname, magic, version
-    end = typeflag + bytes(100) + b"ustar\x0000"
-    # The checksum between them counts its own field as eight spaces.
-    checksum = sum(start) + sum(end) + 8 * ord(" ")
-    return (start + b"%06o\0 " % checksum + end).ljust(_BLOCK, b"\0")
+def _header(name: bytes, kind: Kind, node: Node | None = None, size: int = 0) -> bytes:
+    """Return the header blocks of an entry, with room for the extended attributes of `node`."""
+    xattrs = dict([placeholder(node.xattrs)]) if node is not None and node.xattrs else {}
+    return headers(Entry(name, kind, size=size, xattrs=xattrs))
 
 
 def _write_content(spool: Spool, content: Content, pipe: BinaryIO) -> None:

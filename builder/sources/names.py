@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import islice
+
+from builder.errors import InvalidReference
+from builder.image.name import ImageName
 
 _LISTED = 20
 
 
 def normalise(name: str) -> str:
-    """Write a name in full, as Docker does: `busybox` is `docker.io/library/busybox:latest`."""
-    repository, colon, tag = name.rpartition(":")
-    if not colon or "/" in tag:
-        repository, tag = name, "latest"
-    domain, slash, path = repository.partition("/")
-    if not slash or not (domain == "localhost" or any(c in ".:" for c in domain)):
-        domain, path = "docker.io", repository
-    if domain == "index.docker.io":
-        domain = "docker.io"
-    if domain == "docker.io" and "/" not in path:
-        path = f"library/{path}"
-    return f"{domain}/{path}:{tag}"
+    """Write a name in full, as Docker does: `busybox` is `docker.io/library/busybox:latest`; what is none stays."""
+    try:
+        full = ImageName.parse(name).qualified()
+    except InvalidReference:
+        return name
+    return str(full if full.tag or full.digest else replace(full, tag="latest"))
 
 
 def same_name(name: str | None, other: str) -> bool:

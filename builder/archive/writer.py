@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
-from builder.archive.entry import Kind
+from builder.archive.entry import Entry, Kind
 from builder.archive.fields import BLOCK, padded
 
 END = bytes(2 * BLOCK)
@@ -22,63 +19,46 @@ _USTAR, _GNU = b"ustar\00000", b"ustar  \0"
 _NAME = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A member to be written; fields and units as in Entry."""
-
-    path: bytes
-    kind: Kind
-    mode: int = 0
-    uid: int = 0
-    gid: int = 0
-    mtime_ns: int = 0
-    size: int = 0
-    link: bytes = b""
-    major: int = 0
-    minor: int = 0
-    xattrs: Mapping[bytes, bytes] = field(default_factory=dict)
-
-
-def headers(member: Member) -> bytes:
-    """Write all headers of a member; its content, in whole blocks, comes after them."""
-    records = {b"SCHILY.xattr." + name: value for name, value in sorted(member.xattrs.items())}
-    for key, number, digits in ((b"uid", member.uid, 7), (b"gid", member.gid, 7), (b"size", member.size, 11)):
+def headers(entry: Entry) -> bytes:
+    """Write all headers of a member, of any name and numbers; its content, in whole blocks, comes after them."""
+    records = {b"SCHILY.xattr." + name: value for name, value in sorted(entry.xattrs.items())}
+    for key, number, digits in ((b"uid", entry.uid, 7), (b"gid", entry.gid, 7), (b"size", entry.size, 11)):
         if not _fits(number, digits):
             records[key] = b"%d" % number
-    seconds, fraction = divmod(abs(member.mtime_ns), 10**9)
-    if fraction or not _fits(member.mtime_ns // 10**9, 11):
-        sign = b"-" if member.mtime_ns < 0 else b""
+    seconds, fraction = divmod(abs(entry.mtime_ns), 10**9)
+    if fraction or not _fits(entry.mtime_ns // 10**9, 11):
+        sign = b"-" if entry.mtime_ns < 0 else b""
         records[b"mtime"] = b"%s%d.%09d" % (sign, seconds, fraction)
     blocks = []
     if records:
         body = b"".join(_record(key, value) for key, value in records.items())
-        blocks += [_block(Member(b"PaxHeaders/0", Kind.FILE, size=len(body)), b"x", _USTAR), _filled(body)]
-    for text, typeflag in ((member.link, b"K"), (member.path, b"L")):
+        blocks += [_block(Entry(b"PaxHeaders/0", Kind.FILE, size=len(body)), b"x", _USTAR), _filled(body)]
+    for text, typeflag in ((entry.link, b"K"), (entry.path, b"L")):
         if len(text) > _NAME:
             name = text + b"\0"
-            blocks += [_block(Member(b"././@LongLink", Kind.FILE, size=len(name)), typeflag, _GNU), _filled(name)]
-    return b"".join([*blocks, _block(member, TYPEFLAGS[member.kind], _USTAR)])
+            blocks += [_block(Entry(b"././@LongLink", Kind.FILE, size=len(name)), typeflag, _GNU), _filled(name)]
+    return b"".join([*blocks, _block(entry, TYPEFLAGS[entry.kind], _USTAR)])
 
 
-def _block(member: Member, typeflag: bytes, magic: bytes) -> bytes:
+def _block(entry: Entry, typeflag: bytes, magic: bytes) -> bytes:
     """Write one header block; numbers that do not fit are in pax records and left zero here."""
     numbers = (
-        (member.mode, 7),
-        (member.uid, 7),
-        (member.gid, 7),
-        (member.size, 11),
-        (member.mtime_ns // 10**9, 11),
+        (entry.mode, 7),
+        (entry.uid, 7),
+        (entry.gid, 7),
+        (entry.size, 11),
+        (entry.mtime_ns // 10**9, 11),
     )
     fields = [
-        member.path[:_NAME].ljust(_NAME, b"\0"),
+        entry.path[:_NAME].ljust(_NAME, b"\0"),
         *(_octal(number, digits) for number, digits in numbers),
         b" " * 8,
         typeflag,
-        member.link[:_NAME].ljust(_NAME, b"\0"),
+        entry.link[:_NAME].ljust(_NAME, b"\0"),
         magic,
         bytes(64),
-        _octal(member.major, 7),
-        _octal(member.minor, 7),
+        _octal(entry.major, 7),
+        _octal(entry.minor, 7),
     ]
     block = b"".join(fields).ljust(BLOCK, b"\0")
     return b"%b%06o\0 %b" % (block[:148], sum(block), block[156:])
