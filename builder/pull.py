@@ -15,6 +15,7 @@ from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.image.name import ImageName
 from builder.image.platform import Platform
+from builder.layers.limits import Account, Limits
 from builder.sources import open_source
 from builder.sources.access import Access
 from builder.sources.naming import stored_name
@@ -49,14 +50,15 @@ def pull(
     *,
     name: ImageName | None = None,
     platforms: Sequence[Platform] | None = (),
+    limits: Limits | None = None,
     listen: Listener = ignore,
 ) -> Pulled:
     """Copy the image at `reference` into the store that `access` names, and record it as `name`.
 
     Indexes stay indexes, of which the images for `platforms` are copied: by default this machine's, with None all.
     Every blob is verified; what is there already is not copied again, and what an interrupted transfer left is used.
-    The image is recorded when all of it is there. Raises InvalidReference where its name cannot be told, and
-    BuilderError.
+    The image is recorded when all of it is there. No layer is begun that claims more bytes than `limits` has for what
+    it unpacks to. Raises InvalidReference where its name cannot be told, LimitExceeded, and BuilderError.
     """
     parsed = parse_reference(reference)
     # Recorded here, under the one name that was asked for.
@@ -76,6 +78,10 @@ def pull(
         if name.digest not in (None, chosen.root.digest):
             reason = f"is no name for this image, whose digest is {chosen.root.digest}; choose another with --name"
             raise InvalidReference(str(name), reason)
+        account = Account(limits or Limits())
+        for image in chosen.images:
+            for layer in image.layers:
+                account.packed(layer.name, layer.descriptor.size)
         # Each once, however many of the images have it.
         layers = {layer.descriptor.digest: layer.descriptor for image in chosen.images for layer in image.layers}
         copied = _copy(source, list(layers.values()), store, lease, parsed.transport in _FILLING, listen)

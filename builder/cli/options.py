@@ -62,6 +62,8 @@ progress_option = click.option(
     help="How to show progress on standard error.",
 )
 
+max_size_option = click.option("--max-size", type=SIZE, help="Refuse an image that unpacks to more.  [default: 256G]")
+
 reading_options = all_of(
     store_option,
     click.option("--no-store", "keep", flag_value=False, default=True, help="Keep nothing that a registry sends."),
@@ -71,7 +73,7 @@ reading_options = all_of(
         type=Parsed("os/arch[/variant]", Platform.parse),
         help="Which image of an index; by default this machine's.",
     ),
-    click.option("--max-size", type=SIZE, help="Refuse an image that unpacks to more.  [default: 256G]"),
+    max_size_option,
     click.option("--max-entries", type=COUNT, help="Refuse an image of more entries.  [default: 4000000]"),
     click.option("--max-ratio", type=COUNT, help="Refuse a layer that is packed tighter.  [default: 2000]"),
     click.option("--workdir", type=DIRECTORY, help="Where temporary files go.  [default: beside the output]"),

@@ -9,11 +9,12 @@ from typing import Any
 import click
 
 from builder.cli.console import Console
-from builder.cli.options import all_of, progress_option, registry_options, store_option_below
+from builder.cli.options import all_of, max_size_option, progress_option, registry_options, store_option_below
 from builder.cli.types import DIRECTORY, IMAGE, Parsed
 from builder.errors import UsageError
 from builder.image.name import ImageName
 from builder.image.platform import Platform
+from builder.layers.limits import Limits
 from builder.pull import pull as pull_image
 from builder.registry.access import RegistryAccess
 from builder.sources.access import Access
@@ -40,6 +41,7 @@ _copying = all_of(
         help="Which images of an index, as linux/amd64,linux/arm64; by default this machine's.",
     ),
     click.option("--all-platforms", is_flag=True, help="All images of an index."),
+    max_size_option,
     click.option("--workdir", type=DIRECTORY, help="Where compressed archives are unpacked.  [default: TMPDIR]"),
     progress_option,
 )
@@ -94,6 +96,7 @@ def _copy(
     name: ImageName | None,
     platforms: Sequence[Sequence[Platform]],
     all_platforms: bool,
+    max_size: int | None,
     workdir: Path | None,
     progress: str,
     registry: RegistryAccess,
@@ -104,7 +107,8 @@ def _copy(
         raise UsageError("--platform and --all-platforms contradict each other; leave one out")
     access = Access(scratch=workdir, store=store, registry=registry)
     wanted = None if all_platforms else [platform for each in platforms for platform in each]
+    limits = Limits() if max_size is None else Limits(max_size=max_size)
     listen = console.listener(progress)
     for reference in images:
-        pulled = pull_image(reference, access, name=name, platforms=wanted, listen=listen)
+        pulled = pull_image(reference, access, name=name, platforms=wanted, limits=limits, listen=listen)
         console.answer(str(pulled.name).encode())

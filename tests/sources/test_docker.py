@@ -284,7 +284,12 @@ def test_a_layer_that_claims_more_than_the_limit_is_not_begun(proxy: Proxy, tmp_
         answer.set("Content-Length", None)
         answer.set("Docker-Content-Digest", None)
 
-    proxy.faults.append(Fault("GET .*manifests/", change=claim))
-    with pytest.raises(LimitExceeded, match="its blob has 1099511627776 bytes, more than the image may unpack to"):
-        build(f"docker://{proxy.host}/faults", tmp_path / "disk.ext4", BuildOptions(access=access))
+    proxy.faults += [Fault("GET .*manifests/", change=claim)] * 2
+    reference = f"docker://{proxy.host}/faults"
+    for act in (
+        lambda: build(reference, tmp_path / "disk.ext4", BuildOptions(access=access)),
+        lambda: pull(reference, access),
+    ):
+        with pytest.raises(LimitExceeded, match="its blob has 1099511627776 bytes, more than the image may unpack to"):
+            act()
     assert [digest for digest in BLOBS if proxy.sent(f"GET .*{digest}")] == []
