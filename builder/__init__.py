@@ -4,8 +4,9 @@ from builder import BuildOptions, build
 result = build("oci:layout:latest", "rootfs.ext4", BuildOptions(free=64 << 20))
 """
 
+from builder.actions.build import BuildResult, build
+from builder.actions.unpack import unpack
 from builder.errors import BuilderError
 from builder.options import BuildOptions
-from builder.pipeline import BuildResult, build, unpack
 
 __all__ = ["BuildOptions", "BuildResult", "BuilderError", "build", "unpack"]

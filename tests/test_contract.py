@@ -20,12 +20,12 @@ from support.registry import Registry, skopeo_copy
 from support.users import ids, open_to_users, run_as_user
 
 from builder import BuildOptions, build, unpack
+from builder.actions.pull import pull
 from builder.archive.compression import COMPRESSIONS
 from builder.disk import FILESYSTEMS
 from builder.errors import LayerRefused
 from builder.events import Event, Stage
 from builder.image.name import ImageName
-from builder.pull import pull
 from builder.sources import TRANSPORTS
 from builder.sources.access import Access
 from builder.store import open_store

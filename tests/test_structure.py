@@ -14,8 +14,8 @@ PACKAGE = Path(__file__).parents[1] / "builder"
 
 # Left to right, as data flows; a part may import only from itself and from parts to its left.
 ORDER = [
-    "errors", "events", "signals", "archive", "image", "urls", "store", "registry", "containers_storage", "sources",
-    "layers", "tree", "disk", "options", "output", "pipeline", "pull", "batch", "cli",
+    "errors", "events", "signals", "tool", "archive", "image", "files", "store", "registry", "containers_storage",
+    "sources", "layers", "tree", "disk", "options", "output", "actions", "batch", "cli",
 ]  # fmt: skip
 
 
@@ -102,7 +102,7 @@ def test_only_the_command_line_prints() -> None:
 
 def test_processes_start_in_the_tool_runner_and_the_batch_only() -> None:
     # A credential helper is the user's own program: it wants the user's environment, which tools must not see.
-    assert importers("subprocess") == ["batch/process.py", "disk/tool.py", "registry/helper.py"]
+    assert importers("subprocess") == ["batch/process.py", "registry/helper.py", "tool.py"]
 
 
 def test_only_the_registries_know_the_http_client() -> None:

@@ -12,9 +12,9 @@ from support.images import Spec, layout
 from support.registry import skopeo_copy, start_registry
 
 from builder import BuildOptions, build
+from builder.actions.pull import pull
 from builder.disk import FILESYSTEMS
 from builder.image.name import ImageName
-from builder.pull import pull
 from builder.sources import TRANSPORTS
 from builder.sources.access import Access
 from fixtures.content import layers as example_layers

@@ -12,12 +12,12 @@ import signal
 import sys
 import threading
 
+from builder.actions.build import build
 from builder.batch.images import Job
 from builder.batch.report import BUILT, FAILED, UP_TO_DATE, Outcome
 from builder.batch.uptodate import is_up_to_date
 from builder.errors import BuilderError
 from builder.output.failures import failures_named
-from builder.pipeline import build
 from builder.signals import end_on_signals
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from builder import pipeline
+from builder.actions.build import build as build_image
 from builder.cli.console import Console, human_size
 from builder.cli.options import build_options, disk_options, reading_options
 from builder.cli.types import FILE, IMAGE
@@ -36,7 +36,7 @@ def build(console: Console, /, image: str, output: Path, progress: str, **option
       rootfs-builder build image.tar -o rootfs.erofs --compress lz4hc:12
       rootfs-builder build oci:layout -o rootfs.ext4 --platform linux/arm64 --free 512M
     """
-    result = pipeline.build(image, output, build_options(**options), console.listener(progress))
+    result = build_image(image, output, build_options(**options), console.listener(progress))
     disk = result.disk
     console.say(f"{output}: {disk.format}, {human_size(disk.size)}, {disk.inodes} inodes, UUID {disk.uuid}")
     console.answer(os.fsencode(output))

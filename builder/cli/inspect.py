@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from builder import pipeline
+from builder.actions.inspect import survey as survey_image
 from builder.cli.console import Console, human_size, legible
 from builder.cli.options import build_options, reading_options
 from builder.cli.types import IMAGE
@@ -48,7 +48,7 @@ def _quickly(reference: str, **options: Any) -> dict[str, Any]:
 
 
 def _wholly(console: Console, reference: str, progress: str, **options: Any) -> dict[str, Any]:
-    survey = pipeline.survey(reference, build_options(**options), console.listener(progress))
+    survey = survey_image(reference, build_options(**options), console.listener(progress))
     disks = {disk.format: {"size": disk.size, "inodes": disk.inodes} for disk in survey.disks}
     return {**describe_image(survey.image), "entries": survey.entries, "disks": disks}
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from builder.actions.pull import pull as pull_image
 from builder.cli.console import Console
 from builder.cli.options import all_of, max_size_option, progress_option, registry_options, store_option_below
 from builder.cli.types import DIRECTORY, IMAGE, Parsed
@@ -15,7 +16,6 @@ from builder.errors import UsageError
 from builder.image.name import ImageName
 from builder.image.platform import Platform
 from builder.layers.limits import Limits
-from builder.pull import pull as pull_image
 from builder.registry.access import RegistryAccess
 from builder.sources.access import Access
 from builder.sources.reference import parse_reference

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from builder import pipeline
+from builder.actions.unpack import unpack as unpack_image
 from builder.cli.console import Console
 from builder.cli.options import build_options, reading_options
 from builder.cli.types import DIRECTORY, IMAGE
@@ -32,6 +32,6 @@ def unpack(console: Console, /, image: str, directory: Path, progress: str, **op
       rootfs-builder unpack oci:layout:latest rootfs/
       sudo rootfs-builder unpack image.tar /srv/guest
     """
-    for unrestored in pipeline.unpack(image, directory, build_options(**options), console.listener(progress)):
+    for unrestored in unpack_image(image, directory, build_options(**options), console.listener(progress)):
         console.notice(str(unrestored))
     console.answer(os.fsencode(directory))

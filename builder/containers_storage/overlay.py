@@ -11,9 +11,9 @@ import stat
 from dataclasses import dataclass
 
 from builder.archive.entry import Kind
-from builder.containers_storage.handles import Handle, reading
 from builder.containers_storage.records import IdRange, LayerRecord
 from builder.errors import UnsupportedImage, printable
+from builder.files.handles import Handle, reading
 
 KINDS = {
     stat.S_IFREG: Kind.FILE,

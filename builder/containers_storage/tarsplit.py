@@ -14,9 +14,9 @@ from typing import Annotated, BinaryIO
 import msgspec
 
 from builder.archive.compression.gzip import decompress
-from builder.containers_storage.handles import reading
 from builder.containers_storage.unpacked import Unpacked
 from builder.errors import CorruptStream, MalformedArchive, UnsupportedImage, printable
+from builder.files.handles import reading
 
 READ_SIZE = 1 << 20
 # In bytes. A line holds headers and padding, a few KiB; the JSON of ten million entries has some 16 GiB.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections import deque
 
-from builder.containers_storage.handles import Handle
 from builder.errors import MalformedArchive, UnsafeFile, printable
+from builder.files.handles import Handle
 
 # As many symlinks as the kernel follows in one path (path_resolution(7)), and the longest path and name it takes, in
 # bytes.

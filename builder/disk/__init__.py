@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from builder.disk.erofs import Erofs
-from builder.disk.ext4 import Ext4
+from builder.disk.erofs.pack import Erofs
+from builder.disk.ext4.pack import Ext4
 from builder.disk.filesystem import Filesystem
 from builder.errors import UsageError
 

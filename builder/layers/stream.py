@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from itertools import chain
 
-from builder.archive.ahead import ahead
 from builder.archive.compression import COMPRESSIONS, detect
 from builder.archive.entry import Entry
 from builder.archive.tar import TarReader
@@ -20,6 +19,7 @@ from builder.errors import CorruptStream, LayerRefused, MalformedTar
 from builder.events import Listener, Notice, Progress
 from builder.image.image import Layer
 from builder.image.media_types import layer_compression
+from builder.layers.ahead import ahead
 from builder.layers.estargz import is_bookkeeping
 from builder.layers.limits import Account
 from builder.layers.verify import Passage, read_chunks

@@ -13,8 +13,8 @@ from pathlib import Path
 from secrets import token_hex
 
 from builder.errors import OutputDenied, OutputError
+from builder.files.removal import remove_tree
 from builder.output.publish import hidden_prefix
-from builder.tree.removal import remove_tree
 
 SUFFIX = ".rootfs-builder"
 

@@ -17,7 +17,7 @@ from builder.sources.store import open_store_image
 
 def _open_docker(reference: Reference, access: Access) -> Source:
     # Here, because it imports an HTTP client, which nobody else should wait for.
-    from builder.sources.docker import open_docker
+    from builder.sources.docker.source import open_docker
 
     return open_docker(reference, access)
 

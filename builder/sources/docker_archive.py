@@ -23,6 +23,7 @@ from builder.errors import (
     MalformedDocument,
     UnsupportedImage,
 )
+from builder.files.files import Files
 from builder.image.config import parse_config
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
@@ -31,7 +32,6 @@ from builder.image.manifest import Manifest
 from builder.image.media_types import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST
 from builder.sources.access import Access
 from builder.sources.documents import read_bounded
-from builder.sources.files import Files
 from builder.sources.names import listed, normalise, same_name
 from builder.sources.places import open_archive
 from builder.sources.reference import Reference

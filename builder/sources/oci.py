@@ -8,6 +8,7 @@ from typing import BinaryIO
 import msgspec
 
 from builder.errors import BlobMissing, ImageNotFound, InvalidReference, MalformedDocument
+from builder.files.files import Files
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.image.document import convert_document, read_document, shown
@@ -15,7 +16,6 @@ from builder.image.manifest import Index, parse_document
 from builder.image.media_types import OCI_INDEX
 from builder.sources.access import Access
 from builder.sources.documents import read_bounded
-from builder.sources.files import Files
 from builder.sources.names import listed, same_name
 from builder.sources.places import open_directory
 from builder.sources.reference import Reference

@@ -16,8 +16,8 @@ from typing import BinaryIO
 
 from builder.archive.compression import COMPRESSIONS, detect
 from builder.errors import CorruptStream, ImageNotFound, MalformedArchive, SourceUnreadable
+from builder.files.files import reading
 from builder.sources.access import Access, Bounds
-from builder.sources.files import reading
 
 _CHUNK = 1 << 20
 _ZEROS = bytes(_CHUNK)

@@ -6,13 +6,13 @@ import os
 from typing import TYPE_CHECKING
 
 from builder.errors import ImageNotFound, InvalidReference
+from builder.files.directory import DirectoryFiles
+from builder.files.files import Files
+from builder.files.tar import TarFiles
+from builder.files.urls import parse_url
 from builder.sources.access import Access
-from builder.sources.directory import DirectoryFiles
-from builder.sources.files import Files
-from builder.sources.members import TarFiles
 from builder.sources.outer import open_tar, unpack_tar
 from builder.sources.reference import Reference
-from builder.urls import parse_url
 
 if TYPE_CHECKING:
     from fs.opener.parse import ParseResult
@@ -27,7 +27,7 @@ def open_directory(reference: Reference, access: Access) -> Files:
     if not reference.is_url:
         return _open_directory(place)
     # Here, because it imports PyFilesystem.
-    from builder.sources.pyfilesystem import open_pyfilesystem
+    from builder.files.pyfilesystem import open_pyfilesystem
 
     url = parse_url(place)
     if url.protocol in _LOCAL:
@@ -44,7 +44,7 @@ def open_archive(reference: Reference, access: Access) -> Files:
     place = reference.place
     if not reference.is_url:
         return _open_archive(place, access)
-    from builder.sources.pyfilesystem import open_pyfilesystem
+    from builder.files.pyfilesystem import open_pyfilesystem
 
     url = parse_url(place)
     if url.protocol in _LOCAL:

@@ -6,10 +6,10 @@ import os
 from contextlib import suppress
 
 from builder.errors import ImageNotFound, InvalidReference
+from builder.files.files import Files
 from builder.image.name import ImageName
 from builder.sources.access import Access
 from builder.sources.docker_archive import DockerArchive
-from builder.sources.files import Files
 from builder.sources.oci import OciLayout
 from builder.sources.places import open_anything
 from builder.sources.reference import Reference

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
+from builder.files.urls import is_url
 from builder.store.incoming import Incoming
 from builder.store.lease import Lease
-from builder.store.local import LocalRoom
+from builder.store.rooms.directory import LocalRoom
 from builder.store.store import Store
-from builder.urls import is_url
 
 __all__ = ["Incoming", "Lease", "Store", "default_root", "open_store"]
 
@@ -24,7 +24,7 @@ def open_store(root: str | None = None) -> Store:
     root = root or default_root()
     if is_url(root):
         # Here, because it imports PyFilesystem.
-        from builder.store.pyfilesystem import open_room
+        from builder.store.rooms.pyfilesystem import open_room
 
         return Store(open_room(root, _IMAGES))
     return Store(LocalRoom(os.path.join(root, _IMAGES)))

@@ -29,10 +29,10 @@ from support.tars import (
     tar,
 )
 
-from builder.archive.ahead import ahead
 from builder.archive.entry import Entry, Kind
 from builder.archive.tar import TarReader
 from builder.errors import CorruptStream, MalformedTar
+from builder.layers.ahead import ahead
 
 GIB = 1024**3
 EXTENTS = [(8192, b"x" * 700)]

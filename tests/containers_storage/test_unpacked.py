@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from builder.containers_storage.handles import Handle
 from builder.containers_storage.unpacked import Unpacked
 from builder.errors import ImageRefused, MalformedArchive, UnsafeFile
+from builder.files.handles import Handle
 
 
 @pytest.fixture

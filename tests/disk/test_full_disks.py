@@ -17,17 +17,17 @@ from support.everything import writing
 from support.images import Spec, layout
 from support.mounts import mounted
 
-import builder.disk.erofs as erofs
+import builder.disk.erofs.pack as erofs
 from builder import BuildOptions, build
 from builder.disk import FILESYSTEMS
-from builder.disk.erofs import Erofs
-from builder.disk.erofs_buffer import reserve
-from builder.disk.erofs_features import installed_features, is_at_least
-from builder.disk.ext4 import Ext4
+from builder.disk.erofs.buffer import reserve
+from builder.disk.erofs.features import installed_features, is_at_least
+from builder.disk.erofs.pack import Erofs
+from builder.disk.ext4.pack import Ext4
 from builder.disk.filesystem import Compression, DiskOptions, Filesystem
-from builder.disk.tool import run_tool
 from builder.errors import OutputError
 from builder.events import ignore
+from builder.tool import run_tool
 from builder.tree.nodes import Directory, File
 from builder.tree.spool import Spool, open_spool
 from builder.tree.tree import Tree

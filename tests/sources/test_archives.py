@@ -13,9 +13,9 @@ from support.images import COMPRESS, Files, Link, Spec, layout_files, tar_bytes,
 from support.tars import fifo, file, tar
 
 from builder.errors import BuilderError, ImageNotFound, MalformedArchive, SourceUnreadable, UnsafeFile
+from builder.files.tar import TarFiles
 from builder.sources import open_source
 from builder.sources.access import Access
-from builder.sources.members import TarFiles
 from builder.sources.outer import open_tar
 from builder.sources.resolve import resolve
 

@@ -16,8 +16,8 @@ from builder.store.check import Checked, Damage, check
 from builder.store.collect import blobs_of, collect
 from builder.store.lease import Lease
 from builder.store.listing import images
-from builder.store.local import LocalRoom
 from builder.store.names import path_of
+from builder.store.rooms.directory import LocalRoom
 from builder.store.store import Store
 
 ONE = image(b"shared" * 100, b"one" * 100)

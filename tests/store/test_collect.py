@@ -16,7 +16,7 @@ from builder.image.digest import Digest
 from builder.image.media_types import OCI_LAYER, OCI_MANIFEST
 from builder.image.name import ImageName
 from builder.store.collect import Collected, collect
-from builder.store.local import LocalRoom
+from builder.store.rooms.directory import LocalRoom
 from builder.store.store import Store
 
 ONE = image(b"shared" * 100, b"one" * 100)

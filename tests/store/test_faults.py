@@ -20,8 +20,8 @@ from builder.image.digest import Digest
 from builder.image.name import ImageName
 from builder.store.check import check
 from builder.store.collect import collect
-from builder.store.local import LocalRoom
 from builder.store.room import Held, Room
+from builder.store.rooms.directory import LocalRoom
 from builder.store.store import Store
 
 OLD = image(b"shared" * 1000, b"old" * 1000)

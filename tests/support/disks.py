@@ -5,10 +5,10 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from builder.disk.ext4 import Ext4
+from builder.disk.ext4.pack import Ext4
 from builder.disk.filesystem import DiskFacts, DiskOptions
-from builder.disk.tool import find_tool
 from builder.events import Listener, ignore
+from builder.tool import find_tool
 from builder.tree.nodes import Directory, File, Node
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree

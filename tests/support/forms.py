@@ -27,8 +27,8 @@ from support.stores import reference as stored
 from support.stores import write_store
 from support.tars import directory, file, tar
 
+from builder.actions.pull import pull
 from builder.image.name import ImageName
-from builder.pull import pull
 from builder.sources.access import Access
 
 LAYERS = (

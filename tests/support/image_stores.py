@@ -13,8 +13,8 @@ from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.image.media_types import OCI_INDEX, OCI_MANIFEST
 from builder.image.name import ImageName
-from builder.store.local import LocalRoom
 from builder.store.room import Room
+from builder.store.rooms.directory import LocalRoom
 from builder.store.store import Store
 
 
@@ -25,7 +25,7 @@ def _local(path: Path) -> Room:
 def _temporary(path: Path) -> Room:
     from fs.tempfs import TempFS
 
-    from builder.store.pyfilesystem import PyFilesystemRoom
+    from builder.store.rooms.pyfilesystem import PyFilesystemRoom
 
     return PyFilesystemRoom(TempFS(temp_dir=str(path)), "images", f"temp://{path}")
 
@@ -33,7 +33,7 @@ def _temporary(path: Path) -> Room:
 def _memory(path: Path) -> Room:
     from fs.memoryfs import MemoryFS
 
-    from builder.store.pyfilesystem import PyFilesystemRoom
+    from builder.store.rooms.pyfilesystem import PyFilesystemRoom
 
     return PyFilesystemRoom(MemoryFS(), "images", f"mem://{path}")
 
@@ -41,7 +41,7 @@ def _memory(path: Path) -> Room:
 def _below_memory(path: Path) -> Room:
     from fs.memoryfs import MemoryFS
 
-    from builder.store.pyfilesystem import PyFilesystemRoom
+    from builder.store.rooms.pyfilesystem import PyFilesystemRoom
 
     return PyFilesystemRoom(MemoryFS().makedirs("some/where"), "images", f"mem://{path}!some/where")
 

@@ -21,9 +21,9 @@ from pathlib import Path
 
 from support.images import LAYER, OCI, TAG, add_blob, dumps, index_bytes, write_directory
 
+from builder.actions.pull import pull
 from builder.image.digest import Digest
 from builder.image.name import ImageName
-from builder.pull import pull
 from builder.sources.access import Access
 from builder.store import open_store
 from builder.store.check import check

@@ -23,7 +23,7 @@ from support.everything import ACCESS_ACL, CAPABILITY, DEFAULT_ACL
 from support.trees import differences, expected, scan
 
 from builder.errors import LayerRefused
-from builder.tree.directory import write_directory
+from builder.output.directory import write_directory
 from builder.tree.spool import open_spool
 
 pytestmark = pytest.mark.root

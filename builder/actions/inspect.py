@@ -1,0 +1,55 @@
+"""What disks of an image take, found out by making them."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.actions.merge import disk_options, merge, open_image
+from builder.disk import FILESYSTEMS
+from builder.disk.filesystem import DiskFacts
+from builder.errors import MissingRequirement
+from builder.events import Listener, Stage, ignore
+from builder.files.removal import remove_tree
+from builder.image.image import Image
+from builder.options import BuildOptions
+from builder.output.failures import failures_named
+from builder.output.workspace import workspace
+from builder.sources.resolve import resolve
+from builder.tree.spool import open_spool
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a disk of an image takes: names in its tree, and one finished disk's facts per format."""
+
+    image: Image
+    entries: int
+    disks: tuple[DiskFacts, ...]
+
+
+def survey(reference: str, options: BuildOptions | None = None, listen: Listener = ignore) -> Survey:
+    """Read the image at `reference` to its end, verify it, and find out what disks of it take by making them.
+
+    The disks are thrown away. Formats whose tools are missing here are left out. Raises BuilderError.
+    """
+    options = options or BuildOptions()
+    with failures_named(), workspace(options.workdir or Path(tempfile.gettempdir()), "survey") as scratch:
+        with closing(open_image(reference, options, scratch, listen)) as source, open_spool(scratch) as spool:
+            image = resolve(source, reference, options.platform)
+            tree = merge(source, image, spool, options, listen)
+            disks = []
+            for name, filesystem in FILESYSTEMS.items():
+                place = scratch / name
+                place.mkdir()
+                with suppress(MissingRequirement):
+                    filesystem.check(disk_options(options, seed=bytes(32)))
+                    listen(Stage(f"measuring {name}"))
+                    facts = filesystem.pack(
+                        tree, spool, disk_options(options, image.identity), place, place / "disk", listen
+                    )
+                    disks.append(facts)
+                remove_tree(place)
+    return Survey(image, sum(1 for _ in tree.walk()) + 1, tuple(disks))

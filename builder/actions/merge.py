@@ -1,0 +1,74 @@
+"""The first half of every verb that reads an image: reference, source, layers, one merged tree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+from builder.disk.filesystem import DiskOptions
+from builder.events import Listener, Stage
+from builder.image.image import Image
+from builder.layers.limits import Account
+from builder.layers.stream import open_layer
+from builder.options import BuildOptions
+from builder.output.failures import failures_named
+from builder.output.workspace import workspace
+from builder.sources import open_source
+from builder.sources.access import Bounds
+from builder.sources.source import Source
+from builder.tree.merge import apply_layer
+from builder.tree.read import read_layer
+from builder.tree.spool import Spool
+from builder.tree.times import clamp_times
+from builder.tree.tree import Tree
+
+
+def merge(source: Source, image: Image, spool: Spool, options: BuildOptions, listen: Listener) -> Tree:
+    """Read and verify every layer of `image`, bottom first, and apply each to the tree of those below it."""
+    tree = Tree()
+    account = Account(options.limits)
+    for layer in image.layers:
+        account.packed(layer.name, layer.descriptor.size)
+    source.expect([layer.descriptor for layer in image.layers])
+    for layer in image.layers:
+        listen(Stage(f"reading {layer.name}", layer.descriptor.size))
+        with open_layer(source, layer, account, listen) as stream:
+            entries = read_layer(stream, spool)
+        apply_layer(tree, layer.name, [each for each in entries if not stream.is_bookkeeping(each[0])])
+    if options.source_date_epoch is not None:
+        clamp_times(tree, options.source_date_epoch)
+    return tree
+
+
+def open_image(reference: str, options: BuildOptions, scratch: Path, listen: Listener) -> Source:
+    """Open the image at `reference` with the build's own scratch directory, listener and bounds."""
+    bounds = Bounds(options.limits.max_size, options.limits.max_ratio, options.limits.ratio_floor)
+    return open_source(reference, replace(options.access, scratch=scratch, listen=listen, bounds=bounds))
+
+
+def disk_options(options: BuildOptions, seed: bytes) -> DiskOptions:
+    """Tell the disk stage what concerns it; `seed` stands for the content."""
+    return DiskOptions(
+        seed=seed,
+        # Not 0: mke2fs takes that for "now". Not negative: superblocks cannot hold it.
+        epoch=max(1, options.source_date_epoch or 1),
+        uuid=options.uuid,
+        label=options.label,
+        size=options.size,
+        free=options.free,
+        inodes=options.inodes,
+        journal=options.journal,
+        compression=options.compress,
+        dedupe=options.dedupe,
+        fragments=options.fragments,
+    )
+
+
+@contextmanager
+def scratch_directory(options: BuildOptions, beside: Path) -> Iterator[Path]:
+    """Choose where temporary files go: the directory asked for, or the one beside the output."""
+    chosen = workspace(options.workdir, "work") if options.workdir else nullcontext(beside)
+    with chosen as scratch, failures_named(scratch):
+        yield scratch

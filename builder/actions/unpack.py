@@ -1,0 +1,46 @@
+"""The merged root file system of an image as a directory."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from pathlib import Path
+
+from builder.actions.merge import merge, open_image, scratch_directory
+from builder.events import Listener, Stage, ignore
+from builder.options import BuildOptions
+from builder.output.directory import Unrestored, write_directory
+from builder.output.failures import failures_named
+from builder.output.publish import (
+    check_directory,
+    resolve_output,
+)
+from builder.output.workspace import workspace
+from builder.sources.resolve import resolve
+from builder.tree.spool import open_spool
+
+
+def unpack(
+    reference: str, directory: Path | str, options: BuildOptions | None = None, listen: Listener = ignore
+) -> list[Unrestored]:
+    """Write the merged root file system of `reference` to `directory`, which must be new or empty.
+
+    Returns what could not be restored for want of privileges: nothing, for root. The directory appears complete or
+    not at all. Raises BuilderError.
+    """
+    options = options or BuildOptions()
+    with failures_named():
+        check_directory(Path(directory))
+        directory = resolve_output(directory)
+    with failures_named(), workspace(directory.parent, directory.name) as beside:
+        with (
+            scratch_directory(options, beside) as scratch,
+            closing(open_image(reference, options, scratch, listen)) as source,
+        ):
+            with open_spool(scratch) as spool:
+                image = resolve(source, reference, options.platform)
+                tree = merge(source, image, spool, options, listen)
+                listen(Stage("writing files"))
+                unrestored = write_directory(tree, spool, beside / "root")
+        os.rename(beside / "root", directory)
+    return unrestored

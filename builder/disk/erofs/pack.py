@@ -1,0 +1,136 @@
+"""erofs through mkfs.erofs, which begins the image and compresses.
+
+It is fed with a tar stream where it reads one, else with a staging directory, and either way only with what it is to
+compress (erofs_plan.py); the rest is written into the image afterwards (erofs_restore.py). Every inode is an extended
+one (64 bytes), since only those hold a time.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from builder.disk.erofs.buffer import check_not_full, reserve
+from builder.disk.erofs.features import Features, check_compression, installed_features, is_at_least
+from builder.disk.erofs.image import opened
+from builder.disk.erofs.layout import BLOCK
+from builder.disk.erofs.limits import check_tree, fits_tar
+from builder.disk.erofs.plan import plan
+from builder.disk.erofs.restore import restore
+from builder.disk.erofs.staging import staged
+from builder.disk.erofs.tar import write_tar
+from builder.disk.filesystem import DiskFacts, DiskOptions
+from builder.disk.identity import derived_uuid
+from builder.errors import DiskTooSmall, MissingRequirement, ToolFailed, UsageError
+from builder.events import Listener
+from builder.tool import run_tool
+from builder.tree.spool import Spool
+from builder.tree.tree import Tree
+
+_MAX_LABEL = 15
+
+
+class Erofs:
+    """The read-only compressed file system; kernels from 5.4 on mount what is not compressed."""
+
+    name = "erofs"
+
+    def check(self, options: DiskOptions) -> None:
+        """Refuse what erofs has not (UsageError) and what the installed tools have not (MissingRequirement)."""
+        if options.free:
+            raise UsageError("--free: an erofs disk is read-only and has no free space")
+        if options.inodes is not None:
+            raise UsageError("--inodes: an erofs disk is read-only and has exactly the inodes of its files")
+        if len(options.label.encode()) > _MAX_LABEL or "\0" in options.label:
+            raise UsageError(f"--label {options.label!r}: erofs holds {_MAX_LABEL} bytes and no NUL")
+        features = installed_features()
+        if options.compression is not None:
+            check_compression(options.compression, features)
+        for option, wanted in (("dedupe", options.dedupe), ("fragments", options.fragments)):
+            if wanted and options.compression is None:
+                raise UsageError(f"--{option}: erofs does this to compressed files only; add --compress")
+            if wanted and not is_at_least(features.version, 1, 6):
+                raise MissingRequirement(
+                    f"mkfs.erofs {features.version} has no {option}: install erofs-utils 1.6 or newer"
+                )
+        if options.fragments and features.version.startswith("1.8.8"):
+            raise MissingRequirement("mkfs.erofs 1.8.8 corrupts small fragments: install erofs-utils 1.8.9 or newer")
+
+    def pack(
+        self, tree: Tree, spool: Spool, options: DiskOptions, scratch: Path, output: Path, listen: Listener
+    ) -> DiskFacts:
+        """Write the image; a `size` pads it with a hole. What the installed version lacks: MissingRequirement."""
+        features = installed_features()
+        check_tree(tree)
+        planned = plan(tree, spool, options.compression is not None)
+        argv = _command(options, features)
+        # Some versions put file content aside in temporary files: not in /tmp, which may be memory.
+        environment = {"TMPDIR": str(scratch)}
+
+        def watch() -> None:
+            # Fragments go there, and 1.8 waits for ever, in silence, once they find no room.
+            if options.fragments:
+                check_not_full(scratch)
+
+        if features.tar and fits_tar(planned) and reserve(output, (file.content.size for file in planned.packed)):
+            argv += ["--tar=f", str(output)]
+            done = run_tool(
+                argv,
+                stdin=lambda pipe: write_tar(planned, spool, pipe),
+                environment=environment,
+                output=output,
+                watch=watch,
+            )
+        else:
+            with staged(planned, spool, scratch) as (directory, attributes):
+                argv += [attributes, str(output), str(directory)]
+                done = run_tool(argv, environment=environment, output=output, watch=watch)
+        if done.stderr:
+            # It prints nothing but errors, and takes no notice of some of them.
+            raise ToolFailed(argv, 0, done.stderr)
+        uuid = options.uuid or derived_uuid(options.seed, "erofs")
+        inodes = 1 + len(planned.packed) + len(planned.direct)
+        with opened(output, spool) as image:
+            restore(planned, image)
+            if image.packed:
+                # The inode of a temporary file, with the time of this run.
+                image.set_mtime(image.inode(image.packed), options.epoch * 10**9)
+            image.finish(uuid, options.label.encode(), options.epoch, inodes)
+        return DiskFacts(
+            format=self.name,
+            uuid=uuid,
+            size=_pad(output, options.size),
+            block_size=BLOCK,
+            inodes=inodes,
+            tools={"mkfs.erofs": features.version},
+        )
+
+
+def _command(options: DiskOptions, features: Features) -> list[str]:
+    extended = ["force-inode-extended"]
+    if features.name_filter:
+        # Its hashes would have to be computed anew for the attributes that restore() writes.
+        extended.append("^xattr-name-filter")
+    extended += [feature for feature in ("dedupe", "fragments") if getattr(options, feature)]
+    argv = ["mkfs.erofs", "--quiet", "-E" + ",".join(extended)]
+    if features.block_size:
+        # Else it is this machine's page size.
+        argv.append(f"-b{BLOCK}")
+    if options.compression is not None:
+        # A comma and the bare number: the form that every version reads.
+        argv.append("-z" + str(options.compression).replace(":", ","))
+    if options.fragments and features.workers:
+        # Threads pack fragments in the order in which they get there, and up to 1.8.9 take one for another.
+        argv.append("--workers=0")
+    return argv
+
+
+def _pad(output: Path, size: int | None) -> int:
+    """Make the image `size` bytes long, if it is given, and return how long it is."""
+    used = output.stat().st_size
+    if size is None:
+        return used
+    if size < used:
+        raise DiskTooSmall("--size", size, used)
+    os.truncate(output, size)
+    return size

@@ -1,0 +1,53 @@
+"""Where inodes stand that mkfs.erofs is not given: in blocks behind its image, as tightly as they fit.
+
+An inode may have its last, partial block of data right behind it, if both are within one block (erofs.rst, "On-disk
+details"); one that fits into a block never crosses into the next, so neither does what is behind it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from builder.disk.erofs.layout import BLOCK, INODE_SIZE, SLOT
+
+_SLOTS = BLOCK // SLOT
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The position of an inode in the image, in bytes, and whether its last, partial block of data stands behind it."""
+
+    position: int
+    inline: bool
+
+
+class Places:
+    """Gives out places from `end` on, a position in bytes where a block begins; `end` grows by whole blocks."""
+
+    def __init__(self, end: int) -> None:
+        self.end = end
+        # Positions of free stretches at the ends of blocks, by their length in slots; bit n: there are some of n.
+        self._free: list[list[int]] = [[] for _ in range(_SLOTS)]
+        self._lengths = 0
+
+    def take(self, xattr_size: int, tail: int) -> Place:
+        """Find a place for an inode with so many bytes of extended attributes and of data in its last block."""
+        head = INODE_SIZE + xattr_size
+        inline = 0 < tail <= BLOCK - head
+        slots = -(-(head + tail if inline else head) // SLOT)
+        enough = self._lengths >> slots << slots
+        if enough:
+            # The shortest stretch that is long enough.
+            length = (enough & -enough).bit_length() - 1
+            position = self._free[length].pop()
+            if not self._free[length]:
+                self._lengths ^= 1 << length
+        else:
+            position = self.end
+            length = -(-slots // _SLOTS) * _SLOTS
+            self.end += length * SLOT
+        left = length - slots
+        if left * SLOT >= INODE_SIZE:
+            self._free[left].append(position + slots * SLOT)
+            self._lengths |= 1 << left
+        return Place(position, inline)

@@ -1,0 +1,57 @@
+"""A directory's content: blocks of entries (kernel documentation, filesystems/ext4/directory, "Linear").
+
+Every inode number is known beforehand (see ext4_plan.py), so directories are written like files.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from uuid import UUID
+
+from builder.disk.ext4.checksum import checksum
+from builder.tree.nodes import Device, Directory, Fifo, File, Node, Symlink
+
+BLOCK_SIZE = 4096
+_ENTRY = struct.Struct("<IHBB")
+# ext4_dir_entry_tail: an entry of inode 0 and type 0xDE that hides the block's checksum from older readers.
+_TAIL = struct.Struct("<IHBBI")
+_ROOM = BLOCK_SIZE - _TAIL.size
+
+_TYPES: dict[type[Node], int] = {File: 1, Directory: 2, Fifo: 5, Symlink: 7}
+_CHARACTER, _BLOCK = 3, 4
+_DIRECTORY = _TYPES[Directory]
+
+
+def directory_blocks(number: int, parent: int, children: Iterable[tuple[bytes, int, int]], uuid: UUID) -> bytes:
+    """Return the blocks of directory `number` with its `children`: (name, inode number, entry_type)."""
+    entries = [(b".", number, _DIRECTORY), (b"..", parent, _DIRECTORY), *children]
+    blocks = bytearray()
+    block = bytearray()
+    last = 0
+    for name, inode, kind in entries:
+        length = len(name)
+        size = -(-(_ENTRY.size + length) // 4) * 4
+        if len(block) + size > _ROOM:
+            blocks += _closed(block, last, number, uuid)
+            block = bytearray()
+        last = len(block)
+        block += _ENTRY.pack(inode, size, length, kind)
+        block += name.ljust(size - _ENTRY.size, b"\0")
+    blocks += _closed(block, last, number, uuid)
+    return bytes(blocks)
+
+
+def entry_type(node: Node) -> int:
+    """Return the type of file that an entry states for `node` (feature filetype)."""
+    if isinstance(node, Device):
+        return _BLOCK if node.block else _CHARACTER
+    return _TYPES[type(node)]
+
+
+def _closed(block: bytearray, last: int, number: int, uuid: UUID) -> bytes:
+    """Fill a block up: its last entry, at `last`, owns all the room that is left before the tail."""
+    struct.pack_into("<H", block, last + 4, _ROOM - last)
+    entries = bytes(block.ljust(_ROOM, b"\0"))
+    # The zero is the inode's generation.
+    return entries + _TAIL.pack(0, _TAIL.size, 0, 0xDE, checksum((uuid.bytes, struct.pack("<II", number, 0), entries)))

@@ -1,0 +1,112 @@
+"""ext4: mke2fs makes an empty file system, and we write the tree into it.
+
+mke2fs can copy a directory, but not one with other people's files, devices or awkward names unless it runs as root,
+and creating 40,000 files for it to copy takes longer than everything else together. So it decides what a file system
+of the right size looks like, and how large that is (ext4_size.py); blocks and inodes are given to the tree's files
+afterwards, straight from the spool (ext4_fill.py).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from builder.disk.ext4.content import blocks_needed, collect
+from builder.disk.ext4.fill import fill
+from builder.disk.ext4.image import BLOCK_SIZE
+from builder.disk.ext4.inode import file_system_time
+from builder.disk.ext4.mke2fs import Mke2fs
+from builder.disk.ext4.plan import Plan, plan
+from builder.disk.ext4.size import Demand, fitting_layout
+from builder.disk.ext4.superblock import read_superblock
+from builder.disk.filesystem import DiskFacts, DiskOptions
+from builder.disk.identity import derived_uuid
+from builder.errors import MissingRequirement, OutputError, UsageError
+from builder.events import Listener, Notice, Progress, Stage
+from builder.tool import tool_version
+from builder.tree.spool import Spool
+from builder.tree.tree import Tree
+
+_TOOL = "mke2fs"
+_MIN_VERSION = (1, 47)
+_MAX_LABEL = 16
+
+# What the largest file of an ext4 host holds; and so many inodes that their tables alone take 64 GiB.
+_MAX_SIZE = 16 << 40
+_MAX_INODES = 1 << 28
+_IMAGE = "image"
+
+
+class Ext4:
+    """Packs a tree into an ext4 image with 4 KiB blocks and 256-byte inodes (see Filesystem)."""
+
+    name = "ext4"
+
+    def check(self, options: DiskOptions) -> None:
+        """Refuse options that ext4 or the installed e2fsprogs cannot honour.
+
+        Raises UsageError, or MissingRequirement naming what to install.
+        """
+        label = os.fsencode(options.label)
+        if len(label) > _MAX_LABEL or b"\0" in label:
+            raise UsageError(f"label {options.label!r}: ext4 holds {_MAX_LABEL} bytes and no NUL")
+        if options.compression or options.dedupe or options.fragments:
+            raise UsageError("ext4 has no compression, dedupe or fragments: choose erofs, or leave the option out")
+        for option, asked in (("--size", options.size or 0), ("--free", options.free)):
+            if asked > _MAX_SIZE:
+                raise UsageError(f"{option} {asked}: more than 16 TiB is not supported; ask for less")
+        if options.inodes is not None and options.inodes > _MAX_INODES:
+            raise UsageError(f"--inodes {options.inodes}: more than {_MAX_INODES} are not supported; ask for less")
+        version = tool_version(_TOOL)
+        if tuple(int(number) for number in re.findall(r"\d+", version)[:2]) < _MIN_VERSION:
+            raise MissingRequirement(f"{_TOOL} {version} is too old: install e2fsprogs 1.47 or later")
+
+    def pack(
+        self, tree: Tree, spool: Spool, options: DiskOptions, scratch: Path, output: Path, listen: Listener
+    ) -> DiskFacts:
+        """Write the image to `output`, which does not exist yet; temporary files go below `scratch`.
+
+        Raises TreeRefused for what ext4 cannot hold, DiskTooSmall, OutputError, ToolFailed.
+        """
+        planned = plan(tree)
+        _notice_times(planned, listen)
+        uuid = options.uuid or derived_uuid(options.seed, "ext4 UUID")
+        hash_seed = derived_uuid(options.seed, "ext4 hash seed")
+        mke2fs = Mke2fs(scratch, uuid, hash_seed, options.label, options.epoch)
+
+        contents = collect(planned, spool, uuid)
+        needed = blocks_needed(contents, planned, options.inodes or planned.last_inode)
+        demand = Demand(
+            blocks=needed + -(-options.free // BLOCK_SIZE),
+            inodes=planned.last_inode,
+            inodes_asked=options.inodes,
+            journal=options.journal,
+        )
+        layout = fitting_layout(mke2fs, demand, options.size)
+        try:
+            fd = os.open(output, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise OutputError(os.fspath(output), os.strerror(error.errno or 0)) from error
+        with open(fd, "r+b", buffering=0):
+            os.symlink(os.path.abspath(output), scratch / _IMAGE)
+            mke2fs.make(_IMAGE, layout)
+            listen(Stage("filling the ext4 file system", sum(each.blocks for each in contents) * BLOCK_SIZE))
+            fill(fd, planned, contents, spool, uuid, lambda done: listen(Progress(done)))
+            superblock = read_superblock(fd)
+            size = -(-options.size // BLOCK_SIZE) * BLOCK_SIZE if options.size else superblock.blocks * BLOCK_SIZE
+            os.truncate(fd, size)
+        return DiskFacts(
+            format=self.name,
+            uuid=uuid,
+            size=size,
+            block_size=BLOCK_SIZE,
+            inodes=planned.last_inode,
+            tools={_TOOL: tool_version(_TOOL)},
+        )
+
+
+def _notice_times(planned: Plan, listen: Listener) -> None:
+    changed = sum(inode.node.mtime_ns != file_system_time(inode.node.mtime_ns) for inode in planned.inodes)
+    if changed:
+        listen(Notice(f"{changed} modification times outside ext4's range (1901 to 2446) became its first or last"))

@@ -1,0 +1,51 @@
+"""What an image says about itself (kernel documentation, filesystems/ext4/super)."""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+
+from builder.disk.ext4.checksum import checksum
+from builder.disk.ext4.image import write_at
+
+_OFFSET, _SIZE = 1024, 1024
+_CHECKSUM = 0x3FC
+
+
+@dataclass(frozen=True, slots=True)
+class Superblock:
+    """The counts of a superblock."""
+
+    inodes: int
+    blocks: int
+    free_blocks: int
+    blocks_per_group: int
+    inodes_per_group: int
+
+
+def read_superblock(fd: int) -> Superblock:
+    """Read the superblock of the image `fd`."""
+    data = os.pread(fd, _SIZE, _OFFSET)
+    inodes, blocks, _, free_blocks = struct.unpack_from("<4I", data, 0)
+    blocks_high, _, free_blocks_high = struct.unpack_from("<3I", data, 0x150)
+    blocks_per_group, _, inodes_per_group = struct.unpack_from("<3I", data, 0x20)
+    return Superblock(
+        inodes=inodes,
+        blocks=blocks | blocks_high << 32,
+        free_blocks=free_blocks | free_blocks_high << 32,
+        blocks_per_group=blocks_per_group,
+        inodes_per_group=inodes_per_group,
+    )
+
+
+def write_free(fd: int, blocks: int, inodes: int) -> None:
+    """State in the superblock of the image `fd` how many blocks and inodes are free.
+
+    Its copies keep what mke2fs wrote: these counts are not read from them.
+    """
+    data = bytearray(os.pread(fd, _SIZE, _OFFSET))
+    struct.pack_into("<2I", data, 0x0C, blocks & 0xFFFFFFFF, inodes)
+    struct.pack_into("<I", data, 0x158, blocks >> 32)
+    struct.pack_into("<I", data, _CHECKSUM, checksum((bytes(data[:_CHECKSUM]),)))
+    write_at(fd, data, _OFFSET)

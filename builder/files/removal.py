@@ -1,0 +1,83 @@
+"""Removing what write_directory wrote, or any other tree: any depth, any mode, never through a symlink."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from builder.errors import OutputError, printable
+from builder.files.descent import DIRECTORY, Descent
+
+# Enough to act relative to a directory, even one that may not be listed.
+PLACE = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+def remove_tree(path: Path) -> None:
+    """Remove the file, symlink or directory `path` with everything below it; nothing there is fine, too.
+
+    Directories of the caller's that it may not read are made readable first. Raises OutputError for what cannot
+    be removed, and for a file system mounted below, which is not touched.
+    """
+    if not os.path.lexists(path):
+        return
+    try:
+        parent = os.open(path.absolute().parent, PLACE)
+        try:
+            _remove(parent, os.fsencode(path.name))
+        finally:
+            os.close(parent)
+    except OSError as error:
+        name = printable(os.fsencode(error.filename or ""))
+        raise OutputError(str(path), f"cannot remove {name}: {error.strerror or error}") from error
+
+
+def _remove(parent: int, name: bytes) -> None:
+    if not _is_directory(parent, name):
+        os.unlink(name, dir_fd=parent)
+        return
+    device = os.stat(name, dir_fd=parent, follow_symlinks=False).st_dev
+    _make_accessible(parent, name, device)
+    with Descent(os.open(name, DIRECTORY, dir_fd=parent)) as place:
+        _empty(place, device)
+    os.rmdir(name, dir_fd=parent)
+
+
+def _empty(place: Descent, device: int) -> None:
+    stack = [(b"", _names(place))]
+    while stack:
+        name, left = stack[-1]
+        if left:
+            child = left.pop()
+            if not _is_directory(place.fd, child):
+                os.unlink(child, dir_fd=place.fd)
+                continue
+            _make_accessible(place.fd, child, device)
+            place.enter(child)
+            stack.append((child, _names(place)))
+            continue
+        stack.pop()
+        if stack:
+            os.close(place.leave())
+            os.rmdir(name, dir_fd=place.fd)
+
+
+def _names(place: Descent) -> list[bytes]:
+    return [os.fsencode(name) for name in os.listdir(place.fd)]
+
+
+def _is_directory(parent: int, name: bytes) -> bool:
+    return stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
+
+
+def _make_accessible(parent: int, name: bytes, device: int) -> None:
+    """Give the caller the rights to empty a directory; it must be on the same file system as the rest."""
+    fd = os.open(name, PLACE | os.O_NOFOLLOW, dir_fd=parent)
+    try:
+        status = os.fstat(fd)
+        if status.st_dev != device:
+            raise OSError(None, "another file system is mounted there", name)
+        if status.st_mode & stat.S_IRWXU != stat.S_IRWXU:
+            os.chmod(f"/proc/self/fd/{fd}", stat.S_IRWXU)
+    finally:
+        os.close(fd)

@@ -1,0 +1,199 @@
+"""`docker://NAME[:TAG][@DIGEST]`: an image in a registry (OCI distribution-spec), and what the store has of it.
+
+A tag is looked up each time; a digest whose documents are in the store needs no network, nor do blobs that are there.
+Where both are given the digest decides, as for Docker.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+from threading import Event
+from typing import BinaryIO, cast
+from urllib.parse import urlsplit
+
+from builder.errors import BlobMissing, ImageNotFound, InvalidReference, MissingRequirement, SourceUnreadable
+from builder.events import Notice
+from builder.image.descriptor import Descriptor
+from builder.image.digest import Digest
+from builder.image.manifest import parse_document
+from builder.image.media_types import INDEXES, MANIFESTS
+from builder.image.name import ImageName
+from builder.registry.failures import NotThere
+from builder.registry.fetch import Fetch
+from builder.registry.fetches import Fetches
+from builder.registry.registries_conf import locations, qualify, read_registries_conf
+from builder.registry.repository import Repository
+from builder.registry.transfer import Transfer
+from builder.sources.access import Access
+from builder.sources.docker.keeping import Keeping
+from builder.sources.names import listed
+from builder.sources.reference import Reference
+from builder.sources.source import Source
+from builder.store import open_store
+
+# Tags to name where the one asked for is not there.
+_SOME = 20
+
+
+def open_docker(reference: Reference, access: Access) -> Source:
+    """Open an image in a registry; nothing is sent before it is asked for something."""
+    name = _parse_name(reference)
+    conf = read_registries_conf()
+    name = qualify(name, conf, reference.text)
+    if name.digest is None and name.tag is None:
+        name = replace(name, tag="latest")
+    stop = Event()
+    repositories = [
+        Repository(
+            place.host,
+            place.path,
+            replace(access.registry, tls_verify=access.registry.tls_verify and not place.insecure),
+            stop,
+            access.listen,
+        )
+        for place in locations(name, conf)
+    ]
+    keeping = Keeping(open_store(access.store) if access.keep else None, access.scratch)
+    return DockerSource(reference.text, name, repositories, keeping, access)
+
+
+class DockerSource:
+    """One image of a registry; takes over `keeping` and the repositories, of which the last is no mirror."""
+
+    def __init__(
+        self, text: str, name: ImageName, repositories: Sequence[Repository], keeping: Keeping, access: Access
+    ) -> None:
+        self._text = text
+        self._name = name
+        self._repositories = repositories
+        self._repository = repositories[-1]
+        self._keeping = keeping
+        self._listen = access.listen
+        self._record = access.record
+        self._root: Descriptor | None = None
+        self._documents: dict[Digest, tuple[Descriptor, bytes]] = {}
+        self._layers: Sequence[Descriptor] | None = None
+        self._seen: set[Digest] = set()
+        self._closed = False
+        self._fetches = Fetches(self._begin, keeping.has, repositories[-1].where)
+
+    def root(self) -> Descriptor:
+        """Ask what the reference means, mirrors first; raises ImageNotFound, naming some tags."""
+        if self._root is None:
+            self._root = self._find()
+        return self._root
+
+    def open(self, descriptor: Descriptor) -> BinaryIO:
+        """Open a document or a blob; it is fetched when it is read. Raises BlobMissing, and what a registry does."""
+        if descriptor.digest in self._documents:
+            return io.BytesIO(self._documents[descriptor.digest][1])
+        if descriptor.media_type in MANIFESTS | INDEXES:
+            return io.BytesIO(self._document(descriptor))
+        if not self._fetches.holds(descriptor):
+            kept = self._keeping.open(descriptor)
+            if kept is not None:
+                return kept
+            if descriptor.digest not in self._seen and not self._repository.has_blob(descriptor.digest):
+                raise BlobMissing(f"looked for at {self._repository.where}", descriptor.urls)
+            self._seen.add(descriptor.digest)
+        return cast(BinaryIO, self._fetches.open(descriptor))
+
+    def expect(self, layers: Sequence[Descriptor]) -> None:
+        """Begin to fetch the first layers; the others follow as those are read."""
+        self._layers = layers
+        self._fetches.expect(layers)
+
+    def inputs(self) -> list[str]:
+        """Name no files: make cannot watch a registry."""
+        return []
+
+    def close(self) -> None:
+        """End the transfers and who waits for them; record the image in the store if all of it is there."""
+        if self._closed:
+            return
+        self._closed = True
+        for repository in self._repositories:
+            repository.stop.set()
+        try:
+            self._fetches.close()
+            whole = self._layers is not None and all(map(self._keeping.has, self._layers))
+            if self._record and self._root is not None and whole:
+                self._keeping.record(self._name, self._root, self._documents.values(), self._listen)
+        finally:
+            self._keeping.close()
+            for repository in self._repositories:
+                repository.close()
+
+    def _begin(self, descriptor: Descriptor) -> Fetch:
+        transfer = Transfer(self._repository, descriptor)
+        return Fetch(transfer, lambda: self._keeping.file(descriptor), self._repository.where)
+
+    def _find(self) -> Descriptor:
+        if self._name.digest is not None and (data := self._keeping.document(self._name.digest)) is not None:
+            return self._take(data, self._name.digest, None)
+        for repository in self._repositories[:-1]:
+            try:
+                return self._ask(repository)
+            except (SourceUnreadable, ImageNotFound, MissingRequirement) as error:
+                self._listen(Notice(f"mirror {repository.where}: {error}; asking the next"))
+        return self._ask(self._repositories[-1])
+
+    def _ask(self, repository: Repository) -> Descriptor:
+        self._repository = repository
+        name = self._name
+        try:
+            if name.digest is None and self._keeping.keeps:
+                # Registries count and limit what is fetched, not what is asked.
+                digest = repository.tag_digest(name.tag or "")
+                data = None if digest is None else self._keeping.document(digest)
+                if digest is not None and data is not None:
+                    return self._take(data, digest, None)
+            found = repository.manifest(name.digest or name.tag or "")
+        except NotThere as error:
+            what = f"manifest {name.digest}" if name.digest else f"tag {name.tag!r}"
+            tags = listed(repository.tags(_SOME))
+            there = (
+                f"; choose one of these: {tags}" if tags else "; check the name, or log in if the repository is private"
+            )
+            raise ImageNotFound(self._text, f"{repository.where} has no {what}{there}") from error
+        return self._take(found.data, found.digest, found.media_type)
+
+    def _take(self, data: bytes, digest: Digest, media_type: str | None) -> Descriptor:
+        kind = parse_document(data, media_type, f"{self._text}: manifest {digest}").media_type
+        descriptor = Descriptor(kind, digest, len(data))
+        self._documents[digest] = descriptor, data
+        return descriptor
+
+    def _document(self, descriptor: Descriptor) -> bytes:
+        """Read a manifest or an index that another document names."""
+        data = self._keeping.document(descriptor.digest)
+        if data is None:
+            try:
+                data = self._repository.manifest(descriptor.digest).data
+            except NotThere as error:
+                raise BlobMissing(f"looked for at {self._repository.where}", descriptor.urls) from error
+        self._documents[descriptor.digest] = descriptor, data
+        return data
+
+
+def _parse_name(reference: Reference) -> ImageName:
+    text = reference.text
+    if not reference.place.startswith("//"):
+        raise InvalidReference(text, "write docker://NAME, as docker://docker.io/library/busybox:latest")
+    place = reference.place[2:]
+    if "@" in place.partition("/")[0] and not place.partition("@")[2].startswith(("sha256:", "sha512:")):
+        # Not even quoted: it may be a password.
+        raise InvalidReference("docker://…", "names of images hold no user and no password; log in with podman login")
+    try:
+        name = ImageName.parse(place)
+        # What looks like an address or a port need not be one.
+        port = urlsplit(f"//{name.domain or ''}").port
+    except InvalidReference as error:
+        raise InvalidReference(text, error.reason) from error
+    except ValueError as error:
+        raise InvalidReference(text, f"{place.partition('/')[0]!r} is no registry: {error}") from error
+    if port == 0:
+        raise InvalidReference(text, "port 0 is no registry's")
+    return name

@@ -1,0 +1,1 @@
+"""Where a store can live: a directory of this machine, or a PyFilesystem."""

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing
+
+import pytest
+
+from builder.layers.ahead import ahead
+
+
+class Upstream:
+    """Counts what is taken from it, and knows whether and where it was closed."""
+
+    def __init__(self, count: int = 10**9) -> None:
+        self.taken = 0
+        self.closed_in: threading.Thread | None = None
+        self._count = count
+
+    def __iter__(self) -> Iterator[int]:
+        return self
+
+    def __next__(self) -> int:
+        if self.taken == self._count:
+            raise StopIteration
+        self.taken += 1
+        return self.taken
+
+    def close(self) -> None:
+        self.closed_in = threading.current_thread()
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    assert set(threading.enumerate()) == before
+
+
+def settled(upstream: Upstream) -> int:
+    """Wait until nothing more is taken; how much was."""
+    seen = -1
+    while seen != upstream.taken:
+        seen = upstream.taken
+        time.sleep(0.02)
+    return seen
+
+
+def test_items_come_in_order_and_upstream_is_closed_in_its_thread() -> None:
+    upstream = Upstream(1000)
+    assert list(ahead(upstream, depth=2)) == list(range(1, 1001))
+    assert upstream.closed_in not in (None, threading.current_thread())
+
+
+def test_reads_no_further_ahead_than_its_depth() -> None:
+    upstream = Upstream()
+    stage = ahead(upstream, depth=3)
+    assert next(stage) == 1
+    # One with the consumer, three that wait, one in the thread's hands.
+    assert settled(upstream) == 5
+    stage.close()
+    assert upstream.closed_in is not None
+
+
+def test_an_error_is_raised_at_its_place_in_the_stream() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        yield 2
+        raise ValueError("third")
+
+    stage = ahead(items())
+    assert [next(stage), next(stage)] == [1, 2]
+    with pytest.raises(ValueError, match="third"):
+        next(stage)
+
+
+def test_closing_wakes_a_thread_that_waits_for_room() -> None:
+    upstream = Upstream()
+    stage = ahead(upstream, depth=1)
+    next(stage)
+    settled(upstream)
+    stage.close()
+    assert upstream.closed_in is not None
+
+
+def test_closing_waits_for_the_step_that_upstream_is_in_and_no_longer() -> None:
+    gate, steps = threading.Event(), []
+
+    def items() -> Iterator[int]:
+        for step in range(100):
+            steps.append(step)
+            yield step
+            gate.wait(10)
+
+    stage = ahead(items())
+    assert next(stage) == 0
+    threading.Timer(0.1, gate.set).start()
+    stage.close()
+    assert steps in ([0], [0, 1])
+    time.sleep(0.05)  # for the timer's own thread
+
+
+def test_an_exception_in_the_consumer_ends_all_stages() -> None:
+    upstream = Upstream()
+
+    def pipeline() -> Generator[int, None, None]:
+        yield from ahead(x + 1 for x in ahead(x * 2 for x in ahead(upstream)))
+
+    def consume() -> None:
+        with closing(pipeline()) as stages:
+            for item in stages:
+                if item > 100:
+                    raise KeyError
+
+    with pytest.raises(KeyError):
+        consume()
+    assert upstream.closed_in is not None
+
+
+def test_a_stage_that_nobody_started_has_no_thread() -> None:
+    upstream = Upstream()
+    ahead(upstream).close()
+    assert upstream.taken == 0
+
+
+def test_a_signal_while_the_thread_starts_leaves_upstream_to_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        raise KeyboardInterrupt  # as a signal handler would, at this very place
+
+    upstream = Upstream()
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(ahead(upstream))
+    assert upstream.closed_in is not None
+
+
+def test_stages_overlap() -> None:
+    meeting = threading.Barrier(2, timeout=10)
+
+    def producer() -> Iterator[int]:
+        yield 1
+        meeting.wait()  # in the middle of the second step ...
+        yield 2
+
+    stage = ahead(producer())
+    assert next(stage) == 1
+    meeting.wait()  # ... while the consumer is still busy with the first
+    assert list(stage) == [2]
+
+
+def test_a_signal_while_waiting_ends_the_step_that_is_waited_for() -> None:
+    gone = threading.Event()
+
+    def endless() -> Iterator[int]:
+        # Only a signal comes while the first item is waited for.
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        gone.wait()
+        yield 1
+
+    with pytest.raises(KeyboardInterrupt):
+        next(ahead(endless(), interrupted=gone.set))
+    assert gone.is_set()

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from builder.errors import ToolFailed, ToolMissing
+from builder.tool import CompletedTool, find_tool, run_tool, tool_version
+
+
+@contextmanager
+def umask(mask: int) -> Iterator[None]:
+    old = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(old)
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def test_the_environment_is_fixed_and_only_the_caller_adds_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setenv("LC_ALL", "tr_TR.UTF-8")
+    monkeypatch.setenv("MKE2FS_CONFIG", "/tmp/of-the-user")
+    completed = run_tool(["env"], environment={"SOURCE_DATE_EPOCH": "7"})
+    assert sorted(completed.stdout.splitlines()) == [
+        "LC_ALL=C",
+        "PATH=/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin",
+        "SOURCE_DATE_EPOCH=7",
+        "TZ=UTC",
+    ]
+
+
+def test_the_umask_and_the_standard_input_of_the_caller_do_not_reach_the_tool(tmp_path: Path) -> None:
+    with umask(0o077):
+        completed = run_tool(["sh", "-c", "umask; cat; pwd"], cwd=tmp_path)
+    assert completed == CompletedTool(stdout=f"0022\n{tmp_path}\n", stderr="")
+
+
+def test_tools_of_the_system_are_found_without_being_in_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    assert Path(find_tool("mke2fs")).name == "mke2fs"
+
+
+def test_a_missing_tool_names_its_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builder.tool._SYSTEM_DIRECTORIES", "")
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(ToolMissing) as caught:
+        run_tool(["mke2fs", "-V"])
+    assert caught.value.packages == (
+        ("Debian", "e2fsprogs"),
+        ("Fedora", "e2fsprogs"),
+        ("Alpine", "e2fsprogs"),
+    )
+    assert str(caught.value) == (
+        "mke2fs is not installed: install e2fsprogs (Debian), e2fsprogs (Fedora), e2fsprogs (Alpine)"
+    )
+
+
+def test_a_failure_carries_the_exit_status_and_the_last_line() -> None:
+    with pytest.raises(ToolFailed) as caught:
+        run_tool(["sh", "-c", "echo first >&2; echo no space >&2; exit 3"])
+    assert (caught.value.status, caught.value.stderr) == (3, "first\nno space\n")
+    assert str(caught.value) == "sh failed with status 3: no space"
+
+
+@pytest.mark.parametrize("after", ["exit 0", "exit 1", "exec sleep 987654"])
+def test_a_tool_that_says_its_disk_is_full_is_ended_whatever_it_does_next(tmp_path: Path, after: str) -> None:
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        run_tool(["sh", "-c", f"echo tool: No space left on device >&2; {after}"], output=tmp_path / "disk")
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "disk"))
+
+
+def test_a_full_disk_is_noticed_when_the_words_come_in_pieces() -> None:
+    with pytest.raises(OSError, match="Disk quota exceeded"):
+        run_tool(["sh", "-c", "printf 'Disk quo' >&2; sleep 0.2; printf 'ta exceeded' >&2; exec sleep 987654"])
+
+
+def test_what_watches_a_tool_may_end_it() -> None:
+    class Full(Exception):
+        pass
+
+    def watch() -> None:
+        raise Full
+
+    with pytest.raises(Full):
+        run_tool(["sleep", "987654"], watch=watch)
+
+
+def test_a_crash_carries_the_signal() -> None:
+    with pytest.raises(ToolFailed) as caught:
+        run_tool(["sh", "-c", "kill -ABRT $$"])
+    assert caught.value.status == -signal.SIGABRT
+    assert str(caught.value) == "sh was killed by signal 6: it printed nothing"
+
+
+def test_of_long_output_head_and_tail_are_kept() -> None:
+    program = "import sys; sys.stderr.write('first\\n' + 'x' * 5_000_000 + '\\nlast\\n')"
+    completed = run_tool([sys.executable, "-c", program])
+    assert completed.stderr.startswith("first\nx")
+    assert completed.stderr.endswith("x\nlast\n")
+    assert len(completed.stderr) == 128 * 1024
+
+
+def test_a_producer_and_a_talkative_tool_do_not_wait_for_each_other() -> None:
+    def produce(pipe: BinaryIO) -> None:
+        for _ in range(100):
+            pipe.write(b"0123456789abcde\n" * 4096)
+
+    completed = run_tool(["tee", "/dev/stderr"], stdin=produce)
+    assert completed.stdout == completed.stderr
+    assert completed.stdout[:16] == "0123456789abcde\n"
+
+
+def test_a_tool_that_stops_reading_is_judged_by_its_exit_status() -> None:
+    def produce(pipe: BinaryIO) -> None:
+        for _ in range(1000):
+            pipe.write(bytes(65536))
+
+    assert run_tool(["head", "-c", "1"], stdin=produce).stdout == "\0"
+    with pytest.raises(ToolFailed) as caught:
+        run_tool(["sh", "-c", "echo bad header >&2; exit 1"], stdin=produce)
+    assert caught.value.stderr == "bad header\n"
+
+
+def test_an_error_in_the_producer_ends_the_tool_and_is_raised_as_itself(tmp_path: Path) -> None:
+    class Broken(Exception):
+        pass
+
+    def produce(pipe: BinaryIO) -> None:
+        while not (tmp_path / "pids").exists() or not (tmp_path / "pids").read_text().endswith("\n"):
+            time.sleep(0.01)
+        raise Broken
+
+    script = 'sleep 1000 & echo "$! $$" > pids; wait'
+    with pytest.raises(Broken):
+        run_tool(["sh", "-c", script], cwd=tmp_path, stdin=produce)
+    pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+    assert len(pids) == 2
+    deadline = time.monotonic() + 5
+    while any(map(alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert [pid for pid in pids if alive(pid)] == []
+
+
+def test_an_interrupt_ends_the_tool() -> None:
+    before = set(os.listdir("/proc"))
+    timer = threading.Timer(0.3, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        run_tool(["sleep", "987654"])
+    timer.join()
+    left = []
+    for pid in set(os.listdir("/proc")) - before:
+        try:
+            left.append(Path("/proc", pid, "cmdline").read_bytes())
+        except OSError:
+            continue
+    assert b"sleep\0987654\0" not in left
+
+
+def test_the_version_is_the_one_the_tool_states() -> None:
+    stated = subprocess.run([find_tool("mke2fs"), "-V"], capture_output=True, text=True, check=False).stderr
+    assert stated.split()[1] == tool_version("mke2fs")
