@@ -39,7 +39,7 @@ def on_terminal(*words: object) -> str:
 @pytest.mark.parametrize("command", ["build", "unpack", "inspect"])
 def test_on_a_terminal_progress_is_wiped_before_the_answer(tmp_path: Path, image: str, command: str) -> None:
     output = tmp_path / "out.ext4"
-    words = {"build": ["-o", output], "unpack": [output], "inspect": []}[command]
+    words = {"build": ["-o", str(output)], "unpack": [str(output)], "inspect": []}[command]
     said = on_terminal(command, image, *words)
     assert "reading layer 1 of 1" in said
     shown = [line.rpartition("\r\x1b[K")[2] for line in said.removesuffix("\r\n").split("\r\n")]

@@ -21,8 +21,8 @@ def manifest(media_type: str, *blobs: bytes) -> Manifest:
     return Manifest(OCI_MANIFEST, Descriptor(OCI_CONFIG, Digest.of(b"config"), 6), layers)
 
 
-def config(*diff_ids: Digest, **more: str) -> ImageConfig:
-    return ImageConfig("linux", "amd64", diff_ids, **more)
+def config(*diff_ids: Digest, author: str | None = None) -> ImageConfig:
+    return ImageConfig("linux", "amd64", diff_ids, author=author)
 
 
 def test_each_layer_is_paired_with_the_diff_id_in_its_place() -> None:

@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
@@ -39,6 +39,9 @@ class Blob:
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
         return io.BytesIO(self.data)
+
+    def expect(self, layers: Sequence[Descriptor]) -> None:
+        pass
 
     def inputs(self) -> list[str]:
         return []

@@ -200,6 +200,11 @@ def test_a_store_may_be_read_only(store: Path) -> None:
             path.chmod(modes[path])
 
 
+def _put_a_fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "a layer's parent is itself": lambda store: edit(
         store / "overlay-layers/layers.json", lambda items: [{**each, "parent": each["id"]} for each in items]
@@ -218,10 +223,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
         store / "overlay-images/images.json",
         lambda items: [{**each, "big-data-digests": {"manifest": "sha256:\n"}} for each in items],
     ),
-    "images.json is a fifo": lambda store: (
-        (store / "overlay-images/images.json").unlink(),
-        os.mkfifo(store / "overlay-images/images.json"),
-    ),
+    "images.json is a fifo": lambda store: _put_a_fifo(store / "overlay-images/images.json"),
     "layers.json is nested": lambda store: (store / "overlay-layers/layers.json").write_bytes(b"[" * 1_000_000),
 }  # fmt: skip
 

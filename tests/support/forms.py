@@ -257,7 +257,7 @@ def install_memory() -> None:
     """Install an opener, as other packages can, of memory that holds the image."""
 
     class MemoryOpener(Opener):
-        protocols = ("test-memory",)
+        protocols = ["test-memory"]  # noqa: RUF012 - as its base class has it
 
         def open_fs(self, *_arguments: object) -> MemoryFS:
             filesystem = MemoryFS()

@@ -82,7 +82,9 @@ class TokenServer:
             return
         _, path, actions = scope.split(":")
         allowed = known or path in self.public
-        access = [{"type": "repository", "name": path, "actions": actions.split(",")}] if allowed else []
+        access: list[dict[str, object]] = []
+        if allowed:
+            access = [{"type": "repository", "name": path, "actions": actions.split(",")}]
         token = self._sign(access)
         self.tokens.append(token)
         key = "access_token" if form else "token"

@@ -88,7 +88,10 @@ def test_symlinks_of_every_length_are_kept(tmp_path: Path, spool: Spool) -> None
 @pytest.mark.root
 def test_device_numbers_are_kept_in_both_encodings(tmp_path: Path, spool: Spool) -> None:
     numbers = ((1, 3), (255, 255), (256, 0), (0, 256), (4095, 1048575), (8, 4096))
-    devices = {f"{a}-{b}-{block}": Device(0o600, 1, 2, 3, {}, block, a, b) for a, b in numbers for block in (0, 1)}
+    kinds = {"character": False, "block": True}
+    devices = {
+        f"{kind}-{a}-{b}": Device(0o600, 1, 2, 3, {}, block, a, b) for a, b in numbers for kind, block in kinds.items()
+    }
     tree = tree_of(**devices, fifo=Fifo(0o622), null=Device(0o666, major=1, minor=3))
     tree.root.children[b"again"] = tree.root.children[b"null"]
     pack_ext4(tree, spool, tmp_path / "image")
@@ -232,6 +235,6 @@ def test_the_guest_can_write_to_every_directory(tmp_path: Path, spool: Spool) ->
 
 def test_debugfs_reads_what_the_tree_holds_without_root(tmp_path: Path, spool: Spool) -> None:
     pack_ext4(tree_of(etc=Directory(children={b"hosts": filled(spool, 70000, b"h")})), spool, tmp_path / "image")
-    argv = [find_tool("debugfs"), "-R", f"dump /etc/hosts {tmp_path / 'hosts'}", tmp_path / "image"]
+    argv = [find_tool("debugfs"), "-R", f"dump /etc/hosts {tmp_path / 'hosts'}", str(tmp_path / "image")]
     subprocess.run(argv, check=True, capture_output=True)
     assert (tmp_path / "hosts").read_bytes() == b"h" * 70000

@@ -111,7 +111,7 @@ def unwritable(tmp_path: Path) -> Iterator[Path]:
 def test_a_store_that_cannot_be_written_is_one_clear_error(registry: Registry, unwritable: Path) -> None:
     with pytest.raises((StoreError, StoreDenied)) as caught:
         read_image(f"docker://{registry.host}/faults", Access(store=str(unwritable)))
-    assert caught.value.reason.endswith("or keep nothing with --no-store")
+    assert str(caught.value).endswith("or keep nothing with --no-store")
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_threads_that_open_one_place_twice_see_each_other(tmp_path: Path) -> Non
         first.write(data[:50])
         with closing(stores[1].receive(describe(data), lease)) as second:
             assert second.there == 0
-    reached = []
+    reached: list[object] = []
     with stores[0].room.lock(exclusive=True):
         thread = Thread(target=lambda: reached.append(stores[1].room.lock(exclusive=False).__enter__()))
         thread.start()
