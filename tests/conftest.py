@@ -8,6 +8,11 @@ from collections.abc import Generator
 
 import pytest
 
+from builder.files.import_fs import import_fs
+
+# Tests make file systems of their own.
+import_fs()
+
 # Registries that run for tests.
 pytest_plugins = ["support.registries"]
 

@@ -1,6 +1,6 @@
 """Files of anything that PyFilesystem opens: zip://, mem://, ftp:// and whatever openers are installed.
 
-It is imported when the first URL is opened, for it takes long and warns.
+It is imported when the first URL is opened, for it takes long.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from builder.errors import (
     UnsafeFile,
 )
 from builder.files.files import follow
-from builder.files.urls import parse_url, quiet, without_password
+from builder.files.import_fs import import_fs, incomplete
+from builder.files.urls import parse_url, without_password
 
 if TYPE_CHECKING:
     from fs.base import FS
@@ -117,24 +118,22 @@ class _Translated(io.RawIOBase):
 
 def open_pyfilesystem(url: str) -> PyFilesystemFiles:
     """Open the file system that a URL names; raises InvalidReference where no opener takes it, or SourceUnreadable."""
-    with quiet():
-        from fs.opener import open as open_url
-        from fs.opener.errors import UnsupportedProtocol
+    import_fs()
+    from fs.opener import open as open_url
+    from fs.opener.errors import UnsupportedProtocol
 
-        place = without_password(url)
-        parsed = parse_url(url)
-        local = parsed.resource if parsed.protocol in _LOCAL_ARCHIVES else None
-        if local is not None and not os.path.exists(local):
-            raise ImageNotFound(place, f"there is no file {local!r}; check the path")
-        with _translated(place):
-            try:
-                filesystem, path = open_url(url, writeable=False)
-            except UnsupportedProtocol as error:
-                raise InvalidReference(
-                    place, f"no PyFilesystem opener for {parsed.protocol}:// is installed"
-                ) from error
-            if path and path.strip("/"):
-                filesystem = _below(filesystem, path, place)
+    place = without_password(url)
+    parsed = parse_url(url)
+    local = parsed.resource if parsed.protocol in _LOCAL_ARCHIVES else None
+    if local is not None and not os.path.exists(local):
+        raise ImageNotFound(place, f"there is no file {local!r}; check the path")
+    with _translated(place):
+        try:
+            filesystem, path = open_url(url, writeable=False)
+        except UnsupportedProtocol as error:
+            raise InvalidReference(place, f"no PyFilesystem opener for {parsed.protocol}:// is installed") from error
+        if path and path.strip("/"):
+            filesystem = _below(filesystem, path, place)
     return PyFilesystemFiles(filesystem, place, [] if local is None else [local])
 
 
@@ -153,8 +152,10 @@ def _translated(where: str) -> Iterator[None]:
     # An opener may be anybody's code, and a damaged zip alone raises seven kinds of exceptions.
     try:
         yield
-    except (BuilderError, ImportError):
+    except BuilderError:
         raise
+    except ImportError as error:
+        raise incomplete(where, error) from error
     except Exception as error:
         reason = str(error) or type(error).__name__
         raise SourceUnreadable(where, f"cannot be read: {reason}") from error

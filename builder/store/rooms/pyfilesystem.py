@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from weakref import WeakValueDictionary
 
 from builder.errors import InvalidReference, StoreError
-from builder.files.urls import parse_url, quiet, without_password
+from builder.files.urls import parse_url, without_password
 from builder.store.room import Room
 from builder.store.rooms.directory import LocalRoom
 from builder.store.rooms.pyfilesystem_file import PyFilesystemFile, Translated, using
@@ -45,17 +45,16 @@ def open_room(url: str, below: str) -> Room:
     if parsed.protocol in _ARCHIVES:
         # Their openers would make or overwrite a file.
         raise _cannot_rename(place)
-    with quiet():
-        from fs.opener import open as open_url
-        from fs.opener.errors import UnsupportedProtocol
+    from fs.opener import open as open_url
+    from fs.opener.errors import UnsupportedProtocol
 
-        with using(place):
-            try:
-                filesystem, path = open_url(url, writeable=True)
-            except UnsupportedProtocol as error:
-                reason = f"no PyFilesystem opener for {parsed.protocol}:// is installed"
-                raise InvalidReference(place, reason) from error
-        return room_in(filesystem, "/".join(filter(None, [(path or "").strip("/"), below])), place)
+    with using(place):
+        try:
+            filesystem, path = open_url(url, writeable=True)
+        except UnsupportedProtocol as error:
+            reason = f"no PyFilesystem opener for {parsed.protocol}:// is installed"
+            raise InvalidReference(place, reason) from error
+    return room_in(filesystem, "/".join(filter(None, [(path or "").strip("/"), below])), place)
 
 
 def room_in(filesystem: FS, below: str, place: str) -> Room:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from builder.errors import BuilderError, StoreDenied, StoreError
+from builder.files.import_fs import incomplete
 
 
 class PyFilesystemFile:
@@ -113,8 +114,10 @@ def using(where: str) -> Iterator[None]:
 
     try:
         yield
-    except (BuilderError, ImportError):
+    except BuilderError:
         raise
+    except ImportError as error:
+        raise incomplete(where, error) from error
     except PermissionDenied as error:
         raise StoreDenied(where, "this user may not use the store; choose another with --store") from error
     except Exception as error:
