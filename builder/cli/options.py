@@ -17,7 +17,7 @@ from builder.errors import UsageError
 from builder.image.platform import Platform
 from builder.layers.limits import Limits
 from builder.options import BuildOptions, parse_count, parse_format, parse_size, parse_uuid
-from builder.registry.access import RegistryAccess
+from builder.registry import RegistryAccess
 from builder.sources.access import Access
 
 F = TypeVar("F", bound=Callable[..., Any])

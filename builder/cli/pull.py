@@ -16,7 +16,7 @@ from builder.errors import UsageError
 from builder.image.name import ImageName
 from builder.image.platform import Platform
 from builder.layers.limits import Limits
-from builder.registry.access import RegistryAccess
+from builder.registry import RegistryAccess
 from builder.sources.access import Access
 from builder.sources.reference import parse_reference
 

@@ -1,6 +1,23 @@
-"""Registries: the pull side of the OCI distribution-spec over HTTP, and what surrounds it on users' machines.
+"""An HTTP client for registries: the pull side of the OCI distribution-spec, and what surrounds it on users' machines.
 
-The client stands on urllib3 alone. oras-py keeps its own credential store, has no ranges and does not hash what it
-streams; httpx is not at 1.0 and has no retries; requests is urllib3 with cookies, .netrc, redirects and its own list of
-authorities added, each of which would have to be switched off again so that no secret goes where it must not.
+It stands on urllib3 alone. oras-py, httpx and requests bring credentials, redirects, cookies or authorities of their
+own, which would have to be switched off again so that no secret goes where it must not.
 """
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryAccess:
+    """How to reach registries, in the words of skopeo and podman; what is None is found where they look for it.
+
+    `authfile` holds credentials (containers-auth.json(5)); `cert_dir` holds certificates for every registry
+    (containers-certs.d(5)). Without `tls_verify` certificates are not checked and plain HTTP will do.
+    """
+
+    authfile: Path | None = None
+    cert_dir: Path | None = None
+    tls_verify: bool = True

@@ -17,11 +17,11 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 import msgspec
 
 from builder.errors import SourceUnreadable
-from builder.registry.auth_file import Credentials
 from builder.registry.challenge import Challenge, parse_challenges
+from builder.registry.credentials import Credentials
 from builder.registry.failures import AccessDenied, Passing, answered
 from builder.registry.http import Http, discard, display, is_loopback, read_up_to
-from builder.registry.patience import retry_after
+from builder.registry.retry import retry_after
 
 _MAX_ANSWER = 1 << 20
 # In seconds: what the specification has for an answer that does not say, and what is held back for slow requests.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from builder.errors import SourceUnreadable
-from builder.registry.access import RegistryAccess
+from builder.registry import RegistryAccess
 
 _SYSTEM = (Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
 

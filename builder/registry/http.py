@@ -17,7 +17,7 @@ import urllib3
 from urllib3 import exceptions
 
 from builder.errors import SourceUnreadable
-from builder.registry.access import RegistryAccess
+from builder.registry import RegistryAccess
 from builder.registry.certificates import tls_context
 from builder.registry.failures import translate
 

@@ -17,12 +17,12 @@ from builder.image.digest import Digest
 from builder.image.document import MAX_DOCUMENT_SIZE
 from builder.image.media_types import INDEXES, MANIFESTS, SCHEMA_1
 from builder.image.name import DOCKER_HUB
-from builder.registry.access import RegistryAccess
-from builder.registry.auth_file import find_credentials
+from builder.registry import RegistryAccess
 from builder.registry.authorization import Authorization
+from builder.registry.credentials import find_credentials
 from builder.registry.failures import AccessDenied, NoTls, NotThere, Passing, answered
 from builder.registry.http import Http, discard, is_loopback, origin, read_up_to
-from builder.registry.patience import Patience, retry_after
+from builder.registry.retry import Patience, retry_after
 
 # Where Docker Hub really answers; credentials for it stand under its own name.
 _HUB = "registry-1.docker.io"
@@ -71,7 +71,7 @@ class Repository:
         self._lock = Lock()
 
     def manifest(self, reference: str | Digest) -> Document:
-        """Fetch the manifest or index of a tag or a digest; raises NotThere.
+        """BackgroundDownload the manifest or index of a tag or a digest; raises NotThere.
 
         Raises DigestMismatch when its bytes have not the digest that was asked for, or that the registry states, and
         UnsupportedImage past MAX_DOCUMENT_SIZE bytes.

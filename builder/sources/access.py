@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder.events import Listener, ignore
-from builder.registry.access import RegistryAccess
+from builder.registry import RegistryAccess
 
 
 @dataclass(frozen=True, slots=True)

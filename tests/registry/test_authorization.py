@@ -20,7 +20,7 @@ from support.tars import file, tar
 
 from builder.cli.main import cli
 from builder.errors import BuilderError, SourceUnreadable
-from builder.registry.access import RegistryAccess
+from builder.registry import RegistryAccess
 from builder.registry.failures import AccessDenied
 from builder.sources import open_source
 from builder.sources.access import Access

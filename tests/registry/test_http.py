@@ -12,7 +12,7 @@ from support.proxy import Answer, Fault, Proxy
 from support.registry import Registry
 
 from builder.errors import SourceUnreadable
-from builder.registry.access import RegistryAccess
+from builder.registry import RegistryAccess
 from builder.registry.http import Http, discard, is_loopback, origin, proxy_for, redirect_target
 
 

@@ -13,7 +13,7 @@ import trustme
 from support.proxy import Proxy
 
 from builder.errors import SourceUnreadable
-from builder.registry.access import RegistryAccess
+from builder.registry import RegistryAccess
 from builder.registry.failures import NoTls
 from builder.registry.http import Http, discard
 

@@ -13,7 +13,7 @@ from support.proxy import Proxy
 from support.registry import Registry, start_registry
 from support.tokens import ISSUER, SERVICE, TokenServer
 
-from builder.registry import patience
+from builder.registry import retry
 
 USER, PASSWORD = "builder", "pass:word & more"
 
@@ -61,7 +61,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(place))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(place / "run"))
     monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", "/dev/null")
-    monkeypatch.setattr(patience, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.01)
     return place
 
 

@@ -20,14 +20,14 @@ from builder.image.digest import Digest
 from builder.image.manifest import parse_document
 from builder.image.media_types import INDEXES, MANIFESTS
 from builder.image.name import ImageName
+from builder.registry.download import Download
 from builder.registry.failures import NotThere
-from builder.registry.fetch import Fetch
-from builder.registry.fetches import Fetches
 from builder.registry.registries_conf import locations, qualify, read_registries_conf
 from builder.registry.repository import Repository
-from builder.registry.transfer import Transfer
 from builder.sources.access import Access
-from builder.sources.docker.keeping import Keeping
+from builder.sources.docker.background import BackgroundDownload
+from builder.sources.docker.cache import BlobCache
+from builder.sources.docker.queue import DownloadQueue
 from builder.sources.names import listed
 from builder.sources.reference import Reference
 from builder.sources.source import Source
@@ -55,21 +55,21 @@ def open_docker(reference: Reference, access: Access) -> Source:
         )
         for place in locations(name, conf)
     ]
-    keeping = Keeping(open_store(access.store) if access.keep else None, access.scratch)
-    return DockerSource(reference.text, name, repositories, keeping, access)
+    cache = BlobCache(open_store(access.store) if access.keep else None, access.scratch)
+    return DockerSource(reference.text, name, repositories, cache, access)
 
 
 class DockerSource:
-    """One image of a registry; takes over `keeping` and the repositories, of which the last is no mirror."""
+    """One image of a registry; takes over `cache` and the repositories, of which the last is no mirror."""
 
     def __init__(
-        self, text: str, name: ImageName, repositories: Sequence[Repository], keeping: Keeping, access: Access
+        self, text: str, name: ImageName, repositories: Sequence[Repository], cache: BlobCache, access: Access
     ) -> None:
         self._text = text
         self._name = name
         self._repositories = repositories
         self._repository = repositories[-1]
-        self._keeping = keeping
+        self._cache = cache
         self._listen = access.listen
         self._record = access.record
         self._root: Descriptor | None = None
@@ -77,7 +77,7 @@ class DockerSource:
         self._layers: Sequence[Descriptor] | None = None
         self._seen: set[Digest] = set()
         self._closed = False
-        self._fetches = Fetches(self._begin, keeping.has, repositories[-1].where)
+        self._downloads = DownloadQueue(self._begin, cache.has, repositories[-1].where)
 
     def root(self) -> Descriptor:
         """Ask what the reference means, mirrors first; raises ImageNotFound, naming some tags."""
@@ -91,19 +91,19 @@ class DockerSource:
             return io.BytesIO(self._documents[descriptor.digest][1])
         if descriptor.media_type in MANIFESTS | INDEXES:
             return io.BytesIO(self._document(descriptor))
-        if not self._fetches.holds(descriptor):
-            kept = self._keeping.open(descriptor)
+        if not self._downloads.holds(descriptor):
+            kept = self._cache.open(descriptor)
             if kept is not None:
                 return kept
             if descriptor.digest not in self._seen and not self._repository.has_blob(descriptor.digest):
                 raise BlobMissing(f"looked for at {self._repository.where}", descriptor.urls)
             self._seen.add(descriptor.digest)
-        return cast(BinaryIO, self._fetches.open(descriptor))
+        return cast(BinaryIO, self._downloads.open(descriptor))
 
     def expect(self, layers: Sequence[Descriptor]) -> None:
         """Begin to fetch the first layers; the others follow as those are read."""
         self._layers = layers
-        self._fetches.expect(layers)
+        self._downloads.expect(layers)
 
     def inputs(self) -> list[str]:
         """Name no files: make cannot watch a registry."""
@@ -117,21 +117,21 @@ class DockerSource:
         for repository in self._repositories:
             repository.stop.set()
         try:
-            self._fetches.close()
-            whole = self._layers is not None and all(map(self._keeping.has, self._layers))
+            self._downloads.close()
+            whole = self._layers is not None and all(map(self._cache.has, self._layers))
             if self._record and self._root is not None and whole:
-                self._keeping.record(self._name, self._root, self._documents.values(), self._listen)
+                self._cache.record(self._name, self._root, self._documents.values(), self._listen)
         finally:
-            self._keeping.close()
+            self._cache.close()
             for repository in self._repositories:
                 repository.close()
 
-    def _begin(self, descriptor: Descriptor) -> Fetch:
-        transfer = Transfer(self._repository, descriptor)
-        return Fetch(transfer, lambda: self._keeping.file(descriptor), self._repository.where)
+    def _begin(self, descriptor: Descriptor) -> BackgroundDownload:
+        download = Download(self._repository, descriptor)
+        return BackgroundDownload(download, lambda: self._cache.file(descriptor), self._repository.where)
 
     def _find(self) -> Descriptor:
-        if self._name.digest is not None and (data := self._keeping.document(self._name.digest)) is not None:
+        if self._name.digest is not None and (data := self._cache.document(self._name.digest)) is not None:
             return self._take(data, self._name.digest, None)
         for repository in self._repositories[:-1]:
             try:
@@ -144,10 +144,10 @@ class DockerSource:
         self._repository = repository
         name = self._name
         try:
-            if name.digest is None and self._keeping.keeps:
+            if name.digest is None and self._cache.keeps:
                 # Registries count and limit what is fetched, not what is asked.
                 digest = repository.tag_digest(name.tag or "")
-                data = None if digest is None else self._keeping.document(digest)
+                data = None if digest is None else self._cache.document(digest)
                 if digest is not None and data is not None:
                     return self._take(data, digest, None)
             found = repository.manifest(name.digest or name.tag or "")
@@ -168,7 +168,7 @@ class DockerSource:
 
     def _document(self, descriptor: Descriptor) -> bytes:
         """Read a manifest or an index that another document names."""
-        data = self._keeping.document(descriptor.digest)
+        data = self._cache.document(descriptor.digest)
         if data is None:
             try:
                 data = self._repository.manifest(descriptor.digest).data

@@ -18,7 +18,7 @@ from builder.errors import (
     StoreDenied,
     StoreError,
 )
-from builder.registry.access import RegistryAccess
+from builder.registry import RegistryAccess
 from builder.sources import open_source
 from builder.sources.access import Access
 

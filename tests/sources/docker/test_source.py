@@ -263,7 +263,7 @@ def test_documents_without_end_are_refused(proxy: Proxy, access: Access) -> None
 @pytest.mark.parametrize("size", [b"-1", b"-5"])
 def test_a_chunk_of_a_negative_size_is_not_read_without_end(proxy: Proxy, access: Access, size: bytes) -> None:
     sent = size + b"\r\n" + b" " * 16_000_000
-    answer = Answer(200, {"Transfer-Encoding": "chunked", "Connection": "close"}, sent)
+    answer = Answer(200, {"Download-Encoding": "chunked", "Connection": "close"}, sent)
     proxy.faults.append(Fault("GET .*manifests/", answer=answer))
     tracemalloc.start()
     try:

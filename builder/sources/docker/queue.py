@@ -9,8 +9,8 @@ from threading import Lock
 
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
-from builder.registry.fetch import ArrivingBlob, Fetch
-from builder.registry.patience import Stopped
+from builder.registry.retry import Stopped
+from builder.sources.docker.background import ArrivingBlob, BackgroundDownload
 
 # Blobs under way or waiting to be read, at most: more would not be faster, and each may need room on the disk.
 AT_ONCE = 3
@@ -18,14 +18,16 @@ AT_ONCE = 3
 
 @dataclass(slots=True)
 class _Shared:
-    fetch: Fetch
+    download: BackgroundDownload
     readers: int = 0
 
 
-class Fetches:
-    """The transfers of one source. `begin` makes one; `is_here` says what needs none; `where` names the source."""
+class DownloadQueue:
+    """The downloads of one source. `begin` makes one; `is_here` says what needs none; `where` names the source."""
 
-    def __init__(self, begin: Callable[[Descriptor], Fetch], is_here: Callable[[Descriptor], bool], where: str) -> None:
+    def __init__(
+        self, begin: Callable[[Descriptor], BackgroundDownload], is_here: Callable[[Descriptor], bool], where: str
+    ) -> None:
         self._begin = begin
         self._is_here = is_here
         self._where = where
@@ -54,12 +56,12 @@ class Fetches:
         with self._lock:
             self._closed = True
             self._expected.clear()
-            ended = [shared.fetch for shared in self._under_way.values()]
+            ended = [shared.download for shared in self._under_way.values()]
             self._under_way.clear()
-        for fetch in ended:
-            fetch.close()
+        for download in ended:
+            download.close()
 
-    def _acquire(self, descriptor: Descriptor) -> Fetch:
+    def _acquire(self, descriptor: Descriptor) -> BackgroundDownload:
         with self._lock:
             if self._closed:
                 raise Stopped(self._where)
@@ -67,7 +69,7 @@ class Fetches:
                 self._start(descriptor)
             shared = self._under_way[descriptor.digest]
             shared.readers += 1
-            return shared.fetch
+            return shared.download
 
     def _release(self, digest: Digest) -> None:
         with self._lock:
@@ -78,7 +80,7 @@ class Fetches:
             if shared.readers:
                 return
             del self._under_way[digest]
-        shared.fetch.close()
+        shared.download.close()
         with self._lock:
             self._go_on()
 
@@ -89,6 +91,6 @@ class Fetches:
                 self._start(descriptor)
 
     def _start(self, descriptor: Descriptor) -> None:
-        fetch = self._begin(descriptor)
-        fetch.start()
-        self._under_way[descriptor.digest] = _Shared(fetch)
+        download = self._begin(descriptor)
+        download.start()
+        self._under_way[descriptor.digest] = _Shared(download)

@@ -9,15 +9,15 @@ from threading import Condition, Thread
 from typing import Protocol
 
 from builder.errors import DigestMismatch, SizeMismatch
-from builder.registry.patience import Stopped
-from builder.registry.transfer import Transfer
+from builder.registry.download import Download
+from builder.registry.retry import Stopped
 
 # In seconds: how long closing waits for a thread, which only a connection that is being made can outlast.
 _GRACE = 2.0
 _READ_SIZE = 1 << 18
 
 
-class Keep(Protocol):
+class BlobFile(Protocol):
     """Where one blob is put as it arrives, and read back from; one thread writes, others read."""
 
     @property
@@ -46,21 +46,21 @@ class Keep(Protocol):
         ...
 
 
-class Fetch:
-    """One transfer into one file. `make` opens the file, in the thread; `where` names the registry."""
+class BackgroundDownload:
+    """One download into one file. `make` opens the file, in the thread; `where` names the registry."""
 
-    def __init__(self, transfer: Transfer, make: Callable[[], Keep], where: str) -> None:
-        self._transfer = transfer
+    def __init__(self, download: Download, make: Callable[[], BlobFile], where: str) -> None:
+        self._download = download
         self._make = make
         self._where = where
-        self._keep: Keep | None = None
+        self._file: BlobFile | None = None
         self._arrived = 0
         self._error: BaseException | None = None
         self._ended = False
         self._closed = False
         self._reading = 0
         self._changed = Condition()
-        self._thread = Thread(target=self._run, name="fetch", daemon=True)
+        self._thread = Thread(target=self._run, name="download", daemon=True)
 
     def start(self) -> None:
         """Begin the transfer."""
@@ -80,11 +80,11 @@ class Fetch:
                 if self._error is not None:
                     raise self._error
                 return b""
-            keep = self._keep
-            assert keep is not None
+            file = self._file
+            assert file is not None
             self._reading += 1
         try:
-            return keep.read(position, min(size, available))
+            return file.read(position, min(size, available))
         finally:
             with self._changed:
                 self._reading -= 1
@@ -97,7 +97,7 @@ class Fetch:
 
     def close(self) -> None:
         """End the transfer and every wait for it, and let go of the file once nobody uses it."""
-        self._transfer.stop()
+        self._download.stop()
         if self._thread.ident is not None:
             self._thread.join(_GRACE)
         with self._changed:
@@ -108,19 +108,19 @@ class Fetch:
 
     def _run(self) -> None:
         try:
-            keep = self._make()
+            file = self._make()
             with self._changed:
-                self._keep = keep
-                self._arrived = keep.there
+                self._file = file
+                self._arrived = file.there
                 self._changed.notify_all()
             try:
-                self._receive(keep)
+                self._receive(file)
             except SizeMismatch:
-                keep.discard()
+                file.discard()
                 raise
             # What is wrong is not kept; whoever reads it finds that out, too, and has a better name for it.
             with suppress(DigestMismatch, SizeMismatch):
-                keep.finish()
+                file.finish()
         except BaseException as error:
             self._error = error
         finally:
@@ -129,18 +129,18 @@ class Fetch:
                 self._changed.notify_all()
                 self._let_go()
 
-    def _receive(self, keep: Keep) -> None:
-        with closing(self._transfer.chunks(keep.there)) as chunks:
+    def _receive(self, file: BlobFile) -> None:
+        with closing(self._download.chunks(file.there)) as chunks:
             for chunk in chunks:
-                keep.write(chunk)
+                file.write(chunk)
                 with self._changed:
                     self._arrived += len(chunk)
                     self._changed.notify_all()
 
     def _let_go(self) -> None:
-        if self._closed and self._ended and not self._reading and self._keep is not None:
-            self._keep.close()
-            self._keep = None
+        if self._closed and self._ended and not self._reading and self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 class ArrivingBlob(io.RawIOBase):
@@ -149,10 +149,10 @@ class ArrivingBlob(io.RawIOBase):
     `acquire` begins or joins the transfer at the first read; `release` is called when this is closed after that.
     """
 
-    def __init__(self, acquire: Callable[[], Fetch], release: Callable[[], None]) -> None:
+    def __init__(self, acquire: Callable[[], BackgroundDownload], release: Callable[[], None]) -> None:
         self._acquire = acquire
         self._release = release
-        self._fetch: Fetch | None = None
+        self._download: BackgroundDownload | None = None
         self._position = 0
         self._stopped = False
 
@@ -172,21 +172,21 @@ class ArrivingBlob(io.RawIOBase):
     def stop(self) -> None:
         """Have a read of another thread that waits for the network end with Stopped."""
         self._stopped = True
-        if self._fetch is not None:
-            self._fetch.wake()
+        if self._download is not None:
+            self._download.wake()
 
     def close(self) -> None:
         """Give up what is not read."""
-        if not self.closed and self._fetch is not None:
-            self._fetch = None
+        if not self.closed and self._download is not None:
+            self._download = None
             self._release()
         super().close()
 
     def _next(self, size: int) -> bytes:
-        if self._fetch is None:
+        if self._download is None:
             if self.closed:
                 raise ValueError("read of a closed file")
-            self._fetch = self._acquire()
-        chunk = self._fetch.read(self._position, size, lambda: not self._stopped)
+            self._download = self._acquire()
+        chunk = self._download.read(self._position, size, lambda: not self._stopped)
         self._position += len(chunk)
         return chunk

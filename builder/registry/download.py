@@ -14,8 +14,8 @@ from builder.errors import BlobMissing, SizeMismatch
 from builder.image.descriptor import Descriptor
 from builder.registry.failures import NotThere, Passing
 from builder.registry.http import reading
-from builder.registry.patience import ENOUGH_PROGRESS, Patience
 from builder.registry.repository import Repository
+from builder.registry.retry import ENOUGH_PROGRESS, Patience
 
 _READ_SIZE = 1 << 17
 # In seconds: who sends less than ENOUGH_PROGRESS in that time has as good as fallen silent.
@@ -24,7 +24,7 @@ _LENGTH = re.compile(r"[0-9]{1,19}", re.ASCII)
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)", re.ASCII | re.IGNORECASE)
 
 
-class Transfer:
+class Download:
     """One blob on its way, read by one thread; another may stop it."""
 
     def __init__(self, repository: Repository, descriptor: Descriptor) -> None:

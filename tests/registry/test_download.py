@@ -18,7 +18,7 @@ from builder.errors import (
     SizeMismatch,
     SourceUnreadable,
 )
-from builder.registry import http, patience, transfer
+from builder.registry import download, http, retry
 from builder.sources.access import Access
 
 
@@ -183,7 +183,7 @@ def test_attempts_come_to_an_end(proxy: Proxy, access: Access, resource: str) ->
     proxy.faults.append(Fault(resource, answer=Answer(503, {}, b"")))
     with pytest.raises(SourceUnreadable) as caught:
         read_image(f"docker://{proxy.host}/faults", access)
-    assert caught.value.reason == f"answered 503 Service Unavailable; gave up after {patience.ATTEMPTS} attempts"
+    assert caught.value.reason == f"answered 503 Service Unavailable; gave up after {retry.ATTEMPTS} attempts"
     assert caught.value.exit_status == 1
 
 
@@ -208,7 +208,7 @@ def test_an_answer_that_comes_drop_by_drop_is_given_up(
 def test_a_transfer_that_only_drips_is_begun_anew_and_given_up(
     proxy: Proxy, access: Access, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transfer, "SLOW", -1)
+    monkeypatch.setattr(download, "SLOW", -1)
     proxy.faults.append(Fault(f"GET .*{BLOBS[1]}", hold=Event(), hold_at=10))
     with pytest.raises(SourceUnreadable, match="sends next to nothing; gave up after 6 attempts"):
         read_image(f"docker://{proxy.host}/faults", access)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from builder.errors import SourceUnreadable, ToolMissing
-from builder.registry.auth_file import Credentials, find_credentials
+from builder.registry.credentials import Credentials, find_credentials
 
 
 def auth(user: str, password: str = "secret") -> dict[str, str]:

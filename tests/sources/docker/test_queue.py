@@ -21,9 +21,9 @@ from support.registry import Registry
 from support.tars import file, tar
 
 from builder.errors import SourceUnreadable
-from builder.registry.fetches import AT_ONCE
 from builder.sources import open_source
 from builder.sources.access import Access
+from builder.sources.docker.queue import AT_ONCE
 from builder.sources.resolve import resolve
 from builder.sources.source import Arriving
 
@@ -41,7 +41,7 @@ def _image(registry: Registry) -> None:
 @pytest.fixture(autouse=True)
 def _no_thread_stays() -> Iterator[None]:
     yield
-    assert [each.name for each in all_threads() if each.name == "fetch"] == []
+    assert [each.name for each in all_threads() if each.name == "download"] == []
 
 
 def until(condition: Callable[[], bool]) -> None:

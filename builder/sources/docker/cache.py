@@ -1,27 +1,30 @@
-"""What is kept of what a registry sends: all of it in the image store, or nothing."""
+"""Where blobs of a registry are kept: in the image store, or in nameless files that are gone with the process."""
 
 from __future__ import annotations
 
+import io
+import os
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO, cast
 
-from builder.errors import BlobMissing, StoreDenied, StoreError
+from builder.errors import BlobMissing, StoreCorrupt, StoreDenied, StoreError
 from builder.events import Listener, Notice
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.image.document import MAX_DOCUMENT_SIZE
 from builder.image.name import ImageName
-from builder.registry.fetch import Keep
-from builder.registry.scratch import ScratchFile
-from builder.sources.docker.kept_blob import KeptBlob
+from builder.sources.docker.background import BlobFile
 from builder.store.incoming import Incoming
 from builder.store.store import Store
 
+_READ_SIZE = 1 << 20
 
-class Keeping:
+
+class BlobCache:
     """The image store, if there shall be one, and a lease on what is needed of it; threads may share one.
 
     Where the store cannot be used, StoreError or StoreDenied says so, and that --no-store goes without.
@@ -54,7 +57,7 @@ class Keeping:
         if file is None:
             return None
         where = self._store.path(descriptor.digest) or f"{self._store.place}: {descriptor.digest}"
-        return cast(BinaryIO, KeptBlob(file, descriptor, where))
+        return cast(BinaryIO, CheckedBlob(file, descriptor, where))
 
     def document(self, digest: Digest) -> bytes | None:
         """Read a document, verified; None where it is not here or is damaged."""
@@ -68,17 +71,17 @@ class Keeping:
                 data = file.read(MAX_DOCUMENT_SIZE + 1)
         return data if Digest.of(data, digest.algorithm) == digest else None
 
-    def file(self, descriptor: Descriptor) -> Keep:
+    def file(self, descriptor: Descriptor) -> BlobFile:
         """Open the file for a blob that is about to arrive."""
         if self._store is None or self._lease is None:
-            return ScratchFile(self._scratch)
+            return TemporaryBlob(self._scratch)
         with _advised():
-            return _StoredFile(self._store.receive(descriptor, self._lease))
+            return _IncomingBlob(self._store.receive(descriptor, self._lease))
 
     def record(
         self, name: ImageName, root: Descriptor, documents: Iterable[tuple[Descriptor, bytes]], listen: Listener
     ) -> None:
-        """Keep the documents, `root` among them, and that `name` resolves to that."""
+        """BlobFile the documents, `root` among them, and that `name` resolves to that."""
         if self._store is None or self._lease is None:
             return
         with _advised():
@@ -100,7 +103,7 @@ class Keeping:
             self._store.close()
 
 
-class _StoredFile:
+class _IncomingBlob:
     """A blob on its way into the store."""
 
     def __init__(self, incoming: Incoming) -> None:
@@ -129,6 +132,80 @@ class _StoredFile:
     def close(self) -> None:
         self._reader.close()
         self._incoming.close()
+
+
+class TemporaryBlob:
+    """A blob in a nameless file of `directory`, by default the system's for temporary files."""
+
+    there = 0
+
+    def __init__(self, directory: Path | None) -> None:
+        self._file = tempfile.TemporaryFile(dir=directory, buffering=0)  # noqa: SIM115 - closed by close()
+
+    def write(self, chunk: bytes) -> None:
+        """Add what arrived next."""
+        # One call may write less than all, when the disk is nearly full; the next then says so.
+        left = memoryview(chunk)
+        while left:
+            left = left[self._file.write(left) :]
+
+    def read(self, position: int, size: int) -> bytes:
+        """Read what has been written."""
+        return os.pread(self._file.fileno(), size, position)
+
+    def finish(self) -> None:
+        """Nothing is kept, so nothing is verified here."""
+
+    def discard(self) -> None:
+        """Nothing is kept anyway."""
+
+    def close(self) -> None:
+        """Let go of the file, which is gone then."""
+        self._file.close()
+
+
+class CheckedBlob(io.RawIOBase):
+    """A blob of the store for one sequential read; takes over `file`, which is at `where`.
+
+    Raises StoreCorrupt at its end if it is not what its name says: whoever fetched it anew would not get another one.
+    """
+
+    def __init__(self, file: BinaryIO, descriptor: Descriptor, where: str) -> None:
+        self._file = file
+        self._descriptor = descriptor
+        self._where = where
+        self._hasher = descriptor.digest.hasher()
+        self._count = 0
+
+    def readable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read `size` bytes, fewer only at the end."""
+        left = -1 if size is None or size < 0 else size
+        chunks: list[bytes] = []
+        while left:
+            chunk = self._file.read(left if left > 0 else _READ_SIZE)
+            self._check(chunk)
+            if not chunk:
+                break
+            chunks.append(chunk)
+            left -= len(chunk) if left > 0 else 0
+        return b"".join(chunks)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        super().close()
+
+    def _check(self, chunk: bytes) -> None:
+        self._hasher.update(chunk)
+        self._count += len(chunk)
+        expected = self._descriptor
+        ended = not chunk
+        if self._count > expected.size or (ended and self._hasher.hexdigest() != expected.digest.hex):
+            raise StoreCorrupt(self._where, f"is damaged: its content is not that of {expected.digest}")
 
 
 @contextmanager
