@@ -26,8 +26,8 @@ from builder.disk import FILESYSTEMS
 from builder.errors import LayerRefused
 from builder.events import Event, Stage
 from builder.image.name import ImageName
-from builder.sources import TRANSPORTS
 from builder.sources.access import Access
+from builder.sources.transports import TRANSPORTS
 from builder.store import open_store
 from builder.store.collect import collect
 from fixtures.expected import expected
@@ -65,12 +65,14 @@ def test_the_tables_and_the_tests_name_the_same_things() -> None:
 
 def test_every_transport_has_an_example(example: dict[str, str]) -> None:
     # These are filled from the others, below and in test_transports.py.
-    own = {None, "store", "docker", "containers-storage"}
+    own = {"store", "docker", "containers-storage"}
     assert {reference.partition(":")[0] for reference in example.values()} >= set(TRANSPORTS) - own
 
 
 @pytest.mark.parametrize("format", FILESYSTEMS)
-@pytest.mark.parametrize("shape", ["oci", "oci.tar", "docker.tar", "docker.tar.gz", "docker-new.tar", "layout.zip"])
+@pytest.mark.parametrize(
+    "shape", ["oci", "dir", "oci.tar", "docker.tar", "docker.tar.gz", "docker-new.tar", "layout.zip"]
+)
 def test_every_transport_gives_the_same_disk(
     example: dict[str, str], first: dict[str, Path], tmp_path: Path, format: str, shape: str
 ) -> None:
@@ -115,7 +117,7 @@ def test_the_store_gives_the_same_disk_while_garbage_is_collected(
 def test_a_plain_path_gives_the_same_disk(
     example: dict[str, str], first: dict[str, Path], tmp_path: Path, format: str
 ) -> None:
-    for shape in ("oci", "oci.tar", "docker.tar.gz"):
+    for shape in ("oci", "dir", "oci.tar", "docker.tar.gz"):
         place = example[shape].partition(":")[2]
         while not Path(place).exists():
             place = place.rpartition(":")[0]

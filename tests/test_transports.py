@@ -15,8 +15,8 @@ from builder import BuildOptions, build
 from builder.actions.pull import pull
 from builder.disk import FILESYSTEMS
 from builder.image.name import ImageName
-from builder.sources import TRANSPORTS
 from builder.sources.access import Access
+from builder.sources.transports import TRANSPORTS
 from fixtures.content import layers as example_layers
 from fixtures.make_example import BUSYBOX
 from fixtures.tar import HARDLINK, tar
@@ -44,6 +44,7 @@ def references(place: Path) -> Iterator[Mapping[str | None, str]]:
     oci = f"oci:{place}/oci:latest"
     layout(place / "oci", Spec(tuple(layers)))
     skopeo_copy(oci, f"oci-archive:{place}/oci.tar:latest")
+    skopeo_copy(oci, f"dir:{place}/dir")
     skopeo_copy(oci, f"docker-archive:{place}/docker.tar:localhost/example:latest")
     engine = Engine(place / "engine")
     engine.run(f'skopeo copy -q {oci} "containers-storage:${{SPEC}}localhost/example"', tools=("skopeo",))
@@ -54,6 +55,7 @@ def references(place: Path) -> Iterator[Mapping[str | None, str]]:
         yield {
             "oci": oci,
             "oci-archive": f"oci-archive:{place}/oci.tar:latest",
+            "dir": f"dir:{place}/dir",
             "docker-archive": f"docker-archive:{place}/docker.tar:localhost/example:latest",
             "docker": f"docker://{registry.host}/example",
             "store": "store:localhost/example",
@@ -82,7 +84,7 @@ def digest(path: Path) -> str:
 
 @pytest.mark.root
 @pytest.mark.parametrize("format", FILESYSTEMS)
-@pytest.mark.parametrize("transport", TRANSPORTS, ids=str)
+@pytest.mark.parametrize("transport", [*TRANSPORTS, None], ids=str)
 def test_an_image_gives_the_same_disk_through_every_transport(
     references: Mapping[str | None, str],
     first: Mapping[str, str],
@@ -96,7 +98,7 @@ def test_an_image_gives_the_same_disk_through_every_transport(
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("transport", [each for each in TRANSPORTS if each != "store"], ids=str)
+@pytest.mark.parametrize("transport", [each for each in [*TRANSPORTS, None] if each != "store"], ids=str)
 def test_an_image_can_be_pulled_from_every_transport_and_gives_the_same_disk_then(
     references: Mapping[str | None, str], first: Mapping[str, str], tmp_path: Path, transport: str | None
 ) -> None:

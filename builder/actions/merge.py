@@ -17,7 +17,7 @@ from builder.output.failures import failures_named
 from builder.output.workspace import workspace
 from builder.sources import open_source
 from builder.sources.access import Bounds
-from builder.sources.source import Source
+from builder.sources.source import Source, expect
 from builder.tree.merge import apply_layer
 from builder.tree.read import read_layer
 from builder.tree.spool import Spool
@@ -31,7 +31,7 @@ def merge(source: Source, image: Image, spool: Spool, options: BuildOptions, lis
     account = Account(options.limits)
     for layer in image.layers:
         account.packed(layer.name, layer.descriptor.size)
-    source.expect([layer.descriptor for layer in image.layers])
+    expect(source, [layer.descriptor for layer in image.layers])
     for layer in image.layers:
         listen(Stage(f"reading {layer.name}", layer.descriptor.size))
         with open_layer(source, layer, account, listen) as stream:

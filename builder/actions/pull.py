@@ -18,15 +18,13 @@ from builder.image.platform import Platform
 from builder.layers.limits import Account, Limits
 from builder.sources import open_source
 from builder.sources.access import Access
-from builder.sources.naming import stored_name
 from builder.sources.reference import parse_reference
 from builder.sources.selection import select
-from builder.sources.source import Source
+from builder.sources.source import Source, expect
+from builder.sources.stored_name import stored_name
 from builder.store import Lease, Store, open_store
 from builder.store.names import recorded
 
-# Transports that put what they send into the store themselves: their blobs only have to be read to the end.
-_FILLING = frozenset({"docker"})
 _AT_ONCE = 4
 _READ_SIZE = 1 << 20
 
@@ -84,7 +82,8 @@ def pull(
                 account.packed(layer.name, layer.descriptor.size)
         # Each once, however many of the images have it.
         layers = {layer.descriptor.digest: layer.descriptor for image in chosen.images for layer in image.layers}
-        copied = _copy(source, list(layers.values()), store, lease, parsed.transport in _FILLING, listen)
+        filling = parsed.transport is not None and parsed.transport.fills_store
+        copied = _copy(source, list(layers.values()), store, lease, filling, listen)
         store.put_manifest(name, chosen.root, chosen.content, lease)
     found = dict.fromkeys(image.config.platform.normalised() for image in chosen.images)
     return Pulled(name, chosen.root.digest, tuple(found), copied)
@@ -99,7 +98,7 @@ def _copy(
     total = sum(layer.size for layer in absent)
     here = f", {len(layers) - len(absent)} here already" if len(absent) < len(layers) else ""
     listen(Stage(f"pulling {len(layers)} layer{'' if len(layers) == 1 else 's'}{here}", total))
-    source.expect(absent)
+    expect(source, absent)
     transfers = _Transfers(source, store, lease, listen)
     transfer = transfers.let_source_fill if filling else transfers.copy
     executor = ThreadPoolExecutor(_AT_ONCE)

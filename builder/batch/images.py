@@ -13,7 +13,8 @@ from builder.disk import FILESYSTEMS, format_of
 from builder.errors import BuilderError, UsageError
 from builder.image.platform import Platform
 from builder.options import PARSERS, BuildOptions
-from builder.sources.reference import Reference, parse_reference
+from builder.sources.reference import parse_reference
+from builder.sources.transport import Reference
 
 
 class InvalidList(UsageError):

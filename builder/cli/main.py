@@ -18,6 +18,7 @@ from builder.cli.store import store
 from builder.cli.unpack import unpack
 from builder.errors import BuilderError, UsageError
 from builder.signals import end_on_signals
+from builder.sources.transports import TRANSPORTS
 
 
 class ReportingGroup(click.Group):
@@ -51,8 +52,29 @@ class ReportingGroup(click.Group):
                 ctx.obj.end()
 
 
+def _help() -> str:
+    """Write the help, of whose lines click keeps those as they are that follow on \\b."""
+    forms = {"  ".join(each.forms): each.summary for each in TRANSPORTS.values()}
+    forms["a plain path"] = "recognised by what is there"
+    width = max(map(len, forms)) + 2
+    references = "\n".join(f"  {form:{width}}{summary}" for form, summary in forms.items())
+    return f"""Turn a container image into the root disk of a microVM.
+
+An image is named as skopeo and podman name it:
+
+\b
+{references}
+
+\b
+Exit status: 0 done; 1 failed; 2 wrong usage; 3 the image was refused (malformed,
+corrupt or hostile); 4 a tool or a permission is missing; 129, 130, 143 hung up,
+interrupted, terminated.
+"""
+
+
 @click.group(
     cls=ReportingGroup,
+    help=_help(),
     no_args_is_help=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -68,24 +90,7 @@ class ReportingGroup(click.Group):
 )
 @click.pass_context
 def cli(ctx: click.Context, quiet: bool, verbose: bool, log_format: str) -> None:
-    """Turn a container image into the root disk of a microVM.
-
-    An image is named as skopeo and podman name it:
-
-    \b
-      oci:DIR[:TAG]  oci:DIR@DIGEST   OCI image layout
-      oci-archive:FILE[:TAG]          the same in a tar
-      docker-archive:FILE[:NAME:TAG]  what `docker save` writes
-      docker://NAME[:TAG][@DIGEST]    an image in a registry
-      store:NAME[:TAG]                this tool's own store, see `store --help`
-      containers-storage:NAME-or-ID   podman's and buildah's store; [overlay@ROOT] before it
-      a plain path                    recognised by what is there
-
-    \b
-    Exit status: 0 done; 1 failed; 2 wrong usage; 3 the image was refused (malformed,
-    corrupt or hostile); 4 a tool or a permission is missing; 129, 130, 143 hung up,
-    interrupted, terminated.
-    """
+    """Make the console that all sub-commands speak through."""
     ctx.obj = Console(quiet=quiet, verbose=verbose, json_lines=log_format == "json")
 
 

@@ -83,7 +83,8 @@ def add(console: Console, /, **options: Any) -> None:
     As `store pull`, but never over a network.
     """
     for reference in options["images"]:
-        if parse_reference(reference).transport == "docker":
+        transport = parse_reference(reference).transport
+        if transport is not None and transport.remote:
             raise UsageError(f"{reference} is not on this machine; fetch it with rootfs-builder store pull")
     _copy(console, registry=RegistryAccess(), **options)
 

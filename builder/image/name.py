@@ -83,6 +83,20 @@ class ImageName:
         return f"{self.repository}{tag}{digest}"
 
 
+def normalise(name: str) -> str:
+    """Write a name in full, as Docker does: `busybox` is `docker.io/library/busybox:latest`; other texts stay."""
+    try:
+        full = ImageName.parse(name).qualified()
+    except InvalidReference:
+        return name
+    return str(full if full.tag or full.digest else replace(full, tag="latest"))
+
+
+def same_name(name: str | None, other: str) -> bool:
+    """Say whether two names mean the same image; a name that is missing is nobody's."""
+    return name is not None and normalise(name) == normalise(other)
+
+
 def _split_domain(repository: str) -> tuple[str | None, str]:
     """Split off the first component if it is a domain: if it could not be a part of Docker Hub's own names."""
     first, slash, path = repository.partition("/")

@@ -30,13 +30,15 @@ from builder.image.digest import Digest
 from builder.image.document import convert_document, read_document, shown
 from builder.image.manifest import Manifest
 from builder.image.media_types import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST
+from builder.image.name import normalise, same_name
 from builder.sources.access import Access
 from builder.sources.documents import read_bounded
-from builder.sources.names import listed, normalise, same_name
-from builder.sources.places import open_archive
-from builder.sources.reference import Reference
+from builder.sources.image_files import open_archive
+from builder.sources.listed import listed
 from builder.sources.source import Source
+from builder.sources.transport import Layout, Reference, Transport
 
+_MANIFEST = "manifest.json"
 _READ_SIZE = 1 << 20
 # What `detect` needs to tell a compression.
 _HEAD_SIZE = 512
@@ -77,7 +79,7 @@ class DockerArchive:
         paths = item.layers or []
         if len(paths) != len(diff_ids):
             reason = f"has {len(paths)} entries, but the config has {len(diff_ids)} diff_ids"
-            raise MalformedDocument(self._where("manifest.json"), f"$[{number}].Layers", reason)
+            raise MalformedDocument(self._where(_MANIFEST), f"$[{number}].Layers", reason)
         described = Descriptor(OCI_CONFIG, Digest.of(config), len(config))
         self._paths[described.digest] = item.config
         layers = [self._describe_layer(path, diff_id) for path, diff_id in zip(paths, diff_ids, strict=True)]
@@ -98,9 +100,6 @@ class DockerArchive:
             raise BlobMissing(f"looked for in {self._files.place}", descriptor.urls)
         return file
 
-    def expect(self, layers: Sequence[Descriptor]) -> None:
-        """Nothing to begin: all blobs are here."""
-
     def inputs(self) -> list[str]:
         """Name the files that were read so far."""
         return self._files.inputs()
@@ -113,15 +112,19 @@ class DockerArchive:
         return f"{self._files.place}/{path}"
 
     def _read_items(self) -> list[_Item]:
-        name = self._where("manifest.json")
-        file = self._files.open("manifest.json")
+        name = self._where(_MANIFEST)
+        file = self._files.open(_MANIFEST)
         if file is None:
             if self._files.size("repositories") is not None:
                 reason = "was saved by a Docker older than 1.10; load it into a newer one and save it again"
                 raise UnsupportedImage(self._files.place, reason)
-            reason = "it has no manifest.json, so docker save did not write it; check the path"
+            reason = f"it has no {_MANIFEST}, so docker save did not write it; check the path"
             raise ImageNotFound(self._files.place, reason)
-        return _parse_items(read_bounded(file, name), name)
+        data = read_bounded(file, name)
+        if data.lstrip().startswith(b"{"):
+            reason = f"its {_MANIFEST} is one image's, so this is skopeo's dir:; write the path alone"
+            raise ImageNotFound(self._files.place, reason)
+        return _parse_items(data, name)
 
     def _choose(self, items: Sequence[_Item]) -> tuple[int, _Item]:
         reference = self._reference
@@ -204,3 +207,17 @@ def _offer(items: Sequence[_Item]) -> str:
     tags = [tag for item in items for tag in item.repo_tags or ()]
     named = f"choose one of these: {listed(tags)}" if tags else "none has a name"
     return f"{named}; or choose by position, from :@0 on"
+
+
+def is_docker_archive(files: Files) -> bool:
+    """Say whether `docker save` may have written this, now or before 2016."""
+    return files.size(_MANIFEST) is not None or files.size("repositories") is not None
+
+
+DOCKER_ARCHIVE = Transport(
+    "docker-archive",
+    ("docker-archive:FILE[:NAME:TAG]",),
+    "what `docker save` writes",
+    open_docker_archive,
+    Layout("manifest.json (what docker save writes)", is_docker_archive, DockerArchive),
+)

@@ -14,12 +14,13 @@ from builder.image.digest import Digest
 from builder.image.document import convert_document, read_document, shown
 from builder.image.manifest import Index, parse_document
 from builder.image.media_types import OCI_INDEX
+from builder.image.name import same_name
 from builder.sources.access import Access
 from builder.sources.documents import read_bounded
-from builder.sources.names import listed, same_name
-from builder.sources.places import open_directory
-from builder.sources.reference import Reference
+from builder.sources.image_files import open_directory
+from builder.sources.listed import listed
 from builder.sources.source import Root, Source
+from builder.sources.transport import Layout, Reference, Transport
 
 REF_NAME = "org.opencontainers.image.ref.name"
 # containerd and Docker put only the tag into ref.name, and the full name here.
@@ -71,9 +72,6 @@ class OciLayout:
         if file is None:
             raise BlobMissing(f"looked for at {self._files.place}/{path}", descriptor.urls)
         return file
-
-    def expect(self, layers: Sequence[Descriptor]) -> None:
-        """Nothing to begin: all blobs are here."""
 
     def inputs(self) -> list[str]:
         """Name the files that were read so far."""
@@ -166,3 +164,17 @@ def _offer(entries: Iterable[Descriptor]) -> str:
     names = dict.fromkeys(name for entry in entries for name in _names(entry)[:1])
     tags = f"choose one of these tags: {listed(names)}" if names else "none has a tag"
     return f"{tags}; or choose by position, from :@0 on"
+
+
+def is_layout(files: Files) -> bool:
+    """Say whether an image layout's two files are there."""
+    return files.size("oci-layout") is not None and files.size("index.json") is not None
+
+
+OCI = Transport(
+    "oci",
+    ("oci:DIR[:TAG]", "oci:DIR@DIGEST"),
+    "OCI image layout",
+    open_oci,
+    Layout("oci-layout with index.json (an OCI image layout)", is_layout, OciLayout),
+)

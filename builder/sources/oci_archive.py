@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from builder.sources.access import Access
+from builder.sources.image_files import open_archive
 from builder.sources.oci import OciLayout
-from builder.sources.places import open_archive
-from builder.sources.reference import Reference
 from builder.sources.source import Source
+from builder.sources.transport import Reference, Transport
 
 
 def open_oci_archive(reference: Reference, access: Access) -> Source:
     """Open the layout in an archive; a compressed one is unpacked once, into a nameless scratch file."""
     return OciLayout(open_archive(reference, access), reference)
+
+
+OCI_ARCHIVE = Transport("oci-archive", ("oci-archive:FILE[:TAG]",), "the same in a tar", open_oci_archive)

@@ -13,24 +13,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from builder.errors import BuilderError, InvalidReference
 from builder.image.digest import Digest
+from builder.sources.transport import Reference, Transport
+from builder.sources.transports import TRANSPORTS
 
-# The transports, each with how a reference to it is written.
-FORMS = {
-    "oci": "oci:PATH",
-    "oci-archive": "oci-archive:PATH",
-    "docker-archive": "docker-archive:PATH",
-    "docker": "docker://NAME",
-    "store": "store:NAME",
-    "containers-storage": "containers-storage:NAME",
-}
-# Those of them whose references hold no path but a name.
-_NAMED = frozenset({"docker", "containers-storage", "store"})
 # Known to skopeo; said apart, so that nobody takes one for a path.
-_NOT_HERE = ("docker-daemon", "dir", "ostree", "sif")
+_NOT_HERE = ("docker-daemon", "ostree", "sif")
 
 _SEPARATOR = re.compile(r":|@(?=sha(?:256|512):)")
 _TRANSPORT = re.compile(r"[A-Za-z][A-Za-z0-9_.+-]*(?=:)")
@@ -45,42 +35,14 @@ _URL = re.compile(
 _INDEX = re.compile(r"@(\d{1,9})", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """An image reference, taken apart.
-
-    `text` is as it was typed; `transport` is a key of FORMS, or None where the place is to be recognised; `place` is
-    a path or URL, or all that follows the transport where images have names; at most one of the others is given: `tag`
-    (for docker-archive a NAME[:TAG]), `digest` of a manifest or index, `position` of the image in the place's list,
-    from 0.
-    """
-
-    text: str
-    transport: str | None
-    place: str
-    tag: str | None = None
-    digest: Digest | None = None
-    position: int | None = None
-
-    @property
-    def names_a_file(self) -> bool:
-        """Say whether the place is a path or URL rather than the name of an image."""
-        return self.transport not in _NAMED
-
-    @property
-    def is_url(self) -> bool:
-        """Say whether the place is a PyFilesystem URL rather than a path."""
-        return _URL.match(self.place) is not None
-
-
 def parse_reference(text: str) -> Reference:
     """Take a reference apart; looks only at which paths exist. Raises InvalidReference."""
     if "\0" in text:
         raise InvalidReference(text, "holds a NUL character")
     transport, rest = _split_transport(text)
     if not rest:
-        raise InvalidReference(text, "names no image; write a path, or one of " + ", ".join(FORMS.values()))
-    if transport in _NAMED:
+        raise InvalidReference(text, f"names no image; {_available()}")
+    if transport is not None and transport.named:
         return Reference(text, transport, rest)
     place, choice = _split_place(rest)
     if not place:
@@ -91,13 +53,13 @@ def parse_reference(text: str) -> Reference:
     return _choose(Reference(text, transport, place), choice)
 
 
-def _split_transport(text: str) -> tuple[str | None, str]:
+def _split_transport(text: str) -> tuple[Transport | None, str]:
     match = _TRANSPORT.match(text)
     if match is None:
         return None, text
     rest = text[match.end() + 1 :]
-    if match[0] in FORMS:
-        return match[0], rest
+    if match[0] in TRANSPORTS:
+        return TRANSPORTS[match[0]], rest
     if match[0] in _NOT_HERE and (rest.startswith("//") or not _exists(_split_place(text)[0])):
         raise InvalidReference(text, f"{match[0]}: is not available in this version; {_available()}")
     return None, text
@@ -144,4 +106,4 @@ def _exists(path: str) -> bool:
 
 
 def _available() -> str:
-    return f"available are {', '.join(FORMS.values())} or a plain path"
+    return f"available are {', '.join(each.forms[0] for each in TRANSPORTS.values())} or a plain path"

@@ -20,7 +20,7 @@ from builder.image.platform import Platform
 from builder.image.render import render_document
 from builder.sources.documents import read_verified
 from builder.sources.resolve import MAX_NESTING, read_document_of, resolve
-from builder.sources.source import Source
+from builder.sources.source import Source, expect
 
 # Real indexes have some twenty entries; each may cost a request.
 _MAX_ENTRIES = 1000
@@ -102,7 +102,7 @@ class _Watched:
         return data
 
     def expect(self, layers: Sequence[Descriptor]) -> None:
-        self._source.expect(layers)
+        expect(self._source, layers)
 
     def inputs(self) -> list[str]:
         return self._source.inputs()

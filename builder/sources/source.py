@@ -39,10 +39,6 @@ class Source(Protocol):
         """Open a blob for one sequential read; raises BlobMissing. The caller closes it."""
         ...
 
-    def expect(self, layers: Sequence[Descriptor]) -> None:
-        """Be told which blobs will be read next, in this order: a source that fetches them may begin."""
-        ...
-
     def inputs(self) -> list[str]:
         """Name the local files that the image was read from so far, for make; empty for what make cannot watch."""
         ...
@@ -62,3 +58,18 @@ class Named(Protocol):
         The names are the image's words. Raises what `root` raises.
         """
         ...
+
+
+@runtime_checkable
+class Expecting(Protocol):
+    """What a source can do besides, where blobs take time to come or might go away."""
+
+    def expect(self, layers: Sequence[Descriptor]) -> None:
+        """Begin to fetch, or hold, the blobs that will be read next, in this order."""
+        ...
+
+
+def expect(source: Source, layers: Sequence[Descriptor]) -> None:
+    """Tell a source which blobs will be read next, in this order, if it wants to know."""
+    if isinstance(source, Expecting):
+        source.expect(layers)

@@ -14,8 +14,8 @@ from builder.errors import BlobMissing, ImageNotFound, InvalidReference, StoreDe
 from builder.image.descriptor import Descriptor
 from builder.image.name import ImageName
 from builder.sources.access import Access
-from builder.sources.reference import Reference
 from builder.sources.source import Source
+from builder.sources.transport import Reference, Transport
 from builder.store import Store, open_store
 from builder.store.lookup import find, offer
 from builder.store.names import path_of
@@ -117,3 +117,12 @@ class StoreSource:
             choices = " or ".join(f"store:{name}" for name in found)
             raise InvalidReference(self._text, f"names several images; write {choices}")
         return next(iter(found.items()))
+
+
+STORE = Transport(
+    "store",
+    ("store:NAME[:TAG]", "store:NAME@DIGEST"),
+    "this tool's own store, see `store --help`",
+    open_store_image,
+    named=True,
+)

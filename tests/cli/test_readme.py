@@ -18,6 +18,7 @@ from support.tars import file, tar
 from builder.batch.images import parse_list
 from builder.cli.main import cli
 from builder.options import BuildOptions
+from builder.sources.transports import TRANSPORTS
 
 README = (ROOT / "README.md").read_text()
 
@@ -62,6 +63,11 @@ def test_the_makefile_rebuilds_when_the_image_changes_and_only_then(tmp_path: Pa
 def test_the_list_of_images_is_one(tmp_path: Path) -> None:
     jobs = parse_list(block("", "# images.txt"), "README.md", tmp_path, BuildOptions())
     assert [job.output.name for job in jobs] == ["alpine-3.20.ext4", "alpine-3.20-arm64.ext4", "busybox-latest.erofs"]
+
+
+def test_the_table_of_references_has_every_transport() -> None:
+    rows = re.findall(r"^\| `([a-z-]+):", README, re.MULTILINE)
+    assert sorted(rows) == sorted(TRANSPORTS)
 
 
 def test_every_option_that_the_readme_names_exists() -> None:

@@ -16,7 +16,7 @@ from builder.errors import BuilderError, ImageNotFound, MalformedArchive, Source
 from builder.files.tar import TarFiles
 from builder.sources import open_source
 from builder.sources.access import Access
-from builder.sources.outer import open_tar
+from builder.sources.plain_tar import open_tar
 from builder.sources.resolve import resolve
 
 IMAGE = Spec((tar(file("content", b"content")),))

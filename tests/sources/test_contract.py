@@ -9,8 +9,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.forms import FORMS, IMAGE, IN_REGISTRIES, LAYERS, install_memory
+from support.forms import FORMS, IMAGE, LAYERS, install_memory
 from support.images import config_bytes, digest
+from support.remote_forms import IN_REGISTRIES
 
 from builder.archive.compression import COMPRESSIONS
 from builder.errors import BlobMissing, PlatformNotFound
@@ -18,11 +19,13 @@ from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.image.media_types import layer_compression
 from builder.image.platform import Platform
-from builder.sources import TRANSPORTS, open_source
+from builder.sources import open_source
 from builder.sources.access import Access
-from builder.sources.reference import FORMS as WRITTEN
+from builder.sources.reference import parse_reference
 from builder.sources.resolve import resolve
 from builder.sources.source import Source
+from builder.sources.transport import Transport
+from builder.sources.transports import TRANSPORTS
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -129,5 +132,13 @@ def test_no_descriptor_stays_open(reference: str, tmp_path: Path) -> None:
     assert open_descriptors() == open_before
 
 
-def test_the_table_of_transports_has_every_name_that_references_may_use() -> None:
-    assert set(TRANSPORTS) == {*WRITTEN, None}
+def test_every_transport_has_forms_here() -> None:
+    written = {name.partition(",")[0].partition(" ")[0].partition(":")[0] for name in (*FORMS, *IN_REGISTRIES)}
+    assert set(TRANSPORTS) - written == set()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS.values(), ids=TRANSPORTS)
+def test_every_form_of_a_reference_is_its_transports(transport: Transport) -> None:
+    parsed = [parse_reference(form.partition("[")[0].partition("@")[0]) for form in transport.forms]
+    assert [each.transport for each in parsed] == [transport] * len(transport.forms)
+    assert [each.names_a_file for each in parsed] == [not transport.named] * len(transport.forms)

@@ -185,7 +185,7 @@ def test_a_tar_without_manifest_says_what_was_looked_for(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("manifest", "path"),
     [
-        (b"{}", "$"),
+        (b"1", "$"),
         (b"[{}]", "$[0].Config"),
         (b'[{"Config": "c\\u001b[31m", "Layers": []}]', "$[0]"),
         (b'[{"Config": "c", "Layers": ["l", "l\\n"]}]', "$[0]"),

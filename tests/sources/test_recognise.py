@@ -63,8 +63,9 @@ def test_anything_else_says_what_was_looked_for(tmp_path: Path) -> None:
         with pytest.raises(ImageNotFound) as caught:
             open_source(str(place))
         assert str(caught.value) == (
-            f"{place}: is no image: there is neither oci-layout with index.json (an OCI image layout) "
-            "nor manifest.json (what docker save writes) at its top"
+            f"{place}: is no image: at its top there is no oci-layout with index.json (an OCI image layout) or "
+            "manifest.json with one image's manifest (what skopeo calls dir:) or "
+            "manifest.json (what docker save writes)"
         )
 
 

@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 
 from builder.errors import InvalidReference
 from builder.image.digest import Digest
-from builder.sources.reference import FORMS, Reference, parse_reference
+from builder.sources.reference import parse_reference
+from builder.sources.transport import Reference
+from builder.sources.transports import TRANSPORTS
 
 DIGEST = Digest.of(b"content")
+AVAILABLE = ", ".join(each.forms[0] for each in TRANSPORTS.values())
 
 
 @pytest.fixture(autouse=True)
@@ -37,14 +40,15 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("docker://host:5000/app:1", "docker", "//host:5000/app:1", None),
         ("./layout", None, "./layout", None),
         ("layout:1", None, "layout", "1"),
-        ("dir:1", None, "dir", "1"),
+        ("dir:layout", "dir", "layout", None),
+        ("./dir:1", None, "./dir", "1"),
         ("./absent:1", None, "./absent", "1"),
         ("/absent/file:example.com/app:1", None, "/absent/file", "example.com/app:1"),
         ("absent", None, "absent", None),
     ],
 )
 def test_place_and_tag(text: str, transport: str | None, place: str, tag: str | None) -> None:
-    assert parse_reference(text) == Reference(text, transport, place, tag)
+    assert parse_reference(text) == Reference(text, TRANSPORTS.get(transport or ""), place, tag)
 
 
 @pytest.mark.parametrize(
@@ -66,12 +70,12 @@ def test_the_longest_existing_path_is_the_place(text: str, place: str, tag: str 
 @pytest.mark.parametrize("transport", ["oci:", "oci-archive:", ""])
 def test_digest(transport: str, place: str) -> None:
     text = f"{transport}{place}@{DIGEST}"
-    assert parse_reference(text) == Reference(text, transport[:-1] or None, place, digest=DIGEST)
+    assert parse_reference(text) == Reference(text, TRANSPORTS.get(transport[:-1]), place, digest=DIGEST)
 
 
 def test_position() -> None:
     text = "docker-archive:file.tar:@12"
-    assert parse_reference(text) == Reference(text, "docker-archive", "file.tar", position=12)
+    assert parse_reference(text) == Reference(text, TRANSPORTS["docker-archive"], "file.tar", position=12)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +104,7 @@ def test_urls(text: str, place: str, choice: str | Digest | None) -> None:
 )
 def test_a_transport_of_names_takes_them_as_they_are(name: str) -> None:
     text = f"containers-storage:{name}"
-    assert parse_reference(text) == Reference(text, "containers-storage", name)
+    assert parse_reference(text) == Reference(text, TRANSPORTS["containers-storage"], name)
 
 
 def test_paths_are_no_urls() -> None:
@@ -111,7 +115,7 @@ def test_paths_are_no_urls() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", f"names no image; write a path, or one of {', '.join(FORMS.values())}"),
+        ("", f"names no image; available are {AVAILABLE} or a plain path"),
         ("oci:", "names no image"),
         ("oci::tag", "has no path before the tag"),
         (":tag", "has no path before the tag"),
@@ -140,8 +144,7 @@ def test_transports_that_are_not_available_are_named_and_those_that_are_listed(t
     with pytest.raises(InvalidReference) as caught:
         parse_reference(text)
     assert caught.value.reason == (
-        f"{text.partition(':')[0]}: is not available in this version; "
-        f"available are {', '.join(FORMS.values())} or a plain path"
+        f"{text.partition(':')[0]}: is not available in this version; available are {AVAILABLE} or a plain path"
     )
 
 
@@ -150,7 +153,7 @@ def test_a_name_that_is_neither_path_nor_transport_lists_the_transports(text: st
     with pytest.raises(InvalidReference) as caught:
         parse_reference(text)
     assert "no transport of that name" in caught.value.reason
-    assert f"available are {', '.join(FORMS.values())} or a plain path" in caught.value.reason
+    assert f"available are {AVAILABLE} or a plain path" in caught.value.reason
 
 
 @given(st.text(alphabet="aoci-:@/.shdker256!0\0", max_size=40) | st.text(max_size=40))

@@ -20,7 +20,7 @@ from builder.image.render import render_document
 from builder.sources import open_source
 from builder.sources.resolve import resolve
 from builder.sources.selection import select
-from builder.sources.source import Root, Source
+from builder.sources.source import Root, Source, expect
 
 AMD = Spec((tar(file("a", b"amd")),), tag="1")
 ARM = Spec((tar(file("a", b"arm")),), tag="1", platform="linux/arm64")
@@ -41,7 +41,7 @@ class Synthesised:
         return self._source.open(descriptor)
 
     def expect(self, layers: Sequence[Descriptor]) -> None:
-        self._source.expect(layers)
+        expect(self._source, layers)
 
     def inputs(self) -> list[str]:
         return []

@@ -15,7 +15,7 @@ from builder.image.platform import Platform
 from builder.sources import open_source
 from builder.sources.access import Access
 from builder.sources.resolve import resolve
-from builder.sources.source import Source
+from builder.sources.source import Source, expect
 from builder.sources.store import StoreSource
 from builder.store import open_store
 from builder.store.collect import collect
@@ -140,7 +140,7 @@ def test_who_may_only_read_holds_the_layers_open(store: Store) -> None:
     put(store, "localhost/x", image(b"first", b"second"))
     with closing(StoreSource(Unwritable(store.room), "store:x", ImageName.parse("x"))) as source:
         layers = [layer.descriptor for layer in resolve(source, "store:x", None).layers]
-        source.expect(layers)
+        expect(source, layers)
         store.remove(ImageName.parse("localhost/x"))
         assert collect(store).blobs == 4
         for layer, content in zip(layers, (b"first", b"second"), strict=True):

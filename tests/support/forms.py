@@ -15,6 +15,7 @@ from support.images import (
     Link,
     Spec,
     blob_path,
+    dir_files,
     docker_files,
     layout_files,
     tar_bytes,
@@ -22,7 +23,6 @@ from support.images import (
     write_tar,
     write_zip,
 )
-from support.registry import Registry
 from support.stores import reference as stored
 from support.stores import write_store
 from support.tars import directory, file, tar
@@ -41,16 +41,16 @@ IMAGE = Spec(LAYERS, tag="example:1", platform="linux/s390x", config={"Env": ["A
 OTHER = Spec((tar(file("other", b"other\n")),), tag="localhost/other:1", platform="linux/s390x")
 
 
-def _layout() -> Files:
+def layout_of_both() -> Files:
     return layout_files(IMAGE, OTHER)[0]
 
 
 def _oci(path: Path) -> str:
-    return f"oci:{write_directory(path / 'layout', _layout())}:example:1"
+    return f"oci:{write_directory(path / 'layout', layout_of_both())}:example:1"
 
 
 def _oci_linked_blobs(path: Path) -> str:
-    files = _layout()
+    files = layout_of_both()
     for name in [name for name in files if name.startswith("blobs/sha256/")]:
         files[f"content/{name[-64:]}"] = files[name]
         files[name] = Link(f"../../content/{name[-64:]}")
@@ -63,17 +63,17 @@ def _oci_digest(path: Path) -> str:
 
 
 def _oci_position(path: Path) -> str:
-    return f"oci:{write_directory(path / 'layout', _layout())}:@0"
+    return f"oci:{write_directory(path / 'layout', layout_of_both())}:@0"
 
 
 def _oci_archive(outer: str, prefix: str = "") -> Callable[[Path], str]:
-    return lambda path: f"oci-archive:{write_tar(path / 'image.tar', _layout(), outer, prefix)}:example:1"
+    return lambda path: f"oci-archive:{write_tar(path / 'image.tar', layout_of_both(), outer, prefix)}:example:1"
 
 
 def _oci_archive_linked(hard: bool) -> Callable[[Path], str]:
     def make(path: Path) -> str:
         files: Files = {}
-        for name, content in _layout().items():
+        for name, content in layout_of_both().items():
             if name.startswith("blobs/sha256/"):
                 files[f"content/{name[-64:]}"] = content
                 target = f"content/{name[-64:]}"
@@ -104,15 +104,36 @@ def _docker_archive_compressed_layers(path: Path) -> str:
 
 
 def _plain_layout(path: Path) -> str:
-    return f"{write_directory(path / 'layout', _layout())}:example:1"
+    return f"{write_directory(path / 'layout', layout_of_both())}:example:1"
 
 
 def _plain_archive(path: Path) -> str:
-    return f"{write_tar(path / 'image.tgz', _layout(), 'gzip')}:example:1"
+    return f"{write_tar(path / 'image.tgz', layout_of_both(), 'gzip')}:example:1"
 
 
 def _plain_docker_archive(path: Path) -> str:
     return str(write_tar(path / "image.tar", docker_files(IMAGE)[0]))
+
+
+def _dir(path: Path) -> str:
+    return f"dir:{write_directory(path / 'dir', dir_files(IMAGE)[0])}"
+
+
+def _dir_index(path: Path) -> str:
+    return f"dir:{write_directory(path / 'dir', dir_files(IMAGE, nested=True)[0])}"
+
+
+def _dir_digest(path: Path) -> str:
+    files, made = dir_files(OTHER, IMAGE, nested=True)
+    return f"dir:{write_directory(path / 'dir', files)}@{made[1].manifest}"
+
+
+def _plain_dir(path: Path) -> str:
+    return str(write_directory(path / "dir", dir_files(IMAGE)[0]))
+
+
+def _plain_dir_in_a_tar(path: Path) -> str:
+    return str(write_tar(path / "dir.tgz", dir_files(IMAGE)[0], "gzip", "./"))
 
 
 def _plain_both(path: Path) -> str:
@@ -124,28 +145,29 @@ def _plain_unpacked_docker_archive(path: Path) -> str:
 
 
 def _zip(path: Path) -> str:
-    return f"oci:zip://{write_zip(path / 'layout.zip', _layout())}:example:1"
+    return f"oci:zip://{write_zip(path / 'layout.zip', layout_of_both())}:example:1"
 
 
 def _zip_below(path: Path) -> str:
-    files: Files = {f"images/one/{name}": content for name, content in _layout().items()}
+    files: Files = {f"images/one/{name}": content for name, content in layout_of_both().items()}
     return f"oci:zip://{write_zip(path / 'layout.zip', files)}!/images/one:example:1"
 
 
 def _plain_zip(path: Path) -> str:
-    return f"zip://{write_zip(path / 'layout.zip', _layout())}:example:1"
+    return f"zip://{write_zip(path / 'layout.zip', layout_of_both())}:example:1"
 
 
 def _tar_url(path: Path) -> str:
-    return f"oci:tar://{write_tar(path / 'layout.tar', _layout())}:example:1"
+    return f"oci:tar://{write_tar(path / 'layout.tar', layout_of_both())}:example:1"
 
 
 def _tar_url_below(path: Path) -> str:
-    return f"oci:tar://{write_tar(path / 'layout.tgz', _layout(), 'gzip', './images/one/')}!/images/one:example:1"
+    archive = write_tar(path / "layout.tgz", layout_of_both(), "gzip", "./images/one/")
+    return f"oci:tar://{archive}!/images/one:example:1"
 
 
 def _osfs(path: Path) -> str:
-    return f"oci:osfs://{write_directory(path / 'layout', _layout())}:example:1"
+    return f"oci:osfs://{write_directory(path / 'layout', layout_of_both())}:example:1"
 
 
 def _osfs_archive(path: Path) -> str:
@@ -153,7 +175,7 @@ def _osfs_archive(path: Path) -> str:
 
 
 def _archive_in_zip(path: Path) -> str:
-    archive = write_tar(path / "image.tgz", _layout(), "gzip").read_bytes()
+    archive = write_tar(path / "image.tgz", layout_of_both(), "gzip").read_bytes()
     return f"oci-archive:zip://{write_zip(path / 'a.zip', {'in/image.tgz': archive})}!/in/image.tgz:example:1"
 
 
@@ -221,6 +243,9 @@ FORMS: dict[str, Callable[[Path], str]] = {
     "oci-archive, zstd": _oci_archive("zstd"),
     "oci-archive with symlinks": _oci_archive_linked(hard=False),
     "oci-archive with hardlinks": _oci_archive_linked(hard=True),
+    "dir": _dir,
+    "dir, an index": _dir_index,
+    "dir by digest": _dir_digest,
     "docker-archive, old": _docker_archive("old"),
     "docker-archive, old, gzip": _docker_archive("old", "gzip"),
     "docker-archive, old, xz": _docker_archive("old", "xz"),
@@ -230,6 +255,8 @@ FORMS: dict[str, Callable[[Path], str]] = {
     "plain path of a layout": _plain_layout,
     "plain path of an oci-archive": _plain_archive,
     "plain path of a docker-archive": _plain_docker_archive,
+    "plain path of a skopeo dir": _plain_dir,
+    "plain path of a skopeo dir in a tar": _plain_dir_in_a_tar,
     "plain path of what is both": _plain_both,
     "plain path of an unpacked docker-archive": _plain_unpacked_docker_archive,
     "oci:zip://": _zip,
@@ -261,7 +288,7 @@ def install_memory() -> None:
 
         def open_fs(self, *_arguments: object) -> MemoryFS:
             filesystem = MemoryFS()
-            for name, content in _layout().items():
+            for name, content in layout_of_both().items():
                 assert isinstance(content, bytes)
                 filesystem.makedirs(os.path.dirname(name), recreate=True)
                 filesystem.writebytes(name, content)
@@ -269,24 +296,3 @@ def install_memory() -> None:
             return filesystem
 
     registry.install(MemoryOpener)
-
-
-def _docker(server: Registry) -> str:
-    server.push_layout("contract", _layout(), "1")
-    return f"docker://{server.host}/contract:1"
-
-
-def _docker_digest(server: Registry) -> str:
-    return f"docker://{server.host}/contract@{server.push_layout('contract', _layout(), '1')}"
-
-
-def _docker_index(server: Registry) -> str:
-    server.push("contract", IMAGE, tag="index", nested=True)
-    return f"docker://{server.host}/contract:index"
-
-
-IN_REGISTRIES: dict[str, Callable[[Registry], str]] = {
-    "docker": _docker,
-    "docker by digest": _docker_digest,
-    "docker, an index": _docker_index,
-}

@@ -78,6 +78,11 @@ def platform_object(platform: str) -> dict[str, str]:
     return dict(zip(("os", "architecture", "variant"), platform.split("/"), strict=False))
 
 
+def bytes_of(content: bytes | Link) -> bytes:
+    assert isinstance(content, bytes)
+    return content
+
+
 def add_blob(files: Files, data: bytes, media_type: str) -> dict[str, object]:
     """Put a blob into a layout and describe it."""
     files[blob_path(digest(data))] = data
@@ -164,6 +169,18 @@ def docker_files(*specs: Spec, style: str = "old") -> tuple[Files, list[Made]]:
         rows.append({"Config": name, "RepoTags": tags, "Layers": paths})
     files["manifest.json"] = dumps(rows)
     return files, made
+
+
+def dir_files(*specs: Spec, nested: bool = False) -> tuple[Files, list[Made]]:
+    """The files that `skopeo copy dir:` writes: of one image, or with --all of an index of them."""
+    layout, made = layout_files(*specs, nested="all" if nested else None)
+    files: Files = {name[-64:]: content for name, content in layout.items() if name.startswith("blobs/")}
+    (entry,) = json.loads(bytes_of(layout["index.json"]))["manifests"]
+    for image in made:
+        files[f"{image.manifest[7:]}.manifest.json"] = files.pop(image.manifest[7:])
+    root = entry["digest"][7:]
+    files["manifest.json"] = files.pop(root if nested else f"{root}.manifest.json")
+    return files | {"version": b"Directory Transport Version: 1.1\n"}, made
 
 
 def write_directory(path: Path, files: Files) -> Path:

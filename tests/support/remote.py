@@ -14,6 +14,7 @@ from builder.events import Event, Notice
 from builder.sources import open_source
 from builder.sources.access import Access
 from builder.sources.resolve import resolve
+from builder.sources.source import expect
 
 _BYTES = random.Random(3).randbytes
 # More than the read sizes and socket buffers on the way, and no two stretches alike.
@@ -33,7 +34,7 @@ def read_image(reference: str, access: Access) -> list[str]:
     """Read an image as a build does, and give its layers' digests by their content."""
     with closing(open_source(reference, access)) as source:
         layers = resolve(source, reference, None).layers
-        source.expect([layer.descriptor for layer in layers])
+        expect(source, [layer.descriptor for layer in layers])
         found = []
         for layer in layers:
             with source.open(layer.descriptor) as blob:

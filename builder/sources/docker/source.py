@@ -28,9 +28,9 @@ from builder.sources.access import Access
 from builder.sources.docker.background import BackgroundDownload
 from builder.sources.docker.cache import BlobCache
 from builder.sources.docker.queue import DownloadQueue
-from builder.sources.names import listed
-from builder.sources.reference import Reference
+from builder.sources.listed import listed
 from builder.sources.source import Source
+from builder.sources.transport import Reference
 from builder.store import open_store
 
 # Tags to name where the one asked for is not there.
@@ -84,6 +84,10 @@ class DockerSource:
         if self._root is None:
             self._root = self._find()
         return self._root
+
+    def names(self) -> list[str]:
+        """Give the full name; the registry is not asked."""
+        return [str(self._name)]
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
         """Open a document or a blob; it is fetched when it is read. Raises BlobMissing, and what a registry does."""

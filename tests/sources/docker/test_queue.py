@@ -25,7 +25,7 @@ from builder.sources import open_source
 from builder.sources.access import Access
 from builder.sources.docker.queue import AT_ONCE
 from builder.sources.resolve import resolve
-from builder.sources.source import Arriving
+from builder.sources.source import Arriving, expect
 
 _BYTES = random.Random(5).randbytes
 LAYERS = tuple(tar(file(f"file{number}", _BYTES(200_000))) for number in range(6))
@@ -65,7 +65,7 @@ def test_the_next_layers_are_fetched_while_the_first_is_read(proxy: Proxy, tmp_p
     reference = f"docker://{proxy.host}/six"
     with closing(open_source(reference, Access(tmp_path, str(tmp_path / "store"), keep=keep))) as source:
         layers = [layer.descriptor for layer in resolve(source, reference, None).layers]
-        source.expect(layers)
+        expect(source, layers)
         with source.open(layers[0]) as blob:
             # What has arrived can be read while the rest is on its way.
             head = blob.read(1000)
@@ -130,7 +130,7 @@ def test_a_layer_that_is_there_twice_is_read_twice(registry: Registry, tmp_path:
     for keep in (False, True):
         with closing(open_source(reference, Access(tmp_path, str(tmp_path / "store"), keep=keep))) as source:
             layers = [layer.descriptor for layer in resolve(source, reference, None).layers]
-            source.expect(layers)
+            expect(source, layers)
             for layer in layers:
                 with source.open(layer) as blob:
                     assert digest(blob.read()) == str(layer.digest)
@@ -142,7 +142,7 @@ def test_a_blob_that_is_not_read_to_its_end_leaves_nothing_behind(proxy: Proxy, 
     reference = f"docker://{proxy.host}/six"
     with closing(open_source(reference, Access(scratch, keep=False))) as source:
         layers = [layer.descriptor for layer in resolve(source, reference, None).layers]
-        source.expect(layers)
+        expect(source, layers)
         with source.open(layers[0]) as blob:
             assert len(blob.read(10)) == 10
         with source.open(layers[0]) as blob:
@@ -206,7 +206,7 @@ def test_what_a_killed_build_has_fetched_is_not_fetched_again(proxy: Proxy, tmp_
     reference = f"docker://{proxy.host}/six"
     with closing(open_source(reference, Access(tmp_path, str(store)))) as source:
         layers = [layer.descriptor for layer in resolve(source, reference, None).layers]
-        source.expect(layers)
+        expect(source, layers)
         for layer in layers:
             with source.open(layer) as blob:
                 assert digest(blob.read()) == str(layer.digest)

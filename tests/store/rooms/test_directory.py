@@ -23,6 +23,7 @@ from builder.image.name import ImageName
 from builder.sources import open_source
 from builder.sources.access import Access
 from builder.sources.resolve import resolve
+from builder.sources.source import expect
 from builder.store import default_root, open_store
 from builder.store.check import check
 from builder.store.collect import collect
@@ -197,7 +198,7 @@ def test_a_store_on_a_full_disk_can_be_verified_built_from_and_made_smaller(tmp_
         assert check(store).damages == ()
         with closing(open_source("store:localhost/x", Access(store=str(tmp_path)))) as source:
             layers = [layer.descriptor for layer in resolve(source, "x", None).layers]
-            source.expect(layers)
+            expect(source, layers)
             with source.open(layers[0]) as layer:
                 assert layer.read() == b"layer"
         assert store.remove(ImageName.parse("localhost/x"))
@@ -219,7 +220,7 @@ assert found.platforms and not found.missing
 assert check(store).damages == ()
 with closing(open_source("store:localhost/x", Access(store=sys.argv[1]))) as source:
     image = resolve(source, "x", None)
-    source.expect([layer.descriptor for layer in image.layers])
+    expect(source, [layer.descriptor for layer in image.layers])
     print(source.open(image.layers[0].descriptor).read().decode())
 for act in (lambda: collect(store), lambda: store.remove(found.name)):
     try:
@@ -230,6 +231,7 @@ for act in (lambda: collect(store), lambda: store.remove(found.name)):
     imports = (
         "import os\nfrom contextlib import closing\nfrom builder.sources import open_source\n"
         "from builder.sources.access import Access\nfrom builder.sources.resolve import resolve\n"
+        "from builder.sources.source import expect\n"
         "from builder.store import open_store\nfrom builder.store.check import check\n"
         "from builder.store.collect import collect\nfrom builder.store.listing import images"
     )

@@ -11,8 +11,8 @@ from support.tars import file, tar
 
 from builder.errors import ImageNotFound, InvalidReference
 from builder.sources import open_source
-from builder.sources.naming import stored_name
 from builder.sources.reference import parse_reference
+from builder.sources.stored_name import stored_name
 
 CONTAINERD = "io.containerd.image.name"
 LAYERS = (tar(file("a", b"a")),)

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from builder.errors import InvalidReference
 from builder.image.name import ImageName
-from builder.sources.reference import Reference
 from builder.sources.source import Named, Source
+from builder.sources.transport import Reference
 
 _SUFFIXES = re.compile(r"(\.(oci|docker|tar|tgz|txz|tbz2?|tzst|gz|xz|bz2|zst|zip))+$", re.IGNORECASE)
 
@@ -22,8 +22,6 @@ def stored_name(reference: Reference, source: Source) -> ImageName:
     name.
     """
     names = source.names() if isinstance(source, Named) else []
-    if reference.transport == "docker" and not names:
-        names = [str(ImageName.parse(reference.place.removeprefix("//")).qualified())]
     for text in names:
         full = _parse(text)
         if full is not None and full.domain is not None:

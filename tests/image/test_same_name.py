@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from builder.sources.names import normalise, same_name
+from builder.image.name import normalise, same_name
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from builder.files.files import Files
 from builder.files.tar import TarFiles
 from builder.files.urls import parse_url
 from builder.sources.access import Access
-from builder.sources.outer import open_tar, unpack_tar
-from builder.sources.reference import Reference
+from builder.sources.plain_tar import open_tar, unpack_tar
+from builder.sources.transport import Reference
 
 if TYPE_CHECKING:
     from fs.opener.parse import ParseResult

@@ -34,9 +34,9 @@ from builder.image.manifest import Index, Manifest
 from builder.image.media_types import OCI_INDEX
 from builder.image.render import render_document
 from builder.sources.access import Access
-from builder.sources.names import listed
-from builder.sources.reference import Reference
+from builder.sources.listed import listed
 from builder.sources.source import Root, Source
+from builder.sources.transport import Reference
 
 
 def open_containers_storage(reference: Reference, access: Access) -> Source:
@@ -126,9 +126,6 @@ class ContainersStorage:
         if digest in self._layers:
             return open_layer_tar(self._stores, self._layers[digest])
         raise BlobMissing(f"looked for in {self._where()}", descriptor.urls)
-
-    def expect(self, layers: Sequence[Descriptor]) -> None:
-        """Nothing to begin: all layers are here."""
 
     def inputs(self) -> list[str]:
         """Name the files that say which image this is and what its layers are.

@@ -1,0 +1,23 @@
+"""`containers-storage:`: an image in the store of podman, buildah or CRI-O."""
+
+from __future__ import annotations
+
+from builder.sources.access import Access
+from builder.sources.source import Source
+from builder.sources.transport import Reference, Transport
+
+
+def _open(reference: Reference, access: Access) -> Source:
+    # Here, because nobody else should wait for all that knows podman's store.
+    from builder.sources.containers_storage.source import open_containers_storage
+
+    return open_containers_storage(reference, access)
+
+
+CONTAINERS_STORAGE = Transport(
+    "containers-storage",
+    ("containers-storage:NAME-or-ID",),
+    "podman's and buildah's store; [overlay@ROOT] before it",
+    _open,
+    named=True,
+)
