@@ -14,7 +14,7 @@ from builder.disk import FILESYSTEMS
 from builder.disk.filesystem import Compression, parse_compression
 from builder.errors import UsageError
 from builder.image.platform import Platform
-from builder.layers.limits import Limits
+from builder.limits import Limits
 from builder.sources.access import Access
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -27,7 +27,7 @@ class BuildOptions:
 
     `format` is a key of FILESYSTEMS, by default told from the output's name; `source_date_epoch` (seconds since
     1970) is the latest time that any file keeps; `workdir` holds the temporary files, by default beside the output;
-    `access` says how images are reached, but for its scratch directory, listener and bounds, which are the build's own;
+    `access` says how images are reached and what is kept of them;
     `force` lets the output replace a file that is no disk; `metadata_file` and `depfile` are written with the disk.
     """
 

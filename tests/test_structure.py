@@ -14,8 +14,8 @@ PACKAGE = Path(__file__).parents[1] / "builder"
 
 # Left to right, as data flows; a part may import only from itself and from parts to its left.
 ORDER = [
-    "errors", "events", "signals", "tool", "archive", "image", "files", "store", "registry", "containers_storage",
-    "sources", "layers", "tree", "disk", "options", "output", "actions", "batch", "cli",
+    "errors", "limits", "events", "signals", "tool", "archive", "image", "files", "store", "registry",
+    "containers_storage", "sources", "layers", "tree", "disk", "options", "output", "actions", "batch", "cli",
 ]  # fmt: skip
 
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 from builder.disk.filesystem import DiskOptions
 from builder.events import Listener, Stage
 from builder.image.image import Image
-from builder.layers.limits import Account
+from builder.layers.account import Account
 from builder.layers.stream import open_layer
 from builder.options import BuildOptions
 from builder.output.failures import failures_named
 from builder.output.workspace import workspace
 from builder.sources import open_source
-from builder.sources.access import Bounds
+from builder.sources.access import Means
 from builder.sources.source import Source, expect
 from builder.tree.merge import apply_layer
 from builder.tree.read import read_layer
@@ -43,9 +42,8 @@ def merge(source: Source, image: Image, spool: Spool, options: BuildOptions, lis
 
 
 def open_image(reference: str, options: BuildOptions, scratch: Path, listen: Listener) -> Source:
-    """Open the image at `reference` with the build's own scratch directory, listener and bounds."""
-    bounds = Bounds(options.limits.max_size, options.limits.max_ratio, options.limits.ratio_floor)
-    return open_source(reference, replace(options.access, scratch=scratch, listen=listen, bounds=bounds))
+    """Open the image at `reference` with the build's own scratch directory, listener and limits."""
+    return open_source(reference, options.access, Means(scratch, listen, options.limits))
 
 
 def disk_options(options: BuildOptions, seed: bytes) -> DiskOptions:

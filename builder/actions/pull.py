@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 from threading import Event, Lock
 from typing import BinaryIO
 
@@ -15,9 +16,10 @@ from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.image.name import ImageName
 from builder.image.platform import Platform
-from builder.layers.limits import Account, Limits
+from builder.layers.account import Account
+from builder.limits import Limits
 from builder.sources import open_source
-from builder.sources.access import Access
+from builder.sources.access import Access, Means
 from builder.sources.reference import parse_reference
 from builder.sources.selection import select
 from builder.sources.source import Source, expect
@@ -49,22 +51,26 @@ def pull(
     name: ImageName | None = None,
     platforms: Sequence[Platform] | None = (),
     limits: Limits | None = None,
+    workdir: Path | None = None,
     listen: Listener = ignore,
 ) -> Pulled:
     """Copy the image at `reference` into the store that `access` names, and record it as `name`.
 
     Indexes stay indexes, of which the images for `platforms` are copied: by default this machine's, with None all.
     Every blob is verified; what is there already is not copied again, and what an interrupted transfer left is used.
+    Compressed archives are unpacked in `workdir`, by default the system's place for temporary files.
     The image is recorded when all of it is there. No layer is begun that claims more bytes than `limits` has for what
     it unpacks to. Raises InvalidReference where its name cannot be told, LimitExceeded, and BuilderError.
     """
     parsed = parse_reference(reference)
+    limits = limits or Limits()
+    access = replace(access or Access(), keep=True)
     # Recorded here, under the one name that was asked for.
-    access = replace(access or Access(), keep=True, record=False, listen=listen)
+    means = Means(workdir, listen, limits, record=False)
     with ExitStack() as stack:
         store = stack.enter_context(closing(open_store(access.store)))
         lease = stack.enter_context(store.lease())
-        source = stack.enter_context(closing(open_source(reference, access)))
+        source = stack.enter_context(closing(open_source(reference, access, means)))
         name = recorded(name or stored_name(parsed, source))
 
         def keep(document: Descriptor, content: bytes) -> None:
@@ -76,7 +82,7 @@ def pull(
         if name.digest not in (None, chosen.root.digest):
             reason = f"is no name for this image, whose digest is {chosen.root.digest}; choose another with --name"
             raise InvalidReference(str(name), reason)
-        account = Account(limits or Limits())
+        account = Account(limits)
         for image in chosen.images:
             for layer in image.layers:
                 account.packed(layer.name, layer.descriptor.size)

@@ -15,7 +15,7 @@ from builder.disk import FILESYSTEMS
 from builder.disk.filesystem import parse_compression
 from builder.errors import UsageError
 from builder.image.platform import Platform
-from builder.layers.limits import Limits
+from builder.limits import Limits
 from builder.options import BuildOptions, parse_count, parse_format, parse_size, parse_uuid
 from builder.registry import RegistryAccess
 from builder.sources.access import Access

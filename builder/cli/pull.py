@@ -15,7 +15,7 @@ from builder.cli.types import DIRECTORY, IMAGE, Parsed
 from builder.errors import UsageError
 from builder.image.name import ImageName
 from builder.image.platform import Platform
-from builder.layers.limits import Limits
+from builder.limits import Limits
 from builder.registry import RegistryAccess
 from builder.sources.access import Access
 from builder.sources.reference import parse_reference
@@ -106,10 +106,12 @@ def _copy(
         raise UsageError("--name is for one image; pull the others with a command of their own")
     if platforms and all_platforms:
         raise UsageError("--platform and --all-platforms contradict each other; leave one out")
-    access = Access(scratch=workdir, store=store, registry=registry)
+    access = Access(store=store, registry=registry)
     wanted = None if all_platforms else [platform for each in platforms for platform in each]
     limits = Limits() if max_size is None else Limits(max_size=max_size)
     listen = console.listener(progress)
     for reference in images:
-        pulled = pull_image(reference, access, name=name, platforms=wanted, limits=limits, listen=listen)
+        pulled = pull_image(
+            reference, access, name=name, platforms=wanted, limits=limits, workdir=workdir, listen=listen
+        )
         console.answer(str(pulled.name).encode())

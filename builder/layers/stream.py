@@ -19,9 +19,9 @@ from builder.errors import CorruptStream, LayerRefused, MalformedTar
 from builder.events import Listener, Notice, Progress
 from builder.image.image import Layer
 from builder.image.media_types import layer_compression
+from builder.layers.account import Account
 from builder.layers.ahead import ahead
 from builder.layers.estargz import is_bookkeeping
-from builder.layers.limits import Account
 from builder.layers.verify import Passage, read_chunks
 from builder.sources.source import Arriving, Source
 

@@ -1,4 +1,4 @@
-"""What the transports may need to know besides the reference: where to keep things, and how to reach registries."""
+"""What transports need to know besides the reference: what the user says, and what the build provides."""
 
 from __future__ import annotations
 
@@ -6,32 +6,33 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder.events import Listener, ignore
+from builder.limits import Limits
 from builder.registry import RegistryAccess
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
-    """To how many bytes a compressed file around an image may unpack, and beyond `floor`, for each byte of its own."""
+class Access:
+    """What the user says about how an image may be reached and what may be kept of it.
 
-    size: int = 256 << 30
-    ratio: int = 2000
-    floor: int = 8 << 30
+    `store` is the root of the image store, a path or a PyFilesystem URL, by default the user's own; `keep` says whether
+    what comes over a network is kept there; `registry` how registries are spoken to.
+    """
+
+    store: str | None = None
+    keep: bool = True
+    registry: RegistryAccess = field(default_factory=RegistryAccess)
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
-    """How an image may be reached and what may be kept of it.
+class Means:
+    """What whoever opens an image provides.
 
-    `scratch` is an existing directory for temporary files, by default the system's; `store` the root of the image
-    store, a path or a PyFilesystem URL, by default the user's own; `keep` says whether what comes over a network is
-    kept there, and `record` whether a whole image is then listed there under its name; `listen` is told what the
-    user should know; `bounds` are for archives that are compressed as a whole.
+    `scratch` is an existing directory for temporary files, by default the system's; `listen` is told what the user
+    should know; `limits` bound what an archive that is compressed as a whole may unpack to; `record` says whether an
+    image that is kept whole is listed in the store under its name.
     """
 
     scratch: Path | None = None
-    store: str | None = None
-    keep: bool = True
-    record: bool = True
-    registry: RegistryAccess = field(default_factory=RegistryAccess)
     listen: Listener = ignore
-    bounds: Bounds = field(default_factory=Bounds)
+    limits: Limits = field(default_factory=Limits)
+    record: bool = True

@@ -16,7 +16,7 @@ from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.image.manifest import parse_document
 from builder.image.media_types import INDEXES, MANIFESTS
-from builder.sources.access import Access
+from builder.sources.access import Access, Means
 from builder.sources.documents import read_bounded
 from builder.sources.image_files import open_directory
 from builder.sources.source import Source
@@ -27,9 +27,9 @@ _MANIFEST = "manifest.json"
 _HEAD_SIZE = 512
 
 
-def open_dir(reference: Reference, access: Access) -> Source:
+def open_dir(reference: Reference, _access: Access, means: Means) -> Source:
     """Open the image in a directory, or in what a PyFilesystem URL names; raises InvalidReference for a tag."""
-    return DirImage(open_directory(reference, access), reference)
+    return DirImage(open_directory(reference, means), reference)
 
 
 def is_dir(files: Files) -> bool:

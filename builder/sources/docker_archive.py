@@ -31,7 +31,7 @@ from builder.image.document import convert_document, read_document, shown
 from builder.image.manifest import Manifest
 from builder.image.media_types import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST
 from builder.image.name import normalise, same_name
-from builder.sources.access import Access
+from builder.sources.access import Access, Means
 from builder.sources.documents import read_bounded
 from builder.sources.image_files import open_archive
 from builder.sources.listed import listed
@@ -58,9 +58,9 @@ class _Items(msgspec.Struct):
     images: list[_Item]
 
 
-def open_docker_archive(reference: Reference, access: Access) -> Source:
+def open_docker_archive(reference: Reference, _access: Access, means: Means) -> Source:
     """Open what `docker save` wrote; a compressed file is unpacked once, into a nameless scratch file."""
-    return DockerArchive(open_archive(reference, access), reference)
+    return DockerArchive(open_archive(reference, means), reference)
 
 
 class DockerArchive:

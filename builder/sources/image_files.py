@@ -10,7 +10,7 @@ from builder.files.directory import DirectoryFiles
 from builder.files.files import Files
 from builder.files.tar import TarFiles
 from builder.files.urls import parse_url
-from builder.sources.access import Access
+from builder.sources.access import Means
 from builder.sources.plain_tar import open_tar, unpack_tar
 from builder.sources.transport import Reference
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _LOCAL = ("osfs", "file")
 
 
-def open_directory(reference: Reference, access: Access) -> Files:
+def open_directory(reference: Reference, means: Means) -> Files:
     """Open the directory that a reference names: a real one, or the file system behind a URL."""
     place = reference.place
     if not reference.is_url:
@@ -34,21 +34,21 @@ def open_directory(reference: Reference, access: Access) -> Files:
         return _open_directory(_local_path(url))
     if url.protocol == "tar":
         # PyFilesystem reads tars with Python's tarfile, which a crafted one can send round in circles.
-        file = open_tar(_expanded(url.resource), access)
+        file = open_tar(_expanded(url.resource), means)
         return TarFiles(file, place, [_expanded(url.resource)], below=url.path or "")
     return open_pyfilesystem(place)
 
 
-def open_archive(reference: Reference, access: Access) -> Files:
+def open_archive(reference: Reference, means: Means) -> Files:
     """Open the archive that a reference names: a local file, or a file in the file system behind a URL."""
     place = reference.place
     if not reference.is_url:
-        return _open_archive(place, access)
+        return _open_archive(place, means)
     from builder.files.pyfilesystem import open_pyfilesystem
 
     url = parse_url(place)
     if url.protocol in _LOCAL:
-        return _open_archive(_local_path(url), access)
+        return _open_archive(_local_path(url), means)
     container, path = _split_file(place)
     if not path:
         raise InvalidReference(reference.text, "names a file system; name the archive in it as URL!PATH")
@@ -57,20 +57,20 @@ def open_archive(reference: Reference, access: Access) -> Files:
         file = files.open(path)
         if file is None:
             raise ImageNotFound(files.place, f"there is no file {path!r}; check the path")
-        return TarFiles(unpack_tar(file, place, access), place, files.inputs())
+        return TarFiles(unpack_tar(file, place, means), place, files.inputs())
     finally:
         files.close()
 
 
-def open_anything(reference: Reference, access: Access) -> Files:
+def open_anything(reference: Reference, means: Means) -> Files:
     """Open a place without being told what it is: a local file is an archive, all else a directory."""
     place = reference.place
     if reference.is_url:
         url = parse_url(place)
         if url.protocol not in _LOCAL:
-            return open_directory(reference, access)
+            return open_directory(reference, means)
         place = _local_path(url)
-    return _open_directory(place) if os.path.isdir(place) else _open_archive(place, access)
+    return _open_directory(place) if os.path.isdir(place) else _open_archive(place, means)
 
 
 def _open_directory(path: str) -> Files:
@@ -80,8 +80,8 @@ def _open_directory(path: str) -> Files:
     return DirectoryFiles(path)
 
 
-def _open_archive(path: str, access: Access) -> Files:
-    return TarFiles(open_tar(path, access), path, [path])
+def _open_archive(path: str, means: Means) -> Files:
+    return TarFiles(open_tar(path, means), path, [path])
 
 
 def _split_file(url: str) -> tuple[str, str]:

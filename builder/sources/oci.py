@@ -15,7 +15,7 @@ from builder.image.document import convert_document, read_document, shown
 from builder.image.manifest import Index, parse_document
 from builder.image.media_types import OCI_INDEX
 from builder.image.name import same_name
-from builder.sources.access import Access
+from builder.sources.access import Access, Means
 from builder.sources.documents import read_bounded
 from builder.sources.image_files import open_directory
 from builder.sources.listed import listed
@@ -31,9 +31,9 @@ class _Marker(msgspec.Struct, rename="camel"):
     image_layout_version: str
 
 
-def open_oci(reference: Reference, access: Access) -> Source:
+def open_oci(reference: Reference, _access: Access, means: Means) -> Source:
     """Open the layout in a directory, or in what a PyFilesystem URL names."""
-    return OciLayout(open_directory(reference, access), reference)
+    return OciLayout(open_directory(reference, means), reference)
 
 
 class OciLayout:

@@ -17,17 +17,18 @@ from typing import BinaryIO
 from builder.archive.compression import COMPRESSIONS, detect
 from builder.errors import CorruptStream, ImageNotFound, MalformedArchive, SourceUnreadable
 from builder.files.files import reading
-from builder.sources.access import Access, Bounds
+from builder.limits import Limits
+from builder.sources.access import Means
 
 _CHUNK = 1 << 20
 _ZEROS = bytes(_CHUNK)
 _HEAD = 512
 
 
-def open_tar(path: str, access: Access) -> BinaryIO:
-    """Open the archive at a local path, through a temporary file in `access.scratch` if one is needed.
+def open_tar(path: str, means: Means) -> BinaryIO:
+    """Open the archive at a local path, through a temporary file in `means.scratch` if one is needed.
 
-    Raises ImageNotFound, and MalformedArchive for a damaged compressed file and one beyond `access.bounds`.
+    Raises ImageNotFound, and MalformedArchive for a damaged compressed file and one beyond `means.limits`.
     """
     with reading(path):
         try:
@@ -42,21 +43,21 @@ def open_tar(path: str, access: Access) -> BinaryIO:
         if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
             file.close()
             raise MalformedArchive(path, "is neither a file nor a pipe; copy the archive into a file")
-    return unpack_tar(file, path, access)
+    return unpack_tar(file, path, means)
 
 
-def unpack_tar(file: BinaryIO, place: str, access: Access) -> BinaryIO:
+def unpack_tar(file: BinaryIO, place: str, means: Means) -> BinaryIO:
     """Copy an archive, decompressed if need be, into a nameless temporary file, and close it."""
     with file:
         packed = _Packed(file, place)
         head = b"".join(islice(packed, 1))
         chunks = COMPRESSIONS[detect(head[:_HEAD])].decompress(chain([head] if head else [], packed))
         try:
-            return _spool(_bounded(chunks, packed, access.bounds), access.scratch)
+            return _spool(_bounded(chunks, packed, means.limits), means.scratch)
         except CorruptStream as error:
             raise MalformedArchive(place, f"{error.reason}; export the image again") from error
         except OSError as error:
-            where = access.scratch or tempfile.gettempdir()
+            where = means.scratch or tempfile.gettempdir()
             reason = f"cannot be unpacked into {where} ({error.strerror}); name a larger place with --workdir"
             raise SourceUnreadable(place, reason) from error
 
@@ -84,15 +85,15 @@ class _Packed:
         return chunk
 
 
-def _bounded(chunks: Iterator[bytes], packed: _Packed, bounds: Bounds) -> Iterator[bytes]:
+def _bounded(chunks: Iterator[bytes], packed: _Packed, limits: Limits) -> Iterator[bytes]:
     count = 0
     for chunk in chunks:
         count += len(chunk)
-        if count > bounds.size:
-            reason = f"it unpacks to more than {bounds.size} bytes; raise --max-size if you trust it"
+        if count > limits.max_size:
+            reason = f"it unpacks to more than {limits.max_size} bytes; raise --max-size if you trust it"
             raise MalformedArchive(packed.place, reason)
-        if count > bounds.floor and count > bounds.ratio * packed.count:
-            reason = f"{packed.count} bytes unpack to more than {count}, a ratio over {bounds.ratio}; "
+        if count > limits.ratio_floor and count > limits.max_ratio * packed.count:
+            reason = f"{packed.count} bytes unpack to more than {count}, a ratio over {limits.max_ratio}; "
             raise MalformedArchive(packed.place, reason + "raise --max-ratio if you trust it")
         yield chunk
 

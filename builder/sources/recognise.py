@@ -8,20 +8,20 @@ from contextlib import suppress
 
 from builder.errors import ImageNotFound, InvalidReference
 from builder.image.name import ImageName
-from builder.sources.access import Access
+from builder.sources.access import Means
 from builder.sources.image_files import open_anything
 from builder.sources.source import Source
 from builder.sources.transport import Layout, Reference
 
 
-def open_recognised(reference: Reference, access: Access, layouts: Sequence[Layout]) -> Source:
+def open_recognised(reference: Reference, means: Means, layouts: Sequence[Layout]) -> Source:
     """Open a directory or archive as the first of `layouts` that it matches.
 
     Raises ImageNotFound where it is none.
     """
     if not reference.is_url and not os.path.lexists(reference.place):
         raise ImageNotFound(reference.place, _nothing_there(reference.text))
-    files = open_anything(reference, access)
+    files = open_anything(reference, means)
     try:
         for layout in layouts:
             if layout.matches(files):

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from builder.errors import BlobMissing, ImageNotFound, InvalidReference, StoreDenied, StoreError
 from builder.image.descriptor import Descriptor
 from builder.image.name import ImageName
-from builder.sources.access import Access
+from builder.sources.access import Access, Means
 from builder.sources.source import Source
 from builder.sources.transport import Reference, Transport
 from builder.store import Store, open_store
@@ -21,7 +21,7 @@ from builder.store.lookup import find, offer
 from builder.store.names import path_of
 
 
-def open_store_image(reference: Reference, access: Access) -> Source:
+def open_store_image(reference: Reference, access: Access, _means: Means) -> Source:
     """Open an image of the store; nothing is made there but a lease, while it is open."""
     try:
         name = ImageName.parse(reference.place)

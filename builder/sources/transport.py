@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from builder.files.files import Files
 from builder.files.urls import is_url
 from builder.image.digest import Digest
-from builder.sources.access import Access
+from builder.sources.access import Access, Means
 from builder.sources.source import Source
 
 
@@ -63,7 +63,7 @@ class Transport:
     name: str
     forms: tuple[str, ...]
     summary: str
-    open: Callable[[Reference, Access], Source]
+    open: Callable[[Reference, Access, Means], Source]
     layout: Layout | None = None
     named: bool = False
     remote: bool = False

@@ -21,9 +21,10 @@ from builder.events import Event, Progress, ignore
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.image.image import Layer
+from builder.layers.account import Account
 from builder.layers.estargz import TOC_ANNOTATION
-from builder.layers.limits import Account, Limits
 from builder.layers.stream import open_layer
+from builder.limits import Limits
 
 TREE = tar(directory("etc"), file("etc/hosts", b"127.0.0.1 localhost\n" * 9000))
 

@@ -23,7 +23,7 @@ from builder.errors import BuilderError, SourceUnreadable
 from builder.registry import RegistryAccess
 from builder.registry.failures import AccessDenied
 from builder.sources import open_source
-from builder.sources.access import Access
+from builder.sources.access import Access, Means
 from builder.sources.resolve import resolve
 
 LAYER = tar(file("file", b"content\n" * 1000))
@@ -38,8 +38,8 @@ def auth_file(path: Path, host: str, user: str, password: str, **more: str) -> P
 
 
 def diff_ids(reference: str, tmp_path: Path, registry: RegistryAccess | None = None) -> list[str]:
-    access = Access(tmp_path, keep=False, registry=registry or RegistryAccess())
-    with closing(open_source(reference, access)) as source:
+    access = Access(keep=False, registry=registry or RegistryAccess())
+    with closing(open_source(reference, access, Means(tmp_path))) as source:
         image = resolve(source, reference, None)
         for layer in image.layers:
             with source.open(layer.descriptor) as blob:

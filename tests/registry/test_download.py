@@ -19,7 +19,7 @@ from builder.errors import (
     SourceUnreadable,
 )
 from builder.registry import download, http, retry
-from builder.sources.access import Access
+from builder.sources.access import Access, Means
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -29,7 +29,7 @@ def _image(registry: Registry) -> None:
 
 @pytest.fixture(params=["store", "no store"])
 def access(request: pytest.FixtureRequest, tmp_path: Path) -> Access:
-    return Access(scratch=tmp_path, store=str(tmp_path / "store"), keep=request.param == "store")
+    return Access(store=str(tmp_path / "store"), keep=request.param == "store")
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_a_registry_without_ranges_is_read_from_the_beginning(proxy: Proxy, acce
 
 
 def test_an_interrupted_build_is_resumed_by_the_next(proxy: Proxy, tmp_path: Path) -> None:
-    access = Access(scratch=tmp_path, store=str(tmp_path / "store"))
+    access = Access(store=str(tmp_path / "store"))
     proxy.faults.append(Fault(f"GET .*{BLOBS[1]}", 1, cut=1_500_000))
     proxy.faults.append(Fault(f"GET .*{BLOBS[1]}", answer=Answer(418, {}, b"")))
     with pytest.raises(SourceUnreadable):
@@ -155,7 +155,7 @@ def test_a_busy_registry_is_asked_again(
     proxy: Proxy, access: Access, heard: list[str], resource: str, status: int
 ) -> None:
     proxy.faults.append(Fault(resource, 2, answer=Answer(status, {}, b'{"errors":[{"code":"TOOMANYREQUESTS"}]}')))
-    assert read_image(f"docker://{proxy.host}/faults", replace(access, listen=listen_to(heard))) == BLOBS
+    assert read_image(f"docker://{proxy.host}/faults", access, Means(listen=listen_to(heard))) == BLOBS
     assert [each.partition(" ")[0] for each in heard] == [f"{proxy.host}:"] * 2
     assert f"answered {status}" in heard[0]
     assert "before trying again" in heard[0]
@@ -165,7 +165,7 @@ def test_a_busy_registry_is_asked_again(
 def test_retry_after_is_waited_for(proxy: Proxy, access: Access, heard: list[str], date: bool) -> None:
     value = formatdate(usegmt=True) if date else "0"
     proxy.faults.append(Fault("GET .*blobs", 1, answer=Answer(429, {"Retry-After": value}, b"")))
-    assert read_image(f"docker://{proxy.host}/faults", replace(access, listen=listen_to(heard))) == BLOBS
+    assert read_image(f"docker://{proxy.host}/faults", access, Means(listen=listen_to(heard))) == BLOBS
     assert len(heard) == 1
     assert "answered 429 Too Many Requests: waiting 0 s" in heard[0]
 

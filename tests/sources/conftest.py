@@ -29,7 +29,7 @@ def store(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=["store", "no store"])
 def access(request: pytest.FixtureRequest, tmp_path: Path) -> Access:
-    return Access(scratch=tmp_path, store=str(tmp_path / "store"), keep=request.param == "store")
+    return Access(store=str(tmp_path / "store"), keep=request.param == "store")
 
 
 @pytest.fixture

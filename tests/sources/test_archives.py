@@ -15,7 +15,7 @@ from support.tars import fifo, file, tar
 from builder.errors import BuilderError, ImageNotFound, MalformedArchive, SourceUnreadable, UnsafeFile
 from builder.files.tar import TarFiles
 from builder.sources import open_source
-from builder.sources.access import Access
+from builder.sources.access import Means
 from builder.sources.plain_tar import open_tar
 from builder.sources.resolve import resolve
 
@@ -24,7 +24,7 @@ IMAGE = Spec((tar(file("content", b"content")),))
 
 def open_files(path: Path, files: Files, below: str = "") -> TarFiles:
     write_tar(path / "image.tar", files)
-    return TarFiles(open_tar(str(path / "image.tar"), Access()), "image.tar", [], below)
+    return TarFiles(open_tar(str(path / "image.tar"), Means()), "image.tar", [], below)
 
 
 def content(files: TarFiles, path: str) -> bytes | None:
@@ -39,7 +39,7 @@ def content(files: TarFiles, path: str) -> bytes | None:
 
 
 def refusal(reference: str, scratch: Path | None = None) -> BuilderError:
-    with pytest.raises(BuilderError) as caught, closing(open_source(reference, Access(scratch))) as source:
+    with pytest.raises(BuilderError) as caught, closing(open_source(reference, means=Means(scratch))) as source:
         resolve(source, reference, None)
     return caught.value
 
@@ -208,7 +208,7 @@ def test_zeros_of_a_compressed_archive_take_no_room(tmp_path: Path) -> None:
     members = [file("before", b"x" * 5000), file("zeros", bytes(32 << 20)), file("after", b"y" * 5000)]
     plain = tar(*members) + bytes(8 << 20)
     (tmp_path / "image.tar.gz").write_bytes(gzip.compress(plain))
-    with open_tar(str(tmp_path / "image.tar.gz"), Access(tmp_path)) as unpacked:
+    with open_tar(str(tmp_path / "image.tar.gz"), Means(tmp_path)) as unpacked:
         assert os.fstat(unpacked.fileno()).st_blocks * 512 < 4 << 20
         unpacked.seek(0)
         assert unpacked.read() == plain

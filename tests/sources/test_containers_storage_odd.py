@@ -34,7 +34,7 @@ from builder.errors import (
 )
 from builder.events import Event, Notice
 from builder.sources import open_source
-from builder.sources.access import Access
+from builder.sources.access import Means
 from builder.sources.resolve import resolve
 
 
@@ -163,7 +163,7 @@ def test_a_writer_is_waited_for_and_that_is_said(store: Path) -> None:
         said.append(event)
         release(other)
 
-    with closing(open_source(reference(store, "app:1"), Access(listen=listen))) as source:
+    with closing(open_source(reference(store, "app:1"), means=Means(listen=listen))) as source:
         resolve(source, "R", None)
     assert said == [Notice(f"waiting for another program to finish with {store}/overlay-images")]
 

@@ -20,7 +20,7 @@ from builder.image.digest import Digest
 from builder.image.media_types import layer_compression
 from builder.image.platform import Platform
 from builder.sources import open_source
-from builder.sources.access import Access
+from builder.sources.access import Means
 from builder.sources.reference import parse_reference
 from builder.sources.resolve import resolve
 from builder.sources.source import Source
@@ -45,7 +45,7 @@ def reference(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytes
 
 @pytest.fixture
 def source(reference: str, tmp_path: Path) -> Iterator[Source]:
-    with closing(open_source(reference, Access(tmp_path))) as source:
+    with closing(open_source(reference, means=Means(tmp_path))) as source:
         yield source
 
 
@@ -109,7 +109,7 @@ def test_inputs_are_files_that_make_can_watch(source: Source, reference: str) ->
 def test_nothing_is_left_in_the_scratch_directory(reference: str, tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    with closing(open_source(reference, Access(scratch))) as source:
+    with closing(open_source(reference, means=Means(scratch))) as source:
         resolve(source, reference, None)
         assert list(scratch.iterdir()) == []
 
@@ -127,7 +127,7 @@ def open_descriptors() -> list[int]:
 
 def test_no_descriptor_stays_open(reference: str, tmp_path: Path) -> None:
     open_before = open_descriptors()
-    with closing(open_source(reference, Access(tmp_path))) as source:
+    with closing(open_source(reference, means=Means(tmp_path))) as source:
         resolve(source, reference, None)
     assert open_descriptors() == open_before
 

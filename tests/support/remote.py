@@ -12,7 +12,7 @@ from support.tars import file, tar
 
 from builder.events import Event, Notice
 from builder.sources import open_source
-from builder.sources.access import Access
+from builder.sources.access import Access, Means
 from builder.sources.resolve import resolve
 from builder.sources.source import expect
 
@@ -30,9 +30,9 @@ NAME = "faults"
 GET_BLOB = f"GET /v2/{NAME}/blobs/"
 
 
-def read_image(reference: str, access: Access) -> list[str]:
+def read_image(reference: str, access: Access, means: Means | None = None) -> list[str]:
     """Read an image as a build does, and give its layers' digests by their content."""
-    with closing(open_source(reference, access)) as source:
+    with closing(open_source(reference, access, means)) as source:
         layers = resolve(source, reference, None).layers
         expect(source, [layer.descriptor for layer in layers])
         found = []

@@ -13,7 +13,7 @@ from builder.events import Event
 from builder.image.image import Image
 from builder.image.platform import Platform
 from builder.sources import open_source
-from builder.sources.access import Access
+from builder.sources.access import Means
 from builder.sources.resolve import resolve
 
 LAYERS = (tar(directory("etc"), file("etc/motd", b"first\n")), tar(file("etc/motd", b"last\n")))
@@ -23,8 +23,8 @@ APP = Spec(LAYERS, tag="localhost/app:1")
 
 
 def image(text: str, platform: str | None = None, said: list[Event] | None = None) -> Image:
-    access = Access() if said is None else Access(listen=said.append)
-    with closing(open_source(text, access)) as source:
+    means = Means() if said is None else Means(listen=said.append)
+    with closing(open_source(text, means=means)) as source:
         return resolve(source, text, Platform.parse(platform) if platform else None)
 
 

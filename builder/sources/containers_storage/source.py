@@ -33,13 +33,13 @@ from builder.image.digest import Digest
 from builder.image.manifest import Index, Manifest
 from builder.image.media_types import OCI_INDEX
 from builder.image.render import render_document
-from builder.sources.access import Access
+from builder.sources.access import Means
 from builder.sources.listed import listed
 from builder.sources.source import Root, Source
 from builder.sources.transport import Reference
 
 
-def open_containers_storage(reference: Reference, access: Access) -> Source:
+def open_containers_storage(reference: Reference, means: Means) -> Source:
     """Open the stores that the reference names, or those of the user; raises ImageNotFound, UnsupportedImage."""
     place, name = split_place(reference.place, reference.text)
     if not name:
@@ -51,25 +51,25 @@ def open_containers_storage(reference: Reference, access: Access) -> Source:
     with ExitStack() as opened:
         stores = []
         for root in (place.root, *place.additional):
-            store = open_store(root, access.listen)
+            store = open_store(root, means.listen)
             if store is not None:
                 stores.append(opened.enter_context(closing(store)))
         if not stores:
             reason = f"there is no such directory (named by {place.origin}); write [overlay@ROOT]NAME for another store"
             raise ImageNotFound(place.root, reason)
-        return ContainersStorage(stores, name, reference, access, opened.pop_all())
+        return ContainersStorage(stores, name, reference, means, opened.pop_all())
 
 
 class ContainersStorage:
     """One image of several stores that belong together; takes over `opened`, which closes them."""
 
     def __init__(
-        self, stores: Sequence[Store], name: str, reference: Reference, access: Access, opened: ExitStack
+        self, stores: Sequence[Store], name: str, reference: Reference, means: Means, opened: ExitStack
     ) -> None:
         self._stores = stores
         self._name = name
         self._text = reference.text
-        self._listen = access.listen
+        self._listen = means.listen
         self._opened = opened
         self._documents: dict[Digest, bytes] = {}
         self._layers: dict[Digest, LayerRecord] = {}

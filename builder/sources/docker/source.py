@@ -24,7 +24,7 @@ from builder.registry.download import Download
 from builder.registry.failures import NotThere
 from builder.registry.registries_conf import locations, qualify, read_registries_conf
 from builder.registry.repository import Repository
-from builder.sources.access import Access
+from builder.sources.access import Access, Means
 from builder.sources.docker.background import BackgroundDownload
 from builder.sources.docker.cache import BlobCache
 from builder.sources.docker.queue import DownloadQueue
@@ -37,7 +37,7 @@ from builder.store import open_store
 _SOME = 20
 
 
-def open_docker(reference: Reference, access: Access) -> Source:
+def open_docker(reference: Reference, access: Access, means: Means) -> Source:
     """Open an image in a registry; nothing is sent before it is asked for something."""
     name = _parse_name(reference)
     conf = read_registries_conf()
@@ -51,27 +51,27 @@ def open_docker(reference: Reference, access: Access) -> Source:
             place.path,
             replace(access.registry, tls_verify=access.registry.tls_verify and not place.insecure),
             stop,
-            access.listen,
+            means.listen,
         )
         for place in locations(name, conf)
     ]
-    cache = BlobCache(open_store(access.store) if access.keep else None, access.scratch)
-    return DockerSource(reference.text, name, repositories, cache, access)
+    cache = BlobCache(open_store(access.store) if access.keep else None, means.scratch)
+    return DockerSource(reference.text, name, repositories, cache, means)
 
 
 class DockerSource:
     """One image of a registry; takes over `cache` and the repositories, of which the last is no mirror."""
 
     def __init__(
-        self, text: str, name: ImageName, repositories: Sequence[Repository], cache: BlobCache, access: Access
+        self, text: str, name: ImageName, repositories: Sequence[Repository], cache: BlobCache, means: Means
     ) -> None:
         self._text = text
         self._name = name
         self._repositories = repositories
         self._repository = repositories[-1]
         self._cache = cache
-        self._listen = access.listen
-        self._record = access.record
+        self._listen = means.listen
+        self._record = means.record
         self._root: Descriptor | None = None
         self._documents: dict[Digest, tuple[Descriptor, bytes]] = {}
         self._layers: Sequence[Descriptor] | None = None

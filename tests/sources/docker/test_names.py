@@ -20,7 +20,7 @@ from builder.errors import (
 )
 from builder.registry import RegistryAccess
 from builder.sources import open_source
-from builder.sources.access import Access
+from builder.sources.access import Access, Means
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -33,7 +33,7 @@ def test_nothing_behind_the_port_is_said_at_once(registry: Registry, access: Acc
 
     host = f"127.0.0.1:{free_port()}"
     with pytest.raises(SourceUnreadable) as caught:
-        read_image(f"docker://{host}/faults", replace(access, listen=listen_to(heard)))
+        read_image(f"docker://{host}/faults", access, Means(listen=listen_to(heard)))
     assert str(caught.value) == f"{host}: connection refused; check host and port, and that the registry runs"
     assert heard == []
 
@@ -80,7 +80,7 @@ def test_mirrors_are_asked_first_and_one_that_fails_is_passed_over(
         location = "{proxy.host}"
     """)
     monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(conf))
-    assert read_image("docker://registry.invalid/faults", replace(access, listen=listen_to(heard))) == BLOBS
+    assert read_image("docker://registry.invalid/faults", access, Means(listen=listen_to(heard))) == BLOBS
     assert len(heard) == 1
     assert heard[0].startswith(f"mirror {proxy.host}/nowhere/faults: ")
     assert heard[0].endswith("; asking the next")

@@ -22,7 +22,7 @@ from support.tars import file, tar
 
 from builder.errors import SourceUnreadable
 from builder.sources import open_source
-from builder.sources.access import Access
+from builder.sources.access import Access, Means
 from builder.sources.docker.queue import AT_ONCE
 from builder.sources.resolve import resolve
 from builder.sources.source import Arriving, expect
@@ -63,7 +63,7 @@ def test_the_next_layers_are_fetched_while_the_first_is_read(proxy: Proxy, tmp_p
     release = Event()
     proxy.faults.append(Fault(f"GET .*{BLOBS[0]}", hold=release, hold_at=1000))
     reference = f"docker://{proxy.host}/six"
-    with closing(open_source(reference, Access(tmp_path, str(tmp_path / "store"), keep=keep))) as source:
+    with closing(open_source(reference, Access(str(tmp_path / "store"), keep=keep))) as source:
         layers = [layer.descriptor for layer in resolve(source, reference, None).layers]
         expect(source, layers)
         with source.open(layers[0]) as blob:
@@ -82,7 +82,7 @@ def test_the_next_layers_are_fetched_while_the_first_is_read(proxy: Proxy, tmp_p
 def test_a_reader_that_is_stopped_waits_no_longer(proxy: Proxy, tmp_path: Path) -> None:
     proxy.faults.append(Fault(f"GET .*{BLOBS[0]}", hold=Event(), hold_at=1000))
     reference = f"docker://{proxy.host}/six"
-    with closing(open_source(reference, Access(tmp_path, keep=False))) as source:
+    with closing(open_source(reference, Access(keep=False), Means(tmp_path))) as source:
         layers = [layer.descriptor for layer in resolve(source, reference, None).layers]
         with source.open(layers[0]) as blob:
             assert len(blob.read(1000)) == 1000
@@ -128,7 +128,7 @@ def test_a_layer_that_is_there_twice_is_read_twice(registry: Registry, tmp_path:
     registry.push("twice", Spec((LAYERS[0], LAYERS[1], LAYERS[0])))
     reference = f"docker://{registry.host}/twice"
     for keep in (False, True):
-        with closing(open_source(reference, Access(tmp_path, str(tmp_path / "store"), keep=keep))) as source:
+        with closing(open_source(reference, Access(str(tmp_path / "store"), keep=keep))) as source:
             layers = [layer.descriptor for layer in resolve(source, reference, None).layers]
             expect(source, layers)
             for layer in layers:
@@ -140,7 +140,7 @@ def test_a_blob_that_is_not_read_to_its_end_leaves_nothing_behind(proxy: Proxy, 
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     reference = f"docker://{proxy.host}/six"
-    with closing(open_source(reference, Access(scratch, keep=False))) as source:
+    with closing(open_source(reference, Access(keep=False), Means(scratch))) as source:
         layers = [layer.descriptor for layer in resolve(source, reference, None).layers]
         expect(source, layers)
         with source.open(layers[0]) as blob:
@@ -153,7 +153,7 @@ def test_a_blob_that_is_not_read_to_its_end_leaves_nothing_behind(proxy: Proxy, 
 def test_a_disk_that_takes_no_more_is_told_to_the_reader(proxy: Proxy, tmp_path: Path) -> None:
     reference = f"docker://{proxy.host}/six"
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with closing(open_source(reference, Access(tmp_path, keep=False))) as source:
+    with closing(open_source(reference, Access(keep=False), Means(tmp_path))) as source:
         layers = [layer.descriptor for layer in resolve(source, reference, None).layers]
         resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
         try:
@@ -166,7 +166,7 @@ def test_a_disk_that_takes_no_more_is_told_to_the_reader(proxy: Proxy, tmp_path:
 def test_closing_the_source_ends_who_waits_for_it_and_may_be_repeated(proxy: Proxy, tmp_path: Path) -> None:
     proxy.faults.append(Fault(f"GET .*{BLOBS[0]}", hold=Event(), hold_at=1000))
     reference = f"docker://{proxy.host}/six"
-    source = open_source(reference, Access(tmp_path, str(tmp_path / "store")))
+    source = open_source(reference, Access(str(tmp_path / "store")))
     layer = resolve(source, reference, None).layers[0].descriptor
     failures: list[str] = []
     with source.open(layer) as blob:
@@ -204,7 +204,7 @@ def test_what_a_killed_build_has_fetched_is_not_fetched_again(proxy: Proxy, tmp_
     proxy.faults.clear()
     proxy.requests.clear()
     reference = f"docker://{proxy.host}/six"
-    with closing(open_source(reference, Access(tmp_path, str(store)))) as source:
+    with closing(open_source(reference, Access(str(store)))) as source:
         layers = [layer.descriptor for layer in resolve(source, reference, None).layers]
         expect(source, layers)
         for layer in layers:

@@ -29,7 +29,7 @@ from builder.errors import (
 )
 from builder.image.name import ImageName
 from builder.sources import open_source
-from builder.sources.access import Access
+from builder.sources.access import Access, Means
 from builder.sources.resolve import resolve
 from builder.store import open_store
 
@@ -110,7 +110,7 @@ def test_a_blob_that_is_not_there_is_missing_before_anything_is_read(
 
 
 def test_a_second_build_fetches_no_blob(proxy: Proxy, tmp_path: Path) -> None:
-    access = Access(scratch=tmp_path, store=str(tmp_path / "store"))
+    access = Access(store=str(tmp_path / "store"))
     assert read_image(f"docker://{proxy.host}/faults", access) == BLOBS
     assert len(proxy.sent(GET_BLOB)) == 5  # the config is one
     proxy.requests.clear()
@@ -123,7 +123,7 @@ def test_a_second_build_fetches_no_blob(proxy: Proxy, tmp_path: Path) -> None:
 
 def test_an_image_of_the_same_base_fetches_only_what_is_new(registry: Registry, proxy: Proxy, tmp_path: Path) -> None:
     registry.push("based", replace(IMAGE, layers=(*LAYERS, tar(file("new", b"new\n")))))
-    access = Access(scratch=tmp_path, store=str(tmp_path / "store"))
+    access = Access(store=str(tmp_path / "store"))
     read_image(f"docker://{proxy.host}/faults", access)
     proxy.requests.clear()
     assert read_image(f"docker://{proxy.host}/based", access)[:4] == BLOBS
@@ -131,7 +131,7 @@ def test_an_image_of_the_same_base_fetches_only_what_is_new(registry: Registry, 
 
 
 def test_a_digest_that_was_built_before_needs_no_network(proxy: Proxy, tmp_path: Path) -> None:
-    access = Access(scratch=tmp_path, store=str(tmp_path / "store"))
+    access = Access(store=str(tmp_path / "store"))
     reference = f"docker://{proxy.host}/faults@{MANIFEST}"
     read_image(reference, access)
     proxy.requests.clear()
@@ -159,7 +159,7 @@ def test_a_damaged_blob_of_the_store_is_said_with_the_way_out(registry: Registry
 
 
 def test_a_pull_fetches_every_blob_once_and_a_build_of_the_store_none(proxy: Proxy, tmp_path: Path) -> None:
-    access = Access(scratch=tmp_path, store=str(tmp_path / "store"))
+    access = Access(store=str(tmp_path / "store"))
     reference = f"docker://{proxy.host}/faults"
     pulled = pull(reference, access, platforms=None)
     assert str(pulled.name) == f"{proxy.host}/faults:latest"
@@ -172,7 +172,7 @@ def test_a_pull_fetches_every_blob_once_and_a_build_of_the_store_none(proxy: Pro
 
 
 def test_a_pull_that_breaks_off_is_resumed_by_the_next(proxy: Proxy, tmp_path: Path) -> None:
-    access = Access(scratch=tmp_path, store=str(tmp_path / "store"))
+    access = Access(store=str(tmp_path / "store"))
     proxy.faults.append(Fault(f"GET .*{BLOBS[1]}", 1, cut=1_500_000))
     proxy.faults.append(Fault(f"GET .*{BLOBS[1]}", answer=Answer(418, {}, b"")))
     with pytest.raises(SourceUnreadable):
@@ -186,7 +186,7 @@ def test_a_pull_that_breaks_off_is_resumed_by_the_next(proxy: Proxy, tmp_path: P
 
 
 def test_a_whole_image_is_recorded_in_the_store_under_its_name(registry: Registry, tmp_path: Path) -> None:
-    access = Access(scratch=tmp_path, store=str(tmp_path / "store"))
+    access = Access(store=str(tmp_path / "store"))
     read_image(f"docker://{registry.host}/faults", access)
     with closing(open_store(access.store)) as store:
         recorded = store.get_manifest(ImageName.parse(f"{registry.host}/faults:latest"))
@@ -195,7 +195,7 @@ def test_a_whole_image_is_recorded_in_the_store_under_its_name(registry: Registr
 
 
 def test_an_image_that_is_pulled_under_another_name_has_only_that(registry: Registry, tmp_path: Path) -> None:
-    access = Access(scratch=tmp_path, store=str(tmp_path / "store"))
+    access = Access(store=str(tmp_path / "store"))
     name = ImageName.parse("localhost/other:1")
     assert pull(f"docker://{registry.host}/faults", access, name=name, platforms=None).name == name
     with closing(open_store(access.store)) as store:
@@ -205,7 +205,7 @@ def test_an_image_that_is_pulled_under_another_name_has_only_that(registry: Regi
 def test_without_the_store_nothing_is_left(registry: Registry, tmp_path: Path, home: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    assert read_image(f"docker://{registry.host}/faults", Access(scratch, keep=False)) == BLOBS
+    assert read_image(f"docker://{registry.host}/faults", Access(keep=False), Means(scratch)) == BLOBS
     assert files_in(scratch) == []
     assert files_in(home) == []
 
