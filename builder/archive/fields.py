@@ -56,6 +56,13 @@ def text(block: bytes, start: int, end: int) -> bytes:
     return block[start:end].partition(b"\x00")[0]
 
 
+def replaced(block: bytes, start: int, value: bytes) -> bytes:
+    """Return a header block with `value` at `start`, and the checksum that goes with it."""
+    changed = block[:start] + value + block[start + len(value) :]
+    total = sum(changed) - sum(changed[148:156]) + 8 * 0x20
+    return b"%b%06o\0 %b" % (changed[:148], total, changed[156:])
+
+
 def check_checksum(block: bytes) -> None:
     """Refuse a header block whose checksum, over unsigned or (as old systems did) signed bytes, is wrong."""
     stated = number(block, 148, 156, "header checksum")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from builder.archive import acl
 from builder.archive.entry import Entry, Kind
-from builder.archive.fields import number, text
+from builder.archive.fields import number, replaced, text
 from builder.archive.pax import Extensions
 from builder.errors import MalformedTar
 
@@ -43,6 +43,10 @@ KINDS = {
 }
 
 
+DEVICES = frozenset(typeflag for typeflag, kind in KINDS.items() if kind in (Kind.CHARACTER, Kind.BLOCK))
+NO_DEVICE = frozenset((bytes(16), b"0000000\x00" * 2))
+
+
 @dataclass(slots=True)
 class Header:
     """A member as its headers describe it: positions are byte offsets in the tar.
@@ -66,9 +70,24 @@ def member_name(block: bytes, said: Extensions) -> bytes:
     if said.path is not None:
         return said.path
     path = text(block, 0, 100)
-    if block[345] and block[257:263] == USTAR:
+    if block[345] and (block[257:263] == USTAR or _is_of_old_go(block)):
         return text(block, 345, 500) + b"/" + path
     return path
+
+
+def for_libarchive(block: bytes, said: Extensions, stored: int) -> bytes:
+    """Return the header block as libarchive reads it rightly, most often as it is.
+
+    The size of what is `stored` stands in it, and not in a pax record. What old Go wrote is ustar. What is no device
+    has no numbers: libarchive does not know a tar that begins with odd ones.
+    """
+    if block[329:345] not in NO_DEVICE and block[156] not in DEVICES:
+        block = replaced(block, 329, bytes(16))
+    if said.size is not None:
+        block = replaced(block, 124, _size(stored))
+    if block[345] and block[257:265] == GNU and _is_of_old_go(block):
+        block = replaced(block, 257, USTAR + b"00")
+    return block
 
 
 def read_entry(block: bytes, said: Extensions, path: bytes) -> tuple[Entry, int]:
@@ -91,8 +110,9 @@ def read_entry(block: bytes, said: Extensions, path: bytes) -> tuple[Entry, int]
     if stated < 0:
         raise MalformedTar(path, "its size is negative")
     if kind is not Kind.FILE:
-        # A size in the header itself is ignored by all; after a pax size only Go ignores the content.
-        if said.size:
+        # A size in the header itself is ignored by all, after a pax size only Go ignores the content. Some write a
+        # directory's own size, which is none of content.
+        if said.size and kind is not Kind.DIRECTORY:
             raise MalformedTar(path, f"it is a {kind.value} with content")
         stated = 0
     link = _link(block, said, path, kind)
@@ -111,6 +131,8 @@ def read_entry(block: bytes, said: Extensions, path: bytes) -> tuple[Entry, int]
     major = minor = 0
     if kind is Kind.CHARACTER or kind is Kind.BLOCK:
         major, minor = number(block, 329, 337, "device number"), number(block, 337, 345, "device number")
+        if said.device:
+            raise MalformedTar(path, "its device number is outside the header")
         if not 0 <= major <= MAX_MAJOR or not 0 <= minor <= MAX_MINOR:
             raise MalformedTar(path, f"its device number {major}, {minor} does not exist on Linux")
     # Positional, in the order of the fields: keywords cost as much again, and this runs for every entry.
@@ -123,9 +145,6 @@ def _link(block: bytes, said: Extensions, path: bytes, kind: Kind) -> bytes:
         if not link:
             raise MalformedTar(path, "it is a link to nothing")
         return link
-    if said.link is not None:
-        # It has no meaning there, and what has none is read by each reader as it likes.
-        raise MalformedTar(path, f"it is a {kind.value} with a link target")
     return b""
 
 
@@ -147,9 +166,10 @@ def _check_format(block: bytes, typeflag: int) -> None:
         if block[475] and block[508:512] == b"tar\x00":
             raise MalformedTar(None, "its name can be read in two ways, as ustar and as star")
     elif magic == GNU:
+        if block[345] and typeflag != OLD_SPARSE and _is_of_old_go(block):
+            return
         if typeflag != OLD_SPARSE and any(block[386:496]):
             raise MalformedTar(None, "it is no sparse file but has a sparse map")
-        # Go before 1.8 wrote a name's prefix here; readers that look for times here do not see it.
         number(block, 345, 357, "atime")
         number(block, 357, 369, "ctime")
     elif magic.startswith(b"ustar"):
@@ -158,3 +178,24 @@ def _check_format(block: bytes, typeflag: int) -> None:
         raise MalformedTar(None, "it is a device in a tar format that has no device numbers")
     if typeflag == OLD_SPARSE and magic != GNU:
         raise MalformedTar(None, "it is an old GNU sparse file in a tar that is not GNU's")
+
+
+def _is_of_old_go(block: bytes) -> bool:
+    """Tell whether a prefix stands in the place of GNU's own fields, as archive/tar wrote it before Go 1.8.
+
+    Go's reader tells it so, too (golang.org/issue/12594): what is in the place of the times is no time, but ASCII.
+    """
+    prefix = block[345:500].rstrip(b"\x00")
+    if block[257:265] != GNU or block[156] == OLD_SPARSE or b"\x00" in prefix or not prefix.isascii():
+        return False
+    try:
+        number(block, 345, 357, "atime")
+        number(block, 357, 369, "ctime")
+    except MalformedTar:
+        return True
+    return False
+
+
+def _size(stored: int) -> bytes:
+    """Write a size in octal, or where it is too large in base-256."""
+    return b"%011o\0" % stored if stored < 8**11 else (1 << 95 | stored).to_bytes(12, "big")

@@ -30,19 +30,20 @@ SELINUX = b"RHT.security.selinux"
 REFUSED = {
     b"SCHILY.realsize": "star's sparse files are not supported",
     b"SUN.holesdata": "Solaris' sparse files are not supported",
-    b"SCHILY.devmajor": "its device number is outside the header",
-    b"SCHILY.devminor": "its device number is outside the header",
     b"SCHILY.acl.ace": "NFSv4 ACLs are not supported",
+    b"GNU.volume.filename": "it is part of an archive of several volumes",
+    b"GNU.volume.offset": "it is part of an archive of several volumes",
+    b"GNU.volume.size": "it is part of an archive of several volumes",
 }
+DEVICE_NUMBERS = frozenset((b"SCHILY.devmajor", b"SCHILY.devminor"))
 
-# What a global header may say, because it changes nothing here. Docker ignores any other record of one, POSIX
-# applies it to all members that follow. git writes a comment, GNU tar a volume's label, star what it is.
-HARMLESS_GLOBALS = frozenset(
-    (
-        *(b"comment", b"atime", b"ctime", b"uname", b"gname", b"charset", b"hdrcharset"),
-        *(b"GNU.volume.label", b"SCHILY.archtype", b"SCHILY.release"),
-    )
-)
+# Records that take the place of a field of the header block, unless their value is empty.
+FIELDS = {b"path": "path", b"linkpath": "link", b"size": "size", b"uid": "uid", b"gid": "gid", b"mtime": "mtime_ns"}
+
+# What changes a member. POSIX applies such records of a global header to all members that follow; Docker, containerd,
+# and libarchive ignore them. So they are refused there, and what changes nothing is ignored, whoever wrote it.
+MEANINGFUL = frozenset((*FIELDS, *REFUSED, *DEVICE_NUMBERS, *acl.XATTRS, SELINUX))
+MEANINGFUL_PREFIXES = (SCHILY_XATTR, LIBARCHIVE_XATTR, SPARSE)
 
 
 @dataclass(slots=True)
@@ -51,6 +52,7 @@ class Extensions:
 
     `acls` are those of SCHILY.acl records, as xattrs. User and group names, access and change times, and comments are
     left out: a disk has numeric owners, and `hdrcharset` is moot because names stay the bytes that they are.
+    `device` says that there is a device's number, which has no place here.
     """
 
     path: bytes | None = None
@@ -62,25 +64,38 @@ class Extensions:
     sparse: list[tuple[bytes, bytes]] = field(default_factory=list)
     xattrs: bool = False
     acls: dict[bytes, bytes] = field(default_factory=dict)
+    device: bool = False
     extended: bool = False
 
-    def add_records(self, body: bytes) -> None:
-        """Take the body of a pax header; of repeated records the last one counts."""
+    def add_records(self, body: bytes) -> bytes:
+        """Take the body of a pax header; of repeated records the last one counts.
+
+        Returns the body without what libarchive gets wrong. A record without a value means what the header block says,
+        as if it were not there (libarchive reads 0). A size does not make a directory's content: it goes to the header
+        block, where all readers ignore it.
+        """
         if self.extended:
             raise MalformedTar(None, "it has two pax headers")
         self.extended = True
         path, link = self.path, self.link
+        empty = False
         try:
             for key, value in records(body):
+                empty = empty or not value
                 self._add(key, value)
         except MalformedTar as error:
             # The name may stand behind the record that is to blame.
             raise MalformedTar(error.entry or _path_in(body) or self.path, error.reason) from error
+        self.path = self.path or path
+        self.link = self.link or link
         # Readers disagree on which of two long names wins, and on what is a name.
         if (path not in (None, self.path)) or (link not in (None, self.link)):
             raise MalformedTar(path, "it has both a GNU and a pax long name")
         if path is not None and self.sparse:
             raise MalformedTar(path, "it has both a GNU long name and a sparse map")
+        if not empty and self.size is None:
+            return body
+        return _without(body, {key for key, name in FIELDS.items() if key == b"size" or getattr(self, name) is None})
 
     def add_long_name(self, body: bytes, link: bool) -> None:
         """Take the body of a GNU long name (typeflag L) or long link (K) header."""
@@ -95,7 +110,9 @@ class Extensions:
             self.path = name
 
     def _add(self, key: bytes, value: bytes) -> None:
-        if key == b"mtime":
+        if key in FIELDS and not value:
+            setattr(self, FIELDS[key], None)
+        elif key == b"mtime":
             self.mtime_ns = nanoseconds(value)
         elif key == b"path":
             self.path = name(key, value)
@@ -126,14 +143,16 @@ class Extensions:
                 raise MalformedTar(self.path, error.reason) from error
         elif key.startswith(SPARSE):
             self.sparse.append((key, value))
+        elif key in DEVICE_NUMBERS:
+            self.device = True
         elif key in REFUSED:
             raise MalformedTar(self.path, f"its pax record {printable(key)} cannot be obeyed: {REFUSED[key]}")
 
 
 def check_global(body: bytes) -> None:
     """Refuse a global header (typeflag g) that would change the members after it."""
-    for key, _ in records(body):
-        if key not in HARMLESS_GLOBALS:
+    for key, value in records(body):
+        if value and (key in MEANINGFUL or key.startswith(MEANINGFUL_PREFIXES)):
             raise MalformedTar(None, f"a global pax header sets {printable(key)} for all entries")
 
 
@@ -152,6 +171,17 @@ def records(body: bytes) -> Iterator[tuple[bytes, bytes]]:
         position = end
 
 
+def _without(body: bytes, keys: set[bytes]) -> bytes:
+    """Rename records so that nobody knows them; the body stays as long as it is."""
+    renamed = bytearray(body)
+    position = 0
+    while match := START.match(body, position):
+        if match[2] in keys:
+            renamed[match.start(2) : match.end(2)] = b"-" * len(match[2])
+        position += int(match[1])
+    return bytes(renamed)
+
+
 def _path_in(body: bytes) -> bytes | None:
     """Return what the last path record says that can be read."""
     path = None
@@ -164,8 +194,8 @@ def _path_in(body: bytes) -> bytes | None:
 
 def name(key: bytes, value: bytes) -> bytes:
     """Check a path or a link target."""
-    if not value or b"\x00" in value:
-        raise MalformedTar(value, f"its pax {key.decode()} is empty or holds a NUL")
+    if b"\x00" in value:
+        raise MalformedTar(value, f"its pax {key.decode()} holds a NUL")
     return value
 
 

@@ -8,51 +8,72 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 
 from builder.archive.header import Header
 from builder.archive.walk import walk
 
 
 class Guard:
-    """An iterator over `chunks` of a plain tar, unchanged, which raises MalformedTar in place of a bad chunk.
+    """An iterator over `chunks` of a plain tar, which raises MalformedTar in place of a bad chunk.
 
     `headers` has the members whose headers have passed and that nobody has taken out yet; `ended` says whether the
-    end of the archive has passed. What follows that end passes unseen.
+    end of the archive has passed. What follows that end passes unseen. The bytes pass unchanged, but for headers that
+    libarchive would misread (walk.py), and padding that is missing at the end.
     """
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self.headers: deque[Header] = deque()
         self.ended = False
         self._chunks = iter(chunks)
+        self._instead = b""
 
     def __iter__(self) -> Iterator[bytes]:
-        steps = walk(self.headers.append)
+        steps = walk(self.headers.append, self._replace)
         skip, want = next(steps)
-        partial = b""
+        # A unit that straddles chunks is held back until it is whole.
+        held = bytearray()
         for chunk in self._chunks:
-            position, length = 0, len(chunk)
-            while position < length and not self.ended:
+            start = position = 0
+            while position < len(chunk) and not self.ended:
                 if skip:
-                    step = min(skip, length - position)
+                    step = min(skip, len(chunk) - position)
                     skip -= step
                     position += step
                     continue
-                unit = chunk[position : position + want - len(partial)]
+                begin = position
+                unit = chunk[begin : begin + want - len(held)]
                 position += len(unit)
-                if partial:
-                    unit = partial + unit
-                if len(unit) < want:
-                    partial = unit
-                    break
-                partial = b""
+                if held or len(unit) < want:
+                    held += unit
+                    yield from _unless_empty(chunk[start:begin])
+                    start = position
+                    if len(held) < want:
+                        break
+                    unit = bytes(held)
                 try:
                     skip, want = steps.send(unit)
                 except StopIteration:
                     self.ended = True
-            if chunk:
-                yield chunk
+                if held or self._instead:
+                    yield from _unless_empty(chunk[start:begin])
+                    yield unit[: len(unit) - len(self._instead)] + self._instead
+                    start = position
+                    held.clear()
+                    self._instead = b""
+            if start < len(chunk):
+                yield chunk[start:] if start else chunk
         if not self.ended:
-            with suppress(StopIteration):
-                steps.send(None if skip else partial)
+            try:
+                steps.send(None if skip else bytes(held))
+            except StopIteration as end:
+                yield from _unless_empty(bytes(held) + bytes(end.value))
             self.ended = True
+
+    def _replace(self, unit: bytes) -> None:
+        self._instead = unit
+
+
+def _unless_empty(chunk: bytes) -> Iterator[bytes]:
+    # To libarchive, no bytes are the end.
+    if chunk:
+        yield chunk

@@ -2,7 +2,7 @@
 
 It does no input: a stream (strict.py) and a file (index.py) drive it. As a generator it yields what it wants next, as
 (bytes to pass over, bytes to hand in), and is sent those bytes: fewer, or none, when the tar ends before them, and
-None when it ends in what was to be passed over.
+None when it ends in what was to be passed over. It returns how many bytes of padding the end of the tar lacks.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 
 from builder.archive.fields import BLOCK, ZEROS, check_checksum, number, padded
-from builder.archive.header import OLD_SPARSE, Header, member_name, read_entry
+from builder.archive.header import OLD_SPARSE, Header, for_libarchive, member_name, read_entry
 from builder.archive.pax import DECIMAL, Extensions, check_global
 from builder.archive.sparse import Extent, check_map, old_extents, pax_map
 from builder.errors import MalformedTar
 
 Request = tuple[int, int]
-Walk = Generator[Request, bytes | None, None]
+Walk = Generator[Request, bytes | None, int]
 
 # In bytes, as in libarchive and Go. Sparse maps outside pax headers have the same limit: about 40,000 extents.
 MAX_EXTENSION = 1024 * 1024
@@ -25,16 +25,24 @@ EXTENSIONS = frozenset(b"xgLK")
 CUT = "the tar stream ends in a header"
 
 
-def walk(found: Callable[[Header], None]) -> Walk:
-    """Walk to the end of the archive, calling `found` with each member in turn; raises MalformedTar."""
+def walk(found: Callable[[Header], None], instead: Callable[[bytes], None] = lambda unit: None) -> Walk:
+    """Walk to the end of the archive, calling `found` with each member in turn; raises MalformedTar.
+
+    Where libarchive would misread the end of what was handed in last, `instead` gets bytes to put in its place.
+    """
     name: bytes | None = None  # of the member at hand, for errors
-    position = skip = 0
+    position = skip = padding = 0
     try:
         while True:
-            block = yield skip, BLOCK
+            # Some writers leave out the last padding, and Go's archive/tar does not miss it.
+            block = yield skip, padding + BLOCK
             if block is None:
                 raise MalformedTar(name, "the tar stream ends in its content")
-            start = position = position + skip
+            if padding:
+                if len(block) <= padding:
+                    return padding - len(block)
+                block = block[padding:]
+            start = position = position + skip + padding
             name = None
             said = Extensions()
             seen = 0
@@ -44,7 +52,7 @@ def walk(found: Callable[[Header], None]) -> Walk:
                         raise MalformedTar(said.path, "the archive ends between its headers")
                     if block:
                         yield from _second_zero_block()
-                    return
+                    return 0
                 position += BLOCK
                 if len(block) < BLOCK:
                     raise MalformedTar(None, CUT)
@@ -55,12 +63,15 @@ def walk(found: Callable[[Header], None]) -> Walk:
                 seen += 1
                 if seen > 4:
                     raise MalformedTar(said.path, "it has too many extension headers")
-                position += yield from _extension(block, said)
+                position += yield from _extension(block, said, instead)
                 block = yield 0, BLOCK
                 if block is None:
                     raise MalformedTar(said.path, CUT)
             name = member_name(block, said)
             entry, stored = read_entry(block, said, name)
+            readable = for_libarchive(block, said, stored)
+            if readable is not block:
+                instead(readable)
             sparse = block[156] == OLD_SPARSE or bool(said.sparse)
             if sparse:
                 name, size, extents, length = yield from _sparse(block, said, name, stored)
@@ -69,7 +80,7 @@ def walk(found: Callable[[Header], None]) -> Walk:
                 check_map(extents, size, stored)
                 entry = replace(entry, path=name, size=size)
             found(Header(start, position, stored, entry, sparse, said.xattrs, said.acls))
-            skip = padded(stored)
+            skip, padding = stored, -stored % BLOCK
     except MalformedTar as error:
         raise MalformedTar(name if error.entry is None else error.entry, error.reason) from None
 
@@ -82,7 +93,7 @@ def _take(count: int) -> Generator[Request, bytes | None, bytes]:
     return taken
 
 
-def _second_zero_block() -> Walk:
+def _second_zero_block() -> Generator[Request, bytes | None, None]:
     """Take the second half of the end-of-archive marker; some writers leave it out at the end of the stream."""
     block = yield 0, BLOCK
     if block and block.strip(b"\x00"):
@@ -90,15 +101,20 @@ def _second_zero_block() -> Walk:
         raise MalformedTar(None, "data follows on half an end-of-archive marker")
 
 
-def _extension(block: bytes, said: Extensions) -> Generator[Request, bytes | None, int]:
+def _extension(
+    block: bytes, said: Extensions, instead: Callable[[bytes], None]
+) -> Generator[Request, bytes | None, int]:
     """Take the body of an extension header; return how many bytes were taken."""
     size = number(block, 124, 136, "size")
     if not 0 < size <= MAX_EXTENSION:
         raise MalformedTar(said.path, f"an extension header of {size} bytes is empty or too long")
-    body = (yield from _take(padded(size)))[:size]
+    taken = yield from _take(padded(size))
+    body = taken[:size]
     match block[156:157]:
         case b"x":
-            said.add_records(body)
+            readable = said.add_records(body)
+            if readable is not body:
+                instead(readable + taken[size:])
         case b"g":
             check_global(body)
         case typeflag:

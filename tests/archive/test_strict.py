@@ -62,9 +62,7 @@ def test_malformed_pax_records(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("key", ["uid", "gid", "size", "mtime"])
-@pytest.mark.parametrize(
-    "value", ["", "x", "1x", " 1", "0x10", "1e3", "1_0", "1\0", "99999999999999999999", "+1", "--1"]
-)
+@pytest.mark.parametrize("value", ["x", "1x", " 1", "0x10", "1e3", "1_0", "1\0", "99999999999999999999", "+1", "--1"])
 def test_pax_numbers_that_are_none(key: str, value: str) -> None:
     assert f"pax {key} is not a" in refusal(pax({key: value}) + header(b"f"))
 
@@ -102,14 +100,11 @@ def test_device_numbers_that_are_none() -> None:
     assert "does not exist" in refusal(header(b"d", b"3", major=4096))
     assert "does not exist" in refusal(header(b"d", b"4", minor=2**20))
     assert "no device numbers" in refusal(header(b"d", b"3", magic=V7))
-    assert "outside the header" in refusal(pax({"SCHILY.devmajor": "7"}) + header(b"d", b"3"))
 
 
 def test_names_with_a_nul_or_without_anything() -> None:
     assert "holds a NUL" in refusal(pax({"path": "good\0evil"}) + file("f"))
     assert "holds a NUL" in refusal(pax({"linkpath": "good\0evil"}) + symlink("f", "t"))
-    assert "empty" in refusal(pax({"path": ""}) + file("f"))
-    assert "empty" in refusal(pax({"linkpath": ""}) + symlink("f", "t"))
     assert "holds a NUL" in refusal(gnu_long("good\0evil") + file("f"))
     assert "holds a NUL" in refusal(gnu_long("good\0evil", b"K") + symlink("f", "t"))
     assert "empty" in refusal(gnu_long("") + file("f"))
@@ -154,11 +149,6 @@ def test_unknown_types(typeflag: bytes) -> None:
     assert "unknown" in refusal(header(b"f", typeflag))
 
 
-def test_global_headers_that_would_change_entries() -> None:
-    for key in ("path", "uid", "mtime", "size", "linkpath", "SCHILY.xattr.user.a", "GNU.sparse.major"):
-        assert "for all entries" in refusal(pax({key: "1"}, typeflag=b"g") + file("f"))
-
-
 @pytest.mark.parametrize(
     "records", [{"comment": "0123abc"}, {"GNU.volume.label": "v"}, {"SCHILY.archtype": "pax", "SCHILY.release": "star"}]
 )
@@ -200,7 +190,7 @@ def test_files_whose_name_ends_in_a_slash() -> None:
 
 
 def test_content_that_only_some_readers_see() -> None:
-    for typeflag in b"123456":
+    for typeflag in b"12346":
         link = b"x" if typeflag in b"12" else b""
         member = pax({"size": "512"}) + header(b"m", bytes([typeflag]), link=link) + file("hidden")
         assert "with content" in refusal(member)
@@ -210,19 +200,12 @@ def test_content_that_only_some_readers_see() -> None:
     )
 
 
-def test_link_targets_of_members_that_are_no_links() -> None:
-    for extension in (pax({"linkpath": "evil"}), gnu_long("evil", b"K")):
-        assert "with a link target" in refusal(extension + file("f"))
-        assert "with a link target" in refusal(extension + header(b"d/", b"5"))
-
-
 def test_formats_that_can_be_read_in_two_ways() -> None:
     for magic in (b"ustar   ", b"ustarX00", b"ustar  0"):
         assert "ustar" in refusal(header(b"f", magic=magic))
     star = bytearray(header(b"f", prefix=b"p" * 131 + b"00000000001\0" + b"00000000001\0"))
     star[508:512] = b"tar\0"
     assert "as ustar and as star" in refusal(sealed(bytes(star)))
-    assert "atime" in refusal(header(b"f", magic=GNU, prefix=b"go/1.7/prefix"))
     assert "no sparse file" in refusal(header(b"f", magic=GNU, prefix=bytes(41) + b"00000000000\0" * 2))
     assert "not GNU's" in refusal(header(b"f", b"S", magic=USTAR))
 
