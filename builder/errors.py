@@ -265,6 +265,16 @@ class ToolMissing(MissingRequirement):
         self.packages = tuple(packages)
 
 
+class ToolUnusable(MissingRequirement):
+    """A program is installed at `path` and cannot be started."""
+
+    def __init__(self, tool: str, path: str, reason: str) -> None:
+        super().__init__(f"{tool} does not start: {path}: {reason}; install it again")
+        self.tool = tool
+        self.path = path
+        self.reason = reason
+
+
 class ToolFailed(BuilderError):
     """A program ended with a failure: `status` as waitpid gives it in Python (negative: the signal)."""
 

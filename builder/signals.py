@@ -1,9 +1,15 @@
-"""End on Ctrl-C, SIGTERM and a closed terminal as on any failure: by an exception, so that everything cleans up."""
+"""End on Ctrl-C, SIGTERM and a closed terminal as on any failure: by an exception, so that everything cleans up.
+
+Imports next to nothing: the command installs the handlers before it imports the rest of itself.
+"""
 
 from __future__ import annotations
 
 import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
@@ -26,6 +32,30 @@ def end_if_told() -> None:
     """Raise SystemExit if such a signal has come: for those who may have lost its exception, as callbacks from C do."""
     if _received is not None:
         sys.exit(128 + _received)
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Let no signal's exception in between: what comes meanwhile comes at the end, whoever handles it.
+
+    For the few lines that make what an exception would lose. Without effect in threads, where none are raised.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    handlers = {}
+    try:
+        for number in _SIGNALS:
+            if callable(handler := signal.getsignal(number)):
+                handlers[number] = handler
+                signal.signal(number, lambda number, _frame: held.append(number))
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for late in held:
+            signal.raise_signal(late)
 
 
 def _end(number: int, _frame: FrameType | None) -> NoReturn:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import errno
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import IO, BinaryIO
 
-from builder.errors import ToolFailed, ToolMissing
+from builder.errors import ToolFailed, ToolMissing, ToolUnusable
+from builder.signals import signals_held
 
 # What each package is called where: (Debian, Fedora, Alpine).
 _PACKAGES = {
@@ -36,7 +38,14 @@ _KEPT_TAIL = 64 * 1024
 _NO_ROOM = {os.strerror(number).encode(): number for number in (errno.ENOSPC, errno.EDQUOT)}
 _LONGEST = max(map(len, _NO_ROOM))
 
+# Why a program that is there does not start, in plainer words than the system's.
+_UNUSABLE = {
+    errno.ENOEXEC: "it is no program for this machine",
+    errno.ENOENT: "the interpreter or loader that it needs is missing",
+}
+
 _WATCH_SECONDS = 1.0
+_PATIENCE_MILLISECONDS = 500
 
 Producer = Callable[[BinaryIO], None]
 
@@ -85,44 +94,87 @@ def run_tool(
     Its environment is PATH, LC_ALL=C, TZ=UTC and what `environment` adds, its umask 022. Standard input is
     empty, or a pipe that `stdin(pipe)` writes; a tool that has read enough may close it early. After that `watch()` is
     called every second until the program ends.
-    Whatever exception passes through, the program and those it started have been killed first.
-    Raises ToolMissing, ToolFailed with its exit status or signal, or OSError about `output` as soon as the
-    program says that a disk is full.
+    However this ends, and even if this process is killed, the program and those it started have been killed.
+    Raises ToolMissing, ToolUnusable, ToolFailed with its exit status or signal, or OSError about `output` as soon as
+    the program says that a disk is full.
     """
     name = os.fsdecode(argv[0])
-    process = subprocess.Popen(
-        argv,
-        executable=find_tool(name),
-        stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=cwd,
-        env={"PATH": _search_path(), "LC_ALL": "C", "TZ": "UTC", **(environment or {})},
-        umask=0o022,
-        # A group of its own: killing it ends also what the program started, and a Ctrl-C
-        # reaches the tool through us only, so that there is one order in which things end.
-        start_new_session=True,
-    )
+    executable = find_tool(name)
+    process = None
     try:
-        stdout, stderr = _Output(process.stdout), _Output(process.stderr, no_room=process.kill)
-        if stdin is not None and process.stdin is not None:
-            # EPIPE: the tool reads no more; whether that is a failure its exit status says.
-            with suppress(BrokenPipeError), process.stdin as pipe:
-                stdin(pipe)  # type: ignore[arg-type]
-        while not stderr.ended(_WATCH_SECONDS):
-            watch()
-        printed = CompletedTool(stdout.text(), stderr.text())
-        status = process.wait()
-    except BaseException:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        raise
+        with _process_group() as group:
+            # An exception between the start and its being known here would leave it running.
+            with signals_held(), _unusable_named(name, executable):
+                process = subprocess.Popen(
+                    argv,
+                    executable=executable,
+                    stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    cwd=cwd,
+                    env={"PATH": _search_path(), "LC_ALL": "C", "TZ": "UTC", **(environment or {})},
+                    umask=0o022,
+                    process_group=group,
+                )
+            stdout, stderr = _Output(process.stdout), _Output(process.stderr, process.kill)
+            if stdin is not None and process.stdin is not None:
+                # EPIPE: the tool reads no more; whether that is a failure its exit status says.
+                with suppress(BrokenPipeError), process.stdin as pipe:
+                    stdin(pipe)  # type: ignore[arg-type]
+            # The end of its words is the end of the tool, but for one that left its pipe to a child.
+            while not stderr.ended(_WATCH_SECONDS) and process.poll() is None:
+                watch()
+            status = process.wait()
+    finally:
+        if process is not None:
+            process.wait()
+    printed = CompletedTool(stdout.text(), stderr.text())
     if stderr.error:
         raise OSError(stderr.error, os.strerror(stderr.error), os.fspath(output or name))
     if status != 0:
         raise ToolFailed([os.fsdecode(argument) for argument in argv], status, printed.stderr)
     return printed
+
+
+@contextmanager
+def _process_group() -> Iterator[int]:
+    """Make a process group and yield its number; all of it is killed in the end, or when this process is killed.
+
+    A parent-death signal would reach only the tool itself, and setting one means running Python between fork and exec,
+    which is not safe where there are threads. So the group begins with a shell that waits for the end of a pipe: as
+    long as that one is not reaped, the number cannot become another's. That the group is not ours keeps Ctrl-C from
+    the tools: they hear of it through us, so that there is one order in which things end.
+    """
+    guard = None
+    shell = find_tool("sh")
+    try:
+        with signals_held(), _unusable_named("sh", shell):
+            guard = subprocess.Popen(
+                ["sh", "-c", "read -r end; kill -KILL 0"],
+                executable=shell,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={},
+                process_group=0,
+            )
+        yield guard.pid
+    finally:
+        if guard is not None and guard.stdin is not None:
+            os.killpg(guard.pid, signal.SIGKILL)
+            guard.wait()
+            guard.stdin.close()
+
+
+@contextmanager
+def _unusable_named(name: str, executable: str) -> Iterator[None]:
+    """Say of a program that is there and does not start what is wrong with it."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename == executable or error.errno == errno.ENOEXEC:
+            raise ToolUnusable(name, executable, _UNUSABLE.get(error.errno or 0, error.strerror or "")) from error
+        raise
 
 
 def _search_path() -> str:
@@ -143,13 +195,14 @@ class _Output:
         self._no_room = no_room
         self._head = bytearray()
         self._tail = bytearray()
+        self._last_words = Event()
         self._thread = Thread(target=self._read, daemon=True)
         self._thread.start()
 
     def _read(self) -> None:
         last = b""
         with self._pipe as pipe:
-            while chunk := os.read(pipe.fileno(), 65536):
+            while chunk := self._next(pipe.fileno()):
                 fits = _KEPT_HEAD - len(self._head)
                 self._head += chunk[:fits]
                 self._tail += chunk[fits:]
@@ -157,6 +210,15 @@ class _Output:
                 if self._no_room is not None and not self.error:
                     self._look_for_no_room(last + chunk)
                     last = (last + chunk)[1 - _LONGEST :]
+
+    def _next(self, fd: int) -> bytes:
+        """Read on; b"" at the end, or when the tool has ended and whoever else holds the pipe is silent."""
+        ready = select.poll()
+        ready.register(fd, select.POLLIN)
+        while not ready.poll(_PATIENCE_MILLISECONDS):
+            if self._last_words.is_set():
+                return b""
+        return os.read(fd, 65536)
 
     def _look_for_no_room(self, printed: bytes) -> None:
         self.error = next((number for text, number in _NO_ROOM.items() if text in printed), 0)
@@ -169,6 +231,7 @@ class _Output:
         return not self._thread.is_alive()
 
     def text(self) -> str:
-        """Wait for the end of the output and return what was kept of it."""
+        """Return what was kept of the output of a tool that has ended."""
+        self._last_words.set()
         self._thread.join()
         return (self._head + self._tail).decode("utf-8", "backslashreplace")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
+import pytest
 from support.command import ENVIRONMENT
+from support.processes import alive, wait_until
 from support.tars import file, tar
 
 # The exception is lost after the first chunk, as it is when it comes while C code calls back; the tar breaks off there.
@@ -37,3 +41,72 @@ def test_a_signal_that_comes_while_libarchive_asks_for_more_is_not_taken_for_a_d
         check=False,
     )
     assert (ended.returncode, ended.stderr) == (143, b"")
+
+
+# A signal before each line that runs between asking for a tool and having its answer, each in a process of its own.
+_EVERY_LINE = """
+import ctypes, os, signal, subprocess, sys
+from builder import tool
+from builder.signals import end_on_signals
+
+STARTING = {subprocess.Popen.__init__.__code__, subprocess.Popen._execute_child.__code__}
+
+def signal_at(step):
+    def trace(frame, event, _argument):
+        nonlocal step
+        if frame.f_code.co_filename != tool.__file__ and frame.f_code not in STARTING:
+            return None
+        step -= event == "line"
+        if step == 0:
+            sys.settrace(None)
+            signal.raise_signal(signal.SIGTERM)
+        return trace
+
+    sys.settrace(trace)
+
+def run(step):
+    end_on_signals()
+    signal_at(step)
+    tool.run_tool(["sh", "-c", "echo started"])
+    sys.settrace(None)
+    os._exit(0)
+
+ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: whoever is left becomes a child of this process
+step, status = 0, 143
+while status == 143:
+    step += 1
+    child = os.fork()
+    if child == 0:
+        run(step)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    try:
+        while True:
+            os.wait()
+    except ChildProcessError:
+        pass
+print(status, step > 200)
+"""
+
+
+@pytest.mark.slow
+def test_a_signal_at_any_line_of_a_tools_run_ends_all_processes_and_gives_its_status() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _EVERY_LINE], env=ENVIRONMENT, capture_output=True, check=False, timeout=120
+    )
+    assert (ended.stdout, ended.stderr, ended.returncode) == (b"0 True\n", b"", 0)
+
+
+_KILLED = """
+import os, signal, sys
+from builder.tool import run_tool
+
+run_tool(["sh", "-c", "sleep 987654 & echo $$ $! >pids; sleep 987654"], watch=lambda: os.kill(os.getpid(), 9))
+"""
+
+
+def test_what_a_killed_process_ran_ends_with_it(tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", _KILLED], env=ENVIRONMENT, cwd=tmp_path, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+    assert len(pids) == 2
+    wait_until(lambda: not any(map(alive, pids)))

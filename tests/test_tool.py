@@ -8,13 +8,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+from support.processes import alive, wait_until
 
-from builder.errors import ToolFailed, ToolMissing
+from builder.errors import ToolFailed, ToolMissing, ToolUnusable
 from builder.tool import CompletedTool, find_tool, run_tool, tool_version
 
 
@@ -25,14 +26,6 @@ def umask(mask: int) -> Iterator[None]:
         yield
     finally:
         os.umask(old)
-
-
-def alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
 
 
 def test_the_environment_is_fixed_and_only_the_caller_adds_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,6 +65,34 @@ def test_a_missing_tool_names_its_packages(monkeypatch: pytest.MonkeyPatch) -> N
     assert str(caught.value) == (
         "mke2fs is not installed: install e2fsprogs (Debian), e2fsprogs (Fedora), e2fsprogs (Alpine)"
     )
+
+
+UNUSABLE = {
+    "of another machine": (b"\x7fELF" + bytes(100), "it is no program for this machine"),
+    "without its interpreter": (b"#!/nowhere/perl\n", "the interpreter or loader that it needs is missing"),
+    "empty": (b"", "it is no program for this machine"),
+}
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_a_tool_that_does_not_start_is_named_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    content, reason = UNUSABLE[kind]
+    program = tmp_path / "mke2fs"
+    program.write_bytes(content)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(ToolUnusable) as caught:
+        run_tool(["mke2fs", "-V"])
+    assert caught.value.exit_status == 4
+    assert str(caught.value) == f"mke2fs does not start: {program}: {reason}; install it again"
+
+
+def test_a_missing_working_directory_is_not_blamed_on_the_tool(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        run_tool(["mke2fs", "-V"], cwd=tmp_path / "nowhere")
+    assert caught.value.filename == tmp_path / "nowhere"
 
 
 def test_a_failure_carries_the_exit_status_and_the_last_line() -> None:
@@ -154,10 +175,18 @@ def test_an_error_in_the_producer_ends_the_tool_and_is_raised_as_itself(tmp_path
         run_tool(["sh", "-c", script], cwd=tmp_path, stdin=produce)
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
     assert len(pids) == 2
-    deadline = time.monotonic() + 5
-    while any(map(alive, pids)) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert [pid for pid in pids if alive(pid)] == []
+    wait_until(lambda: not any(map(alive, pids)))
+
+
+CHILD = "import os, time; os.setsid(); print(os.getpid(), flush=True); time.sleep(30)"
+
+
+@pytest.mark.parametrize("child", ["sleep 987654 & echo $!", f"'{sys.executable}' -c '{CHILD}' & sleep 1"])
+def test_a_child_that_keeps_the_pipes_of_an_ended_tool_keeps_nobody_waiting(child: str) -> None:
+    completed = run_tool(["sh", "-c", f"{child}; echo last words >&2"])
+    assert completed.stderr == "last words\n"
+    with suppress(ProcessLookupError):
+        os.kill(int(completed.stdout), signal.SIGKILL)
 
 
 def test_an_interrupt_ends_the_tool() -> None:
