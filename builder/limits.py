@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from builder.errors import UsageError
+from builder.option import COUNT, IMAGE, SIZE, option
 
 GIB = 1 << 30
+_MAX_RATIO = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,18 +17,25 @@ class Limits:
 
     `max_size` is the bytes of all layers together, unpacked (holes count: a disk format may have to write them);
     `max_entries` the tar members of all layers together; `max_ratio` how many bytes one packed byte may become.
-    The ratio is looked at only past `ratio_floor` bytes of a layer: gzip reaches 1030 at most, but a short run
-    of zeros under a better algorithm goes further, and does no harm. `max_metadata` is the bytes of all names, link
+    `max_metadata` is the bytes of all names, link
     targets and extended attributes together: they are held in memory.
     """
 
-    max_size: int = 256 * GIB
-    max_entries: int = 4_000_000
-    max_ratio: int = 2000
-    ratio_floor: int = 8 * GIB
+    max_size: int = option(256 * GIB, SIZE, IMAGE, "Refuse an image that unpacks to more.")
+    max_entries: int = option(4_000_000, COUNT, IMAGE, "Refuse an image of more entries.")
+    max_ratio: int = option(_MAX_RATIO, COUNT, IMAGE, "Refuse a layer that is packed tighter.")
     max_metadata: int = GIB
 
     def __post_init__(self) -> None:
         for name in ("max_size", "max_entries", "max_ratio"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"--{name.replace('_', '-')}: must be more than zero")
+
+    @property
+    def ratio_floor(self) -> int:
+        """Up to how many bytes of a layer the ratio is not looked at.
+
+        gzip reaches 1030 at most, but a short run of zeros under a better algorithm goes further, and does no harm.
+        """
+        # Who wants less than the default means it for layers of every size.
+        return 8 * GIB if self.max_ratio >= _MAX_RATIO else 1 << 20

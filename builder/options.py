@@ -1,24 +1,30 @@
-"""What a build can be told, and how each of it is written: on the command line and in lists of images alike."""
+"""What a build can be told, and the table of it."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from decimal import Decimal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-from uuid import UUID
+from typing import Any, Self
 
 from builder.disk import FILESYSTEMS
-from builder.disk.filesystem import Compression, parse_compression
+from builder.disk.filesystem import DiskOptions
 from builder.errors import UsageError
 from builder.image.platform import Platform
 from builder.limits import Limits
+from builder.option import DIRECTORY, DISK, FILE, IMAGE, OUTPUT, SECONDS, SWITCH, Form, Option, declared, option
 from builder.sources.access import Access
 
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_MAX_SIZE = (1 << 63) - 1  # off_t
+
+def parse_format(text: str) -> str:
+    """Read the name of a file system format."""
+    if text not in FILESYSTEMS:
+        raise UsageError(f"{text[:100]!r} is not a format; there are {' and '.join(sorted(FILESYSTEMS))}")
+    return text
+
+
+FORMAT = Form("|".join(FILESYSTEMS), parse_format)
+PLATFORM = Form("OS/ARCH[/VARIANT]", Platform.parse)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,99 +32,59 @@ class BuildOptions:
     """How to build a disk; what is None is chosen by the build. Sizes in bytes.
 
     `format` is a key of FILESYSTEMS, by default told from the output's name; `source_date_epoch` (seconds since
-    1970) is the latest time that any file keeps; `workdir` holds the temporary files, by default beside the output;
+    1970) is the latest time that any file keeps; `tmpdir` holds the temporary files, by default beside the output;
     `access` says how images are reached and what is kept of them;
     `force` lets the output replace a file that is no disk; `metadata_file` and `depfile` are written with the disk.
+    What `disk` holds besides options is the build's own to set.
     """
 
-    platform: Platform | None = None
-    format: str | None = None
-    size: int | None = None
-    free: int = 0
-    inodes: int | None = None
-    journal: bool = True
-    label: str = ""
-    uuid: UUID | None = None
-    compress: Compression | None = None
-    dedupe: bool = False
-    fragments: bool = False
+    format: str | None = option(None, FORMAT, DISK, "Told from the output's name by default.")
+    disk: DiskOptions = field(default_factory=DiskOptions)
+    platform: Platform | None = option(
+        None, PLATFORM, IMAGE, "Which image of an index; by default this machine's.", decides=True
+    )
     limits: Limits = field(default_factory=Limits)
+    source_date_epoch: int | None = option(
+        None, SECONDS, IMAGE, "The latest time that any file keeps.", decides=True, variable="SOURCE_DATE_EPOCH"
+    )
+    tmpdir: Path | None = option(None, DIRECTORY, IMAGE, "Where temporary files go; by default beside the output.")
     access: Access = field(default_factory=Access)
-    source_date_epoch: int | None = None
-    workdir: Path | None = None
-    force: bool = False
-    metadata_file: Path | None = None
-    depfile: Path | None = None
+    force: bool = option(False, SWITCH, OUTPUT, "Build what is up to date, too; replace an output that is no disk.")
+    metadata_file: Path | None = option(
+        None, FILE, OUTPUT, "Write digests, sizes, UUID and image config here, as JSON.", commands=frozenset({"build"})
+    )
+    depfile: Path | None = option(
+        None, FILE, OUTPUT, "Write the files the disk was made from here, for make.", commands=frozenset({"build"})
+    )
 
-    def describe(self) -> dict[str, object]:
+    def but(self, changes: Mapping[str, Any]) -> Self:
+        """These options, with other values for the options of these names in OPTIONS."""
+        changed = self
+        for name, value in changes.items():
+            changed = _placed(changed, OPTIONS[name].path, value)
+        return changed
+
+    def value(self, entry: Option) -> Any:
+        """Give what these options say for an entry of OPTIONS."""
+        held: Any = self
+        for name in entry.path:
+            held = getattr(held, name)
+        return held
+
+    def describe(self) -> dict[str, str | int | bool | None]:
         """Describe, as plain JSON values, what of these options decides the bytes of the disk."""
-        return {
-            "platform": None if self.platform is None else str(self.platform),
-            "format": self.format,
-            "size": self.size,
-            "free": self.free,
-            "inodes": self.inodes,
-            "journal": self.journal,
-            "label": self.label,
-            "uuid": None if self.uuid is None else str(self.uuid),
-            "compress": None if self.compress is None else str(self.compress),
-            "dedupe": self.dedupe,
-            "fragments": self.fragments,
-            "sourceDateEpoch": self.source_date_epoch,
-        }
+        return {_camel(entry.name): entry.write(self.value(entry)) for entry in OPTIONS.values() if entry.decides}
 
 
-def parse_size(text: str) -> int:
-    """Read a size in bytes: a number, or one with K, M, G or T for powers of 1024 (`512M`, `1.5G`, `2GiB`)."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)(?:iB)?", text.strip(), re.IGNORECASE | re.ASCII)
-    if match is None:
-        raise UsageError(f"{text!r} is not a size; write it as 4096, 512M or 1.5G (powers of 1024)")
-    size = int(Decimal(match[1]) * _UNITS[match[2].upper()])
-    if size > _MAX_SIZE:
-        raise UsageError(f"{text[:100]!r} is more bytes than a file can have")
-    return size
+def _placed(holder: Any, path: tuple[str, ...], value: Any) -> Any:
+    first, *rest = path
+    return replace(holder, **{first: _placed(getattr(holder, first), tuple(rest), value) if rest else value})
 
 
-def parse_uuid(text: str) -> UUID:
-    """Read a UUID in its usual form (RFC 9562, section 4)."""
-    try:
-        return UUID(text)
-    except ValueError:
-        raise UsageError(f"{text!r} is not a UUID; write it as 01234567-89ab-cdef-0123-456789abcdef") from None
+def _camel(name: str) -> str:
+    first, *rest = name.split("-")
+    return first + "".join(map(str.capitalize, rest))
 
 
-def parse_count(text: str) -> int:
-    """Read a positive whole number."""
-    if not re.fullmatch(r"\d{1,18}", text, re.ASCII) or int(text) == 0:
-        raise UsageError(f"{text!r} is not a number above zero")
-    return int(text)
-
-
-def parse_switch(text: str) -> bool:
-    """Read yes or no."""
-    if text not in ("yes", "no"):
-        raise UsageError(f"{text!r} is neither yes nor no")
-    return text == "yes"
-
-
-def parse_format(text: str) -> str:
-    """Read the name of a file system format."""
-    if text not in FILESYSTEMS:
-        raise UsageError(f"{text!r} is not a format; there are {' and '.join(sorted(FILESYSTEMS))}")
-    return text
-
-
-# Option names as in lists of images (`size=2G`); the command line spells them `--size 2G`.
-PARSERS: dict[str, Callable[[str], Any]] = {
-    "platform": Platform.parse,
-    "format": parse_format,
-    "size": parse_size,
-    "free": parse_size,
-    "inodes": parse_count,
-    "journal": parse_switch,
-    "label": str,
-    "uuid": parse_uuid,
-    "compress": parse_compression,
-    "dedupe": parse_switch,
-    "fragments": parse_switch,
-}
+# Every option of a build by its name, from which the command line, lists of images, jobs and metadata are made.
+OPTIONS: Mapping[str, Option] = {entry.name: entry for entry in declared(BuildOptions())}

@@ -53,7 +53,7 @@ def build(
     options = options or BuildOptions()
     options = replace(options, format=options.format or format_of(target.name))
     filesystem = FILESYSTEMS[options.format or ""]
-    filesystem.check(disk_options(options, seed=bytes(32)))
+    filesystem.check(options.disk)
     with failures_named():
         _check_outputs(target, options)
         output = resolve_output(target)

@@ -36,7 +36,7 @@ def survey(reference: str, options: BuildOptions | None = None, listen: Listener
     The disks are thrown away. Formats whose tools are missing here are left out. Raises BuilderError.
     """
     options = options or BuildOptions()
-    with failures_named(), workspace(options.workdir or Path(tempfile.gettempdir()), "survey") as scratch:
+    with failures_named(), workspace(options.tmpdir or Path(tempfile.gettempdir()), "survey") as scratch:
         with closing(open_image(reference, options, scratch, listen)) as source, open_spool(scratch) as spool:
             image = resolve(source, reference, options.platform)
             tree = merge(source, image, spool, options, listen)
@@ -45,7 +45,7 @@ def survey(reference: str, options: BuildOptions | None = None, listen: Listener
                 place = scratch / name
                 place.mkdir()
                 with suppress(MissingRequirement):
-                    filesystem.check(disk_options(options, seed=bytes(32)))
+                    filesystem.check(options.disk)
                     listen(Stage(f"measuring {name}"))
                     facts = filesystem.pack(
                         tree, spool, disk_options(options, image.identity), place, place / "disk", listen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from builder.disk.filesystem import DiskOptions
@@ -48,25 +49,13 @@ def open_image(reference: str, options: BuildOptions, scratch: Path, listen: Lis
 
 def disk_options(options: BuildOptions, seed: bytes) -> DiskOptions:
     """Tell the disk stage what concerns it; `seed` stands for the content."""
-    return DiskOptions(
-        seed=seed,
-        # Not 0: mke2fs takes that for "now". Not negative: superblocks cannot hold it.
-        epoch=max(1, options.source_date_epoch or 1),
-        uuid=options.uuid,
-        label=options.label,
-        size=options.size,
-        free=options.free,
-        inodes=options.inodes,
-        journal=options.journal,
-        compression=options.compress,
-        dedupe=options.dedupe,
-        fragments=options.fragments,
-    )
+    # Not 0: mke2fs takes that for "now". Not negative: superblocks cannot hold it.
+    return replace(options.disk, seed=seed, epoch=max(1, options.source_date_epoch or 1))
 
 
 @contextmanager
 def scratch_directory(options: BuildOptions, beside: Path) -> Iterator[Path]:
     """Choose where temporary files go: the directory asked for, or the one beside the output."""
-    chosen = workspace(options.workdir, "work") if options.workdir else nullcontext(beside)
+    chosen = workspace(options.tmpdir, "work") if options.tmpdir else nullcontext(beside)
     with chosen as scratch, failures_named(scratch):
         yield scratch

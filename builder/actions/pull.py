@@ -51,14 +51,14 @@ def pull(
     name: ImageName | None = None,
     platforms: Sequence[Platform] | None = (),
     limits: Limits | None = None,
-    workdir: Path | None = None,
+    tmpdir: Path | None = None,
     listen: Listener = ignore,
 ) -> Pulled:
     """Copy the image at `reference` into the store that `access` names, and record it as `name`.
 
     Indexes stay indexes, of which the images for `platforms` are copied: by default this machine's, with None all.
     Every blob is verified; what is there already is not copied again, and what an interrupted transfer left is used.
-    Compressed archives are unpacked in `workdir`, by default the system's place for temporary files.
+    Compressed archives are unpacked in `tmpdir`, by default the system's place for temporary files.
     The image is recorded when all of it is there. No layer is begun that claims more bytes than `limits` has for what
     it unpacks to. Raises InvalidReference where its name cannot be told, LimitExceeded, and BuilderError.
     """
@@ -66,7 +66,7 @@ def pull(
     limits = limits or Limits()
     access = replace(access or Access(), keep=True)
     # Recorded here, under the one name that was asked for.
-    means = Means(workdir, listen, limits, record=False)
+    means = Means(tmpdir, listen, limits, record=False)
     with ExitStack() as stack:
         store = stack.enter_context(closing(open_store(access.store)))
         lease = stack.enter_context(store.lease())

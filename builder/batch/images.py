@@ -12,9 +12,12 @@ from pathlib import Path, PurePosixPath
 from builder.disk import FILESYSTEMS, format_of
 from builder.errors import BuilderError, UsageError
 from builder.image.platform import Platform
-from builder.options import PARSERS, BuildOptions
+from builder.options import OPTIONS, BuildOptions
 from builder.sources.reference import parse_reference
 from builder.sources.transport import Reference
+
+# What a line of a list may say besides the output.
+KEYS = {name: entry for name, entry in OPTIONS.items() if "batch" in entry.commands}
 
 
 class InvalidList(UsageError):
@@ -39,7 +42,7 @@ class Job:
 def parse_list(text: str, name: str, directory: Path, defaults: BuildOptions) -> list[Job]:
     """Read a list of images; disks go below `directory`, and what a line does not say is as in `defaults`.
 
-    A line is `REFERENCE [KEY=VALUE ...]`, words quoted as in a shell; the keys are those of PARSERS and `output`, a
+    A line is `REFERENCE [KEY=VALUE ...]`, words quoted as in a shell; the keys are those of KEYS and `output`, a
     path below `directory`. Raises InvalidList for the first line that does not parse, and when two lines would
     write the same file.
     """
@@ -82,15 +85,15 @@ def _job(number: int, words: list[str], directory: Path, defaults: BuildOptions)
     changes: dict[str, object] = {}
     for word in words[1:]:
         key, equals, value = word.partition("=")
-        if not equals or (key != "output" and key not in PARSERS):
-            raise UsageError(f"{word!r} is no option; write KEY=VALUE with one of output, {', '.join(PARSERS)}")
+        if not equals or (key != "output" and key not in KEYS):
+            raise UsageError(f"{word!r} is no option; write KEY=VALUE with one of output, {', '.join(KEYS)}")
         if key in changes or (key == "output" and output is not None):
             raise UsageError(f"{key} is given twice")
         if key == "output":
             output = value
         else:
-            changes[key] = PARSERS[key](value)
-    options = replace(defaults, **changes)  # type: ignore[arg-type]
+            changes[key] = KEYS[key].read(value)
+    options = defaults.but(changes)
     path = directory / _file_name(output, reference, options)
     return Job(
         number,

@@ -14,14 +14,14 @@ from builder.batch.images import Job, metadata_path, parse_list
 from builder.batch.report import CANCELLED, FAILED, Outcome, render_report, summary
 from builder.batch.run import run_batch
 from builder.cli.console import Console, human_size
-from builder.cli.options import build_options, disk_options, reading_options
+from builder.cli.options import GroupedCommand, build_options, progress_option, table_options
 from builder.cli.types import DIRECTORY, FILE
 from builder.errors import BuilderError
 from builder.output.failures import failures_named
 from builder.output.publish import check_distinct, check_side_output, resolve_output, write_atomically
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("list_file", metavar="LIST", type=click.File("rb"))
 @click.option(
     "-o", "--output", "directory", type=DIRECTORY, required=True, help="Where the disks go; made if it is missing."
@@ -35,11 +35,8 @@ from builder.output.publish import check_distinct, check_side_output, resolve_ou
 )
 @click.option("--fail-fast", is_flag=True, help="Stop everything at the first failure.")
 @click.option("--report", type=FILE, help="Write what happened to each image here, as JSON.")
-@click.option(
-    "--force", is_flag=True, help="Build disks that are up to date, too, and replace outputs that are no disks."
-)
-@disk_options
-@reading_options
+@progress_option
+@table_options("batch")
 @click.pass_obj
 def batch(
     console: Console,
@@ -55,9 +52,9 @@ def batch(
     """Build a disk of every image in a list.
 
     LIST, a file or - for standard input, has one image a line, optionally followed by KEY=VALUE
-    words that override the options given here: output, platform, format, size, free, inodes,
-    label, uuid, compress; and as yes or no journal, dedupe, fragments. Words are quoted as in a
-    shell; from # on is a comment. Images are found from the current directory, wherever LIST is;
+    words that override the options given here: KEY is an option below without its dashes (size=2G;
+    yes or no for one without a value, as journal=no), or output. Words are quoted as in a shell;
+    from # on is a comment. Images are found from the current directory, wherever LIST is;
     output is a name below the output directory, by default told from the image's.
 
     One image's failure does not stop the others. Beside each disk stands its metadata, NAME.json:
@@ -66,7 +63,7 @@ def batch(
     \b
     Examples:
       rootfs-builder batch images.txt -o disks/ -j 4
-      echo 'oci:layout:latest output=web.erofs compress=lz4' | rootfs-builder batch - -o disks/
+      echo 'oci:web format=erofs' | rootfs-builder batch - -o disks/
     """
     # As paths are decoded, so that a list may name every file; some editors begin with a byte order mark.
     text = os.fsdecode(list_file.read().removeprefix(codecs.BOM_UTF8))

@@ -10,18 +10,15 @@ import click
 
 from builder.actions.build import build as build_image
 from builder.cli.console import Console, human_size
-from builder.cli.options import build_options, disk_options, reading_options
+from builder.cli.options import GroupedCommand, build_options, progress_option, table_options
 from builder.cli.types import FILE, IMAGE
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("image", type=IMAGE)
 @click.option("-o", "--output", type=FILE, required=True, help="The disk to write: NAME.ext4 or NAME.erofs.")
-@disk_options
-@reading_options
-@click.option("--metadata-file", type=FILE, help="Write digests, sizes, UUID and image config here, as JSON.")
-@click.option("--depfile", type=FILE, help="Write the files the disk was made from here, for make.")
-@click.option("--force", is_flag=True, help="Replace the output even if it is no disk.")
+@progress_option
+@table_options("build")
 @click.pass_obj
 def build(console: Console, /, image: str, output: Path, progress: str, **options: Any) -> None:
     """Build the root disk of IMAGE.
@@ -34,7 +31,7 @@ def build(console: Console, /, image: str, output: Path, progress: str, **option
       rootfs-builder build oci:layout:latest -o rootfs.ext4
       rootfs-builder build docker://alpine:3.20 -o alpine.ext4
       rootfs-builder build image.tar -o rootfs.erofs --compress lz4hc:12
-      rootfs-builder build oci:layout -o rootfs.ext4 --platform linux/arm64 --free 512M
+      rootfs-builder build oci:layout -o arm.ext4 --platform linux/arm64
     """
     result = build_image(image, output, build_options(**options), console.listener(progress))
     disk = result.disk

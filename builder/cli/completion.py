@@ -15,7 +15,7 @@ def completion(ctx: click.Context, shell: str) -> None:
     \b
     Examples:
       source <(rootfs-builder completion bash)
-      rootfs-builder completion fish > ~/.config/fish/completions/rootfs-builder.fish
+      rootfs-builder completion fish | source
     """
     complete = get_completion_class(shell)
     assert complete is not None, "click completes these three"

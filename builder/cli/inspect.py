@@ -10,24 +10,25 @@ import click
 
 from builder.actions.inspect import survey as survey_image
 from builder.cli.console import Console, human_size, legible
-from builder.cli.options import build_options, reading_options
+from builder.cli.options import GroupedCommand, build_options, progress_option, table_options
 from builder.cli.types import IMAGE
 from builder.output.metadata import describe_image, render_json
 from builder.sources import open_source
 from builder.sources.resolve import resolve
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("image", type=IMAGE)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 @click.option("--quick", is_flag=True, help="Read no layers: leave out what a disk will need.")
-@reading_options
+@progress_option
+@table_options("inspect")
 @click.pass_obj
 def inspect(console: Console, /, image: str, as_json: bool, quick: bool, progress: str, **options: Any) -> None:
     """Say what IMAGE is and what a disk of it takes.
 
     Every layer is read and verified, and a disk of each format is made and thrown away; --quick
-    leaves that out. Temporary files go to --workdir, or to TMPDIR if it is not given.
+    leaves that out. Temporary files go to --tmpdir, or to TMPDIR if it is not given.
 
     \b
     Examples:

@@ -54,10 +54,10 @@ class ReportingGroup(click.Group):
 
 def _help() -> str:
     """Write the help, of whose lines click keeps those as they are that follow on \\b."""
-    forms = {"  ".join(each.forms): each.summary for each in TRANSPORTS.values()}
-    forms["a plain path"] = "recognised by what is there"
-    width = max(map(len, forms)) + 2
-    references = "\n".join(f"  {form:{width}}{summary}" for form, summary in forms.items())
+    forms = [(form, each.summary) for each in TRANSPORTS.values() for form in each.forms]
+    forms.append(("a plain path", "recognised by what is there"))
+    width = max(len(form) for form, _ in forms) + 2
+    references = "\n".join(f"  {form:{width}}{summary}" for form, summary in forms)
     return f"""Turn a container image into the root disk of a microVM.
 
 An image is named as skopeo and podman name it:
@@ -66,9 +66,9 @@ An image is named as skopeo and podman name it:
 {references}
 
 \b
-Exit status: 0 done; 1 failed; 2 wrong usage; 3 the image was refused (malformed,
-corrupt or hostile); 4 a tool or a permission is missing; 129, 130, 143 hung up,
-interrupted, terminated.
+Exit status: 0 done; 1 failed; 2 wrong usage; 3 the image was refused
+(malformed, corrupt or hostile); 4 a tool or a permission is missing;
+129, 130, 143 hung up, interrupted, terminated.
 """
 
 

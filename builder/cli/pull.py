@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import click
 
 from builder.actions.pull import pull as pull_image
 from builder.cli.console import Console
-from builder.cli.options import all_of, max_size_option, progress_option, registry_options, store_option_below
-from builder.cli.types import DIRECTORY, IMAGE, Parsed
+from builder.cli.options import (
+    GroupedCommand,
+    all_of,
+    build_options,
+    progress_option,
+    store_option_below,
+    table_option,
+)
+from builder.cli.types import IMAGE, Parsed
 from builder.errors import UsageError
 from builder.image.name import ImageName
 from builder.image.platform import Platform
-from builder.limits import Limits
-from builder.registry import RegistryAccess
-from builder.sources.access import Access
 from builder.sources.reference import parse_reference
 
 
@@ -41,24 +44,17 @@ _copying = all_of(
         help="Which images of an index, as linux/amd64,linux/arm64; by default this machine's.",
     ),
     click.option("--all-platforms", is_flag=True, help="All images of an index."),
-    max_size_option,
-    click.option("--workdir", type=DIRECTORY, help="Where compressed archives are unpacked.  [default: TMPDIR]"),
     progress_option,
+    table_option("max-size"),
+    table_option("tmpdir", help="Where compressed archives are unpacked; by default in TMPDIR."),
 )
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @_copying
-@registry_options
+@all_of(table_option("authfile"), table_option("cert-dir"), table_option("tls-verify"))
 @click.pass_obj
-def pull(
-    console: Console,
-    /,
-    authfile: Path | None,
-    cert_dir: Path | None,
-    tls_verify: bool,
-    **options: Any,
-) -> None:
+def pull(console: Console, /, **options: Any) -> None:
     """Copy images from anywhere into the store.
 
     Blobs that are there already are not copied again, and what an interrupted pull left is
@@ -71,10 +67,10 @@ def pull(
       rootfs-builder store pull oci:layout:latest --name localhost/app:1.0
       rootfs-builder store pull app.tar --all-platforms
     """
-    _copy(console, registry=RegistryAccess(authfile, cert_dir, tls_verify), **options)
+    _copy(console, **options)
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @_copying
 @click.pass_obj
 def add(console: Console, /, **options: Any) -> None:
@@ -86,32 +82,34 @@ def add(console: Console, /, **options: Any) -> None:
         transport = parse_reference(reference).transport
         if transport is not None and transport.remote:
             raise UsageError(f"{reference} is not on this machine; fetch it with rootfs-builder store pull")
-    _copy(console, registry=RegistryAccess(), **options)
+    _copy(console, **options)
 
 
 def _copy(
     console: Console,
     *,
     images: Sequence[str],
-    store: str | None,
     name: ImageName | None,
     platforms: Sequence[Sequence[Platform]],
     all_platforms: bool,
-    max_size: int | None,
-    workdir: Path | None,
     progress: str,
-    registry: RegistryAccess,
+    **options: Any,
 ) -> None:
     if name is not None and len(images) > 1:
         raise UsageError("--name is for one image; pull the others with a command of their own")
     if platforms and all_platforms:
         raise UsageError("--platform and --all-platforms contradict each other; leave one out")
-    access = Access(store=store, registry=registry)
+    chosen = build_options(**options)
     wanted = None if all_platforms else [platform for each in platforms for platform in each]
-    limits = Limits() if max_size is None else Limits(max_size=max_size)
     listen = console.listener(progress)
     for reference in images:
         pulled = pull_image(
-            reference, access, name=name, platforms=wanted, limits=limits, workdir=workdir, listen=listen
+            reference,
+            chosen.access,
+            name=name,
+            platforms=wanted,
+            limits=chosen.limits,
+            tmpdir=chosen.tmpdir,
+            listen=listen,
         )
         console.answer(str(pulled.name).encode())

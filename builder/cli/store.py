@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from builder.cli.console import Console, human_size, legible
-from builder.cli.options import progress_option, store_option, store_option_below
+from builder.cli.options import GroupedCommand, progress_option, store_option_below, table_option
 from builder.cli.pull import add, pull
 from builder.cli.types import Parsed
 from builder.errors import ImageNotFound, InvalidReference, StoreDamaged
@@ -26,7 +26,7 @@ _HEADINGS = ("REPOSITORY", "TAG", "DIGEST", "PLATFORMS", "LAYERS", "SIZE")
 
 
 @click.group(no_args_is_help=False)
-@store_option
+@table_option("store")
 @click.pass_context
 def store(ctx: click.Context, store: str | None) -> None:
     """Keep images in a store of blobs, each of which is there once.
@@ -44,7 +44,7 @@ def store(ctx: click.Context, store: str | None) -> None:
     ctx.default_map = {name: {"store": store} for name in _COMMANDS if store is not None}
 
 
-@click.command("list")
+@click.command("list", cls=GroupedCommand)
 @store_option_below
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array instead of a table.")
 @click.pass_obj
@@ -62,7 +62,7 @@ def list_(console: Console, /, store: str | None, as_json: bool) -> None:
         console.answer("\n".join(_table([_HEADINGS, *map(_row, found)])).encode())
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @store_option_below
 @click.option("--quarantine", is_flag=True, help="Move what is corrupt away, so that the next pull fetches it anew.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
@@ -86,7 +86,7 @@ def verify(console: Console, /, store: str | None, quarantine: bool, as_json: bo
         console.say(f"{count} are intact, {human_size(checked.size)}")
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("names", metavar="NAME...", nargs=-1, required=True, type=Parsed("name", ImageName.parse))
 @store_option_below
 @click.pass_obj
@@ -110,7 +110,7 @@ def remove(console: Console, /, names: Sequence[ImageName], store: str | None) -
             console.answer(str(full).encode())
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @store_option_below
 @click.option("--dry-run", is_flag=True, help="Only say what would be freed.")
 @click.pass_obj

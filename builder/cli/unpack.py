@@ -10,14 +10,15 @@ import click
 
 from builder.actions.unpack import unpack as unpack_image
 from builder.cli.console import Console
-from builder.cli.options import build_options, reading_options
+from builder.cli.options import GroupedCommand, build_options, progress_option, table_options
 from builder.cli.types import DIRECTORY, IMAGE
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("image", type=IMAGE)
 @click.argument("directory", type=DIRECTORY)
-@reading_options
+@progress_option
+@table_options("unpack")
 @click.pass_obj
 def unpack(console: Console, /, image: str, directory: Path, progress: str, **options: Any) -> None:
     """Write the root file system of IMAGE to DIRECTORY.

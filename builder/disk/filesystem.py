@@ -11,6 +11,7 @@ from uuid import UUID
 
 from builder.errors import UsageError
 from builder.events import Listener
+from builder.option import COUNT, DISK, IDENTITY, SIZE, SWITCH, TEXT, Form, option
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
 
@@ -59,25 +60,30 @@ def parse_compression(text: str) -> Compression:
     return Compression(algorithm, int(level))
 
 
+COMPRESSION = Form("ALGORITHM[:LEVEL]", parse_compression)
+
+
 @dataclass(frozen=True, slots=True)
 class DiskOptions:
     """How to pack a tree. Sizes are in bytes; what is None is computed.
 
-    `seed` is 32 bytes that stand for the content; UUIDs and hash seeds that nobody chose derive from it.
-    `epoch` is the time stamped on the file system itself, in seconds since 1970.
+    The build sets `seed`, 32 bytes that stand for the content: UUIDs and hash seeds that nobody chose derive from it;
+    and `epoch`, the time stamped on the file system itself, in seconds since 1970.
     """
 
-    seed: bytes
+    seed: bytes = bytes(32)
     epoch: int = 1
-    uuid: UUID | None = None
-    label: str = ""
-    size: int | None = None
-    free: int = 0
-    inodes: int | None = None
-    journal: bool = True
-    compression: Compression | None = None
-    dedupe: bool = False
-    fragments: bool = False
+    size: int | None = option(None, SIZE, DISK, "Size of the disk, as 512M or 2G; computed by default.")
+    free: int = option(0, SIZE, DISK, "Free space to leave on the disk, as 64M (ext4).")
+    inodes: int | None = option(None, COUNT, DISK, "Inodes of the disk in all (ext4).")
+    journal: bool = option(True, SWITCH, DISK, "With a journal, the default, or without (ext4).")
+    label: str = option("", TEXT, DISK, "Volume label.")
+    uuid: UUID | None = option(None, IDENTITY, DISK, "UUID; derived from the content by default.")
+    compress: Compression | None = option(
+        None, COMPRESSION, DISK, "lz4, lz4hc, lzma, deflate or zstd, as lz4hc:12, if mkfs.erofs has it (erofs)."
+    )
+    dedupe: bool = option(False, SWITCH, DISK, "Store equal data once (erofs).")
+    fragments: bool = option(False, SWITCH, DISK, "Pack the tails of files together (erofs).")
 
 
 @dataclass(frozen=True, slots=True)

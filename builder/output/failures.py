@@ -23,7 +23,7 @@ def failures_named(what: Path | None = None) -> Iterator[None]:
         yield
     except OSError as error:
         where = os.fsdecode(error.filename or what or "writing the build's files")
-        advice = "choose another --workdir or output"
+        advice = "choose another --tmpdir or output"
         if error.errno in _NO_ROOM:
             advice = f"free space, or {advice}"
         kind = OutputDenied if isinstance(error, PermissionError) else OutputError

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder.option import DIRECTORY, FILE, REGISTRY, TRUTH, option
+
 
 @dataclass(frozen=True, slots=True)
 class RegistryAccess:
@@ -18,6 +20,8 @@ class RegistryAccess:
     (containers-certs.d(5)). Without `tls_verify` certificates are not checked and plain HTTP will do.
     """
 
-    authfile: Path | None = None
-    cert_dir: Path | None = None
-    tls_verify: bool = True
+    authfile: Path | None = option(None, FILE, REGISTRY, "Credentials for registries, as podman and docker keep them.")
+    cert_dir: Path | None = option(None, DIRECTORY, REGISTRY, "Certificates for registries: *.crt, *.cert with *.key.")
+    tls_verify: bool = option(
+        True, TRUTH, REGISTRY, "Check the certificates of registries; without, plain HTTP will do as well."
+    )

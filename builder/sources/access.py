@@ -7,7 +7,10 @@ from pathlib import Path
 
 from builder.events import Listener, ignore
 from builder.limits import Limits
+from builder.option import REGISTRY, SWITCH, TEXT, option
 from builder.registry import RegistryAccess
+
+STORE_VARIABLE = "ROOTFS_BUILDER_STORE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +21,10 @@ class Access:
     what comes over a network is kept there; `registry` how registries are spoken to.
     """
 
-    store: str | None = None
-    keep: bool = True
+    store: str | None = option(
+        None, TEXT, REGISTRY, "Root of the image store, a path or URL; by default the user's.", variable=STORE_VARIABLE
+    )
+    keep: bool = option(True, SWITCH, REGISTRY, "Keep nothing that a registry sends.", name="no-store")
     registry: RegistryAccess = field(default_factory=RegistryAccess)
 
 

@@ -58,7 +58,7 @@ def unpack_tar(file: BinaryIO, place: str, means: Means) -> BinaryIO:
             raise MalformedArchive(place, f"{error.reason}; export the image again") from error
         except OSError as error:
             where = means.scratch or tempfile.gettempdir()
-            reason = f"cannot be unpacked into {where} ({error.strerror}); name a larger place with --workdir"
+            reason = f"cannot be unpacked into {where} ({error.strerror}); name a larger place with --tmpdir"
             raise SourceUnreadable(place, reason) from error
 
 

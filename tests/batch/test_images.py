@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from builder.batch.images import InvalidList, parse_list
-from builder.disk.filesystem import Compression
+from builder.disk.filesystem import Compression, DiskOptions
 from builder.image.platform import Platform
 from builder.options import BuildOptions
 
@@ -44,18 +44,14 @@ def test_disks_are_named_after_place_tag_and_asked_for_architecture() -> None:
 
 
 def test_a_line_overrides_the_defaults() -> None:
-    defaults = BuildOptions(format="erofs", label="all", free=1)
+    defaults = BuildOptions(format="erofs", disk=DiskOptions(label="all", free=1))
     line = "oci:web platform=linux/arm64 format=ext4 size=1G free=2M inodes=5000 journal=no label=web output=sub/w"
     (job,) = parse_list(line, "list", DISKS, defaults)
     assert job.output == DISKS / "sub/w.ext4"
     assert job.options == BuildOptions(
         platform=Platform("linux", "arm64"),
         format="ext4",
-        size=1 << 30,
-        free=2 << 20,
-        inodes=5000,
-        journal=False,
-        label="web",
+        disk=DiskOptions(size=1 << 30, free=2 << 20, inodes=5000, journal=False, label="web"),
         metadata_file=DISKS / "sub/w.ext4.json",
     )
 
@@ -64,8 +60,8 @@ def test_erofs_options_may_stand_on_a_line() -> None:
     (job,) = parse_list(
         "oci:web output=w.erofs compress=zstd:5 dedupe=yes fragments=yes", "list", DISKS, BuildOptions()
     )
-    assert (job.options.format, job.options.compress) == ("erofs", Compression("zstd", 5))
-    assert (job.options.dedupe, job.options.fragments) == (True, True)
+    assert job.options.format == "erofs"
+    assert job.options.disk == DiskOptions(compress=Compression("zstd", 5), dedupe=True, fragments=True)
 
 
 def test_two_names_of_one_file_are_found(tmp_path: Path) -> None:

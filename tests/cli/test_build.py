@@ -48,7 +48,7 @@ def test_the_same_image_gives_the_same_bytes_wherever_and_however(tmp_path: Path
         place.mkdir()
         before = os.umask(umask)
         try:
-            done = run("build", image, "-o", place / f"d.{format}", "--workdir", place, TZ=zone, LC_ALL="C.UTF-8")
+            done = run("build", image, "-o", place / f"d.{format}", "--tmpdir", place, TZ=zone, LC_ALL="C.UTF-8")
         finally:
             os.umask(before)
         assert done.returncode == 0, done.stderr

@@ -32,7 +32,7 @@ from builder.tree.nodes import Directory, File
 from builder.tree.spool import Spool, open_spool
 from builder.tree.tree import Tree
 
-OPTIONS = DiskOptions(seed=bytes(32), compression=Compression("lz4"))
+OPTIONS = DiskOptions(seed=bytes(32), compress=Compression("lz4"))
 MIB = 1 << 20
 tar = pytest.mark.skipif(not installed_features().tar, reason="this mkfs.erofs reads no tar")
 
@@ -103,7 +103,7 @@ def test_a_work_directory_without_room_for_fragments_is_named(tmp_path: Path, sm
 @pytest.mark.root
 def test_a_disk_without_room_for_the_tables_that_mke2fs_writes_is_named(small: Path, spool: Spool) -> None:
     (small / "other").write_bytes(bytes(24 * MIB - 8192))
-    no_room(Ext4(), tree_of(), spool, replace(OPTIONS, compression=None), small / "disk")
+    no_room(Ext4(), tree_of(), spool, replace(OPTIONS, compress=None), small / "disk")
 
 
 @pytest.mark.root
@@ -145,16 +145,16 @@ def test_room_for_what_is_put_aside_leaves_the_file_empty(tmp_path: Path) -> Non
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("workdir_is_full", [False, True])
+@pytest.mark.parametrize("tmpdir_is_full", [False, True])
 @pytest.mark.parametrize("format", FILESYSTEMS)
 def test_a_build_says_which_place_is_full_and_what_to_do(
-    tmp_path: Path, small: Path, format: str, workdir_is_full: bool
+    tmp_path: Path, small: Path, format: str, tmpdir_is_full: bool
 ) -> None:
     noise = random.Random(1)
     layout(tmp_path / "layout", Spec((tars.tar(*(tars.file(f"{n}", noise.randbytes(100_000)) for n in range(300))),)))
-    place, other = (tmp_path, small) if workdir_is_full else (small, tmp_path)
+    place, other = (tmp_path, small) if tmpdir_is_full else (small, tmp_path)
     with pytest.raises(OutputError) as caught:
-        build(f"oci:{tmp_path / 'layout'}", place / f"disk.{format}", BuildOptions(workdir=other))
-    assert caught.value.reason == "No space left on device; free space, or choose another --workdir or output"
+        build(f"oci:{tmp_path / 'layout'}", place / f"disk.{format}", BuildOptions(tmpdir=other))
+    assert caught.value.reason == "No space left on device; free space, or choose another --tmpdir or output"
     assert caught.value.path.startswith(f"{small}/.")
     assert list(small.iterdir()) == []

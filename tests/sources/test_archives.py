@@ -219,4 +219,4 @@ def test_no_room_to_unpack_names_the_option(tmp_path: Path) -> None:
     error = refusal(f"oci-archive:{path}", tmp_path / "absent")
     assert isinstance(error, SourceUnreadable)
     assert f"cannot be unpacked into {tmp_path}/absent" in error.reason
-    assert "--workdir" in error.reason
+    assert "--tmpdir" in error.reason

@@ -44,10 +44,10 @@ class Erofs:
         if len(options.label.encode()) > _MAX_LABEL or "\0" in options.label:
             raise UsageError(f"--label {options.label!r}: erofs holds {_MAX_LABEL} bytes and no NUL")
         features = installed_features()
-        if options.compression is not None:
-            check_compression(options.compression, features)
+        if options.compress is not None:
+            check_compression(options.compress, features)
         for option, wanted in (("dedupe", options.dedupe), ("fragments", options.fragments)):
-            if wanted and options.compression is None:
+            if wanted and options.compress is None:
                 raise UsageError(f"--{option}: erofs does this to compressed files only; add --compress")
             if wanted and not is_at_least(features.version, 1, 6):
                 raise MissingRequirement(
@@ -62,7 +62,7 @@ class Erofs:
         """Write the image; a `size` pads it with a hole. What the installed version lacks: MissingRequirement."""
         features = installed_features()
         check_tree(tree)
-        planned = plan(tree, spool, options.compression is not None)
+        planned = plan(tree, spool, options.compress is not None)
         argv = _command(options, features)
         # Some versions put file content aside in temporary files: not in /tmp, which may be memory.
         environment = {"TMPDIR": str(scratch)}
@@ -116,9 +116,9 @@ def _command(options: DiskOptions, features: Features) -> list[str]:
     if features.block_size:
         # Else it is this machine's page size.
         argv.append(f"-b{BLOCK}")
-    if options.compression is not None:
+    if options.compress is not None:
         # A comma and the bare number: the form that every version reads.
-        argv.append("-z" + str(options.compression).replace(":", ","))
+        argv.append("-z" + str(options.compress).replace(":", ","))
     if options.fragments and features.workers:
         # Threads pack fragments in the order in which they get there, and up to 1.8.9 take one for another.
         argv.append("--workers=0")

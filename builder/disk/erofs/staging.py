@@ -43,7 +43,7 @@ def _check_xattrs(directory: Path) -> None:
     # SELinux labels and inherited ACLs: mkfs.erofs would copy them into the image.
     if foreign := os.listxattr(directory):
         raise MissingRequirement(
-            f"the file system of {directory} gives new files {', '.join(foreign)}: use another --workdir, "
+            f"the file system of {directory} gives new files {', '.join(foreign)}: use another --tmpdir, "
             "or install erofs-utils 1.7 or newer"
         )
 
@@ -77,5 +77,5 @@ def _reserve(path: bytes, node: Node) -> None:
     except OSError as error:
         raise MissingRequirement(
             f"the file system of {os.fsdecode(path)} keeps no extended attribute of {len(room)} bytes "
-            f"({error.strerror}): use another --workdir, or install erofs-utils 1.7 or newer"
+            f"({error.strerror}): use another --tmpdir, or install erofs-utils 1.7 or newer"
         ) from error

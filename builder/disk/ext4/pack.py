@@ -51,7 +51,7 @@ class Ext4:
         label = os.fsencode(options.label)
         if len(label) > _MAX_LABEL or b"\0" in label:
             raise UsageError(f"label {options.label!r}: ext4 holds {_MAX_LABEL} bytes and no NUL")
-        if options.compression or options.dedupe or options.fragments:
+        if options.compress or options.dedupe or options.fragments:
             raise UsageError("ext4 has no compression, dedupe or fragments: choose erofs, or leave the option out")
         for option, asked in (("--size", options.size or 0), ("--free", options.free)):
             if asked > _MAX_SIZE:

@@ -17,7 +17,7 @@ def _open(reference: Reference, _access: Access, means: Means) -> Source:
 CONTAINERS_STORAGE = Transport(
     "containers-storage",
     ("containers-storage:NAME-or-ID",),
-    "podman's and buildah's store; [overlay@ROOT] before it",
+    "podman's store; also [overlay@ROOT]NAME",
     _open,
     named=True,
 )

@@ -75,8 +75,8 @@ def test_a_compression_the_installed_tool_lacks_is_refused_with_the_version_that
 @pytest.mark.parametrize(
     ("option", "options"),
     [
-        ("dedupe", DiskOptions(SEED, compression=Compression("lz4"), dedupe=True)),
-        ("fragments", DiskOptions(SEED, compression=Compression("lz4"), fragments=True)),
+        ("dedupe", DiskOptions(SEED, compress=Compression("lz4"), dedupe=True)),
+        ("fragments", DiskOptions(SEED, compress=Compression("lz4"), fragments=True)),
     ],
 )
 def test_features_come_with_the_version_that_has_them(option: str, options: DiskOptions) -> None:

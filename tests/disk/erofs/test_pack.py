@@ -96,7 +96,7 @@ def test_a_tree_with_one_of_everything_mounts_as_it_was(
     pack: Pack, tmp_path: Path, spool: Spool, compression: str
 ) -> None:
     tree = everything(spool)
-    pack(tree, compression=None if compression == "none" else Compression(compression))
+    pack(tree, compress=None if compression == "none" else Compression(compression))
     assert_holds(tmp_path / "disk", tree, spool)
 
 
@@ -113,7 +113,7 @@ def test_dedupe_and_fragments_keep_the_tree_and_its_bytes_reproducible(
         data = b"".join(chosen.choice(words) for _ in range(chosen.randrange(200)))
         tree.root.children[b"%d" % number] = file(spool, data)
     for name in ("one", "two"):
-        pack(tree, name, compression=Compression("lz4"), **features)
+        pack(tree, name, compress=Compression("lz4"), **features)
     assert_holds(tmp_path / "one", tree, spool)
     assert digest(tmp_path / "one") == digest(tmp_path / "two")
 
@@ -130,7 +130,7 @@ def test_a_last_block_of_any_length_has_a_place(
         tree.root.children[b"link%d" % size] = Symlink(target=b"t" * min(size, 4095))
         names = (b"%0250d" % number for number in range(size // 262))
         tree.root.children[b"dir%d" % size] = Directory(children={name: Fifo() for name in names})
-    pack(tree, compression=compression)
+    pack(tree, compress=compression)
     assert_holds(tmp_path / "disk", tree, spool)
 
 
@@ -196,7 +196,7 @@ def test_a_terabyte_of_holes_takes_no_room_and_no_time(
 
     tree = Tree()
     tree.root.children[b"lastlog"] = File(content=spool.add((1 << 40) + 3, write))
-    pack(tree, compression=compression)
+    pack(tree, compress=compression)
     assert (tmp_path / "disk").stat().st_blocks * 512 < 1 << 20
     with mounted(tmp_path / "disk") as directory, (directory / "lastlog").open("rb") as found:
         assert found.read(6) == b"head\0\0"
@@ -210,7 +210,7 @@ def test_what_is_a_hole_in_the_spool_has_no_say_in_the_bytes(pack: Pack, tmp_pat
     for name, content in (("written", written), ("hole", hole)):
         tree = Tree()
         tree.root.children[b"f"] = File(content=content)
-        pack(tree, name, compression=Compression("lz4"))
+        pack(tree, name, compress=Compression("lz4"))
         pack(tree, f"plain-{name}")
     assert digest(tmp_path / "written") == digest(tmp_path / "hole")
     assert digest(tmp_path / "plain-written") == digest(tmp_path / "plain-hole")
@@ -220,7 +220,7 @@ def test_the_bytes_depend_on_tree_and_options_only(
     pack: Pack, tmp_path: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tree = everything(spool)
-    pack(tree, "one", compression=Compression("lz4"))
+    pack(tree, "one", compress=Compression("lz4"))
     pack(tree, "plain")
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
@@ -229,7 +229,7 @@ def test_the_bytes_depend_on_tree_and_options_only(
     cpus = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(cpus)})
-        pack(everything(spool), "two" * 30, compression=Compression("lz4"))
+        pack(everything(spool), "two" * 30, compress=Compression("lz4"))
         pack(everything(spool), "plain" * 30)
     finally:
         os.sched_setaffinity(0, cpus)

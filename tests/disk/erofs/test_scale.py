@@ -62,7 +62,7 @@ def test_files_over_four_gigabytes_are_whole(tmp_path: Path, compression: Compre
     tree = Tree()
     with open_spool(tmp_path) as spool:
         tree.root.children[b"large"] = File(content=spool.add(size, write))
-        options = DiskOptions(seed=bytes(32), compression=compression)
+        options = DiskOptions(seed=bytes(32), compress=compression)
         Erofs().pack(tree, spool, options, tmp_path, tmp_path / "disk", ignore)
     with mounted(tmp_path / "disk") as found, (found / "large").open("rb") as large:
         assert os.fstat(large.fileno()).st_size == size

@@ -1,0 +1,198 @@
+"""One thing that a user can say of a build: declared where its value is held, with all that is known of it.
+
+The command line, lists of images, jobs that travel, metadata and Python derive from the declarations (`options.py` has
+the table of them); nothing of an option is said a second time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from builder.errors import UsageError
+
+_UNITS = {"": 1, "B": 1}
+for _power, _letter in enumerate("KMGT", start=1):
+    _UNITS |= {_letter: 1024**_power, f"{_letter}IB": 1024**_power, f"{_letter}B": 1000**_power}
+_MAX_SIZE = (1 << 63) - 1  # off_t
+_TRUTHS = dict.fromkeys(("yes", "true", "t", "on", "1"), True)
+_TRUTHS |= dict.fromkeys(("no", "false", "f", "off", "0"), False)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a kind of value is written: what stands for it in help, what reads and what writes it.
+
+    `parse` raises UsageError.
+    """
+
+    shown: str
+    parse: Callable[[str], Any]
+    write: Callable[[Any], str] = str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Options that help shows together: `commands` have them; `decides` says whether they decide a disk's bytes."""
+
+    title: str
+    commands: frozenset[str]
+    decides: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An entry of the table: `name` as on the command line without its dashes, `path` where BuildOptions holds it.
+
+    A switch whose name begins with `no-` switches off what the value at `path` says. `variable` is the environment
+    variable that speaks where the command line does not.
+    """
+
+    form: Form
+    group: Group
+    help: str
+    default: Any
+    name: str
+    commands: frozenset[str]
+    decides: bool
+    variable: str | None
+    path: tuple[str, ...] = ()
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether it takes no value on the command line, and yes or no elsewhere."""
+        return self.form == SWITCH
+
+    @property
+    def shown_default(self) -> str | None:
+        """The default as help shows it, where it is a value and not a way to find one."""
+        return None if self.is_switch or self.default in (None, "", 0) else self.form.write(self.default)
+
+    @property
+    def switches_off(self) -> bool:
+        """Whether saying it makes the value at `path` false."""
+        return self.is_switch and self.name.startswith("no-")
+
+    def held(self, said: Any) -> Any:
+        """Turn what was said, parsed, into the value at `path`; the way back is the same."""
+        return not said if self.switches_off else said
+
+    def read(self, text: str) -> Any:
+        """Read the value at `path` from what is written in a list of images. Raises UsageError."""
+        return self.held(self.form.parse(text))
+
+    def write(self, value: Any) -> str | int | bool | None:
+        """Write the value at `path` as JSON has it: numbers, truth and nothing as they are, all else as text."""
+        said = self.held(value)
+        return said if said is None or isinstance(said, (int, bool)) else str(said)
+
+    def reread(self, written: str | int | bool | None) -> Any:
+        """Read what `write` wrote. Raises UsageError."""
+        return self.held(written if written is None or isinstance(written, bool) else self.form.parse(str(written)))
+
+
+def option(
+    default: Any,
+    form: Form,
+    group: Group,
+    help: str,
+    *,
+    name: str = "",
+    commands: frozenset[str] | None = None,
+    decides: bool | None = None,
+    variable: str | None = None,
+) -> Any:
+    """Declare a field of a dataclass to be an option; what is not said is as the field's name and the group have it."""
+    declared = Option(
+        form,
+        group,
+        help,
+        default,
+        name,
+        group.commands if commands is None else commands,
+        group.decides if decides is None else decides,
+        variable,
+    )
+    return dataclasses.field(default=default, metadata={"option": declared})
+
+
+def declared(holder: Any, path: tuple[str, ...] = ()) -> Iterator[Option]:
+    """List the options that a dataclass's default instance holds, itself and in dataclasses below it."""
+    for field in dataclasses.fields(holder):
+        here = (*path, field.name)
+        if found := field.metadata.get("option"):
+            yield dataclasses.replace(found, name=found.name or field.name.replace("_", "-"), path=here)
+        elif dataclasses.is_dataclass(below := getattr(holder, field.name)):
+            yield from declared(below, here)
+
+
+def parse_size(text: str) -> int:
+    """Read a size in bytes: `4096`; `512M`, `1.5G` or `2GiB` (powers of 1024); `50MB` (powers of 1000)."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?(?:i?B)?)", text.strip(), re.IGNORECASE | re.ASCII)
+    if match is None or match[2].upper() not in _UNITS:
+        raise UsageError(f"{text[:100]!r} is not a size; write it as 4096, 512M or 1.5G (powers of 1024), or as 50MB")
+    size = int(Decimal(match[1]) * _UNITS[match[2].upper()])
+    if size > _MAX_SIZE:
+        raise UsageError(f"{text[:100]!r} is more bytes than a file can have")
+    return size
+
+
+def write_size(size: int) -> str:
+    """Write a size as `parse_size` reads it, in the largest unit of which it is a whole number."""
+    for letter in "TGMK":
+        if size and size % _UNITS[letter] == 0:
+            return f"{size // _UNITS[letter]}{letter}"
+    return str(size)
+
+
+def parse_count(text: str) -> int:
+    """Read a positive whole number."""
+    if not re.fullmatch(r"\d{1,18}", text, re.ASCII) or int(text) == 0:
+        raise UsageError(f"{text[:100]!r} is not a number above zero")
+    return int(text)
+
+
+def parse_seconds(text: str) -> int:
+    """Read a time in seconds since 1970; more than eighteen digits are no time that anything can hold."""
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise UsageError(f"{text[:100]!r} is no number of seconds since 1970")
+    return int(text)
+
+
+def parse_uuid(text: str) -> UUID:
+    """Read a UUID in its usual form (RFC 9562, section 4)."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise UsageError(f"{text[:100]!r} is not a UUID; write it as 01234567-89ab-cdef-0123-456789abcdef") from None
+
+
+def parse_truth(text: str) -> bool:
+    """Read yes or no, also as true or false."""
+    if text.lower() not in _TRUTHS:
+        raise UsageError(f"{text[:100]!r} is neither yes nor no")
+    return _TRUTHS[text.lower()]
+
+
+SIZE = Form("SIZE", parse_size, write_size)
+COUNT = Form("NUMBER", parse_count)
+SECONDS = Form("SECONDS", parse_seconds)
+TEXT = Form("TEXT", str)
+IDENTITY = Form("UUID", parse_uuid)
+FILE = Form("FILE", Path)
+DIRECTORY = Form("DIRECTORY", Path)
+# The one is said without a value on the command line (`--dedupe`, `--no-journal`), the other with (`--tls-verify=no`).
+SWITCH = Form("", parse_truth)
+TRUTH = Form("yes|no", parse_truth, lambda truth: "yes" if truth else "no")
+
+_READING = frozenset({"build", "batch", "unpack", "inspect"})
+DISK = Group("Disk", frozenset({"build", "batch"}), decides=True)
+IMAGE = Group("Image", _READING)
+REGISTRY = Group("Registries and the store", _READING)
+OUTPUT = Group("Output", frozenset({"build", "batch"}))

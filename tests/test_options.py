@@ -1,0 +1,171 @@
+"""The table of options: each is declared once, and means the same wherever it is said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import click
+import pytest
+
+from builder import BuildOptions, DiskOptions
+from builder.batch.images import parse_list
+from builder.cli.main import cli
+from builder.cli.options import build_options, table_option
+from builder.disk.filesystem import Compression
+from builder.errors import UsageError
+from builder.image.platform import Platform
+from builder.limits import Limits
+from builder.option import Option, parse_count, parse_size, parse_truth, parse_uuid, write_size
+from builder.options import OPTIONS
+from builder.registry import RegistryAccess
+from builder.sources.access import Access
+
+# What each option is given here, as written, and BuildOptions as Python has them then.
+SAID: dict[str, tuple[str, BuildOptions]] = {
+    "format": ("erofs", BuildOptions(format="erofs")),
+    "size": ("1.5G", BuildOptions(disk=DiskOptions(size=3 << 29))),
+    "free": ("64M", BuildOptions(disk=DiskOptions(free=64 << 20))),
+    "inodes": ("5000", BuildOptions(disk=DiskOptions(inodes=5000))),
+    "journal": ("no", BuildOptions(disk=DiskOptions(journal=False))),
+    "label": ("grün", BuildOptions(disk=DiskOptions(label="grün"))),
+    "uuid": (f"{UUID(int=1)}", BuildOptions(disk=DiskOptions(uuid=UUID(int=1)))),
+    "compress": ("zstd:19", BuildOptions(disk=DiskOptions(compress=Compression("zstd", 19)))),
+    "dedupe": ("yes", BuildOptions(disk=DiskOptions(dedupe=True))),
+    "fragments": ("yes", BuildOptions(disk=DiskOptions(fragments=True))),
+    "platform": ("linux/arm/v6", BuildOptions(platform=Platform("linux", "arm", "v6"))),
+    "max-size": ("1T", BuildOptions(limits=Limits(max_size=1 << 40))),
+    "max-entries": ("7", BuildOptions(limits=Limits(max_entries=7))),
+    "max-ratio": ("100", BuildOptions(limits=Limits(max_ratio=100))),
+    "source-date-epoch": ("0", BuildOptions(source_date_epoch=0)),
+    "tmpdir": ("/var/tmp", BuildOptions(tmpdir=Path("/var/tmp"))),
+    "store": ("mem://", BuildOptions(access=Access(store="mem://"))),
+    "no-store": ("yes", BuildOptions(access=Access(keep=False))),
+    "authfile": (
+        "auth\udcff.json",
+        BuildOptions(access=Access(registry=RegistryAccess(authfile=Path("auth\udcff.json")))),
+    ),
+    "cert-dir": ("certs.d", BuildOptions(access=Access(registry=RegistryAccess(cert_dir=Path("certs.d"))))),
+    "tls-verify": ("false", BuildOptions(access=Access(registry=RegistryAccess(tls_verify=False)))),
+    "force": ("yes", BuildOptions(force=True)),
+    "metadata-file": ("m.json", BuildOptions(metadata_file=Path("m.json"))),
+    "depfile": ("d", BuildOptions(depfile=Path("d"))),
+}
+
+
+def test_every_option_is_tried_here() -> None:
+    assert sorted(SAID) == sorted(OPTIONS)
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_an_option_means_the_same_on_the_command_line_in_a_list_in_a_job_and_in_python(name: str) -> None:
+    written, meant = SAID[name]
+    entry = OPTIONS[name]
+    assert on_the_command_line(entry, written) == meant
+    if "batch" in entry.commands:
+        (job,) = parse_list(f"oci:web output=web.erofs {name}={written}", "list", Path("disks"), BuildOptions())
+        assert job.options.value(entry) == meant.value(entry)
+    travelled = json.loads(json.dumps(entry.write(meant.value(entry))))
+    assert BuildOptions().but({name: entry.reread(travelled)}) == meant
+
+
+def on_the_command_line(entry: Option, written: str) -> object:
+    @click.command()
+    @table_option(entry.name)
+    def command(**said: Any) -> BuildOptions:
+        return build_options(**said)
+
+    words = [f"--{entry.name}", written]
+    if entry.is_switch:
+        words = [f"--{entry.name}" if parse_truth(written) else f"--no-{entry.name}"]
+    return command.main(words, standalone_mode=False)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_what_is_not_said_has_its_default_everywhere(name: str) -> None:
+    entry = OPTIONS[name]
+
+    @click.command()
+    @table_option(name)
+    def command(**said: Any) -> BuildOptions:
+        return build_options(**said)
+
+    assert command.main([], standalone_mode=False) == BuildOptions()
+    assert entry.reread(entry.write(entry.default)) == entry.default
+
+
+@pytest.mark.parametrize("command", ["build", "batch", "unpack", "inspect"])
+def test_commands_have_the_options_that_the_table_has_for_them(command: str) -> None:
+    shown = {option.opts[0].removeprefix("--") for option in cli.commands[command].params if hasattr(option, "group")}
+    assert shown == {name for name, entry in OPTIONS.items() if command in entry.commands}
+
+
+def test_only_what_decides_the_bytes_is_described() -> None:
+    assert BuildOptions(platform=Platform("linux", "arm64"), source_date_epoch=7, force=True).describe() == {
+        "format": None,
+        "size": None,
+        "free": 0,
+        "inodes": None,
+        "journal": True,
+        "label": "",
+        "uuid": None,
+        "compress": None,
+        "dedupe": False,
+        "fragments": False,
+        "platform": "linux/arm64",
+        "sourceDateEpoch": 7,
+    }
+
+
+def test_help_shows_options_by_their_groups_with_their_defaults() -> None:
+    with click.Context(cli.commands["build"], info_name="build", terminal_width=80, max_content_width=80) as context:
+        lines = cli.commands["build"].get_help(context).splitlines()
+    assert [line for line in lines if line.endswith(":") and not line.startswith(" ")] == [
+        "Options:",
+        "Disk:",
+        "Image:",
+        "Registries and the store:",
+        "Output:",
+    ]
+    assert " ".join(" ".join(lines).split()).count("[default: 256G]") == 1
+
+
+def test_no_line_of_help_is_longer_than_80_columns() -> None:
+    commands = [cli, *cli.commands.values()]
+    commands += [below for each in commands[1:] if isinstance(each, click.Group) for below in each.commands.values()]
+    for command in commands:
+        with click.Context(command, info_name="rootfs-builder store x", terminal_width=80) as context:
+            assert [line for line in command.get_help(context).splitlines() if len(line) > 80] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("4096", 4096),
+        ("4096B", 4096),
+        ("512M", 512 << 20),
+        ("512MiB", 512 << 20),
+        ("1.5g", 3 << 29),
+        ("50MB", 50_000_000),
+        ("1.5kb", 1500),
+        ("2TB", 2 * 10**12),
+    ],
+)
+def test_a_size_means_what_it_says(text: str, size: int) -> None:
+    assert parse_size(text) == size
+    assert parse_size(write_size(size)) == size
+
+
+@pytest.mark.parametrize("text", ["", "M", "-1", "1 0", "0x10", "2iB", "1E", "1MBit", "8388608T", "9" * 5000, "\u0661"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_size(text)
+
+
+@pytest.mark.parametrize(("parse", "text"), [(parse_count, "0"), (parse_uuid, "1"), (parse_truth, "maybe")])
+def test_what_cannot_be_read_is_refused(parse: Callable[[str], object], text: str) -> None:
+    with pytest.raises(UsageError, match=repr(text)):
+        parse(text)
