@@ -14,8 +14,9 @@ PACKAGE = Path(__file__).parents[1] / "builder"
 
 # Left to right, as data flows; a part may import only from itself and from parts to its left.
 ORDER = [
-    "errors", "option", "limits", "events", "signals", "tool", "archive", "image", "files", "store", "registry",
-    "containers_storage", "sources", "layers", "tree", "disk", "options", "output", "actions", "batch", "cli",
+    "errors", "exact", "option", "limits", "events", "signals", "tool", "archive", "image", "files", "store",
+    "registry", "containers_storage", "sources", "layers", "tree", "disk", "options", "output", "actions", "batch",
+    "cli",
 ]  # fmt: skip
 
 
@@ -94,6 +95,31 @@ def calls(path: Path) -> set[str]:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
+
+
+# What may do less than it was asked for, and is an incomplete file if nobody looks at its result.
+PARTIAL = {"write", "pwrite", "pwritev", "writev", "pread", "copy_file_range", "sendfile", "splice", "posix_fallocate"}
+
+
+def partial_calls(path: Path) -> set[str]:
+    """Those of the system's partial calls that a file names: `os.write`, or `write` imported from os."""
+    tree = ast.parse(path.read_text())
+    named = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os"
+    }
+    return PARTIAL & (named | {name.removeprefix("os.") for name in imports(path) if name.startswith("os.")})
+
+
+def test_only_one_file_makes_writes_and_copies_that_may_be_partial() -> None:
+    assert {str(path.relative_to(PACKAGE)): partial_calls(path) for path in modules() if partial_calls(path)} == {
+        "exact.py": {"write", "pwrite", "pread", "copy_file_range", "sendfile"}
+    }
+
+
+def test_no_file_is_written_through_memory_where_a_full_disk_would_kill_the_process() -> None:
+    assert importers("mmap") == []
 
 
 def test_only_the_command_line_prints() -> None:

@@ -21,6 +21,7 @@ from builder.archive.entry import NO_XATTRS, Entry, Kind
 from builder.archive.header import Header
 from builder.archive.strict import Guard
 from builder.errors import MalformedTar
+from builder.exact import write_at
 from builder.signals import end_if_told
 
 # As libarchive has them (AE_IFDIR and so on), which has them from stat(2).
@@ -232,6 +233,4 @@ def _write(fd: int, data: memoryview, position: int) -> None:
     # Nothing but zeros may as well be a hole, which costs a bomb's disk nothing; other data differs at once.
     if data == memoryview(_ZEROS)[: len(data)]:
         return
-    while data:
-        written = os.pwrite(fd, data, position)
-        data, position = data[written:], position + written
+    write_at(fd, data, position)

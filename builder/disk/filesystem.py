@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID
@@ -118,3 +119,10 @@ class Filesystem(Protocol):
         Raises TreeRefused for what the format cannot hold, DiskTooSmall, ToolFailed, or OSError (a full disk).
         """
         ...
+
+
+def derived_uuid(seed: bytes, purpose: str) -> UUID:
+    """Derive a UUID, version 8 as RFC 9562 section 5.8 says, from `seed` for one `purpose`, such as "erofs uuid"."""
+    bits = int.from_bytes(sha256(seed + b"\0" + purpose.encode()).digest()[:16], "big")
+    bits &= ~(0xF << 76 | 0b11 << 62)
+    return UUID(int=bits | 8 << 76 | 0b10 << 62)

@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from builder.archive.compression import COMPRESSIONS, detect
 from builder.errors import CorruptStream, ImageNotFound, MalformedArchive, SourceUnreadable
+from builder.exact import read_up_to
 from builder.files.files import reading
 from builder.limits import Limits
 from builder.sources.access import Means
@@ -38,7 +39,7 @@ def open_tar(path: str, means: Means) -> BinaryIO:
         except IsADirectoryError as error:
             raise ImageNotFound(path, "is a directory, not an archive; for a layout write oci:DIR") from error
         mode = os.fstat(file.fileno()).st_mode
-        if stat.S_ISREG(mode) and detect(os.pread(file.fileno(), _HEAD, 0)) == "none":
+        if stat.S_ISREG(mode) and detect(read_up_to(file.fileno(), _HEAD, 0)) == "none":
             return file
         if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
             file.close()

@@ -9,13 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from builder.exact import copy
 from builder.tree.nodes import EMPTY, Content
 
 # Content starts on a page boundary: holes stay holes, and a file system with reflinks can share the blocks.
 ALIGNMENT = 4096
-
-# What one copy may hold in memory, in bytes, where the kernel cannot copy by itself.
-CHUNK = 1 << 20
 
 
 class Spool:
@@ -65,7 +63,7 @@ class Spool:
 
     def copy_part(self, start: int, length: int, fd: int, position: int) -> None:
         """Copy `length` bytes from `start` in the spool to `position` in the file `fd`."""
-        _copy_range(self.fd, start, fd, position, length)
+        copy(self.fd, start, fd, position, length)
 
     def _find_data(self, position: int) -> bool:
         """Remember the first range of data that ends behind `position`; return whether there is one."""
@@ -85,30 +83,3 @@ def open_spool(directory: Path) -> Iterator[Spool]:
     # O_TMPFILE, or where the file system has none (older overlayfs, NFS), a file unlinked at once.
     with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
         yield Spool(file.fileno())
-
-
-def _copy_range(source: int, start: int, target: int, position: int, length: int) -> None:
-    while length > 0:
-        copied = _copy_in_kernel(source, start, target, position, length)
-        if copied == 0:
-            copied = _copy_through_memory(source, start, target, position, length)
-        start += copied
-        position += copied
-        length -= copied
-
-
-def _copy_in_kernel(source: int, start: int, target: int, position: int, length: int) -> int:
-    """Copy some bytes and return how many: 0 where the two file systems have no way to do so."""
-    try:
-        return os.copy_file_range(source, target, length, start, position)
-    except OSError as error:
-        if error.errno in (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM):
-            return 0
-        raise
-
-
-def _copy_through_memory(source: int, start: int, target: int, position: int, length: int) -> int:
-    chunk = os.pread(source, min(length, CHUNK), start)
-    if not chunk:
-        raise EOFError("the spool ends in the middle of a file's content")
-    return os.pwrite(target, chunk, position)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from builder.disk.identity import derived_uuid
+from builder.disk.filesystem import derived_uuid
 
 
 def test_a_derived_uuid_is_of_version_8_and_differs_by_seed_and_purpose() -> None:

@@ -7,23 +7,19 @@ of other content if there is room again by the time it compresses. So the room i
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from builder.exact import allocate
+
 _POSITION = 1 << 40
-_KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE: mkfs.erofs replaces a file that is not empty.
 # What a file system answers that cannot allocate, or not so far behind the end of a file.
 _CANNOT = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EFBIG, errno.EINVAL, errno.ENODEV})
 
 # What ext4 keeps for its own metadata, at most (ext4_calculate_resv_clusters).
 _RESERVED_BLOCKS = 4096
-
-# os.posix_fallocate would make the file longer.
-_allocate = ctypes.CDLL(None, use_errno=True).fallocate
-_allocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 
 
 def reserve(output: Path, sizes: Iterable[int]) -> bool:
@@ -35,15 +31,15 @@ def reserve(output: Path, sizes: Iterable[int]) -> bool:
     try:
         # mkfs.erofs begins each file on a boundary of this.
         unit = max(os.fstat(fd).st_blksize, os.sysconf("SC_PAGESIZE"))
-        total = sum(-(-size // unit) * unit for size in sizes)
-        error = _allocated(fd, total)
+        allocate(fd, _POSITION, sum(-(-size // unit) * unit for size in sizes))
+    except OSError as error:
+        if error.errno in _CANNOT:
+            return False
+        error.filename = os.fspath(output)
+        raise
     finally:
         os.close(fd)
-    if error == 0:
-        return True
-    if error in _CANNOT:
-        return False
-    raise OSError(error, os.strerror(error), os.fspath(output))
+    return True
 
 
 def check_not_full(directory: Path) -> None:
@@ -53,12 +49,3 @@ def check_not_full(directory: Path) -> None:
     free = status.f_bfree - _RESERVED_BLOCKS if os.geteuid() == 0 else status.f_bavail
     if status.f_blocks and status.f_bavail == 0 and free <= 0:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(directory))
-
-
-def _allocated(fd: int, size: int) -> int:
-    """Allocate `size` bytes where mkfs.erofs will write, and return 0 or an error number."""
-    while size and _allocate(fd, _KEEP_SIZE, _POSITION, size):
-        # A signal's handler has run meanwhile.
-        if (error := ctypes.get_errno()) != errno.EINTR:
-            return error
-    return 0

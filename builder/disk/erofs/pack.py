@@ -19,8 +19,7 @@ from builder.disk.erofs.plan import plan
 from builder.disk.erofs.restore import restore
 from builder.disk.erofs.staging import staged
 from builder.disk.erofs.tar import write_tar
-from builder.disk.filesystem import DiskFacts, DiskOptions
-from builder.disk.identity import derived_uuid
+from builder.disk.filesystem import DiskFacts, DiskOptions, derived_uuid
 from builder.errors import DiskTooSmall, MissingRequirement, ToolFailed, UsageError
 from builder.events import Listener
 from builder.tool import run_tool

@@ -8,11 +8,11 @@ follows from the content, never from how a file system stores it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from builder.disk.erofs.layout import BLOCK, directory_size
+from builder.exact import CHUNK, read_at
 from builder.tree.nodes import Content, Directory, File, Node, Symlink
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
@@ -22,7 +22,6 @@ _PER_DIRECTORY = 1000
 
 # Smaller files are worth no look at their content.
 _LARGE = 64 << 20
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +82,8 @@ def _is_sparse(content: Content, spool: Spool) -> bool:
         return False
     left = content.size // BLOCK // 2
     for start, length in spool.data(content):
-        for position in range(start, start + length, _CHUNK):
-            chunk = os.pread(spool.fd, min(_CHUNK, start + length - position), position)
+        for position in range(start, start + length, CHUNK):
+            chunk = read_at(spool.fd, min(CHUNK, start + length - position), position)
             for offset in range(0, len(chunk), BLOCK):
                 block = chunk[offset : offset + BLOCK]
                 left -= block.count(0) != len(block)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from builder.disk.erofs.image import Data, ErofsImage, Inode
+from builder.disk.erofs.image import Data, ErofsImage
 from builder.disk.erofs.layout import (
     BLOCK,
     FLAT_INLINE,
@@ -13,7 +13,6 @@ from builder.disk.erofs.layout import (
     encode_inode,
     encode_xattrs,
     file_type,
-    type_bits,
 )
 from builder.disk.erofs.place import Place, Places
 from builder.disk.erofs.plan import Plan, direct_size, number_of
@@ -31,10 +30,10 @@ def restore(planned: Plan, image: ErofsImage) -> None:
         inode = image.inode(numbers[id(file)])
         if inode.size != file.content.size:
             raise BuilderError(f"mkfs.erofs packed {inode.size} of {file.content.size} bytes of a file")
-        _set_metadata(planned, image, inode, file)
+        image.restate(inode, file, _links(planned, file))
     places = _places(planned, image, numbers)
     root = image.inode(image.root)
-    _set_metadata(planned, image, root, planned.root)
+    image.restate(root, planned.root, _links(planned, planned.root))
     # Parents come before their children: each directory finds its own parent here.
     parents = {id(planned.root): image.root}
     image.replace(root, _directory(planned.root, numbers, parents))
@@ -64,12 +63,6 @@ def _places(planned: Plan, image: ErofsImage, numbers: dict[int, int]) -> list[P
         (id(node), image.number_at(place.position)) for node, place in zip(planned.direct, places, strict=True)
     )
     return places
-
-
-def _set_metadata(planned: Plan, image: ErofsImage, inode: Inode, node: File | Directory) -> None:
-    image.set_metadata(inode, type_bits(node) | node.mode, node.uid, node.gid, _links(planned, node))
-    image.set_mtime(inode, node.mtime_ns)
-    image.set_xattrs(inode, node.xattrs)
 
 
 def _links(planned: Plan, node: Node) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -11,6 +10,7 @@ from builder.archive.fields import padded
 from builder.archive.writer import END, headers
 from builder.disk.erofs.layout import placeholder
 from builder.disk.erofs.plan import Plan
+from builder.exact import read_at, send
 from builder.tree.nodes import Content, Node
 from builder.tree.spool import Spool
 
@@ -43,17 +43,14 @@ def _header(name: bytes, kind: Kind, node: Node | None = None, size: int = 0) ->
 def _write_content(spool: Spool, content: Content, pipe: BinaryIO) -> None:
     if content.size <= _COPIED:
         # Holes read as zeros.
-        pipe.write(os.pread(spool.fd, content.size, content.offset))
+        pipe.write(read_at(spool.fd, content.size, content.offset))
         return
     position = content.offset
     for start, length in _with_end(spool, content):
         _write_zeros(pipe, start - position)
         pipe.flush()
-        position = start
-        while length:
-            sent = os.sendfile(pipe.fileno(), spool.fd, position, min(length, 1 << 30))
-            position += sent
-            length -= sent
+        send(spool.fd, start, pipe.fileno(), length)
+        position = start + length
 
 
 def _with_end(spool: Spool, content: Content) -> Iterator[tuple[int, int]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
@@ -10,10 +9,11 @@ from uuid import UUID
 from builder.disk.ext4.dirents import directory_blocks, entry_type
 from builder.disk.ext4.extents import tree_blocks
 from builder.disk.ext4.groups import MAX_PER_GROUP
-from builder.disk.ext4.image import BLOCK_SIZE
+from builder.disk.ext4.layout import BLOCK_SIZE
 from builder.disk.ext4.plan import FAST_TARGET, Inode, Plan
+from builder.exact import CHUNK, read_at
 from builder.tree.nodes import Content, Directory, File, Symlink
-from builder.tree.spool import CHUNK, Spool
+from builder.tree.spool import Spool
 
 _ZEROS = bytes(BLOCK_SIZE)
 
@@ -106,7 +106,7 @@ def _filled_blocks(spool: Spool, content: Content) -> Iterator[int]:
         first, end = max(start // BLOCK_SIZE, end), -(-(start + length) // BLOCK_SIZE)
         for block in range(first, end, CHUNK // BLOCK_SIZE):
             size = min((end - block) * BLOCK_SIZE, CHUNK)
-            chunk = os.pread(spool.fd, size, content.offset + block * BLOCK_SIZE)
+            chunk = read_at(spool.fd, size, content.offset + block * BLOCK_SIZE)
             for at in range(0, size, BLOCK_SIZE):
                 if not chunk.startswith(_ZEROS, at):
                     yield block + at // BLOCK_SIZE

@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 from uuid import UUID
 
-from builder.disk.ext4.checksum import checksum
+from builder.disk.ext4.layout import checksum
 
 INODE_UNINIT = 0x1
 BLOCK_UNINIT = 0x2

@@ -9,10 +9,9 @@ import struct
 from collections.abc import Iterable
 from uuid import UUID
 
-from builder.disk.ext4.checksum import checksum
+from builder.disk.ext4.layout import BLOCK_SIZE, checksum
 from builder.tree.nodes import Device, Directory, Fifo, File, Node, Symlink
 
-BLOCK_SIZE = 4096
 _ENTRY = struct.Struct("<IHBB")
 # ext4_dir_entry_tail: an entry of inode 0 and type 0xDE that hides the block's checksum from older readers.
 _TAIL = struct.Struct("<IHBBI")

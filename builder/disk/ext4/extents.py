@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
-from builder.disk.ext4.checksum import checksum
-from builder.disk.ext4.image import BLOCK_SIZE
+from builder.disk.ext4.layout import BLOCK_SIZE, checksum
 
 _MAGIC = 0xF30A
 # Magic, entries, room for entries, depth, generation.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable
 from itertools import groupby
@@ -11,10 +10,11 @@ from uuid import UUID
 from builder.disk.ext4.content import Stored
 from builder.disk.ext4.extents import Extent, decode_root, encode_tree, tree_blocks
 from builder.disk.ext4.groups import Groups
-from builder.disk.ext4.image import BLOCK_SIZE, write_at
-from builder.disk.ext4.inode import INODE_SIZE, NOTHING, Storage, encode_inode, read_block_map
+from builder.disk.ext4.inode import NOTHING, Storage, encode_inode, read_block_map
+from builder.disk.ext4.layout import BLOCK_SIZE, INODE_SIZE
 from builder.disk.ext4.plan import FIRST_INODE, ROOT_INODE, Plan
 from builder.disk.ext4.xattr import seal_block
+from builder.exact import read_at, write_at
 from builder.tree.nodes import Directory
 from builder.tree.spool import Spool
 
@@ -53,7 +53,7 @@ def _empty(fd: int, groups: Groups) -> None:
     """Take away what mke2fs has put in: lost+found, and the root directory that names it."""
     for number in (ROOT_INODE, _LOST_FOUND_INODE):
         offset = groups.inode_offset(number)
-        for extent in decode_root(read_block_map(os.pread(fd, INODE_SIZE, offset))):
+        for extent in decode_root(read_block_map(read_at(fd, INODE_SIZE, offset))):
             groups.release(extent.physical, extent.length)
         write_at(fd, bytes(INODE_SIZE), offset)
 
@@ -86,7 +86,7 @@ def _write_inodes(
         first, last = members[0].number, members[-1].number
         start = groups.inode_offset(first)
         # Between the root and the first of the others are the file system's own.
-        table = bytearray(os.pread(fd, (last - first + 1) * INODE_SIZE, start))
+        table = bytearray(read_at(fd, (last - first + 1) * INODE_SIZE, start))
         for inode in members:
             xattrs = (inode.xattr_body, xattr_blocks[id(inode.xattr_block)])
             encoded = encode_inode(

@@ -6,17 +6,15 @@ Blocks are given out from the front, and inodes are in use from 1 on without gap
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator
 from uuid import UUID
 
-from builder.disk.ext4.checksum import checksum
 from builder.disk.ext4.descriptor import BLOCK_UNINIT, DESCRIPTOR_SIZE, INODE_UNINIT, decode_descriptors
-from builder.disk.ext4.image import BLOCK_SIZE, write_at
-from builder.disk.ext4.inode import INODE_SIZE
+from builder.disk.ext4.layout import BLOCK_SIZE, INODE_SIZE, checksum
 from builder.disk.ext4.superblock import read_superblock, write_free
+from builder.exact import read_at, write_at
 
 _BITMAP_BITS = BLOCK_SIZE * 8
 
@@ -33,7 +31,7 @@ class Groups:
         self._superblock = read_superblock(fd)
         self._group_size = self._superblock.blocks_per_group
         count = -(-self._superblock.blocks // self._group_size)
-        self._descriptors = decode_descriptors(os.pread(fd, count * DESCRIPTOR_SIZE, BLOCK_SIZE))
+        self._descriptors = decode_descriptors(read_at(fd, count * DESCRIPTOR_SIZE, BLOCK_SIZE))
         # Block bitmaps by group, as numbers; what has been taken is still missing in them.
         self._bitmaps: dict[int, int] = {}
         self._runs = self._free_runs()
@@ -95,7 +93,7 @@ class Groups:
         if descriptor.flags & BLOCK_UNINIT:
             # What such a group has of its own, copies of superblock and descriptors, is at its front.
             return _padding(self._group_size) | _ones(self._group_size - descriptor.free_blocks)
-        return int.from_bytes(os.pread(self._fd, BLOCK_SIZE, descriptor.block_bitmap * BLOCK_SIZE), "little")
+        return int.from_bytes(read_at(self._fd, BLOCK_SIZE, descriptor.block_bitmap * BLOCK_SIZE), "little")
 
     def _save_blocks(self, group: int) -> None:
         taken = min(max(self._next - group * self._group_size, 0), self._group_size)

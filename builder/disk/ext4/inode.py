@@ -7,11 +7,10 @@ import struct
 from dataclasses import dataclass
 from uuid import UUID
 
-from builder.disk.ext4.checksum import checksum
+from builder.disk.ext4.layout import checksum
 from builder.disk.ext4.plan import FAST_TARGET
 from builder.tree.nodes import Device, Directory, Fifo, File, Node, Symlink
 
-INODE_SIZE = 256
 _EXTRA_SIZE = 32
 
 # Mode, uid, size, atime, ctime, mtime, dtime, gid, links, blocks, flags, version; block map; generation, file_acl,

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from builder.disk.ext4.image import BLOCK_SIZE
-from builder.disk.ext4.inode import INODE_SIZE
+from builder.disk.ext4.layout import BLOCK_SIZE, INODE_SIZE
 from builder.disk.ext4.superblock import Superblock, read_superblock
 from builder.tool import run_tool
 

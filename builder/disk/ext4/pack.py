@@ -14,14 +14,13 @@ from pathlib import Path
 
 from builder.disk.ext4.content import blocks_needed, collect
 from builder.disk.ext4.fill import fill
-from builder.disk.ext4.image import BLOCK_SIZE
 from builder.disk.ext4.inode import file_system_time
+from builder.disk.ext4.layout import BLOCK_SIZE
 from builder.disk.ext4.mke2fs import Mke2fs
 from builder.disk.ext4.plan import Plan, plan
 from builder.disk.ext4.size import Demand, fitting_layout
 from builder.disk.ext4.superblock import read_superblock
-from builder.disk.filesystem import DiskFacts, DiskOptions
-from builder.disk.identity import derived_uuid
+from builder.disk.filesystem import DiskFacts, DiskOptions, derived_uuid
 from builder.errors import MissingRequirement, OutputError, UsageError
 from builder.events import Listener, Notice, Progress, Stage
 from builder.tool import tool_version

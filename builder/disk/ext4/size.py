@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from builder.disk.ext4.image import BLOCK_SIZE
-from builder.disk.ext4.inode import INODE_SIZE
+from builder.disk.ext4.layout import BLOCK_SIZE, INODE_SIZE
 from builder.disk.ext4.mke2fs import Layout, Mke2fs
 from builder.errors import DiskTooSmall, ToolFailed
 

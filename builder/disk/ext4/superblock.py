@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from dataclasses import dataclass
 
-from builder.disk.ext4.checksum import checksum
-from builder.disk.ext4.image import write_at
+from builder.disk.ext4.layout import checksum
+from builder.exact import read_at, write_at
 
 _OFFSET, _SIZE = 1024, 1024
 _CHECKSUM = 0x3FC
@@ -26,7 +25,7 @@ class Superblock:
 
 def read_superblock(fd: int) -> Superblock:
     """Read the superblock of the image `fd`."""
-    data = os.pread(fd, _SIZE, _OFFSET)
+    data = read_at(fd, _SIZE, _OFFSET)
     inodes, blocks, _, free_blocks = struct.unpack_from("<4I", data, 0)
     blocks_high, _, free_blocks_high = struct.unpack_from("<3I", data, 0x150)
     blocks_per_group, _, inodes_per_group = struct.unpack_from("<3I", data, 0x20)
@@ -44,7 +43,7 @@ def write_free(fd: int, blocks: int, inodes: int) -> None:
 
     Its copies keep what mke2fs wrote: these counts are not read from them.
     """
-    data = bytearray(os.pread(fd, _SIZE, _OFFSET))
+    data = bytearray(read_at(fd, _SIZE, _OFFSET))
     struct.pack_into("<2I", data, 0x0C, blocks & 0xFFFFFFFF, inodes)
     struct.pack_into("<I", data, 0x158, blocks >> 32)
     struct.pack_into("<I", data, _CHECKSUM, checksum((bytes(data[:_CHECKSUM]),)))

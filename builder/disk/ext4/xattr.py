@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from builder.disk.ext4.checksum import checksum
+from builder.disk.ext4.layout import BLOCK_SIZE, checksum
 from builder.errors import TreeRefused, printable
 
-BLOCK_SIZE = 4096
 # What 256-byte inodes have left behind their 160 bytes of fields.
 BODY_SIZE = 96
 

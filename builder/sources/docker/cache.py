@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import BinaryIO, cast
 
 from builder.errors import BlobMissing, StoreCorrupt, StoreDenied, StoreError
 from builder.events import Listener, Notice
+from builder.exact import read_up_to, write_next
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.image.document import MAX_DOCUMENT_SIZE
@@ -144,14 +144,11 @@ class TemporaryBlob:
 
     def write(self, chunk: bytes) -> None:
         """Add what arrived next."""
-        # One call may write less than all, when the disk is nearly full; the next then says so.
-        left = memoryview(chunk)
-        while left:
-            left = left[self._file.write(left) :]
+        write_next(self._file.fileno(), chunk)
 
     def read(self, position: int, size: int) -> bytes:
         """Read what has been written."""
-        return os.pread(self._file.fileno(), size, position)
+        return read_up_to(self._file.fileno(), size, position)
 
     def finish(self) -> None:
         """Nothing is kept, so nothing is verified here."""

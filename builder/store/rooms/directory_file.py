@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from builder.errors import StoreDenied, StoreError
+from builder.exact import read_up_to, write_at
 
 
 class LocalFile:
@@ -21,24 +22,19 @@ class LocalFile:
         self.size = os.fstat(fd).st_size
 
     def read(self, start: int, size: int) -> bytes:
-        """Read up to `size` bytes from `start` on."""
+        """Read `size` bytes from `start` on, or fewer only where the file ends."""
         with using(self._where):
-            return os.pread(self._fd, size, start)
+            return read_up_to(self._fd, size, start)
 
     def append(self, data: bytes) -> None:
         """Write at the end: all of it, or raise and leave the file as it was."""
-        rest = memoryview(data)
-        end = self.size
         with using(self._where):
             try:
-                while rest:
-                    count = os.pwrite(self._fd, rest, end)
-                    end += count
-                    rest = rest[count:]
+                write_at(self._fd, data, self.size)
             except OSError:
                 os.ftruncate(self._fd, self.size)
                 raise
-        self.size = end
+        self.size += len(data)
 
     def truncate(self, size: int) -> None:
         """Cut it to `size` bytes."""

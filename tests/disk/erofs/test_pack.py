@@ -20,8 +20,7 @@ from support.users import open_to_users, run_as_user
 import builder.disk.erofs.pack as erofs
 from builder.disk.erofs.features import Features, installed_features, is_at_least
 from builder.disk.erofs.pack import Erofs
-from builder.disk.filesystem import Compression, DiskFacts, DiskOptions
-from builder.disk.identity import derived_uuid
+from builder.disk.filesystem import Compression, DiskFacts, DiskOptions, derived_uuid
 from builder.errors import DiskTooSmall
 from builder.events import ignore
 from builder.tool import run_tool

@@ -6,8 +6,8 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.disk.ext4.checksum import checksum
 from builder.disk.ext4.dirents import directory_blocks
+from builder.disk.ext4.layout import checksum
 
 UUID_1 = UUID(int=1)
 

@@ -5,8 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from builder.disk.ext4.checksum import checksum
 from builder.disk.ext4.extents import Extent, decode_root, encode_tree, tree_blocks
+from builder.disk.ext4.layout import checksum
 
 UUID_1 = UUID(int=1)
 

@@ -1,10 +1,13 @@
-"""The checksum of ext4 metadata (feature metadata_csum)."""
+"""What all structures of ext4 share: the sizes of blocks and inodes, and the checksum (feature metadata_csum)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 import google_crc32c
+
+BLOCK_SIZE = 4096
+INODE_SIZE = 256
 
 
 def checksum(parts: Iterable[bytes]) -> int:
