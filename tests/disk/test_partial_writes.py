@@ -35,7 +35,7 @@ Packing = Callable[[Path], bytes]
 def pack(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Packing]:
     """How to pack one of everything in a directory, which is made, and read the disk."""
     format, compression = request.param
-    options = DiskOptions(seed=bytes(32), compression=compression)
+    options = DiskOptions(seed=bytes(32), compress=compression)
     with open_spool(tmp_path) as spool:
         tree = everything(spool)
 
