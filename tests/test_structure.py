@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "builder"
 
 # Left to right, as data flows; a part may import only from itself and from parts to its left.
 ORDER = [
-    "errors", "exact", "option", "limits", "events", "signals", "tool", "archive", "image", "files", "store",
+    "errors", "exact", "option", "limits", "linux", "events", "signals", "tool", "archive", "image", "files", "store",
     "registry", "containers_storage", "sources", "layers", "tree", "disk", "options", "output", "actions", "batch",
     "cli",
 ]  # fmt: skip

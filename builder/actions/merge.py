@@ -21,7 +21,6 @@ from builder.sources.source import Source, expect
 from builder.tree.merge import apply_layer
 from builder.tree.read import read_layer
 from builder.tree.spool import Spool
-from builder.tree.times import clamp_times
 from builder.tree.tree import Tree
 
 
@@ -38,7 +37,7 @@ def merge(source: Source, image: Image, spool: Spool, options: BuildOptions, lis
             entries = read_layer(stream, spool)
         apply_layer(tree, layer.name, [each for each in entries if not stream.is_bookkeeping(each[0])])
     if options.source_date_epoch is not None:
-        clamp_times(tree, options.source_date_epoch)
+        tree.clamp_times(options.source_date_epoch)
     return tree
 
 

@@ -11,27 +11,36 @@ import re
 import struct
 
 from builder.errors import MalformedTar, printable
+from builder.linux import (
+    ACL_ACCESS,
+    ACL_DEFAULT,
+    ACL_GROUP,
+    ACL_MASK,
+    ACL_NAMED,
+    ACL_OTHER,
+    ACL_OWNER,
+    ACL_OWNING_GROUP,
+    ACL_USER,
+    MAX_ID,
+    NO_ID,
+)
 
 # The pax records that hold ACLs, and the xattr that says the same.
 XATTRS = {
-    b"SCHILY.acl.access": b"system.posix_acl_access",
-    b"SCHILY.acl.default": b"system.posix_acl_default",
+    b"SCHILY.acl.access": ACL_ACCESS,
+    b"SCHILY.acl.default": ACL_DEFAULT,
 }
-ACCESS = XATTRS[b"SCHILY.acl.access"]
 
-MAX_ID = 2**32 - 2
-NO_ID = 2**32 - 1
 VERSION = struct.pack("<I", 2)
 ENTRY = struct.Struct("<HHI")
 
-OWNER, USER, OWNING_GROUP, GROUP, MASK, OTHER = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
 TAGS = {
-    (b"user", False): OWNER,
-    (b"user", True): USER,
-    (b"group", False): OWNING_GROUP,
-    (b"group", True): GROUP,
-    (b"mask", False): MASK,
-    (b"other", False): OTHER,
+    (b"user", False): ACL_OWNER,
+    (b"user", True): ACL_USER,
+    (b"group", False): ACL_OWNING_GROUP,
+    (b"group", True): ACL_GROUP,
+    (b"mask", False): ACL_MASK,
+    (b"other", False): ACL_OTHER,
 }
 WORDS = re.compile(rb"(user|group|mask|other):([^:]*):([r-])([w-])([x-])(?::([0-9]{1,10}))?")
 
@@ -63,15 +72,14 @@ def is_valid(value: bytes) -> bool:
         return False
     entries = list(ENTRY.iter_unpack(value[len(VERSION) :]))
     tags = [tag for tag, _, _ in entries]
-    named = {USER, GROUP}
     return (
         # In this order, and each but the named ones once.
         tags == sorted(tags)
-        and [tag for tag in tags if tag not in (*named, MASK)] == [OWNER, OWNING_GROUP, OTHER]
-        and tags.count(MASK) <= 1
-        and (MASK in tags or named.isdisjoint(tags))
+        and [tag for tag in tags if tag not in (*ACL_NAMED, ACL_MASK)] == [ACL_OWNER, ACL_OWNING_GROUP, ACL_OTHER]
+        and tags.count(ACL_MASK) <= 1
+        and (ACL_MASK in tags or ACL_NAMED.isdisjoint(tags))
         and all(permissions <= 7 for _, permissions, _ in entries)
-        and all(id_ <= MAX_ID for tag, _, id_ in entries if tag in named)
+        and all(id_ <= MAX_ID for tag, _, id_ in entries if tag in ACL_NAMED)
     )
 
 
@@ -81,8 +89,8 @@ def permission_bits(value: bytes) -> tuple[int, int]:
     They differ where there is a mask: it takes the place of the group's.
     """
     entries = {tag: permissions for tag, permissions, _ in ENTRY.iter_unpack(value[len(VERSION) :])}
-    owner, group, other = entries[OWNER] << 6, entries[OWNING_GROUP], entries[OTHER]
-    return owner | entries.get(MASK, group) << 3 | other, owner | group << 3 | other
+    owner, group, other = entries[ACL_OWNER] << 6, entries[ACL_OWNING_GROUP], entries[ACL_OTHER]
+    return owner | entries.get(ACL_MASK, group) << 3 | other, owner | group << 3 | other
 
 
 def is_minimal(value: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -20,6 +21,17 @@ class Kind(Enum):
     CHARACTER = "character device"
     BLOCK = "block device"
     FIFO = "fifo"
+
+
+# The type bits of stat(2)'s mode; a hardlink has those of what it names.
+TYPE_BITS = {
+    Kind.FILE: stat.S_IFREG,
+    Kind.DIRECTORY: stat.S_IFDIR,
+    Kind.SYMLINK: stat.S_IFLNK,
+    Kind.CHARACTER: stat.S_IFCHR,
+    Kind.BLOCK: stat.S_IFBLK,
+    Kind.FIFO: stat.S_IFIFO,
+}
 
 
 @dataclass(frozen=True, slots=True)

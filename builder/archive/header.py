@@ -14,15 +14,12 @@ from builder.archive.entry import Entry, Kind
 from builder.archive.fields import number, replaced, text
 from builder.archive.pax import Extensions
 from builder.errors import MalformedTar
+from builder.linux import ACL_ACCESS, MAX_ID, MAX_MAJOR, MAX_MINOR, MODE_BITS
 
 # Behind the NUL are two digits of version, which some writers leave out and no reader looks at.
 USTAR = b"ustar\x00"
 GNU = b"ustar  \x00"
 V7 = bytes(8)
-
-MAX_ID = 2**32 - 2  # 2^32-1 means "leave it" to chown(2)
-MAX_MAJOR = 2**12 - 1
-MAX_MINOR = 2**20 - 1
 
 OLD_SPARSE = ord("S")
 OLD_FILE = 0
@@ -123,7 +120,7 @@ def read_entry(block: bytes, said: Extensions, path: bytes) -> tuple[Entry, int]
         raise MalformedTar(path, f"its owner {uid}:{gid} is not within 0 and {MAX_ID}")
     if not 0 <= mode <= 0o177777:
         raise MalformedTar(path, f"its mode {mode:o} is not a file mode")
-    if acl.ACCESS in said.acls and kind is not Kind.HARDLINK:
+    if ACL_ACCESS in said.acls and kind is not Kind.HARDLINK:
         mode = _mode_with_acl(mode, said, path)
     mtime_ns = said.mtime_ns
     if mtime_ns is None:
@@ -136,7 +133,7 @@ def read_entry(block: bytes, said: Extensions, path: bytes) -> tuple[Entry, int]
         if not 0 <= major <= MAX_MAJOR or not 0 <= minor <= MAX_MINOR:
             raise MalformedTar(path, f"its device number {major}, {minor} does not exist on Linux")
     # Positional, in the order of the fields: keywords cost as much again, and this runs for every entry.
-    return Entry(path, kind, mode & 0o7777, uid, gid, mtime_ns, stated, link, major, minor), stated
+    return Entry(path, kind, mode & MODE_BITS, uid, gid, mtime_ns, stated, link, major, minor), stated
 
 
 def _link(block: bytes, said: Extensions, path: bytes, kind: Kind) -> bytes:
@@ -150,12 +147,12 @@ def _link(block: bytes, said: Extensions, path: bytes, kind: Kind) -> bytes:
 
 def _mode_with_acl(mode: int, said: Extensions, path: bytes) -> int:
     """Return the mode that goes with an ACL; forget the ACL if it says no more than that, as the kernel does."""
-    with_mask, with_group = acl.permission_bits(said.acls[acl.ACCESS])
+    with_mask, with_group = acl.permission_bits(said.acls[ACL_ACCESS])
     # GNU tar writes the mode that stat(2) shows, with the mask; bsdtar the owning group's own permissions.
     if mode & 0o777 not in (with_mask, with_group):
         raise MalformedTar(path, f"its mode is {mode & 0o777:03o}, but its ACL says {with_mask:03o}")
-    if acl.is_minimal(said.acls[acl.ACCESS]):
-        del said.acls[acl.ACCESS]
+    if acl.is_minimal(said.acls[ACL_ACCESS]):
+        del said.acls[ACL_ACCESS]
     return mode & ~0o777 | with_mask
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from types import TracebackType
@@ -17,21 +16,12 @@ from typing import Any
 
 from libarchive import ffi
 
-from builder.archive.entry import NO_XATTRS, Entry, Kind
+from builder.archive.entry import NO_XATTRS, TYPE_BITS, Entry, Kind
 from builder.archive.header import Header
 from builder.archive.strict import Guard
 from builder.errors import MalformedTar
 from builder.exact import write_at
 from builder.signals import end_if_told
-
-# As libarchive has them (AE_IFDIR and so on), which has them from stat(2).
-FILE_TYPES = {
-    Kind.DIRECTORY: stat.S_IFDIR,
-    Kind.SYMLINK: stat.S_IFLNK,
-    Kind.CHARACTER: stat.S_IFCHR,
-    Kind.BLOCK: stat.S_IFBLK,
-    Kind.FIFO: stat.S_IFIFO,
-}
 
 Pointer = ctypes.c_void_p
 READ_ONLY = 0x100  # PyBUF_READ
@@ -170,9 +160,9 @@ class TarReader:
             # target that is only in a pax record or a long link, it forgets.)
             same = _size(pointer) == 0
         elif entry.kind is Kind.FILE:
-            same = _filetype(pointer) == stat.S_IFREG and _size(pointer) == entry.size
+            same = _filetype(pointer) == TYPE_BITS[Kind.FILE] and _size(pointer) == entry.size
         else:
-            same = _filetype(pointer) == FILE_TYPES[entry.kind]
+            same = _filetype(pointer) == TYPE_BITS[entry.kind]
         if not same or _position(self._archive) != header.position:
             raise MalformedTar(entry.path, "it can be read in two ways")
         if not header.xattrs and not header.acls:

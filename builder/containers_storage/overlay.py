@@ -10,24 +10,17 @@ import re
 import stat
 from dataclasses import dataclass
 
-from builder.archive.entry import Kind
+from builder.archive.entry import TYPE_BITS, Kind
 from builder.containers_storage.records import IdRange, LayerRecord
 from builder.errors import UnsupportedImage, printable
 from builder.files.handles import Handle, reading
+from builder.linux import MAX_MAJOR, MAX_MINOR, MODE_BITS, OVERLAY_PREFIXES
 
-KINDS = {
-    stat.S_IFREG: Kind.FILE,
-    stat.S_IFDIR: Kind.DIRECTORY,
-    stat.S_IFLNK: Kind.SYMLINK,
-    stat.S_IFCHR: Kind.CHARACTER,
-    stat.S_IFBLK: Kind.BLOCK,
-    stat.S_IFIFO: Kind.FIFO,
-}
+KINDS = {bits: kind for kind, bits in TYPE_BITS.items()}
 # Of overlay: marks that are read here, and notes that concern only a mounted overlay.
 _NOTES = frozenset(
     (b"opaque", b"whiteout", b"whiteouts", b"origin", b"impure", b"nlink", b"upper", b"uuid", b"protattr")
 )
-_PREFIXES = (b"trusted.overlay.", b"user.overlay.")
 # Owner, mode and type of an entry that the store could not, or should not, give them (storage.conf's force_mask).
 _OVERRIDE = b"user.containers.override_stat"
 _OVERRIDDEN = re.compile(
@@ -41,8 +34,6 @@ _OVERRIDDEN_KINDS = {
     b"block": Kind.BLOCK,
     b"char": Kind.CHARACTER,
 }
-# Linux, include/linux/kdev_t.h: 12 and 20 bits.
-_MAX_MAJOR, _MAX_MINOR = 0xFFF, 0xFFFFF
 # The host's label of the store, not the image's.
 _LABEL = b"security.selinux"
 
@@ -72,7 +63,7 @@ def read_facts(parent: Handle, name: bytes, status: os.stat_result, layer: Layer
     where = parent.path(name)
     xattrs = _read_xattrs(parent, name)
     marks = _take_marks(xattrs, where)
-    mode, uid, gid = status.st_mode & 0o7777, status.st_uid, status.st_gid
+    mode, uid, gid = status.st_mode & MODE_BITS, status.st_uid, status.st_gid
     uid, gid = _inside(uid, layer.uid_map), _inside(gid, layer.gid_map)
     major, minor = os.major(status.st_rdev), os.minor(status.st_rdev)
     if (kind is Kind.CHARACTER and (major, minor) == (0, 0)) or (kind is Kind.FILE and b"whiteout" in marks):
@@ -82,12 +73,12 @@ def read_facts(parent: Handle, name: bytes, status: os.stat_result, layer: Layer
         stated = _OVERRIDDEN.fullmatch(override)
         if stated is None:
             raise _malformed(where, override)
-        uid, gid, mode = int(stated[1]), int(stated[2]), int(stated[3], 8) & 0o7777
+        uid, gid, mode = int(stated[1]), int(stated[2]), int(stated[3], 8) & MODE_BITS
         meant = _OVERRIDDEN_KINDS[stated[4].partition(b"-")[0]] if stated[4] else kind
         major, minor = int(stated[5] or 0), int(stated[6] or 0)
         # What stands in for something else is an empty file: of anything more, the rest would be lost.
         stands_in = kind is Kind.FILE and not status.st_size and meant in (Kind.FIFO, Kind.BLOCK, Kind.CHARACTER)
-        if (meant is not kind and not stands_in) or major > _MAX_MAJOR or minor > _MAX_MINOR:
+        if (meant is not kind and not stands_in) or major > MAX_MAJOR or minor > MAX_MINOR:
             raise _malformed(where, override)
         kind = meant
     return Facts(kind, mode, uid, gid, major, minor, marks.get(b"opaque") == b"y", xattrs)
@@ -108,7 +99,7 @@ def _read_xattrs(parent: Handle, name: bytes) -> dict[bytes, bytes]:
 def _take_marks(xattrs: dict[bytes, bytes], where: str) -> dict[bytes, bytes]:
     """Take overlay's own xattrs out of an entry's; raises UnsupportedImage for those that move its content."""
     marks: dict[bytes, bytes] = {}
-    for name in [name for name in xattrs if name.startswith(_PREFIXES)]:
+    for name in [name for name in xattrs if name.startswith(OVERLAY_PREFIXES)]:
         mark = name.split(b".", 2)[2]
         if mark not in _NOTES:
             reason = f"has the xattr {printable(name)}, so its content is elsewhere; copy the image out first"

@@ -15,9 +15,7 @@ from builder.containers_storage.unpacked import Path, Unpacked
 from builder.errors import MalformedArchive
 from builder.events import Listener, Notice
 from builder.files.handles import Handle, reading
-
-# OCI image-spec, layer.md, "Whiteouts".
-_WHITEOUT, _OPAQUE = b".wh.", b".wh..wh..opq"
+from builder.linux import OPAQUE, WHITEOUT
 
 Inodes = dict[tuple[int, int], bytes]
 
@@ -32,7 +30,7 @@ def write_tar(files: Unpacked, layer: LayerRecord, listen: Listener) -> Iterator
     pending: list[Path] = [()]
     root = _facts(files.root, b".", layer)[1]
     if root is not None and root.opaque:
-        yield headers(Entry(_OPAQUE, Kind.FILE))
+        yield headers(Entry(OPAQUE, Kind.FILE))
     while pending:
         path = pending.pop()
         parent = files.directory(path)
@@ -63,13 +61,13 @@ def _member(
 ) -> Iterator[bytes]:
     full = b"/".join([*path, name])
     if facts.kind is None:
-        yield headers(Entry(b"/".join([*path, _WHITEOUT + name]), Kind.FILE))
+        yield headers(Entry(b"/".join([*path, WHITEOUT + name]), Kind.FILE))
         return
     said = (facts.mode, facts.uid, facts.gid, status.st_mtime_ns)
     if facts.kind is Kind.DIRECTORY:
         yield headers(Entry(full + b"/", facts.kind, *said, xattrs=facts.xattrs))
         if facts.opaque:
-            yield headers(Entry(full + b"/" + _OPAQUE, Kind.FILE))
+            yield headers(Entry(full + b"/" + OPAQUE, Kind.FILE))
         return
     if status.st_nlink > 1:
         other = names_of.setdefault((status.st_dev, status.st_ino), full)

@@ -7,7 +7,6 @@ tree, and nobody beside it, can redirect a write.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 from builder.errors import MissingRequirement, OutputError, printable
 from builder.files.descent import DIRECTORY, Descent
 from builder.output.restore import DEVICE, Restorer, Unrestored
-from builder.tree.nodes import Device, Directory, Fifo, File, Node, Symlink
+from builder.tree.nodes import Device, Directory, Fifo, File, Node, Symlink, type_bits
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
 
@@ -143,9 +142,8 @@ class _Writer:
         if isinstance(node, Fifo):
             os.mkfifo(name, 0o600, dir_fd=parent)
             return True
-        kind = stat.S_IFBLK if node.block else stat.S_IFCHR
         try:
-            os.mknod(name, kind | 0o600, os.makedev(node.major, node.minor), dir_fd=parent)
+            os.mknod(name, type_bits(node) | 0o600, os.makedev(node.major, node.minor), dir_fd=parent)
         except PermissionError:
             self.restorer.miss(DEVICE, self.path)
             return False

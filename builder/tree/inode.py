@@ -6,30 +6,21 @@ from collections.abc import Mapping
 
 from builder.archive import acl
 from builder.archive.entry import NO_XATTRS, Entry, Kind
+from builder.linux import (
+    ACLS,
+    MAX_ID,
+    MAX_MAJOR,
+    MAX_MINOR,
+    MAX_PATH,
+    MAX_XATTR_NAME,
+    MAX_XATTR_NAMES,
+    MAX_XATTR_VALUE,
+    MODE_BITS,
+    NAMESPACES,
+    SYMLINK_MODE,
+)
 from builder.tree.nodes import Content, Device, Directory, Fifo, File, Node, Symlink
-from builder.tree.paths import MAX_PATH
-from builder.tree.refusal import Refusal
-
-MODE_BITS = 0o7777
-
-# Linux shows these permissions for every symlink and lets nobody change them.
-SYMLINK_MODE = 0o777
-
-# (uid_t) -1 means "leave it" to chown(2), so no file has it.
-MAX_ID = 2**32 - 2
-
-# dev_t inside the kernel: 12 bits of major, 20 of minor (include/linux/kdev_t.h).
-MAX_MAJOR = 2**12 - 1
-MAX_MINOR = 2**20 - 1
-
-# Bytes (include/uapi/linux/limits.h): a name, a value, and all names of an inode with the NUL behind each.
-MAX_XATTR_NAME = 255
-MAX_XATTR_VALUE = 65536
-MAX_XATTR_NAMES = 65536
-
-# The namespaces of xattr(7) that disk file systems keep; of `system.` they keep these two.
-NAMESPACES = (b"user.", b"trusted.", b"security.")
-SYSTEM_XATTRS = frozenset(acl.XATTRS.values())
+from builder.tree.paths import Refusal
 
 
 class Inodes:
@@ -102,7 +93,7 @@ def _checked_xattrs(xattrs: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
             raise Refusal(f"its extended attribute {name!r} is in no namespace that Linux file systems keep")
         if len(value) > MAX_XATTR_VALUE:
             raise Refusal(f"its extended attribute {name!r} has more than {MAX_XATTR_VALUE} bytes")
-        if name in SYSTEM_XATTRS and not acl.is_valid(value):
+        if name in ACLS and not acl.is_valid(value):
             raise Refusal(f"its extended attribute {name!r} is no access control list that Linux takes")
     if sum(len(name) + 1 for name in xattrs) > MAX_XATTR_NAMES:
         raise Refusal(f"the names of its extended attributes take more than {MAX_XATTR_NAMES} bytes")
@@ -110,4 +101,4 @@ def _checked_xattrs(xattrs: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
 
 
 def _in_namespace(name: bytes) -> bool:
-    return name in SYSTEM_XATTRS or any(name.startswith(namespace) and name != namespace for namespace in NAMESPACES)
+    return name in ACLS or any(name.startswith(namespace) and name != namespace for namespace in NAMESPACES)

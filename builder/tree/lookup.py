@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from builder.linux import MAX_NAME, MAX_PATH
 from builder.tree.nodes import Directory, Symlink
-from builder.tree.paths import MAX_NAME, MAX_PATH, path_length
-from builder.tree.refusal import Refusal
+from builder.tree.paths import Refusal, path_length
 from builder.tree.tree import Tree
 
 # Linux follows 40 symlinks in one lookup (MAXSYMLINKS) and then says ELOOP.

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from builder.archive.entry import Entry, Kind
 from builder.errors import LayerRefused
+from builder.linux import WHITEOUT
 from builder.tree.inode import Inodes
 from builder.tree.lookup import find_parent, make_parent
 from builder.tree.nodes import Content, Directory, Node
-from builder.tree.paths import components
-from builder.tree.refusal import Refusal
+from builder.tree.paths import Refusal, components
 from builder.tree.tree import Tree
-from builder.tree.whiteouts import AUFS_LINKS, PREFIX, hidden_name, hide_lower, is_aufs
+from builder.tree.whiteouts import AUFS_LINKS, hidden_name, hide_lower, is_aufs
 
 # One entry can imply 2,000 directories, so a limit on entries does not bound them. Layers with any are rare.
 MAX_IMPLIED = 1_000_000
@@ -22,14 +22,14 @@ def apply_layer(tree: Tree, name: str, entries: Sequence[tuple[Entry, Content]])
     """Apply a layer's entries, in the order of its archive, to `tree`; `name` is what errors call the layer.
 
     First all whiteouts hide what lower layers left, then everything else is added; so a whiteout never
-    touches what its own layer brings, wherever in the archive it stands. Raises LayerRefused for the first
-    entry that cannot be applied faithfully; the tree is of no use then.
+    touches what its own layer brings, wherever in the archive it stands. A hardlink to a lower file gets it also if
+    a whiteout behind it hides that file; behind the whiteout there is nothing left to link to. Raises LayerRefused
+    for the first entry that cannot be applied faithfully; the tree is of no use then.
     """
-    hide_lower(tree, name, entries)
-    additions = _Additions(tree)
-    for entry, content in entries:
+    additions = _Additions(tree, hide_lower(tree, name, entries))
+    for place, (entry, content) in enumerate(entries):
         try:
-            additions.add(entry, content)
+            additions.add(place, entry, content)
         except Refusal as refusal:
             raise LayerRefused(name, entry.path, refusal.reason) from refusal
 
@@ -37,16 +37,17 @@ def apply_layer(tree: Tree, name: str, entries: Sequence[tuple[Entry, Content]])
 class _Additions:
     """What one layer adds, entry by entry."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, hidden_behind: Mapping[int, Node]) -> None:
         self._tree = tree
+        self._hidden_behind = hidden_behind
         self._root = tree.root
         self._inodes = Inodes()
         self._aufs_links: dict[tuple[bytes, ...], Node] = {}
 
-    def add(self, entry: Entry, content: Content) -> None:
-        """Add one entry; raises Refusal if that cannot be done faithfully."""
+    def add(self, place: int, entry: Entry, content: Content) -> None:
+        """Add the entry at a place in the layer; raises Refusal if that cannot be done faithfully."""
         parts = components(entry.path)
-        if PREFIX in entry.path:
+        if WHITEOUT in entry.path:
             if is_aufs(parts):
                 self._keep_aufs_link(parts, entry, content)
                 return
@@ -57,7 +58,7 @@ class _Additions:
             return
         siblings = make_parent(self._tree, parts, self._imply).children
         if entry.kind is Kind.HARDLINK:
-            siblings[parts[-1]] = self._link_target(entry.link, siblings, parts[-1])
+            siblings[parts[-1]] = self._link_target(place, entry.link, siblings, parts[-1])
             return
         if entry.kind is Kind.DIRECTORY:
             # A symlink to a directory is no directory here: the entry replaces it, as in other tools (lstat).
@@ -83,7 +84,7 @@ class _Additions:
         if parts[0] == AUFS_LINKS and entry.kind is Kind.FILE:
             self._aufs_links[parts] = self._inodes.make(entry, content)
 
-    def _link_target(self, link: bytes, siblings: dict[bytes, Node], name: bytes) -> Node:
+    def _link_target(self, place: int, link: bytes, siblings: dict[bytes, Node], name: bytes) -> Node:
         """Find the inode a hardlink is a further name of; what stood at its own `name` is gone afterwards.
 
         The header's own metadata does not count: it is the inode's already, and some tools leave it empty.
@@ -102,7 +103,8 @@ class _Additions:
             raise Refusal("is a hardlink to itself")
         if not target:
             return self._existing(self._root)
-        return self._existing(parent.children.get(target[-1]) if parent is not None else None)
+        found = parent.children.get(target[-1]) if parent is not None else None
+        return self._existing(self._hidden_behind.get(place) if found is None else found)
 
     @staticmethod
     def _existing(target: Node | None) -> Node:

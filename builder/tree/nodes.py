@@ -6,10 +6,12 @@ File content is not here but in the spool (see spool.py); a node only says where
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from builder.archive.entry import NO_XATTRS
+from builder.linux import SYMLINK_MODE
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +72,22 @@ class Fifo(Metadata):
 
 
 Node = Directory | File | Symlink | Device | Fifo
+
+_TYPE_BITS: dict[type[Node], int] = {
+    Directory: stat.S_IFDIR,
+    File: stat.S_IFREG,
+    Symlink: stat.S_IFLNK,
+    Fifo: stat.S_IFIFO,
+}
+
+
+def type_bits(node: Node) -> int:
+    """Return the S_IFMT bits of a node's mode."""
+    if isinstance(node, Device):
+        return stat.S_IFBLK if node.block else stat.S_IFCHR
+    return _TYPE_BITS[type(node)]
+
+
+def full_mode(node: Node) -> int:
+    """Return the mode that stat(2) shows: type bits and permissions."""
+    return type_bits(node) | (SYMLINK_MODE if isinstance(node, Symlink) else node.mode)

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from builder.tree.refusal import Refusal
+from builder.linux import MAX_NAME, MAX_PATH, WHITEOUT
 
-# Bytes, without the NUL that ends them in the kernel (NAME_MAX, PATH_MAX - 1). The second also bounds the
-# depth: 4095 bytes are at most 2048 components.
-MAX_NAME = 255
-MAX_PATH = 4095
+
+class Refusal(Exception):
+    """Why an entry cannot be applied faithfully; `reason` is half a sentence without layer and entry.
+
+    Whoever knows those two makes a LayerRefused of it.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 def components(raw: bytes) -> tuple[bytes, ...]:
     """Split the raw name of a tar member, or a hardlink's target, into components; the root is `()`.
+
+    4095 bytes are at most 2048 components, so the length also bounds the depth.
 
     A leading `/` or `./`, doubled and trailing slashes and `.` components are dropped, since real tools write
     them. Raises Refusal for a `..` component, a NUL, and for names and paths that Linux cannot hold.
@@ -27,6 +35,9 @@ def components(raw: bytes) -> tuple[bytes, ...]:
 
 
 def _check_lengths(parts: tuple[bytes, ...]) -> None:
+    # A whiteout's mark is no part of the name that it hides.
+    if parts:
+        parts = (*parts[:-1], parts[-1].removeprefix(WHITEOUT))
     if any(len(part) > MAX_NAME for part in parts):
         raise Refusal(f"has a component of more than {MAX_NAME} bytes")
     if path_length(parts) > MAX_PATH:

@@ -48,6 +48,16 @@ class Tree:
                 if isinstance(node, Directory):
                     stack.append(node)
 
+    def clamp_times(self, epoch: int) -> None:
+        """Set every modification time after `epoch`, in seconds since 1970, to it; older ones stay.
+
+        So SOURCE_DATE_EPOCH asks (reproducible-builds.org/specs/source-date-epoch).
+        """
+        latest = epoch * 1_000_000_000
+        for node in self.nodes():
+            if node.mtime_ns > latest:
+                node.mtime_ns = latest
+
     def hardlinked(self) -> set[int]:
         """The `id()` of every node that has more than one name."""
         seen: set[int] = set()

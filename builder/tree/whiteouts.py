@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from builder.archive.entry import Entry, Kind
 from builder.errors import LayerRefused
+from builder.linux import OPAQUE, WHITEOUT
 from builder.tree.lookup import find_parent
-from builder.tree.nodes import Content, Directory, Symlink
-from builder.tree.paths import components
-from builder.tree.refusal import Refusal
+from builder.tree.nodes import Content, Directory, Node, Symlink
+from builder.tree.paths import Refusal, components
 from builder.tree.tree import Tree
-
-PREFIX = b".wh."
-OPAQUE = b".wh..wh..opq"
 
 # What AUFS kept for itself at the top of a branch; old images have it. Files below `.wh..wh.plnk` are what
 # hardlinks elsewhere in the layer point to.
@@ -30,16 +28,16 @@ def hidden_name(parts: tuple[bytes, ...]) -> bytes | None:
     A whiteout is known by its name alone, whatever its type. Raises Refusal for whiteouts of nothing, of `.`,
     of `..` and of whiteouts, and for anything below a whiteout.
     """
-    if any(part.startswith(PREFIX) for part in parts[:-1]):
+    if any(part.startswith(WHITEOUT) for part in parts[:-1]):
         raise Refusal("lies below a whiteout, as if that were a directory")
-    if not parts or not parts[-1].startswith(PREFIX):
+    if not parts or not parts[-1].startswith(WHITEOUT):
         return None
     if parts[-1] == OPAQUE:
         return EVERYTHING
-    name = parts[-1].removeprefix(PREFIX)
+    name = parts[-1].removeprefix(WHITEOUT)
     if name in (b"", b".", b".."):
         raise Refusal(f"is a whiteout of {name.decode() or 'nothing'}")
-    if name.startswith(PREFIX):
+    if name.startswith(WHITEOUT):
         raise Refusal("is a whiteout of a whiteout")
     return name
 
@@ -49,16 +47,19 @@ def is_aufs(parts: tuple[bytes, ...]) -> bool:
     return bool(parts) and parts[0] in AUFS
 
 
-def hide_lower(tree: Tree, layer: str, entries: Sequence[tuple[Entry, Content]]) -> None:
+def hide_lower(tree: Tree, layer: str, entries: Sequence[tuple[Entry, Content]]) -> dict[int, Node]:
     """Take out of `tree` what the whiteouts of this layer hide; nothing of the layer itself is in it yet.
 
     Every whiteout is looked up before the first is applied, so their order does not matter. One whose target
     or parent does not exist hides nothing: real tools write those.
+
+    Returns the lower inodes that hardlinks of this layer name before a whiteout behind them hides that name, by the
+    hardlink's place among the entries: so containerd writes a file that was linked and then removed.
     """
-    hidden: list[tuple[Directory, bytes]] = []
+    hidden: list[tuple[int, Directory, bytes]] = []
     stated = _Stated(entries)
-    for entry, _ in entries:
-        if PREFIX not in entry.path:
+    for place, (entry, _) in enumerate(entries):
+        if WHITEOUT not in entry.path:
             continue
         try:
             parts = components(entry.path)
@@ -69,12 +70,35 @@ def hide_lower(tree: Tree, layer: str, entries: Sequence[tuple[Entry, Content]])
         except Refusal as refusal:
             raise LayerRefused(layer, entry.path, refusal.reason) from refusal
         if parent is not None:
-            hidden.append((parent, name))
-    for directory, doomed in hidden:
+            hidden.append((place, parent, name))
+    linked: dict[int, Node] = {}
+    start = 0
+    for place, directory, doomed in hidden:
+        linked.update(_link_targets(tree, entries, start, place))
+        start = place
         if doomed == EVERYTHING:
             directory.children.clear()
         else:
             directory.children.pop(doomed, None)
+    return {place: node for place, node in linked.items() if find_link_target(tree, entries[place][0]) is not node}
+
+
+def find_link_target(tree: Tree, entry: Entry) -> Node | None:
+    """Find what a hardlink names in the tree; None if there is nothing, or nothing that it may name."""
+    with suppress(Refusal):
+        target = components(entry.link)
+        parent = find_parent(tree, target) if target else None
+        return parent.children.get(target[-1]) if parent is not None else None
+    return None
+
+
+def _link_targets(
+    tree: Tree, entries: Sequence[tuple[Entry, Content]], start: int, stop: int
+) -> Iterator[tuple[int, Node]]:
+    for place in range(start, stop):
+        entry = entries[place][0]
+        if entry.kind is Kind.HARDLINK and (node := find_link_target(tree, entry)) is not None:
+            yield place, node
 
 
 class _Stated:
@@ -109,8 +133,8 @@ class _Stated:
                     parts = components(entry.path)
                 except Refusal:
                     continue  # that entry is refused on its own turn, under its own name
-                if parts and parts[-1].startswith(PREFIX):
-                    self._paths.add((*parts[:-1], parts[-1].removeprefix(PREFIX)))
+                if parts and parts[-1].startswith(WHITEOUT):
+                    self._paths.add((*parts[:-1], parts[-1].removeprefix(WHITEOUT)))
                 elif entry.kind is not Kind.SYMLINK:
                     self._paths.add(parts)
         return self._paths

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from support.entries import directory, fifo, file, hardlink, merged, node, symlink, whiteout
-from support.trees import listing
+from support.entries import directory, fifo, file, hardlink, merged, node, opaque, refusal, symlink, whiteout
+from support.trees import listing, paths
 
 from builder.errors import LayerRefused
 
@@ -103,6 +105,47 @@ def test_hardlinks_that_cannot_be_made_are_refused(target: str, reason: str) -> 
     with pytest.raises(LayerRefused) as refused:
         merged(lower, [whiteout("gone"), hardlink("l", target)])
     assert (refused.value.layer, refused.value.entry, refused.value.reason) == ("layer 2", b"l", reason)
+
+
+LOWER = [directory("d"), file("d/f", 1), symlink("s", "d")]
+
+
+@pytest.mark.parametrize("target", ["d/f", "s/f", "/d//f"])
+@pytest.mark.parametrize("hiding", [whiteout("d/f"), whiteout("d"), opaque("d"), opaque()])
+def test_a_hardlink_gets_the_lower_file_that_a_whiteout_behind_it_hides(target: str, hiding: Any) -> None:
+    # containerd's test case HardlinkParentInclusion.
+    tree = merged(LOWER, [hardlink("l", target), hardlink("m", "l"), hiding])
+    assert [line for line in listing(tree) if line[0] in "lm"] == ["l (1 bytes at 1)", "m = l"]
+    assert "d/f" not in paths(tree)
+
+
+def test_a_hardlink_gets_what_its_own_layer_put_there_rather_than_what_a_whiteout_hides() -> None:
+    upper = [hardlink("old", "d/f"), file("d/f", 2), hardlink("new", "d/f"), whiteout("d/f")]
+    assert listing(merged(LOWER, upper)) == ["d/", "d/f (2 bytes at 2)", "new = d/f", "old (1 bytes at 1)", "s -> d"]
+
+
+@pytest.mark.parametrize("hiding", [whiteout("d/f"), whiteout("d"), opaque("d"), opaque()])
+def test_a_hardlink_behind_the_whiteout_of_its_target_is_refused(hiding: Any) -> None:
+    reason = "is a hardlink whose target does not exist"
+    assert refusal(LOWER, [hiding, hardlink("l", "d/f")]) == reason
+    # Another whiteout behind it, also of the same name, changes nothing.
+    with pytest.raises(LayerRefused) as refused:
+        merged(LOWER, [hiding, hardlink("l", "d/f"), hiding, whiteout("s")])
+    assert (refused.value.entry, refused.value.reason) == (b"l", reason)
+
+
+def test_a_hardlink_to_what_no_whiteout_hides_is_refused_as_ever() -> None:
+    for link, reason in (
+        (hardlink("d", "d/f"), "is a hardlink whose target does not exist"),
+        (hardlink("l", "d"), "is a hardlink to a directory"),
+        (hardlink("l", "../d/f"), "its hardlink target has a '..' component"),
+    ):
+        with pytest.raises(LayerRefused) as refused:
+            merged(LOWER, [link, whiteout("s")])
+        assert refused.value.reason == reason
+    with pytest.raises(LayerRefused) as refused:
+        merged(LOWER, [hardlink("l", "d"), whiteout("d")])
+    assert refused.value.reason == "is a hardlink to a directory"
 
 
 def test_a_hardlink_before_its_target_is_refused() -> None:

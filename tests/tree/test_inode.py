@@ -22,7 +22,7 @@ from support.entries import (
 )
 from support.trees import listing
 
-from builder.tree.inode import MAX_ID
+from builder.linux import MAX_ID
 
 
 def test_owners_go_up_to_the_largest_id() -> None:

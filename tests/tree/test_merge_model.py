@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import count
 
@@ -39,8 +40,10 @@ class Model:
         additions = [each for each in entries if b".wh." not in each.path]
         replaced = {split(each.path) for each in additions if each.kind is not Kind.SYMLINK}
         replaced |= {(*split(each.path)[:-1], split(each.path)[-1][4:]) for each in whiteouts}
-        doomed: set[Path] = set()
-        for each in whiteouts:
+        hides: list[tuple[int, set[Path]]] = []
+        for number, each in enumerate(entries):
+            if each not in whiteouts:
+                continue
             *above, mark = split(each.path)
             first = next((p for p in prefixes(tuple(above)) if self.kind(p) != "directory"), None)
             if first is not None and self.kind(first) == "symlink" and first in replaced:
@@ -48,19 +51,36 @@ class Model:
             place = self.real(tuple(above), links=0)
             if place is None or self.kind(place) != "directory":
                 continue
-            doomed |= {
+            doomed = {
                 path
                 for path in self.at
                 if len(path) > len(place)
                 and path[: len(place)] == place
                 and (mark == ".wh..wh..opq" or path[len(place)] == mark[4:])
             }
-        for path in doomed:
+            hides.append((number, doomed))
+        # What each hardlink named among what the whiteouts before it left, unless it is still there in the end.
+        before = [self.seen(each, hides[: bisect_left(hides, (n, set()))]) for n, each in enumerate(entries)]
+        after = [self.seen(each, hides) for each in entries]
+        for path in set().union(*(doomed for _, doomed in hides)):
             del self.at[path]
-        for each in additions:
-            self.add(each)
+        for each, named, left in zip(entries, before, after, strict=True):
+            if each not in whiteouts:
+                self.add(each, None if named is left else named)
 
-    def add(self, entry: Entry) -> None:
+    def seen(self, entry: Entry, hides: list[tuple[int, set[Path]]]) -> Inode | None:
+        if entry.kind is not Kind.HARDLINK:
+            return None
+        view = Model()
+        view.at = {path: found for path, found in self.at.items() if not any(path in doomed for _, doomed in hides)}
+        target = split(entry.link)
+        try:
+            above = view.real(target[:-1], links=0)
+        except ModelRefuses:
+            return None
+        return view.at.get((*above, target[-1])) if above is not None and target else None
+
+    def add(self, entry: Entry, hidden: Inode | None) -> None:
         path = split(entry.path)
         if not path:
             if entry.kind is not Kind.DIRECTORY:
@@ -75,12 +95,13 @@ class Model:
             return
         for old in [old for old in self.at if old[: len(path)] == path]:
             del self.at[old]
-        self.at[path] = self.linked(entry) if entry.kind is Kind.HARDLINK else inode(entry)
+        self.at[path] = self.linked(entry, hidden) if entry.kind is Kind.HARDLINK else inode(entry)
 
-    def linked(self, entry: Entry) -> Inode:
+    def linked(self, entry: Entry, hidden: Inode | None) -> Inode:
         target = split(entry.link)
         above = self.real(target[:-1], links=0)
         found = self.at.get((*above, target[-1])) if above is not None and target else None
+        found = found or hidden
         if found is None or found.kind == "directory":
             raise ModelRefuses
         return found

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from builder.tree.paths import components
-from builder.tree.refusal import Refusal
+from builder.tree.paths import Refusal, components
 
 
 @pytest.mark.parametrize("raw", [b"a/b", b"/a/b", b"./a/b", b"//a//b//", b"a/./b/.", b"/./a/b/", b"././a/b"])

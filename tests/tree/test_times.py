@@ -5,7 +5,6 @@ from __future__ import annotations
 from support.entries import directory, file, hardlink, merged, node, symlink
 from support.trees import paths
 
-from builder.tree.times import clamp_times
 from builder.tree.tree import Tree
 
 SECOND = 1_000_000_000
@@ -27,7 +26,7 @@ def test_younger_times_become_the_epoch_and_older_ones_stay() -> None:
             hardlink("link", "d/old"),
         ]
     )
-    clamp_times(tree, 100)
+    tree.clamp_times(100)
     assert tree.root.mtime_ns == 100 * SECOND
     assert times(tree) == {
         "d/": 100 * SECOND,
@@ -41,5 +40,5 @@ def test_younger_times_become_the_epoch_and_older_ones_stay() -> None:
 
 def test_the_epoch_may_be_the_epoch() -> None:
     tree = merged([file("a", mtime_ns=1)])
-    clamp_times(tree, 0)
+    tree.clamp_times(0)
     assert times(tree) == {"a": 0}

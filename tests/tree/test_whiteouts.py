@@ -118,6 +118,19 @@ def test_a_whiteout_is_known_by_its_name_whatever_its_type() -> None:
     assert paths(merged(lower, upper)) == []
 
 
+def test_a_whiteout_of_the_longest_name_hides_it() -> None:
+    name, above = "n" * 255, "d" * 200
+    assert paths(merged([file(name), file(f"{above}/{name}")], [whiteout(name), whiteout(f"{above}/{name}")])) == [
+        f"{above}/"
+    ]
+    deep = "/".join(["d" * 254] * 15 + ["e" * 20, "f" * 249])
+    assert len(deep) == 4095
+    assert deep not in paths(merged([file(deep)], [whiteout(deep)]))
+    with pytest.raises(LayerRefused) as refused:
+        merged([], [whiteout("n" * 256)])
+    assert refused.value.reason == "has a component of more than 255 bytes"
+
+
 def test_a_name_with_wh_in_the_middle_is_a_name() -> None:
     assert paths(merged([file("a.wh.b"), file("wh.c"), file(".whd")])) == [".whd", "a.wh.b", "wh.c"]
 

@@ -24,11 +24,10 @@ from builder.disk.erofs.layout import (
     INODE_SIZE,
     SLOT,
     encode_xattrs,
-    type_bits,
 )
 from builder.errors import BuilderError, MissingRequirement
 from builder.exact import read_at, read_up_to, write_at
-from builder.tree.nodes import Content, Directory, File
+from builder.tree.nodes import Content, Directory, File, full_mode
 from builder.tree.spool import Spool
 
 _SUPERBLOCK, _SUPERBLOCK_SIZE = 1024, 128
@@ -117,7 +116,7 @@ class ErofsImage:
         if len(xattrs) != inode.xattr_size:
             raise BuilderError(f"mkfs.erofs left {inode.xattr_size} bytes for {len(xattrs)} of extended attributes")
         head = bytearray(read_at(self._fd, INODE_SIZE, inode.position))
-        pack_into("<H", head, 4, type_bits(node) | node.mode)
+        pack_into("<H", head, 4, full_mode(node))
         pack_into("<IIqI", head, 24, node.uid, node.gid, *divmod(node.mtime_ns, 10**9))
         pack_into("<I", head, 44, links)
         write_at(self._fd, head + xattrs, inode.position)

@@ -9,7 +9,8 @@ import stat
 from collections.abc import Iterable, Mapping
 from struct import Struct
 
-from builder.tree.nodes import Device, Directory, Fifo, File, Node, Symlink
+from builder.linux import ACLS, XATTR_INDEXES
+from builder.tree.nodes import Node, full_mode, type_bits
 
 BLOCK = 4096
 # Inodes are numbered by where they stand, in units of this.
@@ -29,16 +30,6 @@ _XATTR_HEADER = 12
 # e_name_len, e_name_index, e_value_size
 _XATTR_ENTRY = Struct("<BBH")
 
-# Name prefixes that have a number of their own; an entry stores only what follows.
-_XATTR_PREFIXES = (
-    (b"user.", 1),
-    (b"system.posix_acl_access", 2),
-    (b"system.posix_acl_default", 3),
-    (b"trusted.", 4),
-    (b"security.", 6),
-)
-_WHOLE_NAMES = (2, 3)
-
 # EROFS_FT_…, the same as the kernel's FT_….
 FT_DIRECTORY = 2
 _FILE_TYPES = {
@@ -57,29 +48,12 @@ def encode_inode(node: Node, number: int, layout: int, size: int, content: int, 
     `content` is the number of the first block of data, or of the device; `xattr_size` counts the bytes of extended
     attributes behind it.
     """
-    # A symlink has no mode of its own: Linux shows 0777 whatever the layer says.
-    mode = type_bits(node) | (0o777 if isinstance(node, Symlink) else node.mode)
     count = (xattr_size - _XATTR_HEADER) // 4 + 1 if xattr_size else 0
     seconds, nanoseconds = divmod(node.mtime_ns, 10**9)
     return _INODE.pack(
-        EXTENDED | layout << 1, count, mode, 0, size, content, number & 0xFFFFFFFF,
+        EXTENDED | layout << 1, count, full_mode(node), 0, size, content, number & 0xFFFFFFFF,
         node.uid, node.gid, seconds, nanoseconds, links,
     )  # fmt: skip
-
-
-def type_bits(node: Node) -> int:
-    """Return the S_IFMT bits of a node's mode."""
-    match node:
-        case File():
-            return stat.S_IFREG
-        case Directory():
-            return stat.S_IFDIR
-        case Symlink():
-            return stat.S_IFLNK
-        case Device():
-            return stat.S_IFBLK if node.block else stat.S_IFCHR
-        case Fifo():
-            return stat.S_IFIFO
 
 
 def file_type(node: Node) -> int:
@@ -94,8 +68,8 @@ def encode_device(major: int, minor: int) -> int:
 
 def split_xattr(name: bytes) -> tuple[int, bytes]:
     """Split an extended attribute's name into the number of its prefix and the rest; (0, name): erofs has none."""
-    for prefix, index in _XATTR_PREFIXES:
-        if name == prefix if index in _WHOLE_NAMES else name.startswith(prefix):
+    for prefix, index in XATTR_INDEXES.items():
+        if name == prefix if prefix in ACLS else name.startswith(prefix):
             return index, name[len(prefix) :]
     return 0, name
 

@@ -7,15 +7,13 @@ from itertools import chain
 from builder.disk.erofs.layout import encode_xattrs, split_xattr
 from builder.disk.erofs.plan import Plan
 from builder.errors import TreeRefused, printable
+from builder.linux import MAX_MAJOR, MAX_MINOR, MAX_NAME, MAX_PATH
 from builder.tree.nodes import Device, File, Node, Symlink
 from builder.tree.tree import Tree
 
-_MAX_NAME = 255
-_MAX_TARGET = 4095  # Linux path_resolution(7): PATH_MAX counts the final zero.
 _MAX_VALUE = 0xFFFF
 _MAX_XATTRS = 12 + 4 * (0xFFFF - 1)
 _MAX_SECONDS = 1 << 63
-_MAX_MAJOR, _MAX_MINOR = 0xFFF, 0xFFFFF
 _MAX_ID = 0xFFFFFFFF
 # Blocks have 32-bit addresses.
 _MAX_SIZE = 0xFFFFFFFF * 4096
@@ -27,8 +25,8 @@ _MAX_RECORD = 32_000
 def check_tree(tree: Tree) -> None:
     """Refuse what erofs cannot hold; raises TreeRefused with the path and the reason."""
     for path, node in chain([(b"", tree.root)], tree.walk()):
-        if len(path.rpartition(b"/")[2]) > _MAX_NAME:
-            raise TreeRefused(path, f"a name has at most {_MAX_NAME} bytes")
+        if len(path.rpartition(b"/")[2]) > MAX_NAME:
+            raise TreeRefused(path, f"a name has at most {MAX_NAME} bytes")
         seconds = node.mtime_ns // 10**9
         if not -_MAX_SECONDS <= seconds < _MAX_SECONDS:
             raise TreeRefused(path, f"its time, {seconds} seconds since 1970, does not fit 64 bits")
@@ -37,9 +35,9 @@ def check_tree(tree: Tree) -> None:
         if node.xattrs:
             _check_xattrs(path, node)
         match node:
-            case Symlink() if not 0 < len(node.target) <= _MAX_TARGET:
-                raise TreeRefused(path, f"a symlink's target has 1 to {_MAX_TARGET} bytes, not {len(node.target)}")
-            case Device() if not (0 <= node.major <= _MAX_MAJOR and 0 <= node.minor <= _MAX_MINOR):
+            case Symlink() if not 0 < len(node.target) <= MAX_PATH:
+                raise TreeRefused(path, f"a symlink's target has 1 to {MAX_PATH} bytes, not {len(node.target)}")
+            case Device() if not (0 <= node.major <= MAX_MAJOR and 0 <= node.minor <= MAX_MINOR):
                 raise TreeRefused(path, f"device numbers {node.major}:{node.minor} do not fit 12 and 20 bits")
             case File() if node.content.size > _MAX_SIZE:
                 raise TreeRefused(path, f"erofs holds files of up to {_MAX_SIZE} bytes, not {node.content.size}")
@@ -50,7 +48,7 @@ def _check_xattrs(path: bytes, node: Node) -> None:
         index, suffix = split_xattr(name)
         if not index or (not suffix and index not in (2, 3)):
             raise TreeRefused(path, f"Linux has no extended attribute {printable(name)}")
-        if len(name) > _MAX_NAME or len(data) > _MAX_VALUE:
+        if len(name) > MAX_NAME or len(data) > _MAX_VALUE:
             raise TreeRefused(path, f"extended attribute {printable(name)} of {len(data)} bytes is too long for erofs")
     if len(encode_xattrs(node.xattrs)) > _MAX_XATTRS:
         raise TreeRefused(path, f"its extended attributes take more than {_MAX_XATTRS} bytes")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import stat
 import struct
 from dataclasses import dataclass
 from uuid import UUID
 
 from builder.disk.ext4.layout import checksum
 from builder.disk.ext4.plan import FAST_TARGET
-from builder.tree.nodes import Device, Directory, Fifo, File, Node, Symlink
+from builder.tree.nodes import Device, Fifo, Node, Symlink, full_mode
 
 _EXTRA_SIZE = 32
 
@@ -23,13 +22,6 @@ _EXTENTS_FLAG = 0x80000
 _SECTORS_PER_BLOCK = 8
 _NO_BLOCK_MAP = bytes(60)
 _EMPTY_EXTENT_TREE = struct.pack("<HHHHI", 0xF30A, 0, 4, 0, 0).ljust(60, b"\0")
-
-_TYPES: dict[type[Node], int] = {
-    Directory: stat.S_IFDIR,
-    File: stat.S_IFREG,
-    Symlink: stat.S_IFLNK,
-    Fifo: stat.S_IFIFO,
-}
 
 # 34 bits of seconds, of which the lowest 32 are signed.
 MIN_TIME = -(2**31) * 10**9
@@ -80,7 +72,7 @@ def encode_inode(number: int, node: Node, links: int, storage: Storage, xattrs: 
     extra = nanoseconds << 2 | (seconds + 2**31 >> 32)
     inode = bytearray(
         _INODE.pack(
-            _mode(node),
+            full_mode(node),
             node.uid & 0xFFFF,
             size & 0xFFFFFFFF,
             low,
@@ -119,13 +111,6 @@ def encode_inode(number: int, node: Node, links: int, storage: Storage, xattrs: 
     struct.pack_into("<H", inode, _CHECKSUM_LOW, crc & 0xFFFF)
     struct.pack_into("<H", inode, _CHECKSUM_HIGH, crc >> 16)
     return bytes(inode)
-
-
-def _mode(node: Node) -> int:
-    if isinstance(node, Device):
-        return (stat.S_IFBLK if node.block else stat.S_IFCHR) | node.mode
-    # Linux knows no permissions of symlinks and shows this.
-    return _TYPES[type(node)] | (0o777 if isinstance(node, Symlink) else node.mode)
 
 
 def _device(major: int, minor: int) -> bytes:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from builder.disk.ext4.xattr import encode_xattrs
 from builder.errors import TreeRefused
+from builder.linux import MAX_NAME, MAX_PATH
 from builder.tree.nodes import Device, Directory, File, Node, Symlink
 from builder.tree.tree import Tree
 
@@ -17,9 +18,6 @@ FIRST_INODE = 11
 _MAX_LINKS = 65000
 _MAX_XATTR_USERS = 1024
 
-_MAX_NAME = 255
-# PATH_MAX less the terminating NUL: no system call makes or follows a longer target.
-_MAX_TARGET = 4095
 # A symlink of up to 59 bytes is kept in the inode, where a file has its block map.
 FAST_TARGET = 59
 # Blocks are numbered with 32 bits inside a file.
@@ -100,11 +98,11 @@ def _directory_links(directory: Directory) -> int:
 
 def _check(path: bytes, node: Node) -> None:
     name = path[path.rfind(b"/") + 1 :]
-    if len(name) > _MAX_NAME:
-        raise TreeRefused(path, f"the name has {len(name)} bytes, and ext4 holds {_MAX_NAME}")
+    if len(name) > MAX_NAME:
+        raise TreeRefused(path, f"the name has {len(name)} bytes, and ext4 holds {MAX_NAME}")
     if isinstance(node, Symlink):
-        if not 0 < len(node.target) <= _MAX_TARGET or b"\0" in node.target:
-            raise TreeRefused(path, f"a symlink's target has 1 to {_MAX_TARGET} bytes and no NUL")
+        if not 0 < len(node.target) <= MAX_PATH or b"\0" in node.target:
+            raise TreeRefused(path, f"a symlink's target has 1 to {MAX_PATH} bytes and no NUL")
     elif isinstance(node, File) and node.content.size > _MAX_FILE_SIZE:
         raise TreeRefused(path, f"the file has {node.content.size} bytes, and ext4 holds {_MAX_FILE_SIZE}")
     elif isinstance(node, Device) and not (node.major < 2**12 and node.minor < 2**20):

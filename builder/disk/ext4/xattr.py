@@ -12,6 +12,7 @@ from uuid import UUID
 
 from builder.disk.ext4.layout import BLOCK_SIZE, checksum
 from builder.errors import TreeRefused, printable
+from builder.linux import ACL_NAMED, ACLS, MAX_XATTR_NAME, XATTR_INDEXES
 
 # What 256-byte inodes have left behind their 160 bytes of fields.
 BODY_SIZE = 96
@@ -20,20 +21,7 @@ _MAGIC = struct.pack("<I", 0xEA020000)
 _ENTRY = struct.Struct("<BBHIII")
 _BLOCK_HEADER = struct.Struct("<IIIII12x")
 _USERS_OFFSET, _CHECKSUM_OFFSET = 4, 16
-_MAX_NAME = 255
-
-# The longest prefixes first: an ACL's name is all prefix.
-_NAMESPACES = (
-    (b"system.posix_acl_access", 2),
-    (b"system.posix_acl_default", 3),
-    (b"security.", 6),
-    (b"trusted.", 4),
-    (b"user.", 1),
-)
-_ACL_INDEXES = (2, 3)
-
 _ACL_ENTRY = struct.Struct("<HHI")
-_ACL_NAMED = (0x02, 0x08)  # ACL_USER, ACL_GROUP: only these carry an id
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +79,15 @@ def seal_block(content: bytes, users: int, number: int, uuid: UUID) -> bytes:
 
 
 def _parse(path: bytes, name: bytes, value: bytes) -> _Xattr:
-    for prefix, index in _NAMESPACES:
+    for prefix, index in XATTR_INDEXES.items():
         if not name.startswith(prefix):
             continue
         rest = name[len(prefix) :]
-        if index in _ACL_INDEXES:
+        if prefix in ACLS:
             if rest:
                 continue
             return _Xattr(index, b"", _acl(value))
-        if not rest or len(name) > _MAX_NAME or b"\0" in name:
+        if not rest or len(name) > MAX_XATTR_NAME or b"\0" in name:
             break
         return _Xattr(index, rest, value)
     raise TreeRefused(path, f"ext4 cannot hold an extended attribute named {printable(name)}")
@@ -110,7 +98,7 @@ def _acl(value: bytes) -> bytes:
     stored = bytearray(b"\x01\0\0\0")
     for tag, permissions, identity in _ACL_ENTRY.iter_unpack(value[4:]):
         entry = _ACL_ENTRY.pack(tag, permissions, identity)
-        stored += entry if tag in _ACL_NAMED else entry[:4]
+        stored += entry if tag in ACL_NAMED else entry[:4]
     return bytes(stored)
 
 
