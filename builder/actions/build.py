@@ -64,7 +64,7 @@ def build(
         scratch_directory(options, beside) as scratch,
     ):
         with closing(open_image(reference, options, scratch, listen)) as source, open_spool(scratch) as spool:
-            image = resolve(source, reference, options.platform)
+            image = resolve(source, reference, options.platform, listen)
             tree = merge(source, image, spool, options, listen)
             listen(Stage(f"packing {filesystem.name}"))
             draft = beside / "disk"

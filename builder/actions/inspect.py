@@ -38,7 +38,7 @@ def survey(reference: str, options: BuildOptions | None = None, listen: Listener
     options = options or BuildOptions()
     with failures_named(), workspace(options.tmpdir or Path(tempfile.gettempdir()), "survey") as scratch:
         with closing(open_image(reference, options, scratch, listen)) as source, open_spool(scratch) as spool:
-            image = resolve(source, reference, options.platform)
+            image = resolve(source, reference, options.platform, listen)
             tree = merge(source, image, spool, options, listen)
             disks = []
             for name, filesystem in FILESYSTEMS.items():

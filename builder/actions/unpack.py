@@ -38,7 +38,7 @@ def unpack(
             closing(open_image(reference, options, scratch, listen)) as source,
         ):
             with open_spool(scratch) as spool:
-                image = resolve(source, reference, options.platform)
+                image = resolve(source, reference, options.platform, listen)
                 tree = merge(source, image, spool, options, listen)
                 listen(Stage("writing files"))
                 unrestored = write_directory(tree, spool, beside / "root")

@@ -35,17 +35,17 @@ def inspect(console: Console, /, image: str, as_json: bool, quick: bool, progres
       rootfs-builder inspect oci:layout:latest
       rootfs-builder inspect image.tar --json | jq .disks
     """
-    described = _quickly(image, **options) if quick else _wholly(console, image, progress, **options)
+    described = _quickly(console, image, **options) if quick else _wholly(console, image, progress, **options)
     if as_json:
         console.answer(render_json(described).rstrip())
     else:
         console.answer("\n".join(_lines(described)).encode("utf-8", "surrogateescape"))
 
 
-def _quickly(reference: str, **options: Any) -> dict[str, Any]:
+def _quickly(console: Console, reference: str, **options: Any) -> dict[str, Any]:
     chosen = build_options(**options)
     with closing(open_source(reference, chosen.access)) as source:
-        return describe_image(resolve(source, reference, chosen.platform))
+        return describe_image(resolve(source, reference, chosen.platform, console.listener("none")))
 
 
 def _wholly(console: Console, reference: str, progress: str, **options: Any) -> dict[str, Any]:

@@ -15,17 +15,21 @@ def choose(descriptors: Iterable[Descriptor], wanted: Platform, name: str = "the
 
     An entry for the very variant comes before one for a lower variant, and the first of equals wins. If no
     entry states a fitting platform, the one index that states none is followed, or the only entry of all if
-    it states none; hold what is found there against `confirm`. Attestations, artifacts and media types that
-    are neither manifest nor index are passed over. Raises PlatformNotFound, with `name` as its reference.
+    it states none; hold what is found there against `confirm`. Attestations and media types that are neither
+    manifest nor index are passed over; so is what calls itself an artifact, unless nothing else fits: its config may
+    be an image's all the same. Raises PlatformNotFound, with `name` as its reference.
     """
-    candidates = [descriptor for descriptor in descriptors if is_image(descriptor)]
-    ranked = [
-        (rank, descriptor)
-        for descriptor in candidates
-        if descriptor.platform is not None and (rank := wanted.rank(descriptor.platform)) is not None
-    ]
-    if ranked:
-        return max(ranked, key=lambda pair: pair[0])[1]
+    followed = [descriptor for descriptor in descriptors if can_be_followed(descriptor)]
+    candidates = [descriptor for descriptor in followed if is_image(descriptor)]
+    for group in (candidates, followed):
+        ranked = [
+            (rank, descriptor)
+            for descriptor in group
+            if descriptor.platform is not None and (rank := wanted.rank(descriptor.platform)) is not None
+        ]
+        if ranked:
+            return max(ranked, key=lambda pair: pair[0])[1]
+    candidates = candidates or followed
     indexes = [entry for entry in candidates if entry.platform is None and entry.media_type in INDEXES]
     if len(indexes) == 1:
         return indexes[0]
@@ -38,21 +42,23 @@ def choose(descriptors: Iterable[Descriptor], wanted: Platform, name: str = "the
 def confirm(offered: Platform, wanted: Platform, name: str) -> None:
     """Hold the platform that an image's config states against the one that was asked for.
 
-    Configs of many arm images state no variant, and configs of images that hold only data state nothing:
-    neither contradicts anything. Raises PlatformNotFound, with `name` as its reference.
+    Configs of many arm images state no variant, and configs of images that hold only data state nothing at all:
+    what is not stated contradicts nothing. Raises PlatformNotFound, with `name` as its reference.
     """
-    if not offered.os and not offered.architecture:
-        return
     comparable = wanted if offered.variant else Platform(wanted.os, wanted.architecture)
-    if not comparable.normalised().accepts(offered):
+    filled = Platform(offered.os or wanted.os, offered.architecture or wanted.architecture, offered.variant)
+    if not comparable.normalised().accepts(filled):
         raise PlatformNotFound(name, str(wanted), [_stated(offered)])
 
 
 def is_image(descriptor: Descriptor) -> bool:
+    """Say whether an entry of an index leads to an image, or so it seems."""
+    return can_be_followed(descriptor) and descriptor.artifact_type in (None, *IMAGE_CONFIGS)
+
+
+def can_be_followed(descriptor: Descriptor) -> bool:
     """Say whether an entry of an index can lead to an image: BuildKit's attestations, for one, are entries too."""
     if descriptor.media_type not in MANIFESTS | INDEXES:
-        return False
-    if descriptor.artifact_type is not None and descriptor.artifact_type not in IMAGE_CONFIGS:
         return False
     if descriptor.annotations.get("vnd.docker.reference.type") == "attestation-manifest":
         return False

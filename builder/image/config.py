@@ -1,5 +1,6 @@
 """Image configs: what a container of the image runs, and the diff_ids of its layers.
 
+Strict about that and about the platform; all else is for people, and what is odd there is left out and remarked on.
 OCI image-spec, config.md, and Docker's "Image Specification v1.2", which adds Healthcheck. Docker's other
 fields (ArgsEscaped, OnBuild, Shell, container_config …) mean nothing to a disk and are ignored like unknown
 ones.
@@ -16,9 +17,10 @@ import msgspec
 from builder.errors import MalformedDocument
 from builder.image.descriptor import read_digest
 from builder.image.digest import Digest
-from builder.image.document import convert_document, member, read_document, shown
+from builder.image.document import member, read_document
 from builder.image.platform import Platform
 from builder.image.port import ExposedPort
+from builder.image.shape import LENIENT, Remarks, convert_document
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ class ImageConfig:
 
     `env` entries are kept to the letter, also those without `=`: Docker and runc pass them on as they are.
     `user` and `working_dir` are resolved in the guest's root file system, so they are only text here.
-    `history` is a story, not a promise: squashed images tell of more layers than they have.
+    `history` is a story, not a promise: squashed images tell of more layers than they have. `remarks` are sentences
+    about what the document says and this does not.
     """
 
     os: str
@@ -70,6 +73,7 @@ class ImageConfig:
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     healthcheck: Healthcheck | None = None
     history: tuple[History, ...] = ()
+    remarks: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def platform(self) -> Platform:
@@ -78,6 +82,7 @@ class ImageConfig:
 
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+_Text = Annotated[str | None, LENIENT]
 
 
 class _Nothing(msgspec.Struct):
@@ -85,7 +90,9 @@ class _Nothing(msgspec.Struct):
 
 
 # Go's way to write a set: keys with empty objects.
-_Set = dict[str, _Nothing | None]
+_Set = Annotated[dict[str, _Nothing | None] | None, LENIENT]
+# Docker's StrSlice: a text is a list of one.
+_Words = list[str] | str | None
 
 
 class _Healthcheck(msgspec.Struct, rename="pascal"):
@@ -98,20 +105,20 @@ class _Healthcheck(msgspec.Struct, rename="pascal"):
 
 
 class _Execution(msgspec.Struct, rename="pascal"):
-    entrypoint: list[str] | None = None
-    cmd: list[str] | None = None
+    entrypoint: _Words = None
+    cmd: _Words = None
     env: list[str] | None = None
     working_dir: str | None = None
     user: str | None = None
-    exposed_ports: _Set | None = None
-    volumes: _Set | None = None
+    exposed_ports: _Set = None
+    volumes: _Set = None
     stop_signal: str | None = None
-    labels: dict[str, str] | None = None
-    healthcheck: _Healthcheck | None = None
+    labels: Annotated[dict[str, str] | None, LENIENT] = None
+    healthcheck: Annotated[_Healthcheck | None, LENIENT] = None
 
 
 class _RootFs(msgspec.Struct):
-    type: str
+    # Its `type` is "layers", whatever it says: there has never been another.
     diff_ids: list[str] | None = None
 
 
@@ -124,47 +131,61 @@ class _History(msgspec.Struct):
 
 
 class _Config(msgspec.Struct):
-    os: str
-    architecture: str
-    rootfs: _RootFs
+    os: str | None = None
+    architecture: str | None = None
+    rootfs: _RootFs | None = None
     variant: str | None = None
-    created: str | None = None
-    author: str | None = None
+    created: _Text = None
+    author: _Text = None
     config: _Execution | None = None
-    history: list[_History] | None = None
+    history: Annotated[list[_History] | None, LENIENT] = None
 
 
 def parse_config(data: bytes, name: str) -> ImageConfig:
     """Parse an image config, OCI's or Docker's; `name` says in errors which. Raises MalformedDocument."""
-    fields = convert_document(read_document(data, name), _Config, name)
-    if fields.rootfs.type != "layers":
-        raise MalformedDocument(name, "$.rootfs.type", f"is {shown(fields.rootfs.type)}, it must be 'layers'")
+    remarks = Remarks()
+    fields = convert_document(read_document(data, name), _Config, name, remarks)
     # Docker leaves out the diff_ids of an image without layers.
-    diff_ids = enumerate(fields.rootfs.diff_ids or ())
+    diff_ids = enumerate((fields.rootfs or _RootFs()).diff_ids or ())
     execution = fields.config or _Execution()
     _refuse_nuls(execution, name)
-    ports = [
-        ExposedPort.parse(text, name, member("$.config.ExposedPorts", text)) for text in execution.exposed_ports or ()
-    ]
+    ports = _read_ports(execution.exposed_ports or (), name, remarks)
     return ImageConfig(
-        os=fields.os,
-        architecture=fields.architecture,
+        os=fields.os or "",
+        architecture=fields.architecture or "",
         variant=fields.variant or None,
         diff_ids=tuple(read_digest(text, name, f"$.rootfs.diff_ids[{i}]") for i, text in diff_ids),
         created=fields.created,
         author=fields.author,
-        entrypoint=tuple(execution.entrypoint or ()),
-        cmd=tuple(execution.cmd or ()),
+        entrypoint=_words(execution.entrypoint),
+        cmd=_words(execution.cmd),
         env=tuple(execution.env or ()),
         working_dir=execution.working_dir or "",
         user=execution.user or "",
-        exposed_ports=tuple(dict.fromkeys(ports)),
+        exposed_ports=ports,
         volumes=tuple(execution.volumes or ()),
         stop_signal=execution.stop_signal or "",
         labels=execution.labels or {},
         healthcheck=_read_healthcheck(execution.healthcheck),
         history=tuple(_read_history(fields.history or ())),
+        remarks=remarks.texts(),
     )
+
+
+def _words(words: _Words) -> tuple[str, ...]:
+    return (words,) if isinstance(words, str) else tuple(words or ())
+
+
+def _read_ports(texts: Iterable[str], name: str, remarks: Remarks) -> tuple[ExposedPort, ...]:
+    """Read what is exposed; what a port is changes from one version of Docker to the next."""
+    ports: dict[ExposedPort, None] = {}
+    for text in texts:
+        path = member("$.config.ExposedPorts", text)
+        try:
+            ports[ExposedPort.parse(text, name, path)] = None
+        except MalformedDocument:
+            remarks.left_out.append(path)
+    return tuple(ports)
 
 
 def _read_healthcheck(fields: _Healthcheck | None) -> Healthcheck | None:
@@ -192,10 +213,9 @@ def _refuse_nuls(execution: _Execution, name: str) -> None:
         "$.config.User": execution.user or "",
         "$.config.StopSignal": execution.stop_signal or "",
     }
-    lists = {"Entrypoint": execution.entrypoint, "Cmd": execution.cmd, "Env": execution.env}
+    lists = {"Entrypoint": _words(execution.entrypoint), "Cmd": _words(execution.cmd), "Env": execution.env}
     for key, items in lists.items():
         texts |= {f"$.config.{key}[{i}]": item for i, item in enumerate(items or ())}
-    texts |= {member("$.config.Volumes", path): path for path in execution.volumes or ()}
     for path, text in texts.items():
         if "\0" in text:
             raise MalformedDocument(name, path, "holds a NUL, which no program can be given")

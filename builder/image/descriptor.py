@@ -11,6 +11,7 @@ import msgspec
 from builder.errors import InvalidDigest, MalformedDocument
 from builder.image.digest import Digest
 from builder.image.platform import Platform
+from builder.image.shape import LENIENT
 
 Size = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 
@@ -40,35 +41,45 @@ class Descriptor:
 class PlatformFields(msgspec.Struct):
     """A platform as JSON has it; `os.version` and `os.features` are for Windows and ignored."""
 
-    os: str
-    architecture: str
+    os: str | None = None
+    architecture: str | None = None
     variant: str | None = None
 
 
-class DescriptorFields(msgspec.Struct, rename="camel"):
+class DescriptorFields(msgspec.Struct, rename="camel", kw_only=True):
     """A descriptor as JSON has it; Go writes null for what is empty."""
 
     media_type: str
     digest: str
     size: Size
-    urls: list[str] | None = None
-    annotations: dict[str, str] | None = None
+    urls: Annotated[list[str] | None, LENIENT] = None
+    annotations: Annotated[dict[str, str] | None, LENIENT] = None
+
+
+class EntryFields(DescriptorFields, rename="camel", kw_only=True):
+    """A descriptor of an index, which says for whom it is."""
+
     platform: PlatformFields | None = None
     artifact_type: str | None = None
 
 
 def read_descriptor(fields: DescriptorFields, name: str, path: str) -> Descriptor:
     """Turn the JSON form at `path` of the document `name` into a Descriptor; raises MalformedDocument."""
-    platform = fields.platform
+    platform = fields.platform if isinstance(fields, EntryFields) else None
     return Descriptor(
         media_type=fields.media_type,
         digest=read_digest(fields.digest, name, f"{path}.digest"),
         size=fields.size,
         urls=tuple(fields.urls or ()),
         annotations=fields.annotations or {},
-        platform=Platform(platform.os, platform.architecture, platform.variant or None) if platform else None,
-        artifact_type=fields.artifact_type or None,
+        platform=read_platform(platform) if platform else None,
+        artifact_type=(fields.artifact_type or None) if isinstance(fields, EntryFields) else None,
     )
+
+
+def read_platform(fields: PlatformFields) -> Platform:
+    """Turn the JSON form into a Platform, of which parts may be empty: no such one is chosen for anybody."""
+    return Platform(fields.os or "", fields.architecture or "", fields.variant or None)
 
 
 def read_digest(text: str, name: str, path: str) -> Digest:

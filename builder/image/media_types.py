@@ -23,6 +23,8 @@ DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 INDEXES = frozenset({OCI_INDEX, DOCKER_MANIFEST_LIST})
 IMAGE_CONFIGS = frozenset({OCI_CONFIG, DOCKER_CONFIG})
+# What Docker before 1.11, and registries of its time, called the config of a schema 2 manifest.
+OLD_DOCKER_CONFIGS = frozenset({"application/octet-stream", "application/json", "text/html", ""})
 SCHEMA_1 = frozenset(
     {
         "application/vnd.docker.distribution.manifest.v1+json",

@@ -29,7 +29,7 @@ _HEAD_SIZE = 512
 
 def open_dir(reference: Reference, _access: Access, means: Means) -> Source:
     """Open the image in a directory, or in what a PyFilesystem URL names; raises InvalidReference for a tag."""
-    return DirImage(open_directory(reference, means), reference)
+    return DirImage(open_directory(reference, means), reference, means)
 
 
 def is_dir(files: Files) -> bool:
@@ -44,7 +44,7 @@ def is_dir(files: Files) -> bool:
 class DirImage:
     """The image of one directory; takes over `files` and closes them."""
 
-    def __init__(self, files: Files, reference: Reference) -> None:
+    def __init__(self, files: Files, reference: Reference, _means: Means) -> None:
         self._files = files
         self._reference = reference
         self._manifest: Descriptor | None = None

@@ -17,20 +17,22 @@ import msgspec
 from builder.archive.compression import detect
 from builder.errors import (
     BlobMissing,
-    DigestMismatch,
     ImageNotFound,
     InvalidReference,
     MalformedDocument,
     UnsupportedImage,
 )
+from builder.events import Notice
 from builder.files.files import Files
 from builder.image.config import parse_config
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
-from builder.image.document import convert_document, read_document, shown
+from builder.image.document import read_document, shown
 from builder.image.manifest import Manifest
 from builder.image.media_types import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST
 from builder.image.name import normalise, same_name
+from builder.image.shape import convert_document
+from builder.image.verifier import verify
 from builder.sources.access import Access, Means
 from builder.sources.documents import read_bounded
 from builder.sources.image_files import open_archive
@@ -60,15 +62,16 @@ class _Items(msgspec.Struct):
 
 def open_docker_archive(reference: Reference, _access: Access, means: Means) -> Source:
     """Open what `docker save` wrote; a compressed file is unpacked once, into a nameless scratch file."""
-    return DockerArchive(open_archive(reference, means), reference)
+    return DockerArchive(open_archive(reference, means), reference, means)
 
 
 class DockerArchive:
     """One reference into a `docker save` archive; takes over `files` and closes them."""
 
-    def __init__(self, files: Files, reference: Reference) -> None:
+    def __init__(self, files: Files, reference: Reference, means: Means) -> None:
         self._files = files
         self._reference = reference
+        self._listen = means.listen
         self._paths: dict[Digest, str] = {}
 
     def root(self) -> Manifest:
@@ -148,9 +151,11 @@ class DockerArchive:
         if file is None:
             raise BlobMissing(f"image config {name}")
         data = read_bounded(file, name)
-        stated = _stated_digest(path)
-        if stated is not None and (actual := Digest.of(data, stated.algorithm)) != stated:
-            raise DigestMismatch(f"image config {name}", str(stated), str(actual))
+        if stated := _stated_digest(path):
+            verify(data, stated, f"image config {name}")
+        # As Docker and skopeo have it: a name promises nothing, and the config says what the layers are.
+        elif (named := _CONFIG.fullmatch(path)) and named[1] != (actual := Digest.of(data)).hex:
+            self._listen(Notice(f"image config {name} has the digest {actual}, not that of its name"))
         return data
 
     def _describe_layer(self, path: str, diff_id: Digest) -> Descriptor:
@@ -187,12 +192,9 @@ def _parse_items(data: bytes, name: str) -> list[_Item]:
 
 
 def _stated_digest(path: str) -> Digest | None:
-    """Read the digest that a file's name states, where it does."""
-    if blob := _BLOB.fullmatch(path):
-        return Digest(blob[1], blob[2])
-    if config := _CONFIG.fullmatch(path):
-        return Digest("sha256", config[1])
-    return None
+    """Read the digest that a file's name states, where it is one of an image layout."""
+    blob = _BLOB.fullmatch(path)
+    return Digest(blob[1], blob[2]) if blob else None
 
 
 def _hash(head: bytes, rest: BinaryIO) -> Digest:

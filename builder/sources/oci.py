@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import BinaryIO
 
 import msgspec
@@ -11,14 +11,16 @@ from builder.errors import BlobMissing, ImageNotFound, InvalidReference, Malform
 from builder.files.files import Files
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
-from builder.image.document import convert_document, read_document, shown
-from builder.image.manifest import Index, parse_document
+from builder.image.document import read_document, shown
+from builder.image.manifest import Index, UnreadableEntry, parse_document
 from builder.image.media_types import OCI_INDEX
 from builder.image.name import same_name
+from builder.image.shape import convert_document
 from builder.sources.access import Access, Means
 from builder.sources.documents import read_bounded
 from builder.sources.image_files import open_directory
 from builder.sources.listed import listed
+from builder.sources.resolve import say_remarks
 from builder.sources.source import Root, Source
 from builder.sources.transport import Layout, Reference, Transport
 
@@ -33,31 +35,35 @@ class _Marker(msgspec.Struct, rename="camel"):
 
 def open_oci(reference: Reference, _access: Access, means: Means) -> Source:
     """Open the layout in a directory, or in what a PyFilesystem URL names."""
-    return OciLayout(open_directory(reference, means), reference)
+    return OciLayout(open_directory(reference, means), reference, means)
 
 
 class OciLayout:
     """One reference into an image layout; takes over `files` and closes them."""
 
-    def __init__(self, files: Files, reference: Reference) -> None:
+    def __init__(self, files: Files, reference: Reference, means: Means) -> None:
         self._files = files
         self._reference = reference
+        self._listen = means.listen
+        self._index: Index | None = None
 
     def root(self) -> Root:
         """Describe what the reference names among the entries of index.json."""
-        entries = self._entries()
+        index = self._read_index()
         if self._reference.digest is not None:
-            return self._by_digest(entries, self._reference.digest)
+            return self._by_digest(index.manifests, self._reference.digest)
         if self._reference.position is not None:
-            return self._by_position(entries, self._reference.position)
+            return self._by_position(index, self._reference.position)
         if self._reference.tag is not None:
-            entries = self._by_tag(entries, self._reference.tag)
-        return self._only(entries)
+            return self._only(self._by_tag(index, self._reference.tag))
+        if not index.manifests and index.unreadable:
+            raise index.unreadable[0].error
+        return self._only(index.manifests)
 
     def names(self) -> list[str]:
         """Give what index.json calls the image: a full name, a tag, or both."""
         root = self.root()
-        entries = root.manifests if isinstance(root, Index) else self._entries()
+        entries = root.manifests if isinstance(root, Index) else self._read_index().manifests
         digests = {root.digest} if isinstance(root, Descriptor) else {entry.digest for entry in entries}
         named = [_names(entry) for entry in entries if entry.digest in digests]
         if self._reference.tag is not None:
@@ -81,10 +87,6 @@ class OciLayout:
         """Close the place of the layout."""
         self._files.close()
 
-    def _entries(self) -> tuple[Descriptor, ...]:
-        self._check_marker()
-        return self._read_index().manifests
-
     def _check_marker(self) -> None:
         name = f"{self._files.place}/oci-layout"
         file = self._files.open("oci-layout")
@@ -97,6 +99,9 @@ class OciLayout:
             raise MalformedDocument(name, "$.imageLayoutVersion", reason)
 
     def _read_index(self) -> Index:
+        if self._index is not None:
+            return self._index
+        self._check_marker()
         name = f"{self._files.place}/index.json"
         file = self._files.open("index.json")
         if file is None:
@@ -104,6 +109,8 @@ class OciLayout:
         index = parse_document(read_bounded(file, name), None, name)
         if not isinstance(index, Index):
             raise MalformedDocument(name, "$", "is a manifest where an index must be")
+        say_remarks(index.remarks, name, self._listen)
+        self._index = index
         return index
 
     def _by_digest(self, entries: Iterable[Descriptor], digest: Digest) -> Descriptor:
@@ -119,16 +126,23 @@ class OciLayout:
         data = read_bounded(file, name)
         return Descriptor(parse_document(data, None, name).media_type, digest, len(data))
 
-    def _by_position(self, entries: Sequence[Descriptor], position: int) -> Descriptor:
-        if position >= len(entries):
-            reason = f"index.json has {len(entries)} entries, counted from 0"
-            raise ImageNotFound(self._reference.text, reason)
-        return entries[position]
+    def _by_position(self, index: Index, position: int) -> Descriptor:
+        count = len(index.manifests) + len(index.unreadable)
+        if position >= count:
+            raise ImageNotFound(self._reference.text, f"index.json has {count} entries, counted from 0")
+        for entry in index.unreadable:
+            if entry.position == position:
+                raise entry.error
+        return index.manifests[position - sum(entry.position < position for entry in index.unreadable)]
 
-    def _by_tag(self, entries: Sequence[Descriptor], tag: str) -> tuple[Descriptor, ...]:
+    def _by_tag(self, index: Index, tag: str) -> tuple[Descriptor, ...]:
+        entries = index.manifests
         exact = tuple(entry for entry in entries if tag in _names(entry))
         found = exact or tuple(entry for entry in entries if same_name(entry.annotations.get(CONTAINERD_NAME), tag))
         if not found:
+            for entry in index.unreadable:
+                if tag in _names(entry):
+                    raise entry.error
             raise ImageNotFound(self._reference.text, f"there is no such tag; {_offer(entries)}")
         return found
 
@@ -153,7 +167,7 @@ def blob_path(digest: Digest) -> str:
     return f"blobs/{digest.algorithm}/{digest.hex}"
 
 
-def _names(entry: Descriptor) -> tuple[str, ...]:
+def _names(entry: Descriptor | UnreadableEntry) -> tuple[str, ...]:
     """Name an entry, the fullest name first; an entry need not have one."""
     names = (entry.annotations.get(CONTAINERD_NAME), entry.annotations.get(REF_NAME))
     return tuple(name for name in names if name)

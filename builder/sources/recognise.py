@@ -25,7 +25,7 @@ def open_recognised(reference: Reference, means: Means, layouts: Sequence[Layout
     try:
         for layout in layouts:
             if layout.matches(files):
-                return layout.open(files, reference)
+                return layout.open(files, reference, means)
         signs = " or ".join(layout.sign for layout in layouts)
         raise ImageNotFound(files.place, f"is no image: at its top there is no {signs}")
     except BaseException:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import BinaryIO
 
 from builder.errors import BlobMissing, MalformedDocument, PlatformNotFound
+from builder.events import Listener, Notice, ignore
 from builder.image.choose import choose, confirm
 from builder.image.config import parse_config
 from builder.image.descriptor import Descriptor
@@ -20,12 +22,13 @@ from builder.sources.source import Source
 MAX_NESTING = 8
 
 
-def resolve(source: Source, reference: str, platform: Platform | None) -> Image:
+def resolve(source: Source, reference: str, platform: Platform | None, listen: Listener = ignore) -> Image:
     """Find the image for `platform` in an opened source; `reference` names it in errors.
 
     Every document is verified against its descriptor, and every layer's blob is seen to be there. Without a
-    platform it is this machine's, where there is a choice; an image without a choice is taken as it is. Raises
-    PlatformNotFound, BlobMissing, and what the image's documents are refused for.
+    platform it is this machine's, where there is a choice; an image without a choice is taken as it is. What was
+    overlooked in the documents is said to `listen`. Raises PlatformNotFound, BlobMissing, and what the image's
+    documents are refused for.
     """
     digest = None
     wanted = platform
@@ -33,16 +36,30 @@ def resolve(source: Source, reference: str, platform: Platform | None) -> Image:
     for _ in range(MAX_NESTING):
         if isinstance(document, Descriptor):
             digest = document.stands_for or document.digest
-            document = read_document_of(source, document, reference)
+            document = read_document_of(source, document, reference, listen)
         if isinstance(document, Manifest):
-            return _read_image(source, reference, document, digest, wanted)
+            return _read_image(source, reference, document, digest, wanted, listen)
         document, wanted = _choose(document, wanted, reference)
     reason = f"indexes are nested more than {MAX_NESTING} deep; name the manifest itself with @DIGEST"
     raise MalformedDocument(reference, "$.manifests", reason)
 
 
 def _choose(index: Index, wanted: Platform | None, reference: str) -> tuple[Descriptor, Platform | None]:
-    """Choose the entry to follow, and give the platform that the choice binds the image to, if any."""
+    """Choose the entry to follow, and give the platform that the choice binds the image to, if any.
+
+    Where none fits, and one that cannot be read may be the one that was meant, that one is refused.
+    """
+    try:
+        return _choose_readable(index, wanted, reference)
+    except PlatformNotFound as error:
+        for entry in index.unreadable:
+            stated = entry.platform
+            if stated is None or not stated.os or (wanted or Platform.host()).accepts(stated):
+                raise entry.error from error
+        raise
+
+
+def _choose_readable(index: Index, wanted: Platform | None, reference: str) -> tuple[Descriptor, Platform | None]:
     if wanted is not None:
         return choose(index.manifests, wanted, reference), wanted
     host = Platform.host()
@@ -58,19 +75,33 @@ def _choose(index: Index, wanted: Platform | None, reference: str) -> tuple[Desc
     return entry, host if entry.platform is not None else None
 
 
-def read_document_of(source: Source, descriptor: Descriptor, reference: str) -> Manifest | Index:
-    """Read, verify and parse a manifest or an index; `reference` names the image in errors."""
+def read_document_of(source: Source, descriptor: Descriptor, reference: str, listen: Listener) -> Manifest | Index:
+    """Read, verify and parse a manifest or an index; `reference` names the image in errors and in what is said."""
     kind = "index" if descriptor.media_type in INDEXES else "manifest"
     name = f"{reference}: {kind} {descriptor.digest}"
     data = read_verified(_open(source, descriptor, name), descriptor, name)
-    return parse_document(data, descriptor.media_type, name)
+    document = parse_document(data, descriptor.media_type, name)
+    say_remarks(document.remarks, name, listen)
+    return document
+
+
+def say_remarks(remarks: Iterable[str], name: str, listen: Listener) -> None:
+    """Tell the user what was overlooked in the document `name`."""
+    for remark in remarks:
+        listen(Notice(f"{name}: {remark}"))
 
 
 def _read_image(
-    source: Source, reference: str, manifest: Manifest, digest: Digest | None, wanted: Platform | None
+    source: Source,
+    reference: str,
+    manifest: Manifest,
+    digest: Digest | None,
+    wanted: Platform | None,
+    listen: Listener,
 ) -> Image:
     name = f"{reference}: image config {manifest.config.digest}"
     config = parse_config(read_verified(_open(source, manifest.config, name), manifest.config, name), name)
+    say_remarks(config.remarks, name, listen)
     if wanted is not None:
         confirm(config.platform, wanted, reference)
     image = pair(reference, digest, manifest, config)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from builder.errors import MalformedDocument, PlatformNotFound, UnsupportedImage
-from builder.events import Listener, Notice
-from builder.image.choose import is_image
+from builder.events import Event, Listener, Notice
+from builder.image.choose import can_be_followed
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.image.image import Image
@@ -44,8 +44,10 @@ def select(
     """Choose the image for each platform, for this machine's where there is a choice and () is given; None is all.
 
     `keep` is called with every document and config, for some more than once. What a source put together is written as
-    a document. Raises what `resolve` raises, and UnsupportedImage for layers that nothing vouches for.
+    a document. `listen` is told once what was overlooked. Raises what `resolve` raises, and UnsupportedImage for layers
+    that nothing vouches for.
     """
+    listen = _once(listen)
     named = source.root()
     if isinstance(named, Manifest):
         _refuse_rebuilt(named, reference)
@@ -61,8 +63,20 @@ def select(
         if not images:
             raise PlatformNotFound(reference, "any platform", ())
     else:
-        images = [resolve(watched, reference, platform) for platform in platforms or (None,)]
+        images = [resolve(watched, reference, platform, listen) for platform in platforms or (None,)]
     return Selection(root, content, tuple({image.digest: image for image in images}.values()))
+
+
+def _once(listen: Listener) -> Listener:
+    """Pass nothing on twice: images of one index are read on the same way."""
+    heard: set[Event] = set()
+
+    def listen_once(event: Event) -> None:
+        if event not in heard:
+            heard.add(event)
+            listen(event)
+
+    return listen_once
 
 
 def _refuse_rebuilt(manifest: Manifest, reference: str) -> None:
@@ -123,12 +137,12 @@ def _every_image(watched: _Watched, reference: str, listen: Listener) -> Iterato
             reason = f"more than {_MAX_ENTRIES} entries, or indexes nested more than {MAX_NESTING} deep, are refused"
             raise MalformedDocument(reference, "$.manifests", reason)
         try:
-            document = read_document_of(watched, entry, reference)
+            document = read_document_of(watched, entry, reference, listen)
             if isinstance(document, Index):
-                pending += ((child, depth + 1) for child in document.manifests if is_image(child))
+                pending += ((child, depth + 1) for child in document.manifests if can_be_followed(child))
             else:
                 watched.start = entry
-                yield resolve(watched, reference, None)
+                yield resolve(watched, reference, None, listen)
         except UnsupportedImage as error:
             # One odd entry should not keep anybody from the others.
             listen(Notice(f"{error}; it is left out"))

@@ -48,7 +48,7 @@ class Layout:
 
     sign: str
     matches: Callable[[Files], bool]
-    open: Callable[[Files, Reference], Source]
+    open: Callable[[Files, Reference, Means], Source]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ import msgspec
 
 from builder.errors import InvalidReference, MalformedDocument, StoreCorrupt
 from builder.image.descriptor import Descriptor, DescriptorFields, read_descriptor
-from builder.image.document import MAX_DOCUMENT_SIZE, convert_document, read_document, shown
+from builder.image.document import MAX_DOCUMENT_SIZE, read_document, shown
 from builder.image.name import ImageName
+from builder.image.shape import convert_document
 from builder.store.names import MANIFESTS, directory_of, is_reference, path_of, recorded
 from builder.store.room import Room
 

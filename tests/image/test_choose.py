@@ -64,6 +64,15 @@ def test_attestations_artifacts_and_foreign_media_types_are_passed_over() -> Non
     )
 
 
+@pytest.mark.parametrize("platform", [None, "linux/amd64"])
+def test_what_calls_itself_an_artifact_is_followed_when_nothing_else_fits(platform: str | None) -> None:
+    artifact = entry(platform, artifact_type="application/vnd.example.image")
+    assert chosen("linux/amd64", entry("unknown/unknown"), artifact) == 1
+    assert chosen("linux/amd64", artifact, entry("linux/amd64")) == 1
+    with pytest.raises(PlatformNotFound):
+        choose([artifact, entry("linux/s390x")], Platform("linux", "arm64"))
+
+
 def test_an_attestation_is_never_chosen_though_it_is_all_there_is() -> None:
     with pytest.raises(PlatformNotFound) as caught:
         choose([entry(None, annotations=ATTESTATION), entry("unknown/unknown")], Platform("linux", "amd64"))
@@ -125,8 +134,10 @@ def test_a_platform_with_control_characters_does_not_break_the_message_into_line
         # Most configs of arm images state no variant, whichever they are for.
         ("linux/arm/v6", Platform("linux", "arm")),
         ("linux/amd64/v2", Platform("linux", "amd64")),
-        # What holds only data, made from nothing, states nothing.
+        # What holds only data, made from nothing, states nothing; what is not stated contradicts nothing.
         ("linux/amd64", Platform("", "")),
+        ("linux/amd64", Platform("", "amd64")),
+        ("linux/arm64", Platform("linux", "")),
     ],
 )
 def test_a_config_that_does_not_contradict_the_request_is_confirmed(wanted: str, config: Platform) -> None:
@@ -139,7 +150,8 @@ def test_a_config_that_does_not_contradict_the_request_is_confirmed(wanted: str,
         ("linux/amd64", Platform("linux", "arm64", "v8"), "linux/arm64/v8"),
         ("linux/amd64", Platform("windows", "amd64"), "windows/amd64"),
         ("linux/arm/v6", Platform("linux", "arm", "v7"), "linux/arm/v7"),
-        ("linux/amd64", Platform("", "amd64"), "unknown/amd64"),
+        ("linux/amd64", Platform("", "arm64"), "unknown/arm64"),
+        ("linux/amd64", Platform("windows", ""), "windows/unknown"),
     ],
 )
 def test_a_config_of_another_platform_is_refused(wanted: str, config: Platform, stated: str) -> None:

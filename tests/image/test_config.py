@@ -130,11 +130,17 @@ def test_history_may_tell_of_other_layers_than_there_are() -> None:
 
 
 @pytest.mark.parametrize("field", ["os", "architecture", "rootfs"])
-def test_a_required_field_is_refused_when_missing_or_null(field: str) -> None:
-    assert refusal({key: value for key, value in LEAST.items() if key != field}) == (f"$.{field}", "is missing")
-    path, reason = refusal(LEAST | {field: None})
-    assert path == f"$.{field}"
-    assert reason.endswith("got `null`")
+def test_what_is_not_said_of_the_platform_and_the_layers_is_empty(field: str) -> None:
+    left = {key: value for key, value in LEAST.items() if key != field}
+    config = parse(left)
+    assert config == parse(LEAST | {field: None})
+    stated = {"os": config.os, "architecture": config.architecture, "rootfs": config.diff_ids}
+    assert stated == {"os": "linux", "architecture": "amd64", "rootfs": (DIFF_ID,)} | {field: type(stated[field])()}
+
+
+@pytest.mark.parametrize("rootfs", [{}, {"type": "zfs"}, {"type": 5}, {"type": None}])
+def test_the_type_of_the_layers_is_what_it_has_always_been(rootfs: dict[str, Any]) -> None:
+    assert parse(LEAST | {"rootfs": {"diff_ids": [str(DIFF_ID)], **rootfs}}) == EMPTY
 
 
 def execution(**fields: object) -> dict[str, Any]:
@@ -144,56 +150,80 @@ def execution(**fields: object) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("document", "path", "reason"),
     [
-        (LEAST | {"rootfs": {}}, "$.rootfs.type", "is missing"),
-        (LEAST | {"rootfs": {"type": "zfs"}}, "$.rootfs.type", "is 'zfs', it must be 'layers'"),
+        (LEAST | {"rootfs": []}, "$.rootfs", "expected `object | null`, got `array`"),
         (LEAST | {"rootfs": {"type": "layers", "diff_ids": [1]}}, "$.rootfs.diff_ids[0]", "expected `str`, got `int`"),
         (
             LEAST | {"rootfs": {"type": "layers", "diff_ids": [str(DIFF_ID), "sha256:1"]}},
             "$.rootfs.diff_ids[1]",
             "sha256 takes 64 hex digits, this has 1 characters",
         ),
-        (LEAST | {"os": 5}, "$.os", "expected `str`, got `int`"),
+        (LEAST | {"os": 5}, "$.os", "expected `str | null`, got `int`"),
         (LEAST | {"OS": "linux"}, "$.OS", "differs from `os` only in case, so readers disagree on what it means"),
         (
-            execution(cmd=["sh"]),
+            execution(Cmd=["sh"], cmd=["sh"]),
             "$.config.cmd",
             "differs from `Cmd` only in case, so readers disagree on what it means",
         ),
-        (execution(Cmd="sh"), "$.config.Cmd", "expected `array | null`, got `str`"),
+        (execution(Cmd={}), "$.config.Cmd", "expected `str | array | null`, got `object`"),
         (execution(Cmd=[None]), "$.config.Cmd[0]", "expected `str`, got `null`"),
         (execution(Env={"A": "b"}), "$.config.Env", "expected `array | null`, got `object`"),
         (execution(User=1000), "$.config.User", "expected `str | null`, got `int`"),
-        (execution(Labels={"a": 1}), "$.config.Labels[...]", "expected `str`, got `int`"),
-        (execution(Volumes=["/data"]), "$.config.Volumes", "expected `object | null`, got `array`"),
-        (execution(ExposedPorts=["80"]), "$.config.ExposedPorts", "expected `object | null`, got `array`"),
-        (
-            execution(ExposedPorts={"80": {}, "70000/tcp": {}}),
-            '$.config.ExposedPorts["70000/tcp"]',
-            "'70000/tcp' is no port: the highest is 65535",
-        ),
-        (
-            execution(Healthcheck={"Interval": "30s"}),
-            "$.config.Healthcheck.Interval",
-            "expected `int | null`, got `str`",
-        ),
-        (execution(Healthcheck={"Retries": -1}), "$.config.Healthcheck.Retries", "expected `int` >= 0"),
-        (
-            LEAST | {"history": [{"empty_layer": "yes"}]},
-            "$.history[0].empty_layer",
-            "expected `bool | null`, got `str`",
-        ),
-        (LEAST | {"history": {}}, "$.history", "expected `array | null`, got `object`"),
         (execution(Entrypoint=["a", "b\0"]), "$.config.Entrypoint[1]", "holds a NUL, which no program can be given"),
         (execution(Cmd=["\0"]), "$.config.Cmd[0]", "holds a NUL, which no program can be given"),
         (execution(Env=["A=\0"]), "$.config.Env[0]", "holds a NUL, which no program can be given"),
         (execution(WorkingDir="/\0"), "$.config.WorkingDir", "holds a NUL, which no program can be given"),
         (execution(User="a\0"), "$.config.User", "holds a NUL, which no program can be given"),
         (execution(StopSignal="\0"), "$.config.StopSignal", "holds a NUL, which no program can be given"),
-        (execution(Volumes={"/\0": {}}), '$.config.Volumes["/\\u0000"]', "holds a NUL, which no program can be given"),
     ],
 )
 def test_what_breaks_the_specification_is_refused_with_its_path(document: object, path: str, reason: str) -> None:
     assert refusal(document) == (path, reason)
+
+
+@pytest.mark.parametrize(
+    ("odd", "path"),
+    [
+        ({"config": {"Labels": {"a": 1}}}, "$.config.Labels.a"),
+        ({"config": {"Volumes": ["/data"]}}, "$.config.Volumes"),
+        ({"config": {"ExposedPorts": ["80"]}}, "$.config.ExposedPorts"),
+        ({"config": {"ExposedPorts": {"8080/http": {}}}}, '$.config.ExposedPorts["8080/http"]'),
+        ({"config": {"ExposedPorts": {"70000/tcp": {}}}}, '$.config.ExposedPorts["70000/tcp"]'),
+        ({"config": {"Healthcheck": "none"}}, "$.config.Healthcheck"),
+        ({"history": {}}, "$.history"),
+        ({"history": [None]}, "$.history[0]"),
+        ({"created": 5}, "$.created"),
+        ({"author": ["me"]}, "$.author"),
+    ],
+)
+def test_what_no_disk_depends_on_is_left_out_where_it_is_odd_and_that_is_said(odd: dict[str, Any], path: str) -> None:
+    config = parse(LEAST | odd)
+    assert config == EMPTY
+    assert config.remarks == (f"1 value is left out, as no disk depends on it: {path}",)
+
+
+def test_the_rest_of_an_odd_healthcheck_and_history_is_kept() -> None:
+    check = {"Test": ["NONE"], "Interval": "30s", "Retries": -1, "Timeout": 5}
+    config = parse(LEAST | {"config": {"Healthcheck": check}, "history": [{"empty_layer": "yes", "comment": "a"}]})
+    assert (config.healthcheck, config.history) == (Healthcheck(("NONE",), timeout_ns=5), (History(comment="a"),))
+    (remark,) = config.remarks
+    assert remark.startswith("3 values are left out")
+
+
+def test_a_label_that_is_null_is_empty_as_it_is_to_go() -> None:
+    config = parse(LEAST | {"config": {"Labels": {"build": None}}})
+    assert (config.labels, config.remarks) == ({"build": ""}, ())
+
+
+@pytest.mark.parametrize("words", ["/init", ["/init"]])
+def test_a_text_is_a_command_of_one_word_as_it_is_to_docker(words: object) -> None:
+    config = parse(LEAST | {"config": {"Entrypoint": words, "Cmd": words}})
+    assert (config.entrypoint, config.cmd) == (("/init",), ("/init",))
+
+
+def test_letter_case_of_keys_is_ignored_as_docker_does_and_that_is_said() -> None:
+    config = parse(LEAST | {"Config": {"cmd": ["sh"], "ENV": ["A=b"]}})
+    assert config == ImageConfig("linux", "amd64", (DIFF_ID,), cmd=("sh",), env=("A=b",))
+    assert config.remarks == ("letter case is ignored, as Docker does, in $.Config and 2 more",)
 
 
 def test_the_same_key_twice_in_a_config_is_refused() -> None:

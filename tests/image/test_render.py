@@ -18,19 +18,21 @@ from builder.image.render import render_document
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 ANNOTATIONS = st.dictionaries(WORDS, WORDS, max_size=3)
 PLATFORMS = st.none() | st.builds(Platform, WORDS, WORDS, st.none() | WORDS.filter(bool))
+NO_PLATFORM: st.SearchStrategy[Platform | None] = st.none()
 DIGESTS = st.binary(max_size=4).map(Digest.of)
 
 
-def descriptors(*media_types: str) -> st.SearchStrategy[Descriptor]:
+def descriptors(
+    media_type: str, *more: str, platforms: st.SearchStrategy[Platform | None] = NO_PLATFORM
+) -> st.SearchStrategy[Descriptor]:
     return st.builds(
         Descriptor,
-        st.sampled_from(media_types),
+        st.sampled_from([media_type, *more]),
         DIGESTS,
         st.integers(0, (1 << 63) - 1),
         st.lists(WORDS, max_size=2).map(tuple),
         ANNOTATIONS,
-        PLATFORMS,
-        st.none() | WORDS.filter(bool),
+        platforms,
     )
 
 
@@ -41,7 +43,8 @@ MANIFESTS = st.builds(
     st.lists(descriptors(OCI_LAYER_GZIP), max_size=3).map(tuple),
     ANNOTATIONS,
 )
-INDEXES = st.builds(Index, st.just(OCI_INDEX), st.lists(descriptors(OCI_MANIFEST), max_size=3).map(tuple), ANNOTATIONS)
+ENTRIES = st.lists(descriptors(OCI_MANIFEST, platforms=PLATFORMS), max_size=3).map(tuple)
+INDEXES = st.builds(Index, st.just(OCI_INDEX), ENTRIES, ANNOTATIONS)
 
 
 @given(MANIFESTS | INDEXES)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.images import LAYER, Files, Link, Spec, config_bytes, digest, docker_files, dumps, write_tar
+from support.remote import listen_to
 from support.tars import file, tar
 
 from builder.errors import (
@@ -24,6 +25,7 @@ from builder.errors import (
 )
 from builder.image.image import Image
 from builder.sources import open_source
+from builder.sources.access import Means
 from builder.sources.resolve import resolve
 
 BASE = tar(file("base", b"base"))
@@ -47,9 +49,14 @@ def config_digest(spec: Spec) -> str:
     return digest(config_bytes(spec))
 
 
-def write(path: Path, *specs: Spec, change: Callable[[Files, list[dict[str, Any]]], object] | None = None) -> Path:
-    """Write an old archive, after `change` had its way with the files and the rows of manifest.json."""
-    files, _ = docker_files(*specs)
+def write(
+    path: Path,
+    *specs: Spec,
+    style: str = "old",
+    change: Callable[[Files, list[dict[str, Any]]], object] | None = None,
+) -> Path:
+    """Write an archive, after `change` had its way with the files and the rows of manifest.json."""
+    files, _ = docker_files(*specs, style=style)
     manifest = files["manifest.json"]
     assert isinstance(manifest, bytes)
     rows = json.loads(manifest)
@@ -126,11 +133,25 @@ def test_compressed_layers_keep_their_own_digest(tmp_path: Path) -> None:
     assert [str(layer.digest) for layer in result.manifest.layers] == list(made[0].layers)
 
 
-def test_a_config_that_is_not_what_its_name_says_is_refused(tmp_path: Path) -> None:
+def test_a_config_under_the_name_of_another_digest_is_taken_and_that_is_said(tmp_path: Path) -> None:
+    def rename(files: Files, rows: list[dict[str, Any]]) -> None:
+        other = f"{'0' * 64}.json"
+        files[other] = files.pop(rows[0]["Config"])
+        rows[0]["Config"] = other
+
+    place = write(tmp_path, ONE, change=rename)
+    heard: list[str] = []
+    with closing(open_source(f"docker-archive:{place}", means=Means(listen=listen_to(heard)))) as source:
+        assert str(resolve(source, "it", None).config_digest) == config_digest(ONE)
+    assert heard == [f"image config {place}/{'0' * 64}.json has the digest {config_digest(ONE)}, not that of its name"]
+
+
+def test_a_config_of_a_layout_is_what_its_name_says(tmp_path: Path) -> None:
     def swap(files: Files, rows: list[dict[str, Any]]) -> None:
         files[rows[0]["Config"]] = config_bytes(TWO)
+        del files["oci-layout"]
 
-    error = refusal(write(tmp_path, ONE, change=swap))
+    error = refusal(write(tmp_path, ONE, style="new", change=swap))
     assert isinstance(error, DigestMismatch)
     assert (error.expected, error.actual) == (config_digest(ONE), config_digest(TWO))
 

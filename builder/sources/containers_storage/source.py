@@ -156,7 +156,7 @@ class ContainersStorage:
         for entry in document.parsed.manifests:
             held = [each for each in images if each is not image and str(entry.digest) in each.record.digests]
             entries.append(self._entry(held[0], entry) if held else entry)
-        return Index(document.parsed.media_type, tuple(entries), document.parsed.annotations)
+        return replace(document.parsed, manifests=tuple(entries))
 
     def _entry(self, image: Stored, entry: Descriptor | None = None) -> Descriptor:
         """Describe an image as one of an index, where it is `entry`; what is damaged is refused when it is chosen."""
