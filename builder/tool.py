@@ -87,13 +87,14 @@ def run_tool(
     stdin: Producer | None = None,
     environment: Mapping[str, str] | None = None,
     output: Path | None = None,
+    inherited: Sequence[int] = (),
     watch: Callable[[], None] = lambda: None,
 ) -> CompletedTool:
     """Run a program to its end and return what it printed.
 
     Its environment is PATH, LC_ALL=C, TZ=UTC and what `environment` adds, its umask 022. Standard input is
     empty, or a pipe that `stdin(pipe)` writes; a tool that has read enough may close it early. After that `watch()` is
-    called every second until the program ends.
+    called every second until the program ends. The descriptors `inherited` are open in it, under the same numbers.
     However this ends, and even if this process is killed, the program and those it started have been killed.
     Raises ToolMissing, ToolUnusable, ToolFailed with its exit status or signal, or OSError about `output` as soon as
     the program says that a disk is full.
@@ -112,6 +113,7 @@ def run_tool(
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     cwd=cwd,
+                    pass_fds=inherited,
                     env={"PATH": _search_path(), "LC_ALL": "C", "TZ": "UTC", **(environment or {})},
                     umask=0o022,
                     process_group=group,

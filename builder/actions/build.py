@@ -11,12 +11,14 @@ from builder.disk import FILESYSTEMS, format_of
 from builder.disk.filesystem import DiskFacts
 from builder.errors import UsageError
 from builder.events import Listener, Stage, ignore
+from builder.files.workspace import workspace_of
 from builder.image.image import Image
 from builder.options import BuildOptions
 from builder.output.depfile import depfile
 from builder.output.failures import failures_named
 from builder.output.metadata import describe_build, disk_digest, render_json
 from builder.output.publish import (
+    Draft,
     check_distinct,
     check_output,
     check_side_output,
@@ -25,7 +27,6 @@ from builder.output.publish import (
     staged,
     sync,
 )
-from builder.output.workspace import workspace
 from builder.sources.resolve import resolve
 from builder.tree.spool import open_spool
 
@@ -59,35 +60,31 @@ def build(
         output = resolve_output(target)
 
     with (
-        failures_named(),
-        workspace(output.parent, output.name) as beside,
-        scratch_directory(options, beside) as scratch,
+        workspace_of(output, listen) as beside,
+        scratch_directory(options, beside, listen) as scratch,
     ):
         with closing(open_image(reference, options, scratch, listen)) as source, open_spool(scratch) as spool:
             image = resolve(source, reference, options.platform, listen)
             tree = merge(source, image, spool, options, listen)
             listen(Stage(f"packing {filesystem.name}"))
-            draft = beside / "disk"
-            with failures_named(draft):
-                disk = filesystem.pack(tree, spool, disk_options(options, image.identity), scratch, draft, listen)
+            draft = Draft(beside, "disk", output)
+            with failures_named(draft.path):
+                disk = filesystem.pack(tree, spool, disk_options(options, image.identity), scratch, draft.path, listen)
+            inputs = source.inputs()
         # Syncing and hashing take long, so they come before anything that shows.
         sync(draft)
-        record = b""
-        if options.metadata_file:
-            listen(Stage("hashing the disk"))
-            record = render_json(describe_build(image, disk, disk_digest(draft), options.describe()))
-        with ExitStack() as side_outputs:
+        with ExitStack() as staging:
             # In this order, whatever cuts us short: make must never see a disk without its dependencies, nor a
             # batch an older disk with newer metadata.
-            finished = [(draft, output)]
+            drafts = [draft]
             if options.depfile:
-                place, rule = resolve_output(options.depfile), depfile(str(target), source.inputs())
-                finished.insert(0, (side_outputs.enter_context(staged(place, rule)), place))
+                drafts.insert(0, staging.enter_context(staged(options.depfile, depfile(str(target), inputs), listen)))
             if options.metadata_file:
-                place = resolve_output(options.metadata_file)
-                finished.append((side_outputs.enter_context(staged(place, record)), place))
-            for path, place in finished:
-                publish(path, place)
+                listen(Stage("hashing the disk"))
+                record = describe_build(image, disk, disk_digest(draft.path), options.describe())
+                drafts.append(staging.enter_context(staged(options.metadata_file, render_json(record), listen)))
+            for each in drafts:
+                publish(each)
     return BuildResult(output, image, disk)
 
 

@@ -13,10 +13,10 @@ from builder.disk.filesystem import DiskFacts
 from builder.errors import MissingRequirement
 from builder.events import Listener, Stage, ignore
 from builder.files.removal import remove_tree
+from builder.files.workspace import workspace
 from builder.image.image import Image
 from builder.options import BuildOptions
 from builder.output.failures import failures_named
-from builder.output.workspace import workspace
 from builder.sources.resolve import resolve
 from builder.tree.spool import open_spool
 
@@ -36,8 +36,13 @@ def survey(reference: str, options: BuildOptions | None = None, listen: Listener
     The disks are thrown away. Formats whose tools are missing here are left out. Raises BuilderError.
     """
     options = options or BuildOptions()
-    with failures_named(), workspace(options.tmpdir or Path(tempfile.gettempdir()), "survey") as scratch:
-        with closing(open_image(reference, options, scratch, listen)) as source, open_spool(scratch) as spool:
+    with workspace(options.tmpdir or Path(tempfile.gettempdir()), "survey", listen) as work:
+        scratch = work.path
+        with (
+            failures_named(scratch),
+            closing(open_image(reference, options, scratch, listen)) as source,
+            open_spool(scratch) as spool,
+        ):
             image = resolve(source, reference, options.platform, listen)
             tree = merge(source, image, spool, options, listen)
             disks = []

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from builder.disk.filesystem import DiskOptions
 from builder.events import Listener, Stage
+from builder.files.workspace import Workspace, workspace
 from builder.image.image import Image
 from builder.layers.account import Account
 from builder.layers.stream import open_layer
 from builder.options import BuildOptions
 from builder.output.failures import failures_named
-from builder.output.workspace import workspace
 from builder.sources import open_source
 from builder.sources.access import Means
 from builder.sources.source import Source, expect
@@ -53,8 +53,8 @@ def disk_options(options: BuildOptions, seed: bytes) -> DiskOptions:
 
 
 @contextmanager
-def scratch_directory(options: BuildOptions, beside: Path) -> Iterator[Path]:
+def scratch_directory(options: BuildOptions, beside: Workspace, listen: Listener) -> Iterator[Path]:
     """Choose where temporary files go: the directory asked for, or the one beside the output."""
-    chosen = workspace(options.tmpdir, "work") if options.tmpdir else nullcontext(beside)
-    with chosen as scratch, failures_named(scratch):
-        yield scratch
+    chosen = workspace(options.tmpdir, "work", listen) if options.tmpdir else nullcontext(beside)
+    with chosen as scratch, failures_named(scratch.path):
+        yield scratch.path

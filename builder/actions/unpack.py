@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import closing
 from pathlib import Path
 
 from builder.actions.merge import merge, open_image, scratch_directory
 from builder.events import Listener, Stage, ignore
+from builder.files.workspace import workspace
 from builder.options import BuildOptions
 from builder.output.directory import Unrestored, write_directory
 from builder.output.failures import failures_named
 from builder.output.publish import (
+    Draft,
     check_directory,
+    publish_directory,
     resolve_output,
 )
-from builder.output.workspace import workspace
 from builder.sources.resolve import resolve
 from builder.tree.spool import open_spool
 
@@ -32,15 +33,15 @@ def unpack(
     with failures_named():
         check_directory(Path(directory))
         directory = resolve_output(directory)
-    with failures_named(), workspace(directory.parent, directory.name) as beside:
+    with failures_named(), workspace(directory.parent, directory.name, listen) as beside:
         with (
-            scratch_directory(options, beside) as scratch,
+            scratch_directory(options, beside, listen) as scratch,
             closing(open_image(reference, options, scratch, listen)) as source,
         ):
             with open_spool(scratch) as spool:
                 image = resolve(source, reference, options.platform, listen)
                 tree = merge(source, image, spool, options, listen)
                 listen(Stage("writing files"))
-                unrestored = write_directory(tree, spool, beside / "root")
-        os.rename(beside / "root", directory)
+                unrestored = write_directory(tree, spool, beside.path / "root")
+        publish_directory(Draft(beside, "root", directory))
     return unrestored

@@ -39,12 +39,23 @@ def _remove(parent: int, name: bytes) -> None:
     device = os.stat(name, dir_fd=parent, follow_symlinks=False).st_dev
     _make_accessible(parent, name, device)
     with Descent(os.open(name, DIRECTORY, dir_fd=parent)) as place:
-        _empty(place, device)
+        _empty(place, _names(place), device)
     os.rmdir(name, dir_fd=parent)
 
 
-def _empty(place: Descent, device: int) -> None:
-    stack = [(b"", _names(place))]
+def empty_directory(fd: int, last: bytes = b"") -> None:
+    """Remove everything in the open directory `fd`, and `last`, if it is there, after everything else.
+
+    Raises OSError for what cannot be removed, and for a file system mounted below, which is not touched.
+    """
+    with Descent(os.dup(fd)) as place:
+        names = sorted(_names(place), key=lambda name: name != last)
+        _empty(place, names, os.fstat(fd).st_dev)
+
+
+def _empty(place: Descent, names: list[bytes], device: int) -> None:
+    """Remove everything in a directory that holds `names`, the last of them first."""
+    stack = [(b"", names)]
     while stack:
         name, left = stack[-1]
         if left:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from builder.errors import OutputDenied, OutputError
+from builder.files.descriptors import shown
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -22,7 +23,7 @@ def failures_named(what: Path | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        where = os.fsdecode(error.filename or what or "writing the build's files")
+        where = shown(os.fsdecode(error.filename or what or "writing the build's files"))
         advice = "choose another --tmpdir or output"
         if error.errno in _NO_ROOM:
             advice = f"free space, or {advice}"

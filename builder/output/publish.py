@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from builder.errors import OutputDenied, OutputError, UsageError
+from builder.events import Listener, ignore
+from builder.files.descriptors import opened
+from builder.files.workspace import Workspace, workspace
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW
 
 # Where ext4 and erofs superblocks start, and the magic numbers at and in them (little-endian).
 _SUPERBLOCK = 1024
 _EXT4_MAGIC = (_SUPERBLOCK + 56, b"\x53\xef")
 _EROFS_MAGIC = (_SUPERBLOCK, b"\xe2\xe1\xf5\xe0")
+
+
+class OutputUnsettled(OutputError):
+    """An output is whole and under its name, but the system has not confirmed that its name is on the disk."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, f"is complete, but its directory was not synced: {reason}; a power failure may undo it")
 
 
 def resolve_output(path: Path | str) -> Path:
@@ -79,47 +91,66 @@ def check_directory(path: Path) -> None:
         raise OutputError(str(path), "exists and is not an empty directory; choose another, or remove it")
 
 
-def publish(draft: Path, output: Path) -> None:
-    """Sync `draft`, give it the mode a new file has, and rename it to `output` on the same file system."""
-    os.chmod(draft, _new_file_mode(draft.parent))
-    sync(draft)
-    os.replace(draft, output)
-    sync(output.parent)
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A file, or a directory, in a workspace, that is to be `output`, beside that workspace."""
+
+    work: Workspace
+    name: str
+    output: Path
+
+    @property
+    def path(self) -> Path:
+        """A path to it that nobody can change."""
+        return self.work.path / self.name
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a small file in one step, through a temporary name beside it."""
-    with staged(path, data) as draft:
-        publish(draft, path)
+def publish(draft: Draft) -> None:
+    """Sync a file, give it the mode that a new one has, and rename it to what it is to be.
+
+    Raises OSError while the output is what it was before, and OutputUnsettled once it is the new one.
+    """
+    with opened(draft.path, _READ) as fd:
+        os.fchmod(fd, _new_file_mode(draft.work.path))
+        os.fsync(fd)
+    _rename(draft)
+    try:
+        os.fsync(draft.work.parent)
+    except OSError as error:
+        raise OutputUnsettled(str(draft.output), error.strerror or str(error)) from error
+
+
+def publish_directory(draft: Draft) -> None:
+    """Rename a directory to what it is to be: a new one, or in place of an empty one. Raises OSError."""
+    _rename(draft)
+
+
+def write_atomically(path: Path, data: bytes, listen: Listener = ignore) -> None:
+    """Replace a small file in one step."""
+    with staged(path, data, listen) as draft:
+        publish(draft)
 
 
 @contextmanager
-def staged(path: Path, data: bytes) -> Iterator[Path]:
-    """Write and sync a small file beside `path`, to be published there; what is not published is removed."""
-    fd, name = tempfile.mkstemp(prefix=hidden_prefix(path.name), dir=path.parent)
-    draft = Path(name)
-    try:
-        with os.fdopen(fd, "wb") as file:
+def staged(path: Path, data: bytes, listen: Listener = ignore) -> Iterator[Draft]:
+    """Write and sync a small file in a workspace of its own, to be published as `path`."""
+    output = resolve_output(path)
+    with workspace(output.parent, output.name, listen) as work:
+        draft = Draft(work, "file", output)
+        with draft.path.open("xb") as file:
             file.write(data)
         sync(draft)
         yield draft
-    finally:
-        draft.unlink(missing_ok=True)
 
 
-def hidden_prefix(name: str) -> str:
-    """Begin the name of a temporary file for the output `name`, so short that a suffix still makes a legal name."""
-    # Names end after 255 bytes, not characters.
-    return f".{os.fsdecode(os.fsencode(name)[:150])}."
-
-
-def sync(path: Path) -> None:
-    """Wait until a file or directory is on the disk it lives on."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
+def sync(draft: Draft) -> None:
+    """Wait until a file is on the disk it lives on."""
+    with opened(draft.path, _READ) as fd:
         os.fsync(fd)
-    finally:
-        os.close(fd)
+
+
+def _rename(draft: Draft) -> None:
+    os.replace(draft.name, draft.output.name, src_dir_fd=draft.work.fd, dst_dir_fd=draft.work.parent)
 
 
 def _check_kind(path: Path) -> None:
@@ -151,10 +182,7 @@ def _is_disk(path: Path) -> bool:
 
 def _new_file_mode(directory: Path) -> int:
     """Tell the mode the umask gives a new file; asking the umask itself would change it for other threads."""
-    probe = directory / f".mode-{os.urandom(8).hex()}"
-    fd = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-    try:
-        return stat.S_IMODE(os.fstat(fd).st_mode)
-    finally:
-        os.close(fd)
+    probe = directory / f"mode-{os.urandom(8).hex()}"
+    with opened(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY) as fd:
         os.unlink(probe)
+        return stat.S_IMODE(os.fstat(fd).st_mode)

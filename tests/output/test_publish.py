@@ -16,6 +16,7 @@ from builder.output.publish import (
     check_output,
     check_side_output,
     publish,
+    staged,
     write_atomically,
 )
 
@@ -107,12 +108,11 @@ def test_a_directory_to_unpack_into_is_new_or_empty(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
 def test_published_files_have_the_mode_that_the_umask_gives(tmp_path: Path, umask: int, mode: int) -> None:
-    draft = tmp_path / "draft"
-    draft.write_bytes(b"disk")
-    draft.chmod(0o600)
     before = os.umask(umask)
     try:
-        publish(draft, tmp_path / "out")
+        with staged(tmp_path / "out", b"disk") as draft:
+            draft.path.chmod(0o600)
+            publish(draft)
     finally:
         os.umask(before)
     assert (tmp_path / "out").stat().st_mode & 0o777 == mode

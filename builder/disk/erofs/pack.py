@@ -8,11 +8,12 @@ one (64 bytes), since only those hold a time.
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 from builder.disk.erofs.buffer import check_not_full, reserve
 from builder.disk.erofs.features import Features, check_compression, installed_features, is_at_least
-from builder.disk.erofs.image import opened
+from builder.disk.erofs.image import opened as opened_image
 from builder.disk.erofs.layout import BLOCK
 from builder.disk.erofs.limits import check_tree, fits_tar
 from builder.disk.erofs.plan import plan
@@ -22,6 +23,7 @@ from builder.disk.erofs.tar import write_tar
 from builder.disk.filesystem import DiskFacts, DiskOptions, derived_uuid
 from builder.errors import DiskTooSmall, MissingRequirement, ToolFailed, UsageError
 from builder.events import Listener
+from builder.files.descriptors import opened, path_of
 from builder.tool import run_tool
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
@@ -63,33 +65,31 @@ class Erofs:
         check_tree(tree)
         planned = plan(tree, spool, options.compress is not None)
         argv = _command(options, features)
-        # Some versions put file content aside in temporary files: not in /tmp, which may be memory.
-        environment = {"TMPDIR": str(scratch)}
 
         def watch() -> None:
             # Fragments go there, and 1.8 waits for ever, in silence, once they find no room.
             if options.fragments:
                 check_not_full(scratch)
 
-        if features.tar and fits_tar(planned) and reserve(output, (file.content.size for file in planned.packed)):
-            argv += ["--tar=f", str(output)]
-            done = run_tool(
-                argv,
-                stdin=lambda pipe: write_tar(planned, spool, pipe),
-                environment=environment,
-                output=output,
-                watch=watch,
-            )
-        else:
-            with staged(planned, spool, scratch) as (directory, attributes):
-                argv += [attributes, str(output), str(directory)]
-                done = run_tool(argv, environment=environment, output=output, watch=watch)
+        tar = features.tar and fits_tar(planned) and reserve(output, (file.content.size for file in planned.packed))
+        with opened(output, os.O_RDWR | os.O_CREAT) as target, opened(scratch, os.O_PATH | os.O_DIRECTORY) as work:
+            # The tool gets descriptors, in whose places nobody can put anything else.
+            run = partial(run_tool, inherited=(target, work), output=output, watch=watch)
+            # Some versions put file content aside in temporary files: not in /tmp, which may be memory.
+            run = partial(run, environment={"TMPDIR": str(path_of(work))})
+            if tar:
+                argv += ["--tar=f", str(path_of(target))]
+                done = run(argv, stdin=lambda pipe: write_tar(planned, spool, pipe))
+            else:
+                with staged(planned, spool, scratch) as (directory, attributes):
+                    argv += [attributes, str(path_of(target)), str(directory)]
+                    done = run(argv)
         if done.stderr:
             # It prints nothing but errors, and takes no notice of some of them.
             raise ToolFailed(argv, 0, done.stderr)
         uuid = options.uuid or derived_uuid(options.seed, "erofs")
         inodes = 1 + len(planned.packed) + len(planned.direct)
-        with opened(output, spool) as image:
+        with opened_image(output, spool) as image:
             restore(planned, image)
             if image.packed:
                 # The inode of a temporary file, with the time of this run.

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from builder.disk.erofs.layout import placeholder
 from builder.disk.erofs.plan import Plan
 from builder.errors import MissingRequirement
+from builder.files.descriptors import is_exchangeable, shown
 from builder.files.removal import remove_tree
+from builder.files.workspace import workspace
 from builder.tree.nodes import Node
 from builder.tree.spool import Spool
+
+# For large files, and for files that outlast a restart (Filesystem Hierarchy Standard, 5.15).
+_TEMPORARY = Path("/var/tmp")
 
 # INT_MAX, for which mkfs.erofs shares no attribute between inodes.
 _NEVER_SHARED = 2**31 - 1
@@ -28,22 +33,37 @@ def staged(planned: Plan, spool: Spool, scratch: Path) -> Iterator[tuple[Path, s
     has_xattrs = any(node.xattrs for node in (planned.root, *planned.packed))
     # Never shared between inodes: each gets its own. Without any, the host's attributes are of no interest.
     option = f"-x{_NEVER_SHARED if has_xattrs else -1}"
-    directory = scratch / "erofs"
-    directory.mkdir(0o700)
-    try:
+    with _directory(scratch) as directory:
         if has_xattrs:
             _check_xattrs(directory)
         _stage(planned, spool, os.fsencode(directory))
-        yield directory, option
-    finally:
-        remove_tree(directory)
+        # It follows the path link by link, whatever it is.
+        yield Path(os.path.realpath(directory)), option
+
+
+@contextmanager
+def _directory(scratch: Path) -> Iterator[Path]:
+    """Make a directory below `scratch`, unless others may exchange it while mkfs.erofs reads for root what is there."""
+    exchangeable = os.geteuid() == 0 and is_exchangeable(scratch)
+    if exchangeable and is_exchangeable(_TEMPORARY):
+        raise MissingRequirement(
+            f"other users may change {shown(scratch)} and {_TEMPORARY}, and this mkfs.erofs reads no tar: "
+            "use a --tmpdir that only root may change, or install erofs-utils 1.7 or newer"
+        )
+    with workspace(_TEMPORARY, "erofs") if exchangeable else nullcontext() as elsewhere:
+        directory = (elsewhere.path if elsewhere else scratch) / "erofs"
+        directory.mkdir(0o700)
+        try:
+            yield directory
+        finally:
+            remove_tree(directory)
 
 
 def _check_xattrs(directory: Path) -> None:
     # SELinux labels and inherited ACLs: mkfs.erofs would copy them into the image.
     if foreign := os.listxattr(directory):
         raise MissingRequirement(
-            f"the file system of {directory} gives new files {', '.join(foreign)}: use another --tmpdir, "
+            f"the file system of {shown(directory)} gives new files {', '.join(foreign)}: use another --tmpdir, "
             "or install erofs-utils 1.7 or newer"
         )
 
@@ -76,6 +96,6 @@ def _reserve(path: bytes, node: Node) -> None:
         os.setxattr(path, name, room)
     except OSError as error:
         raise MissingRequirement(
-            f"the file system of {os.fsdecode(path)} keeps no extended attribute of {len(room)} bytes "
+            f"the file system of {shown(os.fsdecode(path))} keeps no extended attribute of {len(room)} bytes "
             f"({error.strerror}): use another --tmpdir, or install erofs-utils 1.7 or newer"
         ) from error

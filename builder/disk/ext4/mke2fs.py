@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from uuid import UUID
 
 from builder.disk.ext4.layout import BLOCK_SIZE, INODE_SIZE
 from builder.disk.ext4.superblock import Superblock, read_superblock
+from builder.files.descriptors import path_of
 from builder.tool import run_tool
 
 # The same on every version of mke2fs, and nothing that Linux 4.14 does not mount.
@@ -18,7 +19,7 @@ _FEATURES = (
 )
 
 # In place of the machine's /etc/mke2fs.conf.
-_CONFIGURATION = """\
+_CONFIGURATION = b"""\
 [defaults]
 	base_features = none
 	default_mntopts = acl,user_xattr
@@ -42,10 +43,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Mke2fs:
-    """The tool with all that is the same for every file system made by one build.
-
-    Images are named inside `scratch`, since e2fsprogs reads a question mark in a path as the beginning of options.
-    """
+    """The tool with all that is the same for every file system made by one build; what it tries out is in `scratch`."""
 
     scratch: Path
     uuid: UUID
@@ -53,12 +51,11 @@ class Mke2fs:
     label: str
     epoch: int
 
-    def make(self, image: str, layout: Layout) -> None:
-        """Make an empty file system in the existing, empty file `image`.
+    def make(self, image: int, layout: Layout, output: Path) -> None:
+        """Make an empty file system in the empty file that is open as `image`; `output` is its name in errors.
 
         Raises ToolFailed, or OSError where the disk is full.
         """
-        (self.scratch / "mke2fs.conf").write_text(_CONFIGURATION)
         extended = (
             f"hash_seed={self.hash_seed}",
             "root_owner=0:0",
@@ -67,44 +64,47 @@ class Mke2fs:
             "assume_storage_prezeroed=1",
         )
         journal = ["-J", f"size={layout.journal}"] if layout.journal else []
-        run_tool(
-            [
-                "mke2fs",
-                "-q",
-                "-F",
-                *("-t", "ext4"),
-                *("-O", _FEATURES + (",has_journal" if journal else "")),
-                *("-b", str(BLOCK_SIZE)),
-                *("-I", str(INODE_SIZE)),
-                *("-N", str(layout.inodes)),
-                *("-G", "16"),
-                *("-m", "0"),
-                *("-e", "continue"),
-                *("-o", "linux"),
-                *("-U", str(self.uuid)),
-                *("-L", self.label),
-                *("-E", ",".join(extended)),
-                *journal,
-                image,
-                str(layout.blocks),
-            ],
-            cwd=self.scratch,
-            environment=self._environment(),
-            output=(self.scratch / image).resolve(),
-        )
+        with TemporaryFile(dir=self.scratch) as configuration:
+            configuration.write(_CONFIGURATION)
+            configuration.flush()
+            run_tool(
+                [
+                    "mke2fs",
+                    "-q",
+                    "-F",
+                    *("-t", "ext4"),
+                    *("-O", _FEATURES + (",has_journal" if journal else "")),
+                    *("-b", str(BLOCK_SIZE)),
+                    *("-I", str(INODE_SIZE)),
+                    *("-N", str(layout.inodes)),
+                    *("-G", "16"),
+                    *("-m", "0"),
+                    *("-e", "continue"),
+                    *("-o", "linux"),
+                    *("-U", str(self.uuid)),
+                    *("-L", self.label),
+                    *("-E", ",".join(extended)),
+                    *journal,
+                    path_of(image),
+                    str(layout.blocks),
+                ],
+                # Nobody can put other files in the places of these, and no name is read as e2fsprogs reads names: with
+                # options behind a question mark.
+                inherited=(image, configuration.fileno()),
+                environment=self._environment(configuration.fileno()),
+                output=output,
+            )
 
     def try_out(self, layout: Layout) -> Superblock:
         """Return the superblock of an empty file system of that layout.
 
         Raises ToolFailed if mke2fs finds that it cannot be.
         """
-        with open(self.scratch / "layout", "w+b") as file:
-            self.make("layout", layout)
-            superblock = read_superblock(file.fileno())
-        os.unlink(self.scratch / "layout")
-        return superblock
+        with TemporaryFile(dir=self.scratch) as file:
+            self.make(file.fileno(), layout, self.scratch)
+            return read_superblock(file.fileno())
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, configuration: int) -> dict[str, str]:
         # To e2fsprogs 1.47.0 the time 0 means that there is none, and it asks the clock.
         epoch = str(min(max(self.epoch, 1), 2**32 - 1))
-        return {"E2FSPROGS_FAKE_TIME": epoch, "SOURCE_DATE_EPOCH": epoch, "MKE2FS_CONFIG": "mke2fs.conf"}
+        return {"E2FSPROGS_FAKE_TIME": epoch, "SOURCE_DATE_EPOCH": epoch, "MKE2FS_CONFIG": str(path_of(configuration))}

@@ -21,7 +21,7 @@ from builder.disk.ext4.plan import Plan, plan
 from builder.disk.ext4.size import Demand, fitting_layout
 from builder.disk.ext4.superblock import read_superblock
 from builder.disk.filesystem import DiskFacts, DiskOptions, derived_uuid
-from builder.errors import MissingRequirement, OutputError, UsageError
+from builder.errors import MissingRequirement, UsageError
 from builder.events import Listener, Notice, Progress, Stage
 from builder.tool import tool_version
 from builder.tree.spool import Spool
@@ -34,7 +34,6 @@ _MAX_LABEL = 16
 # What the largest file of an ext4 host holds; and so many inodes that their tables alone take 64 GiB.
 _MAX_SIZE = 16 << 40
 _MAX_INODES = 1 << 28
-_IMAGE = "image"
 
 
 class Ext4:
@@ -66,7 +65,7 @@ class Ext4:
     ) -> DiskFacts:
         """Write the image to `output`, which does not exist yet; temporary files go below `scratch`.
 
-        Raises TreeRefused for what ext4 cannot hold, DiskTooSmall, OutputError, ToolFailed.
+        Raises TreeRefused for what ext4 cannot hold, DiskTooSmall, ToolFailed, or OSError (a full disk).
         """
         planned = plan(tree)
         _notice_times(planned, listen)
@@ -83,13 +82,9 @@ class Ext4:
             journal=options.journal,
         )
         layout = fitting_layout(mke2fs, demand, options.size)
-        try:
-            fd = os.open(output, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        except OSError as error:
-            raise OutputError(os.fspath(output), os.strerror(error.errno or 0)) from error
+        fd = os.open(output, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         with open(fd, "r+b", buffering=0):
-            os.symlink(os.path.abspath(output), scratch / _IMAGE)
-            mke2fs.make(_IMAGE, layout)
+            mke2fs.make(fd, layout, output)
             listen(Stage("filling the ext4 file system", sum(each.blocks for each in contents) * BLOCK_SIZE))
             fill(fd, planned, contents, spool, uuid, lambda done: listen(Progress(done)))
             superblock = read_superblock(fd)

@@ -12,7 +12,7 @@ from support.disks import OPTIONS, filled, pack_ext4, tree_of
 
 from builder.disk.ext4.pack import Ext4
 from builder.disk.filesystem import Compression, DiskOptions
-from builder.errors import MissingRequirement, OutputError, ToolMissing, TreeRefused, UsageError
+from builder.errors import MissingRequirement, ToolMissing, TreeRefused, UsageError
 from builder.tree.nodes import Device, Directory, Fifo, File, Node, Symlink
 from builder.tree.spool import Spool, open_spool
 from builder.tree.tree import Tree
@@ -70,7 +70,7 @@ def test_more_names_of_a_file_than_ext4_counts_are_refused(tmp_path: Path, spool
 
 def test_an_existing_output_is_left_alone(tmp_path: Path, spool: Spool) -> None:
     (tmp_path / "image").write_bytes(b"precious")
-    with pytest.raises(OutputError):
+    with pytest.raises(FileExistsError):
         pack_ext4(Tree(), spool, tmp_path / "image")
     assert (tmp_path / "image").read_bytes() == b"precious"
 
