@@ -8,11 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from builder.words import legible, quoted
+
 
 class BuilderError(Exception):
-    """Base of every failure this package raises on purpose; `exit_status` is the command's (1: the build failed)."""
+    """Base of every failure this package raises on purpose; `exit_status` is the command's (1: the build failed).
+
+    Its text is one legible line, whatever words of an image are in it.
+    """
 
     exit_status = 1
+
+    def __init__(self, text: str) -> None:
+        super().__init__(legible(text))
 
 
 class UsageError(BuilderError):
@@ -25,7 +33,7 @@ class InvalidReference(UsageError):
     """An image reference that does not parse, or that names more than one image."""
 
     def __init__(self, reference: str, reason: str) -> None:
-        super().__init__(f"image reference {reference!r}: {reason}")
+        super().__init__(f"image reference {quoted(reference)}: {reason}")
         self.reference = reference
         self.reason = reason
 
@@ -78,7 +86,7 @@ class InvalidDigest(ImageRefused):
     """A text is no digest that can be verified; for those of documents, MalformedDocument says where it is."""
 
     def __init__(self, text: str, reason: str) -> None:
-        super().__init__(f"digest {text[:200]!r}: {reason}")
+        super().__init__(f"digest {quoted(text, 200)}: {reason}")
         self.text = text
         self.reason = reason
 
@@ -117,7 +125,7 @@ class BlobMissing(ImageRefused):
     """A descriptor points at content that the source does not hold; `urls` are those the descriptor names."""
 
     def __init__(self, what: str, urls: Sequence[str] = ()) -> None:
-        servers = ", ".join(printable(url.encode()) for url in urls)
+        servers = ", ".join(legible(url) for url in urls)
         elsewhere = f"; it is not distributed with the image but by {servers}" if urls else ""
         super().__init__(f"{what}: the blob is not there{elsewhere}")
         self.what = what
@@ -154,7 +162,7 @@ class MalformedTar(ImageRefused):
     """A tar stream breaks its format or can be read in two ways; `entry` is the raw name where one is to blame."""
 
     def __init__(self, entry: bytes | None, reason: str) -> None:
-        super().__init__(reason if entry is None else f"entry {printable(entry)}: {reason}")
+        super().__init__(reason if entry is None else f"entry {quoted(entry)}: {reason}")
         self.entry = entry
         self.reason = reason
 
@@ -163,7 +171,7 @@ class LayerRefused(ImageRefused):
     """A layer cannot be applied faithfully; `entry` is the raw tar name where one is to blame."""
 
     def __init__(self, layer: str, entry: bytes | None, reason: str) -> None:
-        where = layer if entry is None else f"{layer}, entry {printable(entry)}"
+        where = layer if entry is None else f"{layer}, entry {quoted(entry)}"
         super().__init__(f"{where}: {reason}")
         self.layer = layer
         self.entry = entry
@@ -178,7 +186,7 @@ class TreeRefused(ImageRefused):
     """A path of the merged tree does not fit the file system asked for (a name, an xattr, a time)."""
 
     def __init__(self, path: bytes, reason: str) -> None:
-        super().__init__(f"{printable(b'/' + path)}: {reason}")
+        super().__init__(f"{quoted(b'/' + path)}: {reason}")
         self.path = path
         self.reason = reason
 
@@ -285,12 +293,3 @@ class ToolFailed(BuilderError):
         self.argv = tuple(argv)
         self.status = status
         self.stderr = stderr
-
-
-def printable(name: bytes) -> str:
-    """A raw name as one line of text: valid UTF-8 stays, control characters and other bytes are escaped.
-
-    What is longer than any path is cut: archives hold names of megabytes.
-    """
-    text = name[:4096].decode("utf-8", "backslashreplace") + ("…" if len(name) > 4096 else "")
-    return "'" + "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text) + "'"

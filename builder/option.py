@@ -16,6 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from builder.errors import UsageError
+from builder.words import quoted
 
 _UNITS = {"": 1, "B": 1}
 for _power, _letter in enumerate("KMGT", start=1):
@@ -136,10 +137,12 @@ def parse_size(text: str) -> int:
     """Read a size in bytes: `4096`; `512M`, `1.5G` or `2GiB` (powers of 1024); `50MB` (powers of 1000)."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?(?:i?B)?)", text.strip(), re.IGNORECASE | re.ASCII)
     if match is None or match[2].upper() not in _UNITS:
-        raise UsageError(f"{text[:100]!r} is not a size; write it as 4096, 512M or 1.5G (powers of 1024), or as 50MB")
+        raise UsageError(
+            f"{quoted(text, 100)} is not a size; write it as 4096, 512M or 1.5G (powers of 1024), or as 50MB"
+        )
     size = int(Decimal(match[1]) * _UNITS[match[2].upper()])
     if size > _MAX_SIZE:
-        raise UsageError(f"{text[:100]!r} is more bytes than a file can have")
+        raise UsageError(f"{quoted(text, 100)} is more bytes than a file can have")
     return size
 
 
@@ -154,14 +157,14 @@ def write_size(size: int) -> str:
 def parse_count(text: str) -> int:
     """Read a positive whole number."""
     if not re.fullmatch(r"\d{1,18}", text, re.ASCII) or int(text) == 0:
-        raise UsageError(f"{text[:100]!r} is not a number above zero")
+        raise UsageError(f"{quoted(text, 100)} is not a number above zero")
     return int(text)
 
 
 def parse_seconds(text: str) -> int:
     """Read a time in seconds since 1970; more than eighteen digits are no time that anything can hold."""
     if not re.fullmatch(r"[0-9]{1,18}", text):
-        raise UsageError(f"{text[:100]!r} is no number of seconds since 1970")
+        raise UsageError(f"{quoted(text, 100)} is no number of seconds since 1970")
     return int(text)
 
 
@@ -170,13 +173,15 @@ def parse_uuid(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        raise UsageError(f"{text[:100]!r} is not a UUID; write it as 01234567-89ab-cdef-0123-456789abcdef") from None
+        raise UsageError(
+            f"{quoted(text, 100)} is not a UUID; write it as 01234567-89ab-cdef-0123-456789abcdef"
+        ) from None
 
 
 def parse_truth(text: str) -> bool:
     """Read yes or no, also as true or false."""
     if text.lower() not in _TRUTHS:
-        raise UsageError(f"{text[:100]!r} is neither yes nor no")
+        raise UsageError(f"{quoted(text, 100)} is neither yes nor no")
     return _TRUTHS[text.lower()]
 
 

@@ -14,12 +14,13 @@ from builder.image.platform import Platform
 from builder.limits import Limits
 from builder.option import DIRECTORY, DISK, FILE, IMAGE, OUTPUT, SECONDS, SWITCH, Form, Option, declared, option
 from builder.sources.access import Access
+from builder.words import quoted
 
 
 def parse_format(text: str) -> str:
     """Read the name of a file system format."""
     if text not in FILESYSTEMS:
-        raise UsageError(f"{text[:100]!r} is not a format; there are {' and '.join(sorted(FILESYSTEMS))}")
+        raise UsageError(f"{quoted(text, 100)} is not a format; there are {' and '.join(sorted(FILESYSTEMS))}")
     return text
 
 

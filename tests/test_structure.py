@@ -14,9 +14,9 @@ PACKAGE = Path(__file__).parents[1] / "builder"
 
 # Left to right, as data flows; a part may import only from itself and from parts to its left.
 ORDER = [
-    "errors", "exact", "option", "limits", "linux", "events", "signals", "tool", "archive", "image", "files", "store",
-    "registry", "containers_storage", "sources", "layers", "tree", "disk", "options", "output", "actions", "batch",
-    "cli",
+    "words", "errors", "exact", "option", "limits", "linux", "events", "signals", "tool", "archive", "image", "files",
+    "store", "registry", "containers_storage", "sources", "layers", "tree", "disk", "options", "output", "actions",
+    "batch", "cli",
 ]  # fmt: skip
 
 
@@ -129,6 +129,21 @@ def test_only_the_command_line_prints() -> None:
 def test_processes_start_in_the_tool_runner_and_the_batch_only() -> None:
     # A credential helper is the user's own program: it wants the user's environment, which tools must not see.
     assert importers("subprocess") == ["batch/process.py", "registry/helper.py", "tool.py"]
+
+
+def test_words_of_images_are_quoted_in_one_way() -> None:
+    other_ways = ("!r}", "ascii(", "repr(", "unicode_escape", "backslashreplace")
+    texts = {str(path.relative_to(PACKAGE)): path.read_text().replace("isascii(", "") for path in modules()}
+    found = {(name, way) for name, text in texts.items() for way in other_ways if way in text}
+    assert found == {
+        ("words.py", "unicode_escape"),
+        # What C programs and libraries said, which is decoded here and quoted later; JSON has escapes of its own.
+        ("tool.py", "backslashreplace"),
+        ("archive/tar.py", "backslashreplace"),
+        ("output/metadata.py", "backslashreplace"),
+        # An exception that nobody expected is written as Python does.
+        ("batch/run.py", "!r}"),
+    }
 
 
 def test_only_the_registries_know_the_http_client() -> None:

@@ -29,6 +29,7 @@ from builder.output.publish import (
 )
 from builder.sources.resolve import resolve
 from builder.tree.spool import open_spool
+from builder.words import quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ def build(
     """
     target = Path(output)
     if not target.name:
-        raise UsageError(f"output {str(output)!r} names no file; call it NAME.ext4 or NAME.erofs")
+        raise UsageError(f"output {quoted(str(output))} names no file; call it NAME.ext4 or NAME.erofs")
     options = options or BuildOptions()
     options = replace(options, format=options.format or format_of(target.name))
     filesystem = FILESYSTEMS[options.format or ""]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import struct
 
-from builder.errors import MalformedTar, printable
+from builder.errors import MalformedTar
 from builder.linux import (
     ACL_ACCESS,
     ACL_DEFAULT,
@@ -24,6 +24,7 @@ from builder.linux import (
     MAX_ID,
     NO_ID,
 )
+from builder.words import quoted
 
 # The pax records that hold ACLs, and the xattr that says the same.
 XATTRS = {
@@ -111,7 +112,7 @@ def _entry(words: bytes) -> tuple[tuple[int, int], int]:
         return (tag, NO_ID), bits
     number = number or who
     if not re.fullmatch(rb"[0-9]{1,10}", number):
-        reason = f"its ACL names {kind.decode()} {printable(who)} without a number; write the tar with bsdtar"
+        reason = f"its ACL names {kind.decode()} {quoted(who)} without a number; write the tar with bsdtar"
         raise MalformedTar(None, reason)
     if int(number) > MAX_ID:
         raise _malformed(words)
@@ -119,4 +120,4 @@ def _entry(words: bytes) -> tuple[tuple[int, int], int]:
 
 
 def _malformed(text: bytes) -> MalformedTar:
-    return MalformedTar(None, f"its ACL is malformed: {printable(text[:100])}")
+    return MalformedTar(None, f"its ACL is malformed: {quoted(text[:100])}")

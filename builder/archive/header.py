@@ -15,6 +15,7 @@ from builder.archive.fields import number, replaced, text
 from builder.archive.pax import Extensions
 from builder.errors import MalformedTar
 from builder.linux import ACL_ACCESS, MAX_ID, MAX_MAJOR, MAX_MINOR, MODE_BITS
+from builder.words import quoted
 
 # Behind the NUL are two digits of version, which some writers leave out and no reader looks at.
 USTAR = b"ustar\x00"
@@ -92,7 +93,7 @@ def read_entry(block: bytes, said: Extensions, path: bytes) -> tuple[Entry, int]
     typeflag = block[156]
     kind = KINDS.get(typeflag)
     if kind is None:
-        raise MalformedTar(path, f"its type {chr(typeflag)!r} is unknown")
+        raise MalformedTar(path, f"its type {quoted(bytes([typeflag]))} is unknown")
     _check_format(block, typeflag)
     if not path:
         raise MalformedTar(path, "it has no name")

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 from builder.archive import acl
 from builder.archive.fields import INT64
-from builder.errors import MalformedTar, printable
+from builder.errors import MalformedTar
+from builder.words import quoted
 
 START = re.compile(rb"([0-9]{1,6}) ([^=\x00]+)=")
 DECIMAL = re.compile(rb"[0-9]{1,19}")
@@ -131,11 +132,11 @@ class Extensions:
         elif key.startswith(LIBARCHIVE_XATTR):
             self.xattrs = True
             if key == LIBARCHIVE_XATTR or b"%00" in key or not BASE64.fullmatch(value):
-                raise MalformedTar(self.path, f"its pax record {printable(key)} is malformed")
+                raise MalformedTar(self.path, f"its pax record {quoted(key)} is malformed")
         elif key == SELINUX:
             self.xattrs = True
             if b"\x00" in value:
-                raise MalformedTar(self.path, f"its pax record {printable(key)} holds a NUL")
+                raise MalformedTar(self.path, f"its pax record {quoted(key)} holds a NUL")
         elif key in acl.XATTRS:
             try:
                 self.acls[acl.XATTRS[key]] = acl.encode(value)
@@ -146,14 +147,14 @@ class Extensions:
         elif key in DEVICE_NUMBERS:
             self.device = True
         elif key in REFUSED:
-            raise MalformedTar(self.path, f"its pax record {printable(key)} cannot be obeyed: {REFUSED[key]}")
+            raise MalformedTar(self.path, f"its pax record {quoted(key)} cannot be obeyed: {REFUSED[key]}")
 
 
 def check_global(body: bytes) -> None:
     """Refuse a global header (typeflag g) that would change the members after it."""
     for key, value in records(body):
         if value and (key in MEANINGFUL or key.startswith(MEANINGFUL_PREFIXES)):
-            raise MalformedTar(None, f"a global pax header sets {printable(key)} for all entries")
+            raise MalformedTar(None, f"a global pax header sets {quoted(key)} for all entries")
 
 
 def records(body: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -202,7 +203,7 @@ def name(key: bytes, value: bytes) -> bytes:
 def decimal(key: bytes, value: bytes) -> int:
     """Read a count of bytes or an identifier."""
     if not DECIMAL.fullmatch(value) or int(value) >= INT64:
-        raise MalformedTar(None, f"its pax {key.decode()} is not a number: {printable(value)}")
+        raise MalformedTar(None, f"its pax {key.decode()} is not a number: {quoted(value)}")
     return int(value)
 
 
@@ -210,7 +211,7 @@ def nanoseconds(value: bytes) -> int:
     """Read seconds since the epoch, as "-1.5", in nanoseconds; what is finer than that is cut off."""
     match = TIME.fullmatch(value)
     if match is None or int(match[2]) >= INT64:
-        raise MalformedTar(None, f"its pax mtime is not a time: {printable(value)}")
+        raise MalformedTar(None, f"its pax mtime is not a time: {quoted(value)}")
     fraction = (match[3] or b"").ljust(9, b"0")[:9]
     total = int(match[2]) * 10**9 + int(fraction)
     return -total if match[1] else total

@@ -15,6 +15,7 @@ from builder.image.platform import Platform
 from builder.options import OPTIONS, BuildOptions
 from builder.sources.reference import parse_reference
 from builder.sources.transport import Reference
+from builder.words import quoted
 
 # What a line of a list may say besides the output.
 KEYS = {name: entry for name, entry in OPTIONS.items() if "batch" in entry.commands}
@@ -86,7 +87,7 @@ def _job(number: int, words: list[str], directory: Path, defaults: BuildOptions)
     for word in words[1:]:
         key, equals, value = word.partition("=")
         if not equals or (key != "output" and key not in KEYS):
-            raise UsageError(f"{word!r} is no option; write KEY=VALUE with one of output, {', '.join(KEYS)}")
+            raise UsageError(f"{quoted(word)} is no option; write KEY=VALUE with one of output, {', '.join(KEYS)}")
         if key in changes or (key == "output" and output is not None):
             raise UsageError(f"{key} is given twice")
         if key == "output":

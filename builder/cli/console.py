@@ -12,6 +12,7 @@ from threading import Lock
 
 from builder.errors import OutputError
 from builder.events import Event, Listener, Notice, Progress, Stage, ignore
+from builder.words import legible
 
 _PROGRESS_SECONDS = 0.1
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -94,11 +95,11 @@ class Console:
 
     def _write(self, level: str, text: str) -> None:
         self.end()
-        line = " ".join(text.splitlines())
+        line = legible(text)
         if self._json_lines:
             line = json.dumps({"level": level, "message": line})
         elif level != "info":
-            line = legible(f"rootfs-builder: {level}: {line}")
+            line = f"rootfs-builder: {level}: {line}"
         print(line, file=sys.stderr, flush=True)
 
 
@@ -119,7 +120,7 @@ class _Drawing:
         print(_WIPE, end="", file=sys.stderr, flush=True)
 
     def _draw(self, done: int) -> None:
-        line = self._stage.name
+        line = legible(self._stage.name)
         if self._stage.total:
             line += f"  {min(done / self._stage.total, 1):4.0%} of {human_size(self._stage.total)}"
         print(_WIPE + line[: shutil.get_terminal_size().columns - 1], end="", file=sys.stderr, flush=True)
@@ -142,15 +143,6 @@ def _sparingly(listen: Listener) -> Listener:
 
 def _print_event(event: Event) -> None:
     print(json.dumps({"event": type(event).__name__.lower(), **asdict(event)}), file=sys.stderr, flush=True)
-
-
-def legible(text: str) -> str:
-    """Escape what is no printable character: images have words of their own, some of which would move the cursor.
-
-    The bytes of file names that are no UTF-8 stay as they are.
-    """
-    kept = (c if c.isprintable() or "\udc80" <= c <= "\udcff" else c.encode("unicode_escape").decode() for c in text)
-    return "".join(kept)
 
 
 def human_size(size: float) -> str:

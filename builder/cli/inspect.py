@@ -9,12 +9,13 @@ from typing import Any
 import click
 
 from builder.actions.inspect import survey as survey_image
-from builder.cli.console import Console, human_size, legible
+from builder.cli.console import Console, human_size
 from builder.cli.options import GroupedCommand, build_options, progress_option, table_options
 from builder.cli.types import IMAGE
 from builder.output.metadata import describe_image, render_json
 from builder.sources import open_source
 from builder.sources.resolve import resolve
+from builder.words import legible
 
 
 @click.command(cls=GroupedCommand)

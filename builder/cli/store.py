@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from builder.cli.console import Console, human_size, legible
+from builder.cli.console import Console, human_size
 from builder.cli.options import GroupedCommand, progress_option, store_option_below, table_option
 from builder.cli.pull import add, pull
 from builder.cli.types import Parsed
@@ -21,6 +21,7 @@ from builder.store.check import Damage, check
 from builder.store.collect import collect
 from builder.store.listing import StoredImage, images
 from builder.store.lookup import find, offer
+from builder.words import legible
 
 _HEADINGS = ("REPOSITORY", "TAG", "DIGEST", "PLATFORMS", "LAYERS", "SIZE")
 

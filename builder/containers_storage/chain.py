@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from builder.containers_storage.records import LayerRecord
 from builder.errors import MalformedArchive, MalformedDocument
 from builder.image.digest import Digest
+from builder.words import quoted
 
 _TODO = "pull or build the image again"
 
@@ -38,6 +39,6 @@ def find_chain(
     for number, (record, diff_id) in enumerate(zip(chain, diff_ids, strict=True)):
         # One that the store noted wrongly is found out when the layer is read.
         if record.diff_digest not in ("", str(diff_id)) and not record.is_chunked:
-            reason = f"is {diff_id}, but the store's layer {record.id} is {record.diff_digest[:200]!r}; {_TODO}"
+            reason = f"is {diff_id}, but the store's layer {record.id} is {quoted(record.diff_digest, 200)}; {_TODO}"
             raise MalformedDocument(f"{image}: image config", f"$.rootfs.diff_ids[{number}]", reason)
     return chain

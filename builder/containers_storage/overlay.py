@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from builder.archive.entry import TYPE_BITS, Kind
 from builder.containers_storage.records import IdRange, LayerRecord
-from builder.errors import UnsupportedImage, printable
+from builder.errors import UnsupportedImage
 from builder.files.handles import Handle, reading
 from builder.linux import MAX_MAJOR, MAX_MINOR, MODE_BITS, OVERLAY_PREFIXES
+from builder.words import quoted
 
 KINDS = {bits: kind for kind, bits in TYPE_BITS.items()}
 # Of overlay: marks that are read here, and notes that concern only a mounted overlay.
@@ -85,7 +86,7 @@ def read_facts(parent: Handle, name: bytes, status: os.stat_result, layer: Layer
 
 
 def _malformed(where: str, override: bytes) -> UnsupportedImage:
-    return UnsupportedImage(where, f"its xattr {_OVERRIDE.decode()} is malformed: {printable(override)}")
+    return UnsupportedImage(where, f"its xattr {_OVERRIDE.decode()} is malformed: {quoted(override)}")
 
 
 def _read_xattrs(parent: Handle, name: bytes) -> dict[bytes, bytes]:
@@ -102,7 +103,7 @@ def _take_marks(xattrs: dict[bytes, bytes], where: str) -> dict[bytes, bytes]:
     for name in [name for name in xattrs if name.startswith(OVERLAY_PREFIXES)]:
         mark = name.split(b".", 2)[2]
         if mark not in _NOTES:
-            reason = f"has the xattr {printable(name)}, so its content is elsewhere; copy the image out first"
+            reason = f"has the xattr {quoted(name)}, so its content is elsewhere; copy the image out first"
             raise UnsupportedImage(where, f"{reason}, as with podman save")
         marks[mark] = xattrs.pop(name)
     return marks

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 
 from builder.errors import InvalidReference
+from builder.words import quoted
 
 OVERLAY = "overlay"
 # The options that name further stores; the driver's name may stand before them.
@@ -44,7 +45,7 @@ def split_place(text: str, reference: str) -> tuple[Place | None, str]:
     root, _, run_root = rest.partition("+")
     for path in (root, run_root or "/"):
         if not os.path.isabs(path):
-            raise InvalidReference(reference, f"the store's path {path!r} is not absolute")
+            raise InvalidReference(reference, f"the store's path {quoted(path)} is not absolute")
     return Place(root, stores_of(options.split(",")), known_driver(driver)), name
 
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from builder.errors import MalformedDocument
+from builder.words import quoted
 
 # In bytes: tens of thousands of images. The files of a busy machine have a few hundred KiB.
 MAX_FILE = 64 << 20
@@ -82,7 +83,7 @@ def parse_records(data: bytes, kind: type[Record], name: str) -> dict[str, Recor
     for number, item in enumerate(items or ()):
         for text in (item.id, item.top_layer if isinstance(item, ImageRecord) else item.parent):
             if not _ID.fullmatch(text) and (text or text is item.id):
-                raise MalformedDocument(name, f"$[{number}]", f"{text[:200]!r} is no ID")
+                raise MalformedDocument(name, f"$[{number}]", f"{quoted(text, 200)} is no ID")
         if item.id in records:
             raise MalformedDocument(name, f"$[{number}].id", f"{item.id} is there more than once")
         records[item.id] = item

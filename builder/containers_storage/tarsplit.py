@@ -15,8 +15,9 @@ import msgspec
 
 from builder.archive.compression.gzip import decompress
 from builder.containers_storage.unpacked import Unpacked
-from builder.errors import CorruptStream, MalformedArchive, UnsupportedImage, printable
+from builder.errors import CorruptStream, MalformedArchive, UnsupportedImage
 from builder.files.handles import reading
+from builder.words import quoted
 
 READ_SIZE = 1 << 20
 # In bytes. A line holds headers and padding, a few KiB; the JSON of ten million entries has some 16 GiB.
@@ -110,7 +111,7 @@ def _content(piece: Piece, files: Unpacked) -> Iterator[bytes]:
 
 
 def _where(piece: Piece, files: Unpacked) -> str:
-    return f"{files.root.where}, entry {printable(piece.path)}"
+    return f"{files.root.where}, entry {quoted(piece.path)}"
 
 
 def _lines(chunks: Iterator[bytes], where: str) -> Iterator[bytes]:

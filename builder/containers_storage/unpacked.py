@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections import deque
 
-from builder.errors import MalformedArchive, UnsafeFile, printable
+from builder.errors import MalformedArchive, UnsafeFile
 from builder.files.handles import Handle
+from builder.words import quoted
 
 # As many symlinks as the kernel follows in one path (path_resolution(7)), and the longest path and name it takes, in
 # bytes.
@@ -116,7 +117,7 @@ class Unpacked:
         return tuple(path)
 
     def _where(self, name: bytes) -> str:
-        return f"{self.root.where}, entry {printable(name)}"
+        return f"{self.root.where}, entry {quoted(name)}"
 
 
 def _link(parent: Handle, name: bytes) -> bytes | None:

@@ -15,6 +15,7 @@ from builder.events import Listener
 from builder.option import COUNT, DISK, IDENTITY, SIZE, SWITCH, TEXT, Form, option
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
+from builder.words import quoted
 
 # Algorithm: its levels. From 100 on lzma has the same presets as from 0 on, with xz's --extreme.
 COMPRESSION_LEVELS: Mapping[str, frozenset[int]] = {
@@ -39,7 +40,8 @@ class Compression:
     def __post_init__(self) -> None:
         levels = COMPRESSION_LEVELS.get(self.algorithm)
         if levels is None:
-            raise UsageError(f"{self.algorithm!r} is no erofs compression; there are {', '.join(COMPRESSION_LEVELS)}")
+            known = ", ".join(COMPRESSION_LEVELS)
+            raise UsageError(f"{quoted(self.algorithm)} is no erofs compression; there are {known}")
         if self.level is None or self.level in levels:
             return
         if not levels:
@@ -57,7 +59,7 @@ def parse_compression(text: str) -> Compression:
     if not colon:
         return Compression(algorithm)
     if not re.fullmatch(r"\d{1,3}", level, re.ASCII):
-        raise UsageError(f"{text!r}: the level must be a number, as in zstd:19")
+        raise UsageError(f"{quoted(text)}: the level must be a number, as in zstd:19")
     return Compression(algorithm, int(level))
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
 
-from builder.errors import MissingRequirement, SourceUnreadable, UnsafeFile, UnsupportedImage, printable
+from builder.errors import MissingRequirement, SourceUnreadable, UnsafeFile, UnsupportedImage
+from builder.words import legible
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _LISTED = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -99,7 +100,7 @@ class Handle:
 
     def path(self, name: str | bytes) -> str:
         """Name an entry of this directory in messages."""
-        return f"{self.where}/{name}" if isinstance(name, str) else f"{self.where}/{printable(name)[1:-1]}"
+        return f"{self.where}/{legible(name)}"
 
     def close(self) -> None:
         """Close the directory."""

@@ -22,6 +22,7 @@ from builder.errors import (
 from builder.files.files import follow
 from builder.files.import_fs import import_fs, incomplete
 from builder.files.urls import parse_url, without_password
+from builder.words import quoted
 
 if TYPE_CHECKING:
     from fs.base import FS
@@ -126,7 +127,7 @@ def open_pyfilesystem(url: str) -> PyFilesystemFiles:
     parsed = parse_url(url)
     local = parsed.resource if parsed.protocol in _LOCAL_ARCHIVES else None
     if local is not None and not os.path.exists(local):
-        raise ImageNotFound(place, f"there is no file {local!r}; check the path")
+        raise ImageNotFound(place, f"there is no file {quoted(local)}; check the path")
     with _translated(place):
         try:
             filesystem, path = open_url(url, writeable=False)
@@ -143,7 +144,7 @@ def _below(filesystem: FS, path: str, place: str) -> FS:
 
     if not filesystem.isdir(path):
         filesystem.close()
-        raise ImageNotFound(place, f"there is no directory {path!r} in it; check the path")
+        raise ImageNotFound(place, f"there is no directory {quoted(path)} in it; check the path")
     return filesystem.opendir(path, factory=ClosingSubFS)
 
 

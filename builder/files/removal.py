@@ -6,8 +6,9 @@ import os
 import stat
 from pathlib import Path
 
-from builder.errors import OutputError, printable
+from builder.errors import OutputError
 from builder.files.descent import DIRECTORY, Descent
+from builder.words import quoted
 
 # Enough to act relative to a directory, even one that may not be listed.
 PLACE = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
@@ -28,7 +29,7 @@ def remove_tree(path: Path) -> None:
         finally:
             os.close(parent)
     except OSError as error:
-        name = printable(os.fsencode(error.filename or ""))
+        name = quoted(os.fsencode(error.filename or ""))
         raise OutputError(str(path), f"cannot remove {name}: {error.strerror or error}") from error
 
 

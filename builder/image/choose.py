@@ -8,6 +8,7 @@ from builder.errors import PlatformNotFound
 from builder.image.descriptor import Descriptor
 from builder.image.media_types import IMAGE_CONFIGS, INDEXES, MANIFESTS
 from builder.image.platform import Platform
+from builder.words import legible
 
 
 def choose(descriptors: Iterable[Descriptor], wanted: Platform, name: str = "the index") -> Descriptor:
@@ -68,5 +69,4 @@ def can_be_followed(descriptor: Descriptor) -> bool:
 
 def _stated(platform: Platform) -> str:
     """Write a platform for an error message; its words are the image's, so they may be anything."""
-    text = str(platform)
-    return text if text.isprintable() and len(text) <= 64 else ascii(text[:64])
+    return legible(str(platform), 64)

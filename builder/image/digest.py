@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 from builder.errors import InvalidDigest
+from builder.words import quoted
 
 
 class Hasher(Protocol):
@@ -44,7 +45,7 @@ class Digest:
             raise InvalidDigest(str(self), "must be written algorithm:hex, as sha256:0123…")
         if self.algorithm not in _ALGORITHMS:
             supported = " and ".join(_ALGORITHMS)
-            raise InvalidDigest(str(self), f"algorithm {self.algorithm!r} is not supported, only {supported} are")
+            raise InvalidDigest(str(self), f"algorithm {quoted(self.algorithm)} is not supported, only {supported} are")
         length = _ALGORITHMS[self.algorithm][1]
         if len(self.hex) != length:
             raise InvalidDigest(

@@ -46,11 +46,6 @@ def member(path: str, key: str) -> str:
     return f"{path}[{json.dumps(key if len(key) <= 64 else key[:64] + '…')}]"
 
 
-def shown(text: str) -> str:
-    """Quote a text of the document for an error message: on one line, and cut where it is absurdly long."""
-    return repr(text if len(text) <= 200 else text[:200] + "…")
-
-
 def _collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) == len(pairs):

@@ -21,7 +21,7 @@ from builder.image.descriptor import (
     read_descriptor,
     read_platform,
 )
-from builder.image.document import read_document, shown
+from builder.image.document import read_document
 from builder.image.media_types import (
     DOCKER_CONFIG,
     DOCKER_MANIFEST,
@@ -36,6 +36,7 @@ from builder.image.media_types import (
 )
 from builder.image.platform import Platform
 from builder.image.shape import LENIENT, Remarks, convert_document, convert_part
+from builder.words import quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +159,10 @@ def _media_type(stated: str | None, expected: str | None, kind: str | None, name
     """Decide what the document is: its field, its descriptor and its shape must all say the same."""
     for claim in filter(None, (stated, expected)):
         if claim not in MANIFESTS | INDEXES:
-            raise UnsupportedImage(name, f"media type {shown(claim)} is no image manifest's and no index's")
+            raise UnsupportedImage(name, f"media type {quoted(claim, 200)} is no image manifest's and no index's")
     if stated and expected and stated != expected:
-        raise MalformedDocument(name, "$.mediaType", f"is {shown(stated)}, but its descriptor says {shown(expected)}")
+        reason = f"is {quoted(stated, 200)}, but its descriptor says {quoted(expected, 200)}"
+        raise MalformedDocument(name, "$.mediaType", reason)
     media_type = stated or expected
     if media_type is None:
         if kind is None:
@@ -222,5 +224,6 @@ def _read_manifest(
 
 def _artifact(name: str, artifact_type: str | None, config_type: str) -> UnsupportedImage:
     if artifact_type:
-        return UnsupportedImage(name, f"is an artifact of type {shown(artifact_type)}, not an image")
-    return UnsupportedImage(name, f"is an artifact, not an image: its config is of media type {shown(config_type)}")
+        return UnsupportedImage(name, f"is an artifact of type {quoted(artifact_type, 200)}, not an image")
+    what = f"its config is of media type {quoted(config_type, 200)}"
+    return UnsupportedImage(name, f"is an artifact, not an image: {what}")

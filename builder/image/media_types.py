@@ -6,6 +6,7 @@ OCI image-spec, media-types.md and layer.md; Docker "Image Manifest Version 2, S
 from __future__ import annotations
 
 from builder.errors import UnsupportedImage
+from builder.words import quoted
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -58,4 +59,4 @@ def layer_compression(media_type: str, what: str = "layer") -> str:
         raise UnsupportedImage(
             what, "the layer is encrypted; decrypt the image first, as with skopeo copy --decryption-key"
         )
-    raise UnsupportedImage(what, f"media type {media_type[:200]!r} is no root file system layer")
+    raise UnsupportedImage(what, f"media type {quoted(media_type, 200)} is no root file system layer")

@@ -11,6 +11,7 @@ from typing import Self
 
 from builder.errors import InvalidDigest, InvalidReference
 from builder.image.digest import Digest
+from builder.words import quoted
 
 # In characters, of domain and path together, and of a tag.
 _MAX_REPOSITORY = 255
@@ -51,14 +52,15 @@ class ImageName:
             repository, tag = rest, ""
         elif not _TAG.fullmatch(tag):
             reason = (
-                f"{tag!r} is no tag: up to 128 letters, digits, '_', '.' and '-', beginning with none of the last two"
+                f"{quoted(tag)} is no tag: "
+                "up to 128 letters, digits, '_', '.' and '-', beginning with none of the last two"
             )
             raise InvalidReference(text, reason)
         domain, path = _split_domain(repository)
         if domain is not None and not _DOMAIN.fullmatch(domain):
-            raise InvalidReference(text, f"{domain!r} is no registry: a host name, and a port after a colon")
+            raise InvalidReference(text, f"{quoted(domain)} is no registry: a host name, and a port after a colon")
         if not _PATH.fullmatch(path):
-            reason = f"{path!r} is no repository: lower-case letters and digits, joined by '.', '_', '-' and '/'"
+            reason = f"{quoted(path)} is no repository: lower-case letters and digits, joined by '.', '_', '-' and '/'"
             raise InvalidReference(text, reason)
         if len(repository) > _MAX_REPOSITORY:
             raise InvalidReference(text, f"the repository has {len(repository)} characters, {_MAX_REPOSITORY} at most")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from builder.errors import UsageError
+from builder.words import quoted
 
 _ARCHITECTURES = {
     "x86_64": "amd64",
@@ -49,7 +50,7 @@ class Platform:
         """Read `os/architecture[/variant]` and normalise it; raises UsageError."""
         if not re.fullmatch(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+){1,2}", text):
             raise UsageError(
-                f"platform {text[:200]!r}: write it as os/architecture or os/architecture/variant, "
+                f"platform {quoted(text, 200)}: write it as os/architecture or os/architecture/variant, "
                 "such as linux/amd64 or linux/arm/v7"
             )
         return cls(*text.split("/")).normalised()

@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from builder.errors import MissingRequirement, OutputError, printable
+from builder.errors import MissingRequirement, OutputError
 from builder.files.descent import DIRECTORY, Descent
 from builder.output.restore import DEVICE, Restorer, Unrestored
 from builder.tree.nodes import Device, Directory, Fifo, File, Node, Symlink, type_bits
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
+from builder.words import quoted
 
 __all__ = ["Unrestored", "write_directory"]
 
@@ -40,7 +41,7 @@ def write_directory(tree: Tree, spool: Spool, path: Path) -> list[Unrestored]:
         with _open_empty(path) as top:
             writer.write(top)
     except OSError as error:
-        where = printable(b"/" + writer.path)
+        where = quoted(b"/" + writer.path)
         raise OutputError(str(path), f"cannot write {where}: {error.strerror or error}") from error
     return writer.restorer.unrestored()
 

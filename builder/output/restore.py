@@ -6,8 +6,8 @@ import errno
 import os
 from dataclasses import dataclass
 
-from builder.errors import printable
 from builder.tree.nodes import Node, Symlink
+from builder.words import quoted
 
 SET_ID = 0o6000
 
@@ -31,7 +31,7 @@ class Unrestored:
 
     def __str__(self) -> str:
         more = f" and {self.count - 1} more" if self.count > 1 else ""
-        return f"{self.what} not restored: {printable(b'/' + self.example)}{more}"
+        return f"{self.what} not restored: {quoted(b'/' + self.example)}{more}"
 
 
 class Restorer:

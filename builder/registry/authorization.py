@@ -22,6 +22,7 @@ from builder.registry.credentials import Credentials
 from builder.registry.failures import AccessDenied, Passing, answered
 from builder.registry.http import Http, discard, display, is_loopback, read_up_to
 from builder.registry.retry import retry_after
+from builder.words import legible
 
 _MAX_ANSWER = 1 << 20
 # In seconds: what the specification has for an answer that does not say, and what is held back for slow requests.
@@ -79,7 +80,7 @@ class Authorization:
             self._challenge = by_scheme.get("bearer") or by_scheme.get("basic")
             self._scoped = scoped
             if self._challenge is None:
-                asked = ", ".join(ascii(scheme[:20])[1:-1] for scheme in by_scheme) or "none"
+                asked = ", ".join(legible(scheme, 20) for scheme in by_scheme) or "none"
                 raise AccessDenied(self._where, f"wants to be asked in a way that is not known here: {asked}")
 
     def header(self, secure: bool) -> str | None:

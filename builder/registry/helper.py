@@ -14,6 +14,7 @@ from typing import Annotated
 import msgspec
 
 from builder.errors import SourceUnreadable, ToolMissing
+from builder.words import quoted
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # In seconds; some ask the user, or a cloud service.
@@ -33,7 +34,8 @@ def ask_helper(name: str, server: str) -> tuple[str, str] | None:
     """
     program = f"docker-credential-{name}"
     if not _NAME.fullmatch(name):
-        raise SourceUnreadable(f"credential helper {name[:100]!r}", "is no name of a program docker-credential-NAME")
+        where = f"credential helper {quoted(name, 100)}"
+        raise SourceUnreadable(where, "is no name of a program docker-credential-NAME")
     if shutil.which(program) is None:
         raise ToolMissing(program)
     try:

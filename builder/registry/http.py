@@ -20,6 +20,7 @@ from builder.errors import SourceUnreadable
 from builder.registry import RegistryAccess
 from builder.registry.certificates import tls_context
 from builder.registry.failures import translate
+from builder.words import legible
 
 # In seconds, for each connection and for each stretch of silence on it; read when a connection is made.
 CONNECT_TIMEOUT = 20.0
@@ -172,8 +173,7 @@ def origin(url: str) -> Origin:
 
 def display(parts: SplitResult) -> str:
     """Name a host and its port for a message: not its user, nor a path, nor a query, any of which may be secret."""
-    host = parts.netloc.rpartition("@")[2]
-    return host if host.isprintable() and host.isascii() else ascii(host)
+    return legible(parts.netloc.rpartition("@")[2])
 
 
 def is_loopback(host: str) -> bool:

@@ -12,6 +12,7 @@ import msgspec
 
 from builder.errors import InvalidReference, SourceUnreadable
 from builder.image.name import ImageName
+from builder.words import quoted
 
 _SYSTEM = Path("/etc/containers")
 _MAX_SIZE = 1 << 20
@@ -99,7 +100,7 @@ def locations(name: ImageName, conf: RegistriesConf) -> list[Location]:
     if rule is None:
         return [Location(name.domain, name.path)]
     if rule.blocked:
-        raise SourceUnreadable(name.repository, f"registries.conf of this machine blocks {rule.scope!r}")
+        raise SourceUnreadable(name.repository, f"registries.conf of this machine blocks {quoted(rule.scope)}")
     found = []
     for mirror in rule.mirror:
         wanted = "digest-only" if rule.mirror_by_digest_only else mirror.pull_from_mirror
@@ -153,5 +154,5 @@ def _relocate(name: ImageName, rule: _Registry, location: str, insecure: bool, *
     # As everything else that is configured, but this becomes part of a URL.
     relocated = ImageName.parse(f"{host}/{path}")
     if relocated.domain is None:
-        raise SourceUnreadable(name.repository, f"registries.conf has {location!r} for it, which is no registry")
+        raise SourceUnreadable(name.repository, f"registries.conf has {quoted(location)} for it, which is no registry")
     return Location(relocated.domain, relocated.path, insecure, mirror)

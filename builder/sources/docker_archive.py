@@ -27,7 +27,7 @@ from builder.files.files import Files
 from builder.image.config import parse_config
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
-from builder.image.document import read_document, shown
+from builder.image.document import read_document
 from builder.image.manifest import Manifest
 from builder.image.media_types import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST
 from builder.image.name import normalise, same_name
@@ -39,6 +39,7 @@ from builder.sources.image_files import open_archive
 from builder.sources.listed import listed
 from builder.sources.source import Source
 from builder.sources.transport import Layout, Reference, Transport
+from builder.words import quoted
 
 _MANIFEST = "manifest.json"
 _READ_SIZE = 1 << 20
@@ -187,7 +188,8 @@ def _parse_items(data: bytes, name: str) -> list[_Item]:
         for text in (item.config, *(item.layers or ())):
             # They will be part of messages.
             if not text.isprintable() or len(text) > _MAX_NAME:
-                raise MalformedDocument(name, f"$[{i}]", f"{shown(text)} is no name of a file that docker save writes")
+                reason = f"{quoted(text, 200)} is no name of a file that docker save writes"
+                raise MalformedDocument(name, f"$[{i}]", reason)
     return items
 
 

@@ -13,6 +13,7 @@ from builder.files.urls import parse_url
 from builder.sources.access import Means
 from builder.sources.plain_tar import open_tar, unpack_tar
 from builder.sources.transport import Reference
+from builder.words import quoted
 
 if TYPE_CHECKING:
     from fs.opener.parse import ParseResult
@@ -56,7 +57,7 @@ def open_archive(reference: Reference, means: Means) -> Files:
     try:
         file = files.open(path)
         if file is None:
-            raise ImageNotFound(files.place, f"there is no file {path!r}; check the path")
+            raise ImageNotFound(files.place, f"there is no file {quoted(path)}; check the path")
         return TarFiles(unpack_tar(file, place, means), place, files.inputs())
     finally:
         files.close()

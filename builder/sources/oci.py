@@ -11,7 +11,7 @@ from builder.errors import BlobMissing, ImageNotFound, InvalidReference, Malform
 from builder.files.files import Files
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
-from builder.image.document import read_document, shown
+from builder.image.document import read_document
 from builder.image.manifest import Index, UnreadableEntry, parse_document
 from builder.image.media_types import OCI_INDEX
 from builder.image.name import same_name
@@ -23,6 +23,7 @@ from builder.sources.listed import listed
 from builder.sources.resolve import say_remarks
 from builder.sources.source import Root, Source
 from builder.sources.transport import Layout, Reference, Transport
+from builder.words import quoted
 
 REF_NAME = "org.opencontainers.image.ref.name"
 # containerd and Docker put only the tag into ref.name, and the full name here.
@@ -95,7 +96,7 @@ class OciLayout:
             raise ImageNotFound(self._files.place, reason)
         marker = convert_document(read_document(read_bounded(file, name), name), _Marker, name)
         if not marker.image_layout_version.startswith("1."):
-            reason = f"is {shown(marker.image_layout_version)}; versions 1.x are understood"
+            reason = f"is {quoted(marker.image_layout_version, 200)}; versions 1.x are understood"
             raise MalformedDocument(name, "$.imageLayoutVersion", reason)
 
     def _read_index(self) -> Index:

@@ -18,6 +18,7 @@ from builder.errors import BuilderError, InvalidReference
 from builder.image.digest import Digest
 from builder.sources.transport import Reference, Transport
 from builder.sources.transports import TRANSPORTS
+from builder.words import quoted
 
 # Known to skopeo; said apart, so that nobody takes one for a path.
 _NOT_HERE = ("docker-daemon", "ostree", "sif")
@@ -49,7 +50,7 @@ def parse_reference(text: str) -> Reference:
         raise InvalidReference(text, "has no path before the tag")
     named = transport is None and choice and _TRANSPORT.match(text) and not _URL.match(text)
     if named and not _exists(place):
-        raise InvalidReference(text, f"there is no path {place!r} and no transport of that name; {_available()}")
+        raise InvalidReference(text, f"there is no path {quoted(place)} and no transport of that name; {_available()}")
     return _choose(Reference(text, transport, place), choice)
 
 
@@ -89,14 +90,14 @@ def _choose(reference: Reference, choice: str) -> Reference:
         try:
             return Reference(text, transport, place, digest=Digest.parse(choice[1:]))
         except BuilderError as error:
-            raise InvalidReference(text, f"{choice[1:]!r} is not a digest: {error}") from error
+            raise InvalidReference(text, f"{quoted(choice[1:])} is not a digest: {error}") from error
     tag = choice[1:]
     if not tag:
         raise InvalidReference(text, "ends with an empty tag; leave the colon out to take the only image")
     if tag.startswith("@"):
         index = _INDEX.fullmatch(tag)
         if index is None:
-            raise InvalidReference(text, f"{tag!r} is not @ and the position of an image, counted from 0")
+            raise InvalidReference(text, f"{quoted(tag)} is not @ and the position of an image, counted from 0")
         return Reference(text, transport, place, position=int(index[1]))
     return Reference(text, transport, place, tag=tag)
 

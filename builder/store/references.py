@@ -10,11 +10,12 @@ import msgspec
 
 from builder.errors import InvalidReference, MalformedDocument, StoreCorrupt
 from builder.image.descriptor import Descriptor, DescriptorFields, read_descriptor
-from builder.image.document import MAX_DOCUMENT_SIZE, read_document, shown
+from builder.image.document import MAX_DOCUMENT_SIZE, read_document
 from builder.image.name import ImageName
 from builder.image.shape import convert_document
 from builder.store.names import MANIFESTS, directory_of, is_reference, path_of, recorded
 from builder.store.room import Room
+from builder.words import quoted
 
 
 class _Reference(msgspec.Struct):
@@ -85,7 +86,7 @@ class References:
         except MalformedDocument as error:
             raise StoreCorrupt(where, f"is no reference: at {error.path}, {error.reason}") from error
         except InvalidReference as error:
-            raise StoreCorrupt(where, f"is no reference: {shown(error.reference)} is no image name") from error
+            raise StoreCorrupt(where, f"is no reference: {quoted(error.reference, 200)} is no image name") from error
         if path_of(name) != path:
             raise StoreCorrupt(where, f"is a reference of {name}, whose file has another name")
         if name.digest not in (None, descriptor.digest):

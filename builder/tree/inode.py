@@ -21,6 +21,7 @@ from builder.linux import (
 )
 from builder.tree.nodes import Content, Device, Directory, Fifo, File, Node, Symlink
 from builder.tree.paths import Refusal
+from builder.words import quoted
 
 
 class Inodes:
@@ -88,13 +89,13 @@ def _check_device(entry: Entry) -> None:
 def _checked_xattrs(xattrs: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
     for name, value in xattrs.items():
         if b"\0" in name or len(name) > MAX_XATTR_NAME:
-            raise Refusal(f"the name of its extended attribute {name[:64]!r} is too long or has a NUL byte")
+            raise Refusal(f"the name of its extended attribute {quoted(name, 64)} is too long or has a NUL byte")
         if not _in_namespace(name):
-            raise Refusal(f"its extended attribute {name!r} is in no namespace that Linux file systems keep")
+            raise Refusal(f"its extended attribute {quoted(name)} is in no namespace that Linux file systems keep")
         if len(value) > MAX_XATTR_VALUE:
-            raise Refusal(f"its extended attribute {name!r} has more than {MAX_XATTR_VALUE} bytes")
+            raise Refusal(f"its extended attribute {quoted(name)} has more than {MAX_XATTR_VALUE} bytes")
         if name in ACLS and not acl.is_valid(value):
-            raise Refusal(f"its extended attribute {name!r} is no access control list that Linux takes")
+            raise Refusal(f"its extended attribute {quoted(name)} is no access control list that Linux takes")
     if sum(len(name) + 1 for name in xattrs) > MAX_XATTR_NAMES:
         raise Refusal(f"the names of its extended attributes take more than {MAX_XATTR_NAMES} bytes")
     return xattrs

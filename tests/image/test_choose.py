@@ -121,7 +121,7 @@ def test_no_match_names_what_was_wanted_and_each_platform_once() -> None:
 def test_a_platform_with_control_characters_does_not_break_the_message_into_lines() -> None:
     with pytest.raises(PlatformNotFound) as caught:
         choose([entry("linux\n/amd64")], Platform("linux", "amd64"))
-    assert caught.value.available == ("'linux\\n/amd64'",)
+    assert caught.value.available == (r"linux\n/amd64",)
 
 
 @pytest.mark.parametrize(

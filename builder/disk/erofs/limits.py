@@ -6,10 +6,11 @@ from itertools import chain
 
 from builder.disk.erofs.layout import encode_xattrs, split_xattr
 from builder.disk.erofs.plan import Plan
-from builder.errors import TreeRefused, printable
+from builder.errors import TreeRefused
 from builder.linux import MAX_MAJOR, MAX_MINOR, MAX_NAME, MAX_PATH
 from builder.tree.nodes import Device, File, Node, Symlink
 from builder.tree.tree import Tree
+from builder.words import quoted
 
 _MAX_VALUE = 0xFFFF
 _MAX_XATTRS = 12 + 4 * (0xFFFF - 1)
@@ -47,9 +48,9 @@ def _check_xattrs(path: bytes, node: Node) -> None:
     for name, data in node.xattrs.items():
         index, suffix = split_xattr(name)
         if not index or (not suffix and index not in (2, 3)):
-            raise TreeRefused(path, f"Linux has no extended attribute {printable(name)}")
+            raise TreeRefused(path, f"Linux has no extended attribute {quoted(name)}")
         if len(name) > MAX_NAME or len(data) > _MAX_VALUE:
-            raise TreeRefused(path, f"extended attribute {printable(name)} of {len(data)} bytes is too long for erofs")
+            raise TreeRefused(path, f"extended attribute {quoted(name)} of {len(data)} bytes is too long for erofs")
     if len(encode_xattrs(node.xattrs)) > _MAX_XATTRS:
         raise TreeRefused(path, f"its extended attributes take more than {_MAX_XATTRS} bytes")
 

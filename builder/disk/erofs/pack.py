@@ -27,6 +27,7 @@ from builder.files.descriptors import opened, path_of
 from builder.tool import run_tool
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
+from builder.words import quoted
 
 _MAX_LABEL = 15
 
@@ -43,7 +44,7 @@ class Erofs:
         if options.inodes is not None:
             raise UsageError("--inodes: an erofs disk is read-only and has exactly the inodes of its files")
         if len(options.label.encode()) > _MAX_LABEL or "\0" in options.label:
-            raise UsageError(f"--label {options.label!r}: erofs holds {_MAX_LABEL} bytes and no NUL")
+            raise UsageError(f"--label {quoted(options.label)}: erofs holds {_MAX_LABEL} bytes and no NUL")
         features = installed_features()
         if options.compress is not None:
             check_compression(options.compress, features)

@@ -26,6 +26,7 @@ from builder.events import Listener, Notice, Progress, Stage
 from builder.tool import tool_version
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
+from builder.words import quoted
 
 _TOOL = "mke2fs"
 _MIN_VERSION = (1, 47)
@@ -48,7 +49,7 @@ class Ext4:
         """
         label = os.fsencode(options.label)
         if len(label) > _MAX_LABEL or b"\0" in label:
-            raise UsageError(f"label {options.label!r}: ext4 holds {_MAX_LABEL} bytes and no NUL")
+            raise UsageError(f"label {quoted(options.label)}: ext4 holds {_MAX_LABEL} bytes and no NUL")
         if options.compress or options.dedupe or options.fragments:
             raise UsageError("ext4 has no compression, dedupe or fragments: choose erofs, or leave the option out")
         for option, asked in (("--size", options.size or 0), ("--free", options.free)):

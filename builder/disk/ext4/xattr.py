@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from builder.disk.ext4.layout import BLOCK_SIZE, checksum
-from builder.errors import TreeRefused, printable
+from builder.errors import TreeRefused
 from builder.linux import ACL_NAMED, ACLS, MAX_XATTR_NAME, XATTR_INDEXES
+from builder.words import quoted
 
 # What 256-byte inodes have left behind their 160 bytes of fields.
 BODY_SIZE = 96
@@ -90,7 +91,7 @@ def _parse(path: bytes, name: bytes, value: bytes) -> _Xattr:
         if not rest or len(name) > MAX_XATTR_NAME or b"\0" in name:
             break
         return _Xattr(index, rest, value)
-    raise TreeRefused(path, f"ext4 cannot hold an extended attribute named {printable(name)}")
+    raise TreeRefused(path, f"ext4 cannot hold an extended attribute named {quoted(name)}")
 
 
 def _acl(value: bytes) -> bytes:

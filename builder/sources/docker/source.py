@@ -32,6 +32,7 @@ from builder.sources.listed import listed
 from builder.sources.source import Source
 from builder.sources.transport import Reference
 from builder.store import open_store
+from builder.words import quoted
 
 # Tags to name where the one asked for is not there.
 _SOME = 20
@@ -156,7 +157,7 @@ class DockerSource:
                     return self._take(data, digest, None)
             found = repository.manifest(name.digest or name.tag or "")
         except NotThere as error:
-            what = f"manifest {name.digest}" if name.digest else f"tag {name.tag!r}"
+            what = f"manifest {name.digest}" if name.digest else f"tag {quoted(name.tag or '')}"
             tags = listed(repository.tags(_SOME))
             there = (
                 f"; choose one of these: {tags}" if tags else "; check the name, or log in if the repository is private"
@@ -197,7 +198,7 @@ def _parse_name(reference: Reference) -> ImageName:
     except InvalidReference as error:
         raise InvalidReference(text, error.reason) from error
     except ValueError as error:
-        raise InvalidReference(text, f"{place.partition('/')[0]!r} is no registry: {error}") from error
+        raise InvalidReference(text, f"{quoted(place.partition('/')[0])} is no registry: {error}") from error
     if port == 0:
         raise InvalidReference(text, "port 0 is no registry's")
     return name

@@ -1,0 +1,32 @@
+"""Words of images, registries and file names, for people: one line, nothing that a terminal obeys, no end of it.
+
+Escaped is whatever `str.isprintable` says is not to be printed: control characters (C0, C1), line ends of any kind, the
+marks that turn the direction of text, surrogates, and bytes that are no UTF-8, as `\\xff`.
+"""
+
+from __future__ import annotations
+
+# What is longer than any path is cut: archives hold names of megabytes.
+_LONGEST = 4096
+
+
+def legible(words: str | bytes, longest: int | None = None) -> str:
+    """Write words as one line of printable text; only the first `longest` characters or bytes, and an ellipsis."""
+    cut = longest is not None and len(words) > longest
+    words = words[:longest] if cut else words
+    text = words if isinstance(words, str) else words.decode("utf-8", "surrogateescape")
+    # Nearly everything is printable, and then this is quick.
+    shown = text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)
+    return shown + "…" if cut else shown
+
+
+def quoted(name: str | bytes, longest: int = _LONGEST) -> str:
+    """Write a name in quotes, legibly."""
+    return f"'{legible(name, longest)}'"
+
+
+def _escaped(character: str) -> str:
+    # How Python keeps the bytes of a file name that is no UTF-8 (PEP 383).
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()

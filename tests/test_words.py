@@ -1,0 +1,40 @@
+"""What images call things reaches people legibly, and terminals as nothing but text."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from builder.errors import BuilderError
+from builder.words import legible, quoted
+
+DANGEROUS = {
+    "an escape sequence": ("\x1b[2Jgone", r"\x1b[2Jgone"),
+    "a C1 control": ("\x9b2J", r"\x9b2J"),
+    "a line end": ("a\nb\r\x0b\x85\u2028c", r"a\nb\r\x0b\x85\u2028c"),
+    "a turn of direction": ("exe\u202egpj", r"exe\u202egpj"),
+    "an isolate": ("\u2066a\u2069\u200f", r"\u2066a\u2069\u200f"),
+    "a surrogate": ("\ud800", r"\ud800"),
+    "a byte that is no UTF-8": (os.fsdecode(b"\xff\x9b"), r"\xff\x9b"),
+    "a private character": ("\ue000\U000e0001", r"\ue000\U000e0001"),
+}
+
+
+@pytest.mark.parametrize("kind", DANGEROUS)
+def test_what_is_not_to_be_printed_is_escaped(kind: str) -> None:
+    words, shown = DANGEROUS[kind]
+    assert legible(words) == shown
+    assert legible(words.encode("utf-8", "surrogatepass" if words == "\ud800" else "surrogateescape")).isprintable()
+    assert str(BuilderError(f"{words}: is wrong")) == f"{shown}: is wrong"
+
+
+def test_what_is_to_be_printed_stays() -> None:
+    assert legible("Grüße, 世界: 'a' \\ b") == "Grüße, 世界: 'a' \\ b"
+    assert quoted("é\n\x1b".encode() + b"\xff") == r"'é\n\x1b\xff'"
+
+
+def test_what_has_no_end_is_cut() -> None:
+    assert quoted(b"n" * 4096) == "'" + "n" * 4096 + "'"
+    assert quoted(b"n" * 1_000_000) == "'" + "n" * 4096 + "…'"
+    assert quoted("name", 2) == "'na…'"
