@@ -1,40 +1,54 @@
 """How requests to one repository are authorized: not at all, by password, or by a bearer token fetched for it.
 
-The token protocol is Docker's (distribution, "Token Authentication Specification" and "OAuth2"), which all registries
-speak. Tokens and passwords stay in this file: no message, event or `repr` has them.
+What is wanted is in the challenges of a WWW-Authenticate header (RFC 9110, 11.6.1). The token protocol is Docker's
+(distribution, "Token Authentication Specification" and "OAuth2"), which all registries speak. Tokens and passwords
+stay in this file: no message, event or `repr` has them.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Annotated
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import urlencode
 
 import msgspec
 
 from builder.errors import SourceUnreadable
-from builder.registry.challenge import Challenge, parse_challenges
+from builder.registry.address import Address, is_loopback
 from builder.registry.credentials import Credentials
-from builder.registry.failures import AccessDenied, Passing, answered
-from builder.registry.http import Http, discard, display, is_loopback, read_up_to
+from builder.registry.failures import AccessDenied, Passing
+from builder.registry.http import Http
 from builder.registry.retry import retry_after
 from builder.words import legible
 
 _MAX_ANSWER = 1 << 20
 # In seconds: what the specification has for an answer that does not say, and what is held back for slow requests.
-_LIFETIME = 60
+_LIFETIME = 60.0
+_LONGEST = 1e9
 _MARGIN = 10
+# Schemes in the order in which they are preferred.
+_KNOWN = ("bearer", "basic")
 _LOG_IN = "log in with podman login, skopeo login or docker login, or name the file of credentials with --authfile"
+# In characters; real ones have some two hundred.
+_MAX_HEADER = 8192
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_SEPARATORS = re.compile(r"[ \t,]*")
+_PARAMETER = re.compile(rf'({_TOKEN})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN})(?=[ \t]*(?:,|$)))', re.DOTALL)
+# The scheme, and the credentials in one piece (token68) that stand in place of parameters in some schemes.
+_SCHEME = re.compile(rf"({_TOKEN})(?=[ \t,]|$)(?:[ \t]+[A-Za-z0-9._~+/-]+=*(?=[ \t]*(?:,|$)))?")
 
 
-class _Answer(msgspec.Struct):
-    token: str | None = None
-    access_token: str | None = None
-    expires_in: Annotated[float, msgspec.Meta(ge=0, le=1e9)] | None = None
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """A scheme in lower case, such as `bearer`, and its parameters by lower-case name."""
+
+    scheme: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,45 +81,44 @@ class Authorization:
         self._token: _Token | None = None
         self._lock = Lock()
 
-    def meet(self, headers: Sequence[str], scoped: bool) -> None:
-        """Take note of the challenges that came with a 401 answer.
-
-        Only those for this repository are `scoped`: others name a scope, if any, as an example.
-
-        Raises AccessDenied for none that is known here, or for a password asked for where there is none.
-        """
-        challenges = [each for header in headers for each in parse_challenges(header)]
-        by_scheme = {each.scheme: each for each in reversed(challenges)}
+    def expect(self, headers: Sequence[str]) -> None:
+        """Take the challenges of another answer of the registry for a hint at what this repository will want."""
         with self._lock:
-            self._challenge = by_scheme.get("bearer") or by_scheme.get("basic")
-            self._scoped = scoped
             if self._challenge is None:
-                asked = ", ".join(legible(scheme, 20) for scheme in by_scheme) or "none"
-                raise AccessDenied(self._where, f"wants to be asked in a way that is not known here: {asked}")
+                self._challenge = _choose(headers)
 
     def header(self, secure: bool) -> str | None:
-        """Give the header's value, fetching a token where it takes one; None where none is wanted.
+        """Give the header's value, fetching a token where it takes one; None where none is wanted, or is to be had.
 
-        `secure` says whether the registry is spoken to over TLS. Raises AccessDenied and SourceUnreadable.
+        `secure` says whether the registry is spoken to over TLS. Raises SourceUnreadable for the file of credentials.
         """
         with self._lock:
             if self._challenge is None:
                 return None
-            if self._challenge.scheme == "basic":
-                credentials = self._get_credentials()
-                if credentials is None or credentials.identity_token is not None:
-                    raise AccessDenied(self._where, f"wants a user name and a password: {_LOG_IN}")
-                return _basic(credentials)
-            if self._token is None or not self._token.is_fresh():
-                self._token = self._fetch(self._challenge, secure)
-            return f"Bearer {self._token.text}"
+            self._get_credentials()
+            # Nothing was refused yet: what stands in the way is said when the repository asks for it.
+            with suppress(AccessDenied, SourceUnreadable):
+                return self._value(self._challenge, secure)
+            return None
 
-    def reject(self, value: str | None) -> bool:
-        """Be told that the registry refused this value; say whether another may do better."""
+    def meet(self, headers: Sequence[str], refused: Sequence[str | None], secure: bool) -> bool:
+        """Take note of the challenges of the repository's 401; say whether another value may do better.
+
+        `refused` are the values that were sent so far. Raises AccessDenied for a challenge that is not known here, or
+        a password that there is not, and SourceUnreadable and AccessDenied for the token server's failures.
+        """
         with self._lock:
-            if self._token is not None and value == f"Bearer {self._token.text}":
+            challenge = _choose(headers)
+            if challenge is None:
+                return False
+            if challenge.scheme not in _KNOWN:
+                asked = legible(challenge.scheme, 20)
+                raise AccessDenied(self._where, f"wants to be asked in a way that is not known here: {asked}")
+            self._challenge, self._scoped = challenge, True
+            if self._token is not None and refused[-1] == f"Bearer {self._token.text}":
                 self._token = None
-            return value is None or value.startswith("Bearer ")
+            bearers = [each for each in refused if each and each.startswith("Bearer ")]
+            return len(bearers) < 2 and self._value(challenge, secure) not in refused
 
     def denied(self, how: str) -> AccessDenied:
         """Make the error for a request that was refused for good; `how` names the answer."""
@@ -114,6 +127,16 @@ class Authorization:
             who = "it is private or there is no such repository: check the name, or "
         return AccessDenied(self._where, f"{how}; {who}{_LOG_IN}")
 
+    def _value(self, challenge: Challenge, secure: bool) -> str:
+        if challenge.scheme == "bearer":
+            if self._token is None or not self._token.is_fresh():
+                self._token = self._fetch(challenge, secure)
+            return f"Bearer {self._token.text}"
+        credentials = self._get_credentials()
+        if credentials is None or credentials.identity_token is not None:
+            raise AccessDenied(self._where, f"wants a user name and a password: {_LOG_IN}")
+        return _basic(credentials)
+
     def _get_credentials(self) -> Credentials | None:
         if not self._looked:
             self._credentials = self._find()
@@ -121,58 +144,109 @@ class Authorization:
         return self._credentials
 
     def _fetch(self, challenge: Challenge, secure: bool) -> _Token:
-        realm = challenge.parameters.get("realm", "")
-        try:
-            parts = urlsplit(realm)
-        except ValueError:
-            parts = urlsplit("")  # and refused below
-        where = display(parts)
-        allowed = parts.scheme == "https" or (
-            # A registry over plain HTTP has no secrets to lose; this machine's own servers lose none.
-            parts.scheme == "http" and (not secure or is_loopback(parts.hostname or ""))
-        )
-        if not allowed or not parts.hostname:
-            reason = "names no server over https where tokens could be fetched; the registry is set up wrongly"
-            raise SourceUnreadable(self._where, reason)
+        server = self._token_server(challenge, secure)
         credentials = self._get_credentials()
         service = challenge.parameters.get("service")
         asked = [("service", service)] if service else []
         scope = challenge.parameters.get("scope") if self._scoped else None
         asked.append(("scope", scope or self._scope))
         began = time.monotonic()
-        base = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
         if credentials is not None and credentials.identity_token is not None:
             form = [("grant_type", "refresh_token"), ("refresh_token", credentials.identity_token)]
             body = urlencode([*form, *asked, ("client_id", "rootfs-builder")]).encode()
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
-            response = self._http.request("POST", base, headers, body)
+            answer = self._http.request("POST", server, headers, body)
         else:
             headers = {} if credentials is None else {"Authorization": _basic(credentials)}
             if credentials is not None:
                 asked.insert(0, ("account", credentials.username))
-            url = f"{base}{'&' if parts.query else '?'}{urlencode(asked)}"
-            response = self._http.request("GET", url, headers)
-        body = read_up_to(_MAX_ANSWER, response, where)
-        discard(response)
-        if response.status in (400, 401, 403):
-            raise self.denied(f"the token server {where} {answered(response, body)}")
-        if response.status == 429 or response.status >= 500:
-            raise Passing(where, f"the token server {answered(response, body)}", retry_after(response.headers))
-        return self._read_token(body if response.status == 200 else b"", began, where)
-
-    def _read_token(self, body: bytes, began: float, where: str) -> _Token:
+            answer = self._http.request("GET", server.asking(asked), headers)
+        if answer.status in (400, 401, 403):
+            raise self.denied(f"the token server {server.place} {answer.explain()}")
+        if answer.status == 429 or answer.status >= 500:
+            raise Passing(server.place, f"the token server {answer.explain()}", retry_after(answer.headers))
+        if answer.status != 200:
+            raise SourceUnreadable(server.place, f"the token server {answer.explain()}; try again later")
         try:
-            answer = msgspec.json.decode(body, type=_Answer)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            # Without the cause, whose words could quote the token.
-            answer = _Answer()
-        text = answer.token or answer.access_token or ""
-        # A token is part of a header line.
-        if not text or not text.isascii() or not text.isprintable():
-            raise SourceUnreadable(where, "the token server's answer holds no token; try again later")
-        lifetime = _LIFETIME if answer.expires_in is None else answer.expires_in
-        return _Token(text, began + max(lifetime - _MARGIN, lifetime / 2))
+            return _read_token(answer.json(_MAX_ANSWER, "a token"), began, server.place)
+        finally:
+            answer.close()
+
+    def _token_server(self, challenge: Challenge, secure: bool) -> Address:
+        reason = "names no server over https where tokens could be fetched; the registry is set up wrongly"
+        try:
+            server = Address.parse(challenge.parameters.get("realm", ""))
+        except ValueError:
+            raise SourceUnreadable(self._where, reason) from None
+        # A registry over plain HTTP has no secrets to lose; this machine's own servers lose none.
+        if server.scheme == "http" and secure and not is_loopback(server.host):
+            raise SourceUnreadable(self._where, reason)
+        return server
+
+
+def parse_challenges(header: str) -> tuple[Challenge, ...]:
+    """Read the challenges of a header, in order; what cannot be read ends the list."""
+    challenges: list[tuple[str, dict[str, str]]] = []
+    header = header[:_MAX_HEADER]
+    position = _end(_SEPARATORS, header, 0)
+    while position < len(header):
+        if challenges and (parameter := _PARAMETER.match(header, position)):
+            name, quoted, plain = parameter.groups()
+            value = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL)
+            # The first counts: a second one of that name is a mistake or an attempt.
+            challenges[-1][1].setdefault(name.lower(), value)
+            position = parameter.end()
+        elif scheme := _SCHEME.match(header, position):
+            challenges.append((scheme[1].lower(), {}))
+            position = scheme.end()
+        else:
+            break
+        position = _end(_SEPARATORS, header, position)
+    return tuple(Challenge(scheme, parameters) for scheme, parameters in challenges)
+
+
+def _end(pattern: re.Pattern[str], text: str, position: int) -> int:
+    match = pattern.match(text, position)
+    return match.end() if match else position
+
+
+def _choose(headers: Sequence[str]) -> Challenge | None:
+    """Choose the challenge to meet: a token, if it is said where, before a password, before what is not known."""
+    challenges = [each for header in headers for each in parse_challenges(header)]
+
+    def rank(challenge: Challenge) -> int:
+        if challenge.scheme == "bearer" and challenge.parameters.get("realm"):
+            return 0
+        return _KNOWN.index(challenge.scheme) + 1 if challenge.scheme in _KNOWN else len(_KNOWN) + 1
+
+    return min(challenges, key=rank, default=None)
+
+
+def _read_token(body: bytes, began: float, where: str) -> _Token:
+    try:
+        answer = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        # Without the cause, whose words could quote the token.
+        answer = None
+    fields = answer if isinstance(answer, dict) else {}
+    text = fields.get("token") or fields.get("access_token")
+    # A token is part of a header line.
+    if not isinstance(text, str) or not text.isascii() or not text.isprintable():
+        raise SourceUnreadable(where, "the token server's answer holds no token; try again later")
+    lifetime = _lifetime(fields.get("expires_in"))
+    return _Token(text, began + max(lifetime - _MARGIN, lifetime / 2))
+
+
+def _lifetime(said: object) -> float:
+    """Read how many seconds a token is good for; what is no such number, or absurd, says nothing."""
+    try:
+        seconds = float(said) if isinstance(said, (str, int, float)) and not isinstance(said, bool) else _LIFETIME
+    except (ValueError, OverflowError):
+        return _LIFETIME
+    return seconds if 0 <= seconds <= _LONGEST else _LIFETIME
 
 
 def _basic(credentials: Credentials) -> str:
-    return "Basic " + b64encode(f"{credentials.username}:{credentials.password}".encode()).decode()
+    # As Go has it, a password may be any bytes.
+    pair = f"{credentials.username}:{credentials.password}".encode(errors="surrogateescape")
+    return "Basic " + b64encode(pair).decode()

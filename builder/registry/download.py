@@ -5,19 +5,16 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Generator, Iterator
-from contextlib import suppress
 from threading import Event, Lock
-
-import urllib3
 
 from builder.errors import BlobMissing, SizeMismatch
 from builder.image.descriptor import Descriptor
+from builder.image.document import MAX_DOCUMENT_SIZE
 from builder.registry.failures import NotThere, Passing
-from builder.registry.http import reading
+from builder.registry.http import Answer
 from builder.registry.repository import Repository
 from builder.registry.retry import ENOUGH_PROGRESS, Patience
 
-_READ_SIZE = 1 << 17
 # In seconds: who sends less than ENOUGH_PROGRESS in that time has as good as fallen silent.
 SLOW = 60.0
 _LENGTH = re.compile(r"[0-9]{1,19}", re.ASCII)
@@ -32,7 +29,7 @@ class Download:
         self._descriptor = descriptor
         self._what = f"{repository.where}: blob {descriptor.digest}"
         self._ranges = True
-        self._response: urllib3.BaseHTTPResponse | None = None
+        self._answer: Answer | None = None
         self._stop = Event()
         self._lock = Lock()
 
@@ -62,57 +59,71 @@ class Download:
         """End a wait for the network or for the next attempt; the reading thread gets Stopped."""
         with self._lock:
             self._stop.set()
-            if self._response is not None:
-                with suppress(OSError, ValueError, RuntimeError):
-                    self._response.shutdown()
+            if self._answer is not None:
+                self._answer.stop()
 
     def _connection(self, position: int) -> Iterator[bytes]:
         """Yield what one connection gives from `position` on."""
-        response = self._repository.blob(self._descriptor.digest, position if self._ranges else 0)
+        size = self._descriptor.size
+        asked = position if self._ranges else 0
+        answer = self._repository.blob(self._descriptor.digest, asked)
         try:
             with self._lock:
-                self._response = response
+                self._answer = answer
                 if self._stop.is_set():
                     return
-            skipped = self._begin(response, position)
+            skipped = self._begin(answer, position, asked)
+            if self._is_packed(answer):
+                yield answer.whole(size + 1)[position:]
+                return
             began, received = time.monotonic(), 0
-            while chunk := reading(lambda: response.read1(_READ_SIZE), self._repository.host):
+            while chunk := answer.read():
+                if not received and answer.is_page and chunk.lstrip().startswith(b"<"):
+                    raise answer.page("a blob")
                 received += len(chunk)
                 known = min(skipped, len(chunk))
                 skipped -= known
                 position += len(chunk) - known
-                if position > self._descriptor.size:
-                    raise SizeMismatch(self._what, self._descriptor.size, position)
+                if position > size:
+                    raise SizeMismatch(self._what, size, position)
                 if known < len(chunk):
                     yield chunk[known:]
-                if position < self._descriptor.size and time.monotonic() - began > SLOW:
+                if position < size and time.monotonic() - began > SLOW:
                     if received < ENOUGH_PROGRESS:
                         raise Passing(self._repository.host, "sends next to nothing")
                     began, received = time.monotonic(), 0
-            response.release_conn()
         finally:
             with self._lock:
-                self._response = None
-            response.close()
+                self._answer = None
+            answer.close()
 
-    def _begin(self, response: urllib3.BaseHTTPResponse, position: int) -> int:
+    def _begin(self, answer: Answer, position: int, asked: int) -> int:
         """Judge the head of an answer; returns how many of its bytes are known already."""
         size = self._descriptor.size
-        if response.status == 206:
-            match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-            if match is None or int(match[1]) != position:
+        if answer.status == 206:
+            match = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+            if match is None or int(match[1]) != asked:
                 self._give_up_ranges("sent another range than was asked for")
             elif match[3] != "*" and int(match[3]) != size:
                 raise SizeMismatch(self._what, size, int(match[3]))
-            return 0
-        if response.status == 416:
+            return position - asked
+        if answer.status == 416:
             self._give_up_ranges("has no such range")
-        if response.status != 200:
-            raise Passing(self._repository.host, f"answered {response.status} where a blob should be")
-        length = response.headers.get("Content-Length", "")
-        if _LENGTH.fullmatch(length) and int(length) != size:
-            raise SizeMismatch(self._what, size, int(length))
+        if answer.status != 200:
+            raise Passing(self._repository.host, f"answered {answer.status} where a blob should be")
+        length = answer.headers.get("Content-Length", "")
+        known = int(length) if _LENGTH.fullmatch(length) else None
+        if known not in (None, size) and not self._is_packed(answer):
+            raise answer.page("a blob") if answer.is_page else SizeMismatch(self._what, size, int(length))
         return position
+
+    def _is_packed(self, answer: Answer) -> bool:
+        """Say whether a config was packed on the way, although that was not asked for; layers are packed themselves."""
+        encoding = answer.headers.get("Content-Encoding", "").strip().lower()
+        length = answer.headers.get("Content-Length", "")
+        descriptor = self._descriptor
+        is_document = descriptor.size <= MAX_DOCUMENT_SIZE and ".tar" not in descriptor.media_type
+        return encoding in ("gzip", "x-gzip") and is_document and length != str(descriptor.size)
 
     def _give_up_ranges(self, why: str) -> None:
         self._ranges = False

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import ssl
-from http import HTTPStatus
 
-import urllib3
 from urllib3 import exceptions
 
 from builder.errors import MissingRequirement, SourceUnreadable
-
-# What registries call their errors (distribution-spec, "Error Codes"); their other words are not repeated.
-_CODE = re.compile(r'"code"\s*:\s*"([A-Z][A-Z_]{1,40})"')
 
 
 class AccessDenied(MissingRequirement):
@@ -86,10 +80,3 @@ def _tls_failure(error: ssl.SSLError | ssl.CertificateError, host: str) -> Sourc
         reason = f"wants a client certificate ({name}): put NAME.cert and NAME.key into its certs.d or a --cert-dir"
         return SourceUnreadable(host, reason)
     return Passing(host, f"the TLS connection failed ({name or 'no reason given'}); check the network and the port")
-
-
-def answered(response: urllib3.BaseHTTPResponse, body: bytes) -> str:
-    """Name an answer: its status, and the code that the registry gives."""
-    code = _CODE.search(body.decode("ascii", "replace"))
-    known = {each.value: f" {each.phrase}" for each in HTTPStatus}
-    return f"answered {response.status}{known.get(response.status, '')}" + (f" ({code[1]})" if code else "")

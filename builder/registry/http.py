@@ -1,136 +1,177 @@
-"""HTTP as registries need it: proxies, trust by host, redirects that take no secret along, words for failures.
-
-urllib3 is told to do none of it by itself: no retries, no redirects, no decoding of content.
-"""
+"""Requests and answers as registries need them: redirects that take no secret along, and content within bounds."""
 
 from __future__ import annotations
 
-import ipaddress
+import re
 import time
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Mapping
 from contextlib import suppress
-from threading import Lock
-from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
-from urllib.request import getproxies, proxy_bypass
+from http import HTTPStatus
 
 import urllib3
 from urllib3 import exceptions
 
 from builder.errors import SourceUnreadable
 from builder.registry import RegistryAccess
-from builder.registry.certificates import tls_context
-from builder.registry.failures import translate
+from builder.registry.address import Address
+from builder.registry.connection import Connections, Deadline
+from builder.registry.failures import Passing, translate
 from builder.words import legible
 
-# In seconds, for each connection and for each stretch of silence on it; read when a connection is made.
-CONNECT_TIMEOUT = 20.0
-READ_TIMEOUT = 60.0
-# In seconds, for what is read whole: a manifest, a token, an error, a line of which could come every minute.
+# In seconds: how long to wait for the next byte of content, whatever else comes meanwhile.
+SILENCE_TIMEOUT = 60.0
+# In seconds, for what is read whole: a manifest or a token, of which a byte could come every minute.
 WHOLE_TIMEOUT = 300.0
+# In seconds and in bytes: what it may cost to use a connection once more.
+SPARE_TIME = 1.0
+_SPARE = 1 << 16
+_READ_SIZE = 1 << 17
+_MAX_ERROR = 1 << 16
 _MAX_REDIRECTS = 5
-_READ_SIZE = 1 << 16
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_PORTS = {"http": 80, "https": 443}
 # What every request says; compressed on the way, content could not be resumed, nor counted.
 _HEADERS = {"User-Agent": "rootfs-builder", "Accept-Encoding": "identity"}
+_GZIP = b"\x1f\x8b"
+# What registries call their errors (distribution-spec, "Error Codes"); their other words are not repeated.
+_CODE = re.compile(r'"code"\s*:\s*"([A-Z][A-Z_]{1,40})"')
 
-Origin = tuple[str, str, int]
+
+class Answer:
+    """What came back: `status` and `headers`, and the content, for one thread to read; another may stop it."""
+
+    def __init__(self, response: urllib3.BaseHTTPResponse, deadline: Deadline, place: str, proxied: bool) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self.place = place
+        self._response = response
+        self._deadline = deadline
+        self._proxied = proxied
+
+    def read(self, within: float | None = None) -> bytes:
+        """Read what comes next, nothing at the end; raises Passing when there is none in time, `within` seconds."""
+        self._deadline.begin(SILENCE_TIMEOUT if within is None else within)
+        try:
+            # Never read(): http.client would take a chunk whose size is given as -1 into memory whole.
+            chunk = self._response.read1(_READ_SIZE)
+        except (exceptions.HTTPError, OSError) as error:
+            raise translate(error, self.place, self._proxied) from error
+        if not chunk:
+            self._response.release_conn()
+        return chunk
+
+    def whole(self, limit: int, within: float | None = None) -> bytes:
+        """Read the content, or `limit` bytes of it, unpacked if it is packed although that was not asked for.
+
+        Raises Passing when it is not there `within` seconds, and SourceUnreadable when it cannot be unpacked.
+        """
+        end = time.monotonic() + (WHOLE_TIMEOUT if within is None else within)
+        chunks: list[bytes] = []
+        left = limit
+        while left > 0 and (chunk := self.read(min(SILENCE_TIMEOUT, end - time.monotonic()))):
+            chunks.append(chunk)
+            left -= len(chunk)
+        data = b"".join(chunks)[:limit]
+        return self._unpack(data, limit) if data.startswith(_GZIP) else data
+
+    def json(self, limit: int, what: str) -> bytes:
+        """Read a document whole, as above; raises SourceUnreadable, too, for a page of HTML in place of `what`."""
+        data = self.whole(limit)
+        start = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+        if start == b"<":
+            self.close()
+            raise self.page(what)
+        encoding = self.headers.get("Content-Encoding", "identity")
+        if start not in (b"{", b"[", b"") and encoding.lower() not in ("identity", "gzip", "x-gzip"):
+            self.close()
+            raise SourceUnreadable(self.place, f"sent {what} packed as {legible(encoding, 40)}, which it was not asked to")
+        return data
+
+    def page(self, what: str) -> SourceUnreadable:
+        """Make the error for a page of HTML in place of `what`."""
+        reason = f"sent a page of HTML with status {self.status} where {what} should be"
+        return SourceUnreadable(self.place, f"{reason}; check the address, and whether the network wants a log-in")
+
+    @property
+    def is_page(self) -> bool:
+        """Say whether the content calls itself a page for people."""
+        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower() == "text/html"
+
+    def explain(self) -> str:
+        """Say what was answered, status and code; the content is read for that as far as it comes in time."""
+        body = b""
+        with suppress(SourceUnreadable):
+            body = self.whole(_MAX_ERROR, SPARE_TIME * 5)
+        self.discard()
+        code = _CODE.search(body.decode("ascii", "replace"))
+        known = {each.value: f" {each.phrase}" for each in HTTPStatus}
+        return f"answered {self.status}{known.get(self.status, '')}" + (f" ({code[1]})" if code else "")
+
+    def discard(self) -> None:
+        """Be done with it: a short rest is read, so that the connection can be used again, a long one is not."""
+        with suppress(SourceUnreadable):
+            self.whole(_SPARE, SPARE_TIME)
+        self.close()
+
+    def stop(self) -> None:
+        """End a read of another thread."""
+        with suppress(OSError, ValueError, RuntimeError):
+            self._response.shutdown()
+
+    def close(self) -> None:
+        """Close the connection, if it did not come to the end of the content."""
+        self._response.close()
+
+    def _unpack(self, data: bytes, limit: int) -> bytes:
+        inflater = zlib.decompressobj(wbits=31)
+        try:
+            unpacked = inflater.decompress(data, limit)
+        except zlib.error as error:
+            raise SourceUnreadable(self.place, "sent a document packed with gzip that is damaged") from error
+        if not inflater.eof and len(unpacked) < limit:
+            raise Passing(self.place, "sent a document packed with gzip that is cut short")
+        return unpacked
 
 
 class Http:
-    """Connections of one source; threads may share them. `own` is the registry's host, with its port if it has one."""
+    """Requests of one source; threads may share it. `own` is the registry's host, with its port if it has one."""
 
     def __init__(self, access: RegistryAccess, own: str) -> None:
-        self._access = access
         self._own = own
-        self._pools: dict[Origin, tuple[urllib3.PoolManager, bool]] = {}
-        self._lock = Lock()
-        if not access.tls_verify:
-            # The user has said so; once is enough.
-            urllib3.disable_warnings(exceptions.InsecureRequestWarning)
+        self._connections = Connections(access, own)
 
     def request(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None, follow: bool = True
-    ) -> urllib3.BaseHTTPResponse:
+        self, method: str, address: Address, headers: Mapping[str, str], body: bytes | None = None, follow: bool = True
+    ) -> Answer:
         """Send a request and return the answer, its content unread; the caller reads or closes it.
 
         Redirects of GET are followed if `follow`: never from https to http, and without Authorization once the origin
         changes. Raises SourceUnreadable, as Passing or NoTls where that is what it is.
         """
         headers = {**_HEADERS, **headers}
-        start = origin(url)
+        start = address.origin
         for _ in range(_MAX_REDIRECTS):
-            response = self._send(method, url, headers, body)
-            target = response.headers.get("Location")
-            if not (follow and method == "GET" and response.status in _REDIRECTS and target):
-                if response.status in (401, 403) and origin(url) != start:
-                    discard(response)
-                    where = display(urlsplit(url))
-                    reason = (
-                        f"answered {response.status} where {self._own} redirects to; check the network and its proxy"
-                    )
-                    raise SourceUnreadable(where, reason)
-                return response
-            discard(response)
-            following = redirect_target(url, target)
-            if origin(following) != start:
+            response, deadline, proxied = self._connections.send(method, address, headers, body)
+            answer = Answer(response, deadline, address.place, proxied)
+            location = answer.headers.get("Location")
+            if not (follow and method == "GET" and answer.status in _REDIRECTS and location):
+                if answer.status in (401, 403) and address.origin != start:
+                    answer.discard()
+                    reason = f"answered {answer.status} where {self._own} redirects to"
+                    raise SourceUnreadable(address.place, f"{reason}; check the network and its proxy")
+                return answer
+            answer.discard()
+            address = redirected(address, location)
+            if address.origin != start:
                 headers.pop("Authorization", None)
-            url = following
         raise SourceUnreadable(self._own, f"redirects more than {_MAX_REDIRECTS} times; the registry is set up wrongly")
 
     def close(self) -> None:
         """Close the connections that are not in use."""
-        with self._lock:
-            for manager, _ in self._pools.values():
-                # Not clear() alone, which leaves open connections to the garbage collector.
-                for key in list(manager.pools.keys()):
-                    manager.pools[key].close()
-                manager.clear()
-            self._pools.clear()
-
-    def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> urllib3.BaseHTTPResponse:
-        host = display(urlsplit(url))
-        try:
-            pool, proxied = self._pool(origin(url))
-        except (exceptions.HTTPError, ValueError) as error:
-            # Without the cause, whose words may be the proxy's URL with a password in it.
-            raise translate(error, host, proxied=True) from None
-        try:
-            return pool.request(
-                method,
-                url,
-                headers=dict(headers),
-                body=body,
-                redirect=False,
-                retries=False,
-                preload_content=False,
-                decode_content=False,
-                timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
-            )
-        except exceptions.LocationParseError as error:
-            # Without the cause: its words are the URL.
-            raise translate(error, host, proxied) from None
-        except (exceptions.HTTPError, OSError) as error:
-            raise translate(error, host, proxied) from error
-
-    def _pool(self, key: Origin) -> tuple[urllib3.PoolManager, bool]:
-        scheme, host, port = key
-        with self._lock:
-            known = self._pools.get(key)
-            if known is None:
-                named = f"[{host}]" if ":" in host else host
-                at = named if port == _PORTS["https"] else f"{named}:{port}"
-                own = at == self._own or f"{named}:{port}" == self._own
-                context = tls_context(self._access, at, own) if scheme == "https" else None
-                proxy = proxy_for(scheme, host, port)
-                if proxy is None:
-                    known = urllib3.PoolManager(num_pools=1, maxsize=8, ssl_context=context), False
-                else:
-                    known = _proxied(proxy, context), True
-                self._pools[key] = known
-            return known
+        self._connections.close()
 
 
+<<<<<<< HEAD
 def reading(read: Callable[[], bytes], host: str) -> bytes:
     """Read from an answer; its failures are raised as those of requests are."""
     try:
@@ -187,46 +228,16 @@ def is_loopback(host: str) -> bool:
 
 
 def redirect_target(url: str, target: str) -> str:
+=======
+def redirected(address: Address, location: str) -> Address:
+>>>>>>> 64a81a2 (Give every answer of a registry a deadline for its head and one for silence; believe GET of the repository alone)
     """Find where a redirect leads; raises SourceUnreadable where that is not to be gone."""
-    where = display(urlsplit(url))
     try:
-        following = urlsplit(urljoin(url, target))
-        port_is_a_number = following.port is None or following.port > 0
+        following = address.follow(location)
     except ValueError:
-        raise SourceUnreadable(where, "redirects to what is no URL; the registry is set up wrongly") from None
-    if following.scheme not in _PORTS or not following.hostname or not port_is_a_number:
-        raise SourceUnreadable(where, "redirects to what is no web address; the registry is set up wrongly")
-    if following.scheme == "http" and urlsplit(url).scheme == "https":
-        reason = f"redirects to plain HTTP at {display(following)}, which is refused; the registry is set up wrongly"
-        raise SourceUnreadable(where, reason)
-    # Without a user: nobody here has given one.
-    return urlunsplit(following._replace(netloc=following.netloc.rpartition("@")[2], fragment=""))
-
-
-def proxy_for(scheme: str, host: str, port: int) -> str | None:
-    """Name the proxy that the environment has for a place (HTTPS_PROXY and the like); None for none."""
-    proxies = getproxies()
-    proxy = proxies.get(scheme) or proxies.get("all")
-    if not proxy or is_loopback(host) or proxy_bypass(f"{host}:{port}") or _in_networks(host, proxies.get("no", "")):
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"
-
-
-def _in_networks(host: str, no_proxy: str) -> bool:
-    """Say whether an address is in one of the networks (10.0.0.0/8) of NO_PROXY: podman and Docker heed them there."""
-    for entry in no_proxy.split(","):
-        try:
-            if "/" in entry and ipaddress.ip_address(host) in ipaddress.ip_network(entry.strip(), strict=False):
-                return True
-        except ValueError:
-            continue  # a host name, or no network
-    return False
-
-
-def _proxied(proxy: str, context: object) -> urllib3.ProxyManager:
-    parts = urlsplit(proxy)
-    headers = None
-    if parts.username is not None:
-        user, password = unquote(parts.username), unquote(parts.password or "")
-        headers = urllib3.make_headers(proxy_basic_auth=f"{user}:{password}")
-    return urllib3.ProxyManager(proxy, num_pools=1, maxsize=8, proxy_headers=headers, ssl_context=context)
+        reason = "redirects to what is no web address; the registry is set up wrongly"
+        raise SourceUnreadable(address.place, reason) from None
+    if following.scheme == "http" and address.scheme == "https":
+        reason = f"redirects to plain HTTP at {following.place}, which is refused; the registry is set up wrongly"
+        raise SourceUnreadable(address.place, reason)
+    return following

@@ -1,4 +1,7 @@
-"""One repository of a registry: its manifests, blobs and tags (OCI distribution-spec, "Pull", "Content Discovery")."""
+"""One repository of a registry: its manifests, blobs and tags (OCI distribution-spec, "Pull", "Content Discovery").
+
+What a registry says to HEAD, or of `/v2/`, is a hint: only what it answers to a GET of the repository is believed.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from typing import TypeVar
 from urllib.parse import quote
 
 import msgspec
-import urllib3
 
 from builder.errors import DigestMismatch, InvalidDigest, SourceUnreadable, UnsupportedImage
 from builder.events import Listener
@@ -18,18 +20,17 @@ from builder.image.document import MAX_DOCUMENT_SIZE
 from builder.image.media_types import INDEXES, MANIFESTS, SCHEMA_1
 from builder.image.name import DOCKER_HUB
 from builder.registry import RegistryAccess
+from builder.registry.address import Address, is_loopback
 from builder.registry.authorization import Authorization
 from builder.registry.credentials import find_credentials
-from builder.registry.failures import AccessDenied, NoTls, NotThere, Passing, answered
-from builder.registry.http import Http, discard, is_loopback, origin, read_up_to
+from builder.registry.failures import AccessDenied, NoTls, NotThere, Passing
+from builder.registry.http import Answer, Http
 from builder.registry.retry import Patience, retry_after
+from builder.words import quoted
 
 # Where Docker Hub really answers; credentials for it stand under its own name.
 _HUB = "registry-1.docker.io"
-_ACCEPT = ", ".join(sorted(MANIFESTS | INDEXES))
-_MAX_ERROR = 64 * 1024
-# From servers that know GET only.
-_NO_HEAD = frozenset({405, 501})
+_ACCEPT = {"Accept": ", ".join(sorted(MANIFESTS | INDEXES))}
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 
 _Result = TypeVar("_Result")
@@ -52,7 +53,7 @@ class Repository:
     """The repository `path` of the registry `host`; it is first spoken to when something is asked for.
 
     `stop` ends waiting; `listen` is told when there is some. Every method raises SourceUnreadable for what goes wrong
-    on the way, AccessDenied, and MissingRequirement for a missing credential helper.
+    on the way, and AccessDenied.
     """
 
     def __init__(self, host: str, path: str, access: RegistryAccess, stop: Event, listen: Listener) -> None:
@@ -67,44 +68,44 @@ class Repository:
         self._authorization = Authorization(
             self._http, host, path, self.where, lambda: find_credentials(access.authfile, host, path)
         )
-        self._base: str | None = None
+        self._base: Address | None = None
         self._lock = Lock()
 
     def manifest(self, reference: str | Digest) -> Document:
-        """BackgroundDownload the manifest or index of a tag or a digest; raises NotThere.
+        """Fetch the manifest or index of a tag or a digest; raises NotThere.
 
         Raises DigestMismatch when its bytes have not the digest that was asked for, or that the registry states, and
         UnsupportedImage past MAX_DOCUMENT_SIZE bytes.
         """
         what = f"{self.where}: manifest {reference}"
-        response, data = self._persist(
-            lambda: self._fetch(f"manifests/{reference}", {"Accept": _ACCEPT}, MAX_DOCUMENT_SIZE + 1)
-        )
+        answer, data = self._persist(lambda: self._fetch(f"manifests/{reference}", _ACCEPT, "a manifest"))
         if len(data) > MAX_DOCUMENT_SIZE:
             raise UnsupportedImage(what, f"documents of more than {MAX_DOCUMENT_SIZE} bytes are refused")
-        expected = reference if isinstance(reference, Digest) else _stated_digest(response, what)
+        expected = reference if isinstance(reference, Digest) else _stated_digest(answer)
         digest = Digest.of(data, expected.algorithm if expected else "sha256")
         if expected is not None and digest != expected:
             raise DigestMismatch(what, str(expected), str(digest))
-        kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         # Other types are a careless server's, as text/plain: then the document says what it is.
         return Document(data, digest, kind if kind in MANIFESTS | INDEXES | SCHEMA_1 else None)
 
     def tag_digest(self, tag: str) -> Digest | None:
         """Ask what a tag means now, without fetching it; None where the registry does not say."""
-        response = self._persist(lambda: self._ask("HEAD", f"manifests/{tag}", {"Accept": _ACCEPT}, also=_NO_HEAD))
-        discard(response)
-        return _stated_digest(response, f"{self.where}: manifest {tag}")
+        answer = self._hint(f"manifests/{tag}", _ACCEPT)
+        return None if answer is None else _stated_digest(answer)
 
     def has_blob(self, digest: Digest) -> bool:
-        """Say whether a blob is there, as far as the registry itself knows: redirects are not followed."""
+        """Say whether a blob is there."""
+        resource = f"blobs/{digest}"
+        if self._hint(resource, {}) is not None:
+            return True
         try:
-            discard(self._persist(lambda: self._ask("HEAD", f"blobs/{digest}", {}, also=_NO_HEAD)))
+            self._persist(lambda: self._ask("GET", resource, {})).close()
         except NotThere:
             return False
         return True
 
-    def blob(self, digest: Digest, position: int) -> urllib3.BaseHTTPResponse:
+    def blob(self, digest: Digest, position: int) -> Answer:
         """Ask once for a blob from a position on, in bytes; the answer is 200, 206 or 416. Raises Passing, NotThere."""
         headers = {"Range": f"bytes={position}-"} if position else {}
         return self._ask("GET", f"blobs/{digest}", headers, also=frozenset({416}))
@@ -113,7 +114,7 @@ class Repository:
         """Name some tags, for a message; none where the registry does not tell."""
         try:
             # Once: what is found out for a message is not worth a wait.
-            _, data = self._fetch(f"tags/list?n={count}", {}, MAX_DOCUMENT_SIZE)
+            _, data = self._fetch(f"tags/list?n={count}", {}, "a list of tags")
             return (msgspec.json.decode(data, type=_Tags).tags or [])[:count]
         except (SourceUnreadable, AccessDenied, NotThere, msgspec.MsgspecError, UnicodeDecodeError):
             return []
@@ -122,11 +123,22 @@ class Repository:
         """Close the connections."""
         self._http.close()
 
-    def _fetch(self, resource: str, headers: Mapping[str, str], limit: int) -> tuple[urllib3.BaseHTTPResponse, bytes]:
-        response = self._ask("GET", resource, headers)
-        data = read_up_to(limit, response, self.host)
-        discard(response)
-        return response, data
+    def _fetch(self, resource: str, headers: Mapping[str, str], what: str) -> tuple[Answer, bytes]:
+        answer = self._ask("GET", resource, headers)
+        try:
+            return answer, answer.json(MAX_DOCUMENT_SIZE + 1, what)
+        finally:
+            answer.close()
+
+    def _hint(self, resource: str, headers: Mapping[str, str]) -> Answer | None:
+        """Ask with HEAD; None where that fails, for whatever reason. Redirects count as success."""
+        self._persist(self._connect)
+        try:
+            answer = self._ask("HEAD", resource, headers)
+        except (SourceUnreadable, AccessDenied, NotThere):
+            return None
+        answer.discard()
+        return answer
 
     def _persist(self, attempt: Callable[[], _Result]) -> _Result:
         patience = Patience(self.stop, self.listen)
@@ -140,55 +152,49 @@ class Repository:
 
     def _ask(
         self, method: str, resource: str, headers: Mapping[str, str], also: frozenset[int] = frozenset()
-    ) -> urllib3.BaseHTTPResponse:
-        """Send one request, with another token if the first is refused; raises what an answer means that is no success.
+    ) -> Answer:
+        """Send one request, again with what a challenge asks for; raises what an answer means that is no success.
 
         `also` are statuses to return besides successes, and besides redirects where they are not followed.
         """
         base = self._connect()
-        secure = origin(base)[0] == "https"
-        url = f"{base}{quote(self.path)}/{resource}"
-        for last in (False, True):
+        address = base.follow(f"{quote(self.path)}/{resource}")
+        secure = base.scheme == "https"
+        refused: list[str | None] = []
+        while True:
             authorization = self._authorization.header(secure)
             sent = {**headers, "Authorization": authorization} if authorization else dict(headers)
-            response = self._http.request(method, url, sent)
-            if 200 <= response.status < 400 or response.status in also:
-                return response
-            challenges = response.headers.getlist("WWW-Authenticate")
-            body = read_up_to(_MAX_ERROR, response, self.host)
-            discard(response)
-            if response.status == 401 and not last and challenges and self._authorization.reject(authorization):
-                self._authorization.meet(challenges, scoped=True)
-                continue
-            raise self._meaning(response, body)
-        raise AssertionError("the loop returns or raises")
+            answer = self._http.request(method, address, sent)
+            if 200 <= answer.status < 400 or answer.status in also:
+                return answer
+            how = answer.explain()
+            refused.append(authorization)
+            challenges = answer.headers.getlist("WWW-Authenticate")
+            if answer.status != 401 or not self._authorization.meet(challenges, refused, secure):
+                raise self._meaning(answer, how)
 
-    def _meaning(self, response: urllib3.BaseHTTPResponse, body: bytes) -> Exception:
-        how = answered(response, body)
-        if response.status in (401, 403):
+    def _meaning(self, answer: Answer, how: str) -> Exception:
+        if answer.status in (401, 403):
             return self._authorization.denied(how)
-        if response.status == 404:
+        if answer.status == 404:
             return NotThere(how)
-        if response.status in _PASSING:
-            return Passing(self.host, how, retry_after(response.headers))
+        if answer.status in _PASSING:
+            return Passing(self.host, how, retry_after(answer.headers))
         return SourceUnreadable(self.where, f"{how}, which registries should not; check the address")
 
-    def _connect(self) -> str:
-        """Find out, once, if the registry speaks TLS and what authorization it wants (spec, "Determining Support").
-
-        Returns the URL of the repositories.
-        """
+    def _connect(self) -> Address:
+        """Find out, once, if the registry speaks TLS (spec, "Determining Support"); gives where repositories are."""
         with self._lock:
             if self._base is None:
                 self._base = self._try_schemes()
             return self._base
 
-    def _try_schemes(self) -> str:
+    def _try_schemes(self) -> Address:
         refused: SourceUnreadable | None = None
         try:
             for scheme in self._schemes():
                 try:
-                    return self._try(f"{scheme}://{self._server}/v2/")
+                    return self._try(self._at(scheme))
                 except (NoTls, Passing) as error:
                     # Nothing behind the port for TLS, as behind 443 when plain HTTP is at 80, counts as well.
                     if isinstance(error, Passing) and not error.dialling:
@@ -201,27 +207,27 @@ class Repository:
 
     def _schemes(self) -> Iterator[str]:
         yield "https"
-        if not self._access.tls_verify or is_loopback(origin(f"https://{self._server}")[1]):
+        if not self._access.tls_verify or is_loopback(self._at("https").host):
             yield "http"
 
-    def _try(self, url: str) -> str:
-        response = self._http.request("GET", url, {})
-        challenges = response.headers.getlist("WWW-Authenticate")
-        body = read_up_to(_MAX_ERROR, response, self.host)
-        discard(response)
-        if response.status == 401 and challenges:
-            self._authorization.meet(challenges, scoped=False)
-        elif response.status in _PASSING:
-            raise Passing(self.host, answered(response, body), retry_after(response.headers))
-        # Anything else, 404 too, is the repositories' to explain.
-        return url
+    def _at(self, scheme: str) -> Address:
+        try:
+            return Address.parse(f"{scheme}://{self._server}/v2/")
+        except ValueError as error:
+            raise SourceUnreadable(self.where, f"{quoted(self._server)} is no host and port: {error}") from error
+
+    def _try(self, address: Address) -> Address:
+        # Whatever it answers, a redirect or 404 too, is no word about the repository.
+        answer = self._http.request("GET", address, {}, follow=False)
+        answer.discard()
+        if answer.status == 401:
+            self._authorization.expect(answer.headers.getlist("WWW-Authenticate"))
+        return address
 
 
-def _stated_digest(response: urllib3.BaseHTTPResponse, what: str) -> Digest | None:
-    text = response.headers.get("Docker-Content-Digest")
-    if not text:
-        return None
+def _stated_digest(answer: Answer) -> Digest | None:
+    """Read what the registry says is the digest; None where that is nothing or no digest."""
     try:
-        return Digest.parse(text)
-    except InvalidDigest as error:
-        raise SourceUnreadable(what, f"the registry states no digest of it but {text[:100]!a}") from error
+        return Digest.parse(answer.headers.get("Docker-Content-Digest", ""))
+    except InvalidDigest:
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from support.registry import Registry
 
 from builder.errors import SourceUnreadable
 from builder.registry import RegistryAccess
-from builder.registry.http import Http, discard, is_loopback, origin, proxy_for, redirect_target
+from builder.registry.address import Address, is_loopback
+from builder.registry.connection import proxy_for
+from builder.registry.http import Http, redirected
 
 
 @pytest.fixture(autouse=True)
@@ -29,9 +32,9 @@ def http(proxy: Proxy) -> Iterator[Http]:
 
 
 def get(http: Http, url: str, **headers: str) -> int:
-    response = http.request("GET", url, headers)
-    discard(response)
-    return response.status
+    answer = http.request("GET", Address.parse(url), headers)
+    answer.discard()
+    return answer.status
 
 
 def redirect(proxy: Proxy, path: str, target: str, status: int = 307) -> None:
@@ -94,14 +97,14 @@ def test_a_redirect_to_what_is_no_web_address_is_refused(proxy: Proxy, http: Htt
 @given(st.text(alphabet="htps:/?#[]@.a0%\\ é", max_size=30) | st.text(max_size=30))
 def test_wherever_a_redirect_leads_it_is_a_web_address_or_refused(target: str) -> None:
     try:
-        url = redirect_target("https://registry.example/v2/", target)
+        address = redirected(Address.parse("https://registry.example/v2/"), target)
     except SourceUnreadable:
         return
-    scheme, host, port = origin(url)
-    assert scheme == "https"
-    assert host
-    assert 0 < port < 65536
-    assert "@" not in url.partition("://")[2].partition("/")[0]
+    assert address.scheme == "https"
+    assert address.host
+    assert 0 < address.port < 65536
+    assert "@" not in address.authority
+    assert re.fullmatch(r"/[!-~]*", address.target)
 
 
 def test_a_user_in_a_redirect_is_not_used(proxy: Proxy, http: Http) -> None:
@@ -138,7 +141,14 @@ def test_no_proxy_may_name_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
     monkeypatch.setenv("no_proxy", "example.com, 10.0.0.0/8,x/y,fd00::/8")
     hosts = ("10.255.255.1", "11.0.0.1", "fd00::1", "fe80::1", "example.com", "example.org")
-    assert [proxy_for("https", host, 443) is None for host in hosts] == [True, False, True, False, True, False]
+    assert [proxy_for(Address("https", host, 443, "/")) is None for host in hosts] == [
+        True,
+        False,
+        True,
+        False,
+        True,
+        False,
+    ]
 
 
 @pytest.mark.parametrize("setting", ["http://me:secret@[", "gopher://me:secret@host", "http://me:secret@host:port"])
@@ -178,5 +188,6 @@ def test_not_loopback(host: str) -> None:
 
 
 def test_origins() -> None:
-    assert origin("https://Example.com/x") == origin("https://example.com:443/y?z")
-    assert len({origin(f"{each}/") for each in ("https://a", "http://a", "https://b", "https://a:5000")}) == 4
+    assert Address.parse("https://Example.com/x").origin == Address.parse("https://example.com:443/y?z").origin
+    urls = ("https://a", "http://a", "https://b", "https://a:5000")
+    assert len({Address.parse(f"{each}/").origin for each in urls}) == 4

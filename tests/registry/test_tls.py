@@ -14,8 +14,9 @@ from support.proxy import Proxy
 
 from builder.errors import SourceUnreadable
 from builder.registry import RegistryAccess
+from builder.registry.address import Address
 from builder.registry.failures import NoTls
-from builder.registry.http import Http, discard
+from builder.registry.http import Http
 
 
 @pytest.fixture(autouse=True)
@@ -31,9 +32,9 @@ def http(proxy: Proxy) -> Iterator[Http]:
 
 
 def get(http: Http, url: str, **headers: str) -> int:
-    response = http.request("GET", url, headers)
-    discard(response)
-    return response.status
+    answer = http.request("GET", Address.parse(url), headers)
+    answer.discard()
+    return answer.status
 
 
 class TlsServer:

@@ -81,7 +81,7 @@ class BlobCache:
     def record(
         self, name: ImageName, root: Descriptor, documents: Iterable[tuple[Descriptor, bytes]], listen: Listener
     ) -> None:
-        """BlobFile the documents, `root` among them, and that `name` resolves to that."""
+        """Keep the documents, `root` among them, and that `name` resolves to that."""
         if self._store is None or self._lease is None:
             return
         with _advised():

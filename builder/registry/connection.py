@@ -1,0 +1,216 @@
+"""Connections to hosts, through proxies: request lines go out byte for byte, and no reading goes on for ever.
+
+urllib3 makes and keeps the connections. It is told to do nothing by itself: no retries, redirects or decoding.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import ipaddress
+import socket
+import time
+from collections.abc import Mapping
+from functools import partial
+from threading import Lock
+from typing import Any
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import urllib3
+from urllib3 import exceptions
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from builder.registry import RegistryAccess
+from builder.registry.address import Address, Origin, is_loopback
+from builder.registry.certificates import tls_context
+from builder.registry.failures import translate
+
+# In seconds: for each connection, and for the head of each answer from the request on, whatever comes before its end.
+CONNECT_TIMEOUT = 20.0
+HEAD_TIMEOUT = 60.0
+# The request line's target travels among the headers, as HTTP/2 has it: what is called a URL is normalised on the way.
+_TARGET = ":path"
+
+
+class Deadline:
+    """Until when to wait for one connection; whoever reads from it sets it."""
+
+    def __init__(self) -> None:
+        self._end = 0.0
+
+    def begin(self, seconds: float) -> None:
+        """Allow so many seconds from now on."""
+        self._end = time.monotonic() + seconds
+
+    def left(self) -> float:
+        """Give what is left, in seconds; raises TimeoutError when that is nothing."""
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the deadline has passed")
+        return left
+
+
+class Connections:
+    """Connections of one source; threads may share them. `own` is the registry's host, with its port if it has one."""
+
+    def __init__(self, access: RegistryAccess, own: str) -> None:
+        self._access = access
+        self._own = own
+        self._managers: dict[Origin, tuple[urllib3.PoolManager, bool]] = {}
+        self._lock = Lock()
+        if not access.tls_verify:
+            # The user has said so; once is enough.
+            urllib3.disable_warnings(exceptions.InsecureRequestWarning)
+
+    def send(
+        self, method: str, address: Address, headers: Mapping[str, str], body: bytes | None
+    ) -> tuple[urllib3.BaseHTTPResponse, Deadline, bool]:
+        """Send a request; returns the answer, its content unread, the deadline of reading it, and if it is proxied.
+
+        Raises SourceUnreadable, as Passing or NoTls where that is what it is.
+        """
+        try:
+            manager, proxied = self._manager(address)
+        except (exceptions.HTTPError, ValueError) as error:
+            # Without the cause, whose words may be the proxy's URL with a password in it.
+            raise translate(error, address.place, proxied=True) from None
+        # A proxy of plain HTTP wants the whole URL.
+        whole = f"http://{address.place}" if proxied and address.scheme == "http" else ""
+        try:
+            response = manager.request(
+                method,
+                f"{address.scheme}://{address.authority}/",
+                headers={**headers, _TARGET: whole + address.target},
+                body=body,
+                redirect=False,
+                retries=False,
+                preload_content=False,
+                decode_content=False,
+                timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=HEAD_TIMEOUT),
+            )
+        except exceptions.LocationParseError as error:
+            # Without the cause: its words are the URL.
+            raise translate(error, address.place, proxied) from None
+        except (exceptions.HTTPError, OSError) as error:
+            raise translate(error, address.place, proxied) from error
+        connection = response.connection
+        assert isinstance(connection, _Exact)
+        return response, connection.deadline, proxied
+
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+        with self._lock:
+            for manager, _ in self._managers.values():
+                # Not clear() alone, which leaves open connections to the garbage collector.
+                for key in list(manager.pools.keys()):
+                    manager.pools[key].close()
+                manager.clear()
+            self._managers.clear()
+
+    def _manager(self, address: Address) -> tuple[urllib3.PoolManager, bool]:
+        with self._lock:
+            known = self._managers.get(address.origin)
+            if known is None:
+                own = self._own in (address.place, address.authority)
+                context = tls_context(self._access, address.place, own) if address.scheme == "https" else None
+                proxy = proxy_for(address)
+                manager = _proxied(proxy, context) if proxy else urllib3.PoolManager(**_pools(context))
+                manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+                known = self._managers[address.origin] = manager, proxy is not None
+            return known
+
+
+def proxy_for(address: Address) -> str | None:
+    """Name the proxy that the environment has for a place (HTTPS_PROXY and the like); None for none."""
+    proxies = getproxies()
+    proxy = proxies.get(address.scheme) or proxies.get("all")
+    if (
+        not proxy
+        or is_loopback(address.host)
+        or proxy_bypass(f"{address.host}:{address.port}")
+        or _in_networks(address.host, proxies.get("no", ""))
+    ):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _in_networks(host: str, no_proxy: str) -> bool:
+    """Say whether an address is in one of the networks (10.0.0.0/8) of NO_PROXY: podman and Docker heed them there."""
+    for entry in no_proxy.split(","):
+        try:
+            if "/" in entry and ipaddress.ip_address(host) in ipaddress.ip_network(entry.strip(), strict=False):
+                return True
+        except ValueError:
+            continue  # a host name, or no network
+    return False
+
+
+def _proxied(proxy: str, context: object) -> urllib3.ProxyManager:
+    parts = urlsplit(proxy)
+    headers = None
+    if parts.username is not None:
+        user, password = unquote(parts.username), unquote(parts.password or "")
+        headers = urllib3.make_headers(proxy_basic_auth=f"{user}:{password}")
+    return urllib3.ProxyManager(proxy, proxy_headers=headers, **_pools(context))
+
+
+def _pools(context: object) -> dict[str, Any]:
+    return {"num_pools": 1, "maxsize": 8, "ssl_context": context}
+
+
+class _TimedFile(io.RawIOBase):
+    """A socket to read from until a deadline, however busy the other side keeps it."""
+
+    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
+        self._sock = sock
+        self._file = sock.makefile("rb", buffering=0)
+        self._deadline = deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._sock.settimeout(self._deadline.left())
+        return self._file.readinto(buffer)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer, a proxy's to CONNECT, too; the deadline of its head begins when it is waited for."""
+
+    def __init__(self, deadline: Deadline, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp.close()
+        deadline.begin(HEAD_TIMEOUT)
+        self.fp = io.BufferedReader(_TimedFile(sock, deadline))
+
+
+class _Exact(HTTPConnection):
+    """A connection that sends the target it is given, and reads until its deadline."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.deadline = Deadline()
+        self.response_class = partial(_Response, self.deadline)  # type: ignore[assignment]
+
+    def request(  # type: ignore[override]  # as urllib3's own
+        self, method: str, url: str, body: Any = None, headers: Mapping[str, str] | None = None, **options: Any
+    ) -> None:
+        given = dict(headers or {})
+        super().request(method, given.pop(_TARGET, url), body, given, **options)
+
+
+class _ExactTls(_Exact, HTTPSConnection):
+    pass
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Exact
+
+
+class _TlsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _ExactTls
