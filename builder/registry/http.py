@@ -84,7 +84,8 @@ class Answer:
         encoding = self.headers.get("Content-Encoding", "identity")
         if start not in (b"{", b"[", b"") and encoding.lower() not in ("identity", "gzip", "x-gzip"):
             self.close()
-            raise SourceUnreadable(self.place, f"sent {what} packed as {legible(encoding, 40)}, which it was not asked to")
+            reason = f"sent {what} packed as {legible(encoding, 40)}, which it was not asked to"
+            raise SourceUnreadable(self.place, reason)
         return data
 
     def page(self, what: str) -> SourceUnreadable:
@@ -171,66 +172,7 @@ class Http:
         self._connections.close()
 
 
-<<<<<<< HEAD
-def reading(read: Callable[[], bytes], host: str) -> bytes:
-    """Read from an answer; its failures are raised as those of requests are."""
-    try:
-        return read()
-    except (exceptions.HTTPError, OSError) as error:
-        raise translate(error, host, proxied=False) from error
-
-
-def read_up_to(limit: int, response: urllib3.BaseHTTPResponse, host: str) -> bytes:
-    """Read an answer to its end, or `limit` bytes of it; raises SourceUnreadable, too, if that takes WHOLE_TIMEOUT."""
-    chunks: list[bytes] = []
-    end = time.monotonic() + WHOLE_TIMEOUT
-    # Never read(): http.client would take a chunk whose size is given as -1 into memory whole, however long it is.
-    left = limit
-    while left > 0 and (chunk := reading(lambda: response.read1(_READ_SIZE), host)):
-        chunks.append(chunk)
-        left -= len(chunk)
-        if time.monotonic() > end:
-            raise SourceUnreadable(host, f"its answer was not there after {WHOLE_TIMEOUT:.0f} s; try again later")
-    return b"".join(chunks)[:limit]
-
-
-def discard(response: urllib3.BaseHTTPResponse) -> None:
-    """Be done with an answer: a short rest is read, so that the connection can be used again, a long one is not."""
-    with suppress(SourceUnreadable):
-        if len(read_up_to(_READ_SIZE, response, "")) < _READ_SIZE:
-            response.release_conn()
-            return
-    response.close()
-
-
-def origin(url: str) -> Origin:
-    """Name scheme, host and port of a URL (RFC 6454), which decide who may see a secret."""
-    parts = urlsplit(url)
-    try:
-        return parts.scheme, (parts.hostname or "").lower(), parts.port or _PORTS.get(parts.scheme, 0)
-    except ValueError:
-        return parts.scheme, "", 0
-
-
-def display(parts: SplitResult) -> str:
-    """Name a host and its port for a message: not its user, nor a path, nor a query, any of which may be secret."""
-    return legible(parts.netloc.rpartition("@")[2])
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether a host name or address (no port) is this machine's own: nothing sent there leaves it."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def redirect_target(url: str, target: str) -> str:
-=======
 def redirected(address: Address, location: str) -> Address:
->>>>>>> 64a81a2 (Give every answer of a registry a deadline for its head and one for silence; believe GET of the repository alone)
     """Find where a redirect leads; raises SourceUnreadable where that is not to be gone."""
     try:
         following = address.follow(location)
