@@ -37,6 +37,11 @@ NAMESPACES = (USER, TRUSTED, SECURITY)
 # The numbers that ext4 and erofs write in the place of these beginnings of a name. An ACL's is all of its name.
 XATTR_INDEXES = {USER: 1, ACL_ACCESS: 2, ACL_DEFAULT: 3, TRUSTED: 4, SECURITY: 6}
 
+# File capabilities (include/uapi/linux/capability.h): how many bytes a value of each revision takes.
+CAPABILITY = b"security.capability"
+CAPABILITY_SIZES = {0x02000000: 20, 0x03000000: 24}
+CAPABILITY_EFFECTIVE = 1
+
 # What overlayfs notes for itself, in one namespace or, mounted without privileges, in the other.
 OVERLAY_PREFIXES = (b"trusted.overlay.", b"user.overlay.")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from builder.errors import MissingRequirement, OutputError
 from builder.files.descent import DIRECTORY, Descent
+from builder.linux import ACLS
 from builder.output.restore import DEVICE, Restorer, Unrestored
 from builder.tree.nodes import Device, Directory, Fifo, File, Node, Symlink, type_bits
 from builder.tree.spool import Spool
@@ -24,7 +25,7 @@ __all__ = ["Unrestored", "write_directory"]
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 # Access and default POSIX ACLs: a directory hands the second on to whatever is made in it.
-_ACLS = ("system.posix_acl_access", "system.posix_acl_default")
+_ACLS = frozenset(map(os.fsdecode, ACLS))
 
 
 def write_directory(tree: Tree, spool: Spool, path: Path) -> list[Unrestored]:
@@ -55,7 +56,7 @@ def _open_empty(path: Path) -> Iterator[int]:
         if os.listdir(top):
             raise OutputError(str(path), "is not empty; name a new or an empty directory")
         os.chmod(top, 0o700)
-        for acl in set(_ACLS) & set(os.listxattr(top)):
+        for acl in _ACLS & set(os.listxattr(top)):
             os.removexattr(top, acl)
         yield top
     finally:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from builder.archive import acl
-from builder.archive.entry import NO_XATTRS, Entry, Kind
+from builder.archive.entry import Entry, Kind
 from builder.linux import (
-    ACLS,
     MAX_ID,
     MAX_MAJOR,
     MAX_MINOR,
     MAX_PATH,
-    MAX_XATTR_NAME,
-    MAX_XATTR_NAMES,
-    MAX_XATTR_VALUE,
     MODE_BITS,
-    NAMESPACES,
     SYMLINK_MODE,
 )
 from builder.tree.nodes import Content, Device, Directory, Fifo, File, Node, Symlink
 from builder.tree.paths import Refusal
-from builder.words import quoted
+from builder.tree.xattrs import Xattrs
 
 
 class Inodes:
@@ -30,6 +24,7 @@ class Inodes:
     def __init__(self) -> None:
         self._shared: dict[int, int] = {}
         self._mtime_ns = 0
+        self._xattrs = Xattrs()
 
     def make(self, entry: Entry, content: Content) -> Node:
         """Make the inode of any entry that is not a hardlink; raises Refusal for what Linux cannot hold."""
@@ -59,6 +54,10 @@ class Inodes:
         directory.mtime_ns = mtime_ns
         directory.xattrs = xattrs
 
+    def dropped(self) -> Iterator[str]:
+        """Say what of the layer's extended attributes was left out, in whole sentences."""
+        return self._xattrs.dropped()
+
     def _metadata(self, entry: Entry) -> tuple[int, int, int, int, Mapping[bytes, bytes]]:
         mode, uid, gid = entry.mode & MODE_BITS, entry.uid, entry.gid
         if not (0 <= uid <= MAX_ID and 0 <= gid <= MAX_ID):
@@ -66,8 +65,7 @@ class Inodes:
         if entry.mtime_ns != self._mtime_ns:
             self._mtime_ns = entry.mtime_ns
         shared = self._shared.setdefault
-        xattrs = _checked_xattrs(entry.xattrs) if entry.xattrs else NO_XATTRS
-        return shared(mode, mode), shared(uid, uid), shared(gid, gid), self._mtime_ns, xattrs
+        return shared(mode, mode), shared(uid, uid), shared(gid, gid), self._mtime_ns, self._xattrs.kept(entry)
 
 
 def _symlink_target(target: bytes) -> bytes:
@@ -84,22 +82,3 @@ def _check_device(entry: Entry) -> None:
     if not (0 <= entry.major <= MAX_MAJOR and 0 <= entry.minor <= MAX_MINOR):
         numbers = f"{entry.major}:{entry.minor}"
         raise Refusal(f"is a device {numbers}, and Linux has none beyond {MAX_MAJOR}:{MAX_MINOR}")
-
-
-def _checked_xattrs(xattrs: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
-    for name, value in xattrs.items():
-        if b"\0" in name or len(name) > MAX_XATTR_NAME:
-            raise Refusal(f"the name of its extended attribute {quoted(name, 64)} is too long or has a NUL byte")
-        if not _in_namespace(name):
-            raise Refusal(f"its extended attribute {quoted(name)} is in no namespace that Linux file systems keep")
-        if len(value) > MAX_XATTR_VALUE:
-            raise Refusal(f"its extended attribute {quoted(name)} has more than {MAX_XATTR_VALUE} bytes")
-        if name in ACLS and not acl.is_valid(value):
-            raise Refusal(f"its extended attribute {quoted(name)} is no access control list that Linux takes")
-    if sum(len(name) + 1 for name in xattrs) > MAX_XATTR_NAMES:
-        raise Refusal(f"the names of its extended attributes take more than {MAX_XATTR_NAMES} bytes")
-    return xattrs
-
-
-def _in_namespace(name: bytes) -> bool:
-    return name in ACLS or any(name.startswith(namespace) and name != namespace for namespace in NAMESPACES)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from builder.archive.entry import Entry, Kind
 from builder.errors import LayerRefused
+from builder.events import Listener, Notice, ignore
 from builder.linux import WHITEOUT
 from builder.tree.inode import Inodes
 from builder.tree.lookup import find_parent, make_parent
@@ -18,13 +19,14 @@ from builder.tree.whiteouts import AUFS_LINKS, hidden_name, hide_lower, is_aufs
 MAX_IMPLIED = 1_000_000
 
 
-def apply_layer(tree: Tree, name: str, entries: Sequence[tuple[Entry, Content]]) -> None:
+def apply_layer(tree: Tree, name: str, entries: Sequence[tuple[Entry, Content]], listen: Listener = ignore) -> None:
     """Apply a layer's entries, in the order of its archive, to `tree`; `name` is what errors call the layer.
 
     First all whiteouts hide what lower layers left, then everything else is added; so a whiteout never
     touches what its own layer brings, wherever in the archive it stands. A hardlink to a lower file gets it also if
     a whiteout behind it hides that file; behind the whiteout there is nothing left to link to. Raises LayerRefused
-    for the first entry that cannot be applied faithfully; the tree is of no use then.
+    for the first entry that cannot be applied faithfully; the tree is of no use then. `listen` hears of extended
+    attributes that mean nothing in a guest and are dropped.
     """
     additions = _Additions(tree, hide_lower(tree, name, entries))
     for place, (entry, content) in enumerate(entries):
@@ -32,6 +34,8 @@ def apply_layer(tree: Tree, name: str, entries: Sequence[tuple[Entry, Content]])
             additions.add(place, entry, content)
         except Refusal as refusal:
             raise LayerRefused(name, entry.path, refusal.reason) from refusal
+    for sentence in additions.inodes.dropped():
+        listen(Notice(f"{name}: {sentence}"))
 
 
 class _Additions:
@@ -41,7 +45,7 @@ class _Additions:
         self._tree = tree
         self._hidden_behind = hidden_behind
         self._root = tree.root
-        self._inodes = Inodes()
+        self.inodes = Inodes()
         self._aufs_links: dict[tuple[bytes, ...], Node] = {}
 
     def add(self, place: int, entry: Entry, content: Content) -> None:
@@ -64,10 +68,10 @@ class _Additions:
             # A symlink to a directory is no directory here: the entry replaces it, as in other tools (lstat).
             existing = siblings.get(parts[-1])
             if isinstance(existing, Directory):
-                self._inodes.restate(existing, entry)
+                self.inodes.restate(existing, entry)
                 return
         # Always a new inode: other names of the old one, here or in lower layers, keep the old content.
-        siblings[parts[-1]] = self._inodes.make(entry, content)
+        siblings[parts[-1]] = self.inodes.make(entry, content)
 
     def _imply(self) -> Directory:
         self._tree.implied += 1
@@ -78,11 +82,11 @@ class _Additions:
     def _restate_root(self, entry: Entry) -> None:
         if entry.kind is not Kind.DIRECTORY:
             raise Refusal(f"the root is a directory, and this is a {entry.kind.value}")
-        self._inodes.restate(self._root, entry)
+        self.inodes.restate(self._root, entry)
 
     def _keep_aufs_link(self, parts: tuple[bytes, ...], entry: Entry, content: Content) -> None:
         if parts[0] == AUFS_LINKS and entry.kind is Kind.FILE:
-            self._aufs_links[parts] = self._inodes.make(entry, content)
+            self._aufs_links[parts] = self.inodes.make(entry, content)
 
     def _link_target(self, place: int, link: bytes, siblings: dict[bytes, Node], name: bytes) -> Node:
         """Find the inode a hardlink is a further name of; what stood at its own `name` is gone afterwards.

@@ -28,7 +28,7 @@ from builder.archive.entry import Kind
 
 
 def test_every_kind_becomes_its_node_with_all_metadata() -> None:
-    header: dict[str, Any] = {"uid": 3, "gid": 4, "mtime_ns": -5, "xattrs": {b"user.x": b"y"}}
+    header: dict[str, Any] = {"uid": 3, "gid": 4, "mtime_ns": -5, "xattrs": {b"trusted.x": b"y"}}
     tree = merged(
         [
             directory("d", mode=0o1777, **header),
@@ -49,7 +49,7 @@ def test_every_kind_becomes_its_node_with_all_metadata() -> None:
     ]
     modes = {"b": 0o660, "c": 0o620, "d": 0o1777, "f": 0o4755, "p": 0, "s": 0o777}
     found = {name: metadata(node(tree, name)) for name in modes}
-    assert found == {name: (mode, 3, 4, -5, {b"user.x": b"y"}) for name, mode in modes.items()}
+    assert found == {name: (mode, 3, 4, -5, {b"trusted.x": b"y"}) for name, mode in modes.items()}
 
 
 def test_only_permission_bits_of_the_mode_count() -> None:
@@ -150,7 +150,7 @@ def test_a_directory_stated_again_changes_metadata_and_keeps_children() -> None:
 
 
 def test_a_new_file_takes_nothing_over_from_the_old_one() -> None:
-    old = file("a", 1, mode=0o4755, xattrs={b"security.capability": b"x"}, uid=5)
+    old = file("a", 1, mode=0o4755, xattrs={b"trusted.x": b"x"}, uid=5)
     assert metadata(node(merged([old], [file("a", 2)]), "a")) == (0o644, 0, 0, 0, {})
 
 
