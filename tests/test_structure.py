@@ -155,3 +155,13 @@ def test_what_only_one_transport_needs_is_not_imported_before_it_is_opened() -> 
     code = f"import builder.cli.main, sys; sys.exit(', '.join({wanted} & sys.modules.keys()) or 0)"
     ran = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_content_is_held_against_its_digest_in_one_place() -> None:
+    hashing = {
+        str(path.relative_to(PACKAGE))
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr == "hasher"
+    }
+    assert hashing == {"image/verifier.py"}

@@ -11,7 +11,7 @@ from builder.containers_storage.chain import find_chain
 from builder.containers_storage.layer import describe_layer, tar_split_paths
 from builder.containers_storage.records import ImageRecord, LayerRecord
 from builder.containers_storage.store import Store
-from builder.errors import BlobMissing, DigestMismatch, InvalidDigest, MalformedDocument
+from builder.errors import BlobMissing, InvalidDigest, MalformedDocument
 from builder.events import Listener
 from builder.image.config import ImageConfig, parse_config
 from builder.image.descriptor import Descriptor
@@ -19,6 +19,7 @@ from builder.image.digest import Digest
 from builder.image.document import member
 from builder.image.manifest import Index, Manifest, parse_document
 from builder.image.media_types import OCI_CONFIG, OCI_MANIFEST
+from builder.image.verifier import verify
 
 # The key of the manifest that was written last; each is also kept under this, a dash and its digest.
 MANIFEST = "manifest"
@@ -46,19 +47,16 @@ class Document:
 class PlainImage:
     """An image with plain layers: a manifest put together from what the store has.
 
-    `layers` are the store's by the digests in the manifest; `inputs` are the files that say what the image is.
+    `layers` are the store's by the digests in the manifest; `rebuilt` are those of layers that have no tar-split, whose
+    tar is made of the unpacked files; `inputs` are the files that say what the image is.
     """
 
     manifest: Manifest
     config: ImageConfig
     config_data: bytes
     layers: Mapping[Digest, LayerRecord]
+    rebuilt: frozenset[Digest]
     inputs: tuple[str, ...]
-
-    @property
-    def is_rebuilt(self) -> bool:
-        """Say whether the tar of a layer is not the one that it was pulled as."""
-        return any(layer.rebuilt for layer in self.manifest.layers)
 
 
 def list_images(stores: Sequence[Store]) -> list[Stored]:
@@ -96,10 +94,9 @@ def read_document(image: Stored, digest: Digest | None = None) -> Document:
     if data is None:
         raise BlobMissing(f"manifest {path}")
     stated = digest if key != MANIFEST else _stated(image, key)
-    actual = Digest.of(data, stated.algorithm if stated else "sha256")
-    if stated not in (None, actual):
-        raise DigestMismatch(f"manifest {path}", str(stated), str(actual))
-    return Document(path, actual, data, parse_document(data, None, path))
+    if stated is not None:
+        verify(data, stated, f"manifest {path}")
+    return Document(path, stated or Digest.of(data), data, parse_document(data, None, path))
 
 
 def plain_image(
@@ -118,9 +115,7 @@ def plain_image(
     data = image.store.data(record.id, key)
     if data is None:
         raise BlobMissing(f"image config {path}")
-    actual = Digest.of(data, manifest.config.digest.algorithm)
-    if actual != manifest.config.digest:
-        raise DigestMismatch(f"image config {path}", key, str(actual))
+    verify(data, manifest.config.digest, f"image config {path}")
     config = parse_config(data, path)
     if len(manifest.layers) != len(config.diff_ids):
         reason = f"has {len(config.diff_ids)} entries, but the manifest has {len(manifest.layers)} layers"
@@ -133,10 +128,12 @@ def plain_image(
     inputs = [image.store.data_path(record.id, MANIFEST)]
     inputs += [name for layer in chain for name in tar_split_paths(stores, layer)]
     return PlainImage(
-        Manifest(OCI_MANIFEST, Descriptor(OCI_CONFIG, actual, len(data)), tuple(described)),
+        Manifest(OCI_MANIFEST, Descriptor(OCI_CONFIG, manifest.config.digest, len(data)), tuple(described)),
         config,
         data,
         {descriptor.digest: layer for descriptor, layer in zip(described, chain, strict=True)},
+        # With a tar-split it is the very tar that was pulled.
+        frozenset(descriptor.digest for descriptor in described).difference(config.diff_ids),
         tuple(dict.fromkeys(inputs)),
     )
 

@@ -42,7 +42,7 @@ def describe_layer(stores: Sequence[Store], layer: LayerRecord, diff_id: Digest,
         for chunk in _made_of_files(stores, layer, stack, listen):
             hasher.update(chunk)
             size += len(chunk)
-    return Descriptor(OCI_LAYER, Digest("sha256", hasher.hexdigest()), size, rebuilt=True)
+    return Descriptor(OCI_LAYER, Digest("sha256", hasher.hexdigest()), size)
 
 
 def open_layer_tar(stores: Sequence[Store], layer: LayerRecord) -> BinaryIO:

@@ -22,9 +22,6 @@ class Descriptor:
 
     `urls` are other places that hold the content; `platform` and `artifact_type` come with entries of an
     index. Content embedded in `data` is not used: content always comes from the source, where it is verified.
-    `rebuilt` is said by a source, never by a document: it made this layer's tar from unpacked files, so its bytes
-    cannot be those that the config's diff_id promises. So is `stands_for`: the manifest that this one, put together by
-    the source, is in place of.
     """
 
     media_type: str
@@ -34,8 +31,6 @@ class Descriptor:
     annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
     platform: Platform | None = None
     artifact_type: str | None = None
-    rebuilt: bool = False
-    stands_for: Digest | None = None
 
 
 class PlatformFields(msgspec.Struct):

@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+# At most, in bytes.
+FOOTER_SIZE = 64
+
 TOC_ANNOTATION = "containerd.io/snapshot/stargz/toc.digest"
 
 _NAMES = frozenset({b"stargz.index.json", b".prefetch.landmark", b".no.prefetch.landmark"})

@@ -19,11 +19,13 @@ from builder.errors import CorruptStream, LayerRefused, MalformedTar
 from builder.events import Listener, Notice, Progress
 from builder.image.image import Layer
 from builder.image.media_types import layer_compression
+from builder.image.verifier import Verifier
 from builder.layers.account import Account
 from builder.layers.ahead import ahead
-from builder.layers.estargz import is_bookkeeping
-from builder.layers.verify import Passage, read_chunks
-from builder.sources.source import Arriving, Source
+from builder.layers.estargz import FOOTER_SIZE, is_bookkeeping
+from builder.sources.source import Arriving, Source, is_rebuilt
+
+_READ_SIZE = 1 << 18
 
 
 class LayerStream:
@@ -37,10 +39,12 @@ class LayerStream:
         self._layer = layer
         self._account = account
         self._listen = listen
-        self._packed = Passage(f"{layer.name}: blob", layer.descriptor.digest, layer.descriptor.size)
-        self._plain = Passage(f"{layer.name}: diff_id", layer.diff_id)
+        self._packed = Verifier(f"{layer.name}: blob", layer.descriptor.digest, layer.descriptor.size)
+        self._plain = Verifier(f"{layer.name}: diff_id", layer.diff_id)
+        self._rebuilt = is_rebuilt(source, layer.descriptor)
         self._blob = source.open(layer.descriptor)
-        self._packed_chunks = ahead(self._packed.watch(read_chunks(self._blob)), interrupted=self._wait_no_more)
+        self._tail = b""
+        self._packed_chunks = ahead(self._packed.watch(self._read_blob()), interrupted=self._wait_no_more)
         self._plain_chunks = ahead(self._plain.watch(self._bounded(self._inflate())), interrupted=self._wait_no_more)
         self._tar = TarReader(self._reported())
 
@@ -56,7 +60,7 @@ class LayerStream:
 
     def is_bookkeeping(self, entry: Entry) -> bool:
         """Whether an entry belongs to the layer's format and not to the image; known once all is read."""
-        return is_bookkeeping(entry.path, self._layer.descriptor.annotations, self._packed.tail)
+        return is_bookkeeping(entry.path, self._layer.descriptor.annotations, self._tail)
 
     def verify(self) -> None:
         """Read what is left and compare the blob's digest and size, then the diff_id, with the image's word.
@@ -66,7 +70,7 @@ class LayerStream:
         for _ in self._plain_chunks:
             pass
         self.verify_blob()
-        if self._layer.descriptor.rebuilt:
+        if self._rebuilt:
             text = f"{self.name}: its tar is put together from unpacked files, so its diff_id could not be verified"
             self._listen(Notice(text))
         else:
@@ -91,13 +95,23 @@ class LayerStream:
         if isinstance(self._blob, Arriving):
             self._blob.stop()
 
+    def _read_blob(self) -> Iterator[bytes]:
+        while chunk := self._blob.read(_READ_SIZE):
+            # Its last bytes may be a footer.
+            self._tail = (self._tail + chunk[-FOOTER_SIZE:])[-FOOTER_SIZE:]
+            yield chunk
+
     def _inflate(self) -> Iterator[bytes]:
+        """Inflate what the content is, whatever it is called: its digest and its diff_id are verified all the same."""
         promised = layer_compression(self._layer.descriptor.media_type)
         head = next(self._packed_chunks, b"")
         found = detect(head)
+        if not COMPRESSIONS[found].matches(head):
+            found = promised
         if found != promised:
-            raise CorruptStream(f"its media type says {promised}, its content is {found}")
-        yield from COMPRESSIONS[promised].decompress(chain([head] if head else [], self._packed_chunks))
+            text = f"{self.name}: its media type says {promised}, its content is {found}; it is read as that"
+            self._listen(Notice(text))
+        yield from COMPRESSIONS[found].decompress(chain([head] if head else [], self._packed_chunks))
 
     def _bounded(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         for chunk in chunks:

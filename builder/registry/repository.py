@@ -13,12 +13,13 @@ from urllib.parse import quote
 
 import msgspec
 
-from builder.errors import DigestMismatch, InvalidDigest, SourceUnreadable, UnsupportedImage
+from builder.errors import InvalidDigest, SourceUnreadable, UnsupportedImage
 from builder.events import Listener
 from builder.image.digest import Digest
 from builder.image.document import MAX_DOCUMENT_SIZE
 from builder.image.media_types import INDEXES, MANIFESTS, SCHEMA_1
 from builder.image.name import DOCKER_HUB
+from builder.image.verifier import verify
 from builder.registry import RegistryAccess
 from builder.registry.address import Address, is_loopback
 from builder.registry.authorization import Authorization
@@ -82,12 +83,11 @@ class Repository:
         if len(data) > MAX_DOCUMENT_SIZE:
             raise UnsupportedImage(what, f"documents of more than {MAX_DOCUMENT_SIZE} bytes are refused")
         expected = reference if isinstance(reference, Digest) else _stated_digest(answer)
-        digest = Digest.of(data, expected.algorithm if expected else "sha256")
-        if expected is not None and digest != expected:
-            raise DigestMismatch(what, str(expected), str(digest))
+        if expected is not None:
+            verify(data, expected, what)
         kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         # Other types are a careless server's, as text/plain: then the document says what it is.
-        return Document(data, digest, kind if kind in MANIFESTS | INDEXES | SCHEMA_1 else None)
+        return Document(data, expected or Digest.of(data), kind if kind in MANIFESTS | INDEXES | SCHEMA_1 else None)
 
     def tag_digest(self, tag: str) -> Digest | None:
         """Ask what a tag means now, without fetching it; None where the registry does not say."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from builder.errors import DigestMismatch, SizeMismatch, UnsupportedImage
+from builder.errors import UnsupportedImage
 from builder.image.descriptor import Descriptor
-from builder.image.digest import Digest
 from builder.image.document import MAX_DOCUMENT_SIZE
+from builder.image.verifier import verify
 
 
 def read_bounded(file: BinaryIO, what: str) -> bytes:
@@ -29,11 +29,7 @@ def read_verified(file: BinaryIO, descriptor: Descriptor, what: str) -> bytes:
             raise _too_large(what)
         # One byte more shows that there are more; how many does not matter.
         data = file.read(descriptor.size + 1)
-    if len(data) != descriptor.size:
-        raise SizeMismatch(what, descriptor.size, len(data))
-    actual = Digest.of(data, descriptor.digest.algorithm)
-    if actual != descriptor.digest:
-        raise DigestMismatch(what, str(descriptor.digest), str(actual))
+    verify(data, descriptor.digest, what, descriptor.size)
     return data
 
 

@@ -16,7 +16,7 @@ from builder.image.manifest import Index, Manifest, parse_document
 from builder.image.media_types import INDEXES
 from builder.image.platform import Platform
 from builder.sources.documents import read_verified
-from builder.sources.source import Source
+from builder.sources.source import Source, original
 
 # Real images nest two deep; each step could be a document of megabytes.
 MAX_NESTING = 8
@@ -35,7 +35,7 @@ def resolve(source: Source, reference: str, platform: Platform | None, listen: L
     document = source.root()
     for _ in range(MAX_NESTING):
         if isinstance(document, Descriptor):
-            digest = document.stands_for or document.digest
+            digest = original(source, document)
             document = read_document_of(source, document, reference, listen)
         if isinstance(document, Manifest):
             return _read_image(source, reference, document, digest, wanted, listen)

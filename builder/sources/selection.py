@@ -20,7 +20,7 @@ from builder.image.platform import Platform
 from builder.image.render import render_document
 from builder.sources.documents import read_verified
 from builder.sources.resolve import MAX_NESTING, read_document_of, resolve
-from builder.sources.source import Source, expect
+from builder.sources.source import Source, expect, is_rebuilt
 
 # Real indexes have some twenty entries; each may cost a request.
 _MAX_ENTRIES = 1000
@@ -50,7 +50,7 @@ def select(
     listen = _once(listen)
     named = source.root()
     if isinstance(named, Manifest):
-        _refuse_rebuilt(named, reference)
+        _refuse_rebuilt(source, named, reference)
     if isinstance(named, Descriptor):
         root, written = named, None
     else:
@@ -79,9 +79,9 @@ def _once(listen: Listener) -> Listener:
     return listen_once
 
 
-def _refuse_rebuilt(manifest: Manifest, reference: str) -> None:
+def _refuse_rebuilt(source: Source, manifest: Manifest, reference: str) -> None:
     for number, layer in enumerate(manifest.layers, start=1):
-        if layer.rebuilt:
+        if is_rebuilt(source, layer):
             reason = (
                 "its tar was put together from unpacked files, so it is not the one that the image promises; "
                 "build from where it is, or push the image elsewhere first"

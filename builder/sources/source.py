@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import BinaryIO, Protocol, runtime_checkable
 
 from builder.image.descriptor import Descriptor
+from builder.image.digest import Digest
 from builder.image.manifest import Index, Manifest
 
 # What a reference names: a document to open, or what that document would say where a transport has none.
@@ -58,6 +59,29 @@ class Named(Protocol):
         The names are the image's words. Raises what `root` raises.
         """
         ...
+
+
+@runtime_checkable
+class Rebuilding(Protocol):
+    """What a source can do besides, where an image is unpacked and has to be put together again."""
+
+    def original(self, manifest: Descriptor) -> Digest | None:
+        """Name the manifest that the image came with, in whose place this one was put together."""
+        ...
+
+    def is_rebuilt(self, layer: Descriptor) -> bool:
+        """Say whether a layer's tar was made of unpacked files: it need not be the one that its diff_id promises."""
+        ...
+
+
+def original(source: Source, manifest: Descriptor) -> Digest:
+    """Give the digest that an image's manifest came with."""
+    return (source.original(manifest) if isinstance(source, Rebuilding) else None) or manifest.digest
+
+
+def is_rebuilt(source: Source, layer: Descriptor) -> bool:
+    """Say whether nothing vouches for a layer's tar but the files that it was made of."""
+    return isinstance(source, Rebuilding) and source.is_rebuilt(layer)
 
 
 @runtime_checkable

@@ -11,9 +11,10 @@ from itertools import islice
 from secrets import token_hex
 from threading import Event
 
-from builder.errors import StoreCorrupt, StoreDenied, StoreError
+from builder.errors import DigestMismatch, StoreCorrupt, StoreDenied, StoreError
 from builder.events import Listener, Notice, Progress, Stage, ignore
 from builder.image.digest import Digest
+from builder.image.verifier import Verifier
 from builder.store.collect import blobs_of
 from builder.store.lease import Lease
 from builder.store.listing import StoredImage, describe
@@ -154,18 +155,18 @@ def _hash(store: Store, digest: Digest, stop: Event) -> tuple[int, str | None, S
     file = store.open(digest)
     if file is None or stamp is None:
         return 0, None, ()
-    hasher = digest.hasher()
-    size = 0
+    verifier = Verifier(str(digest), digest)
+    reason = None
     try:
         with file:
             while not stop.is_set() and (chunk := file.read(_READ_SIZE)):
-                hasher.update(chunk)
-                size += len(chunk)
+                verifier.update(chunk)
+        verifier.finish()
     except StoreError as error:
-        return size, f"it cannot be read: {error.reason}", stamp
-    actual = hasher.hexdigest()
-    reason = None if actual == digest.hex else f"its content is {digest.algorithm}:{actual}"
-    return size, reason, stamp
+        reason = f"it cannot be read: {error.reason}"
+    except DigestMismatch as error:
+        reason = f"its content is {error.actual}"
+    return verifier.count, reason, stamp
 
 
 def _move_away(store: Store, path: str, stamp: Stamp) -> str | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 from builder.errors import DigestMismatch, SizeMismatch, StoreError
 from builder.image.descriptor import Descriptor
-from builder.image.digest import Digest
+from builder.image.verifier import Verifier
 from builder.store.room import Held, Room
 
 _READ_SIZE = 1 << 20
@@ -26,42 +27,37 @@ class Incoming:
         self._held = held
         self._descriptor = descriptor
         self._path = path
-        self._hasher = descriptor.digest.hasher()
-        self._hashed = 0
+        self._verifier = self._begin()
         if held.size > descriptor.size:
             held.truncate(0)
         self.there = held.size
 
     def already(self) -> Iterator[bytes]:
         """Read back what is there, hashing it; go on with `write` after it."""
-        while self._hashed < self.there:
-            chunk = self._held.read(self._hashed, min(_READ_SIZE, self.there - self._hashed))
+        while (position := self._verifier.count) < self.there:
+            chunk = self._held.read(position, min(_READ_SIZE, self.there - position))
             if not chunk:
                 # Somebody cut the file meanwhile; the digest will tell.
-                self.there = self._hashed
+                self.there = position
                 return
-            self._hasher.update(chunk)
-            self._hashed += len(chunk)
+            self._verifier.update(chunk)
             yield chunk
 
     def restart(self) -> None:
         """Forget what is there, and begin at the first byte."""
         self._held.truncate(0)
-        self._hasher = self._descriptor.digest.hasher()
-        self._hashed = self.there = 0
+        self._verifier = self._begin()
+        self.there = 0
 
     def write(self, chunk: bytes) -> None:
         """Take the bytes that come next; raises SizeMismatch as soon as there are too many, and StoreError."""
         for _ in self.already():
             pass
-        if self._hashed + len(chunk) > self._descriptor.size:
-            self.discard()
-            raise SizeMismatch(self._what, self._descriptor.size, self._hashed + len(chunk))
+        with self._discarding():
+            self._verifier.update(chunk)
         self._held.append(chunk)
-        self._hasher.update(chunk)
         # From here on what is there is what was written: nothing to read back.
-        self._hashed += len(chunk)
-        self.there = self._hashed
+        self.there = self._verifier.count
 
     def commit(self) -> None:
         """Give the blob its name, durably, if it is what its descriptor says.
@@ -70,14 +66,8 @@ class Incoming:
         """
         for _ in self.already():
             pass
-        expected = self._descriptor
-        if self._hashed != expected.size:
-            self.discard()
-            raise SizeMismatch(self._what, expected.size, self._hashed)
-        actual = Digest(expected.digest.algorithm, self._hasher.hexdigest())
-        if actual != expected.digest:
-            self.discard()
-            raise DigestMismatch(self._what, str(expected.digest), str(actual))
+        with self._discarding():
+            self._verifier.finish()
         self._held.sync()
         # Shared, so that who moves a damaged blob away does not move the one that takes its place.
         with self._room.lock(exclusive=False):
@@ -104,6 +94,15 @@ class Incoming:
         """Let go; what was not committed stays for the next transfer of the same blob."""
         self._held.close()
 
-    @property
-    def _what(self) -> str:
-        return f"blob {self._descriptor.digest}"
+    def _begin(self) -> Verifier:
+        digest, size = self._descriptor.digest, self._descriptor.size
+        return Verifier(f"blob {digest}", digest, size)
+
+    @contextmanager
+    def _discarding(self) -> Iterator[None]:
+        """Discard what is there if it is not what it should be."""
+        try:
+            yield
+        except (SizeMismatch, DigestMismatch):
+            self.discard()
+            raise

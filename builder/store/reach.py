@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
-from builder.errors import InvalidDigest
+from builder.errors import DigestMismatch, InvalidDigest
 from builder.image.digest import Digest
 from builder.image.document import MAX_DOCUMENT_SIZE
 from builder.image.media_types import INDEXES, MANIFESTS
+from builder.image.verifier import verify
 from builder.store.store import Store
 
 DOCUMENTS = MANIFESTS | INDEXES
@@ -51,11 +52,12 @@ class Reach:
             data = file.read(MAX_DOCUMENT_SIZE + 1)
         if len(data) > MAX_DOCUMENT_SIZE:
             return ()  # no command of ours reads it, so nothing is needed for it
-        if (actual := Digest.of(data, digest.algorithm)) != digest:
-            self.corrupt[digest] = f"its content is {actual}"
-            return ()
         try:
+            verify(data, digest, "document")
             return links(json.loads(data))
+        except DigestMismatch as error:
+            self.corrupt[digest] = f"its content is {error.actual}"
+            return ()
         except (ValueError, RecursionError):
             return ()  # nor this: it is what its digest says, and no image of it will ever be read
 

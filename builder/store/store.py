@@ -30,7 +30,6 @@ from builder.errors import (
     BlobMissing,
     DigestMismatch,
     MalformedDocument,
-    SizeMismatch,
     StoreDenied,
     UnsupportedImage,
 )
@@ -40,6 +39,7 @@ from builder.image.document import MAX_DOCUMENT_SIZE
 from builder.image.manifest import Index, Manifest, parse_document
 from builder.image.media_types import INDEXES, MANIFESTS
 from builder.image.name import ImageName
+from builder.image.verifier import verify
 from builder.store.incoming import Incoming
 from builder.store.lease import Lease
 from builder.store.references import References
@@ -95,7 +95,7 @@ class Store:
             raise MalformedDocument(what, "$", f"documents of more than {MAX_DOCUMENT_SIZE} bytes are refused")
         with file:
             data = file.read(descriptor.size + 1)
-        _verify(data, descriptor, what)
+        verify(data, descriptor.digest, what, descriptor.size)
         return data
 
     def receive(self, descriptor: Descriptor, lease: Lease) -> Incoming:
@@ -131,7 +131,7 @@ class Store:
         what = f"{self.place}: {name}"
         if name.digest not in (None, descriptor.digest):
             raise DigestMismatch(what, str(name.digest), str(descriptor.digest))
-        _verify(data, descriptor, what)
+        verify(data, descriptor.digest, what, descriptor.size)
         self._check_complete(descriptor, data, what, lease)
         if not self.holds(descriptor):
             self.put(descriptor, [data], lease)
@@ -205,11 +205,3 @@ class Store:
 def blob_path(digest: Digest) -> str:
     """Say where in its room a store keeps a blob."""
     return f"{BLOBS}/{digest.algorithm}/{digest.hex}"
-
-
-def _verify(data: bytes, descriptor: Descriptor, what: str) -> None:
-    if len(data) != descriptor.size:
-        raise SizeMismatch(what, descriptor.size, len(data))
-    actual = Digest.of(data, descriptor.digest.algorithm)
-    if actual != descriptor.digest:
-        raise DigestMismatch(what, str(descriptor.digest), str(actual))

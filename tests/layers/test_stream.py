@@ -13,6 +13,7 @@ from typing import BinaryIO
 import pytest
 import zstandard
 from support.images import COMPRESS, MEDIA_TYPES
+from support.remote import listen_to
 from support.tars import END, directory, file, raw, symlink, tar
 
 from builder.archive.entry import Entry
@@ -151,12 +152,32 @@ def test_what_verifies_but_does_not_inflate_is_refused_with_the_layer_named() ->
 
 @pytest.mark.parametrize("promised", COMPRESS)
 @pytest.mark.parametrize("found", COMPRESS)
-def test_content_of_another_compression_than_the_media_type_says_is_refused(promised: str, found: str) -> None:
+def test_compression_is_what_the_content_is_and_that_is_said(promised: str, found: str) -> None:
     blob = COMPRESS[found](TREE)
-    if promised == found:
-        return
-    with pytest.raises(LayerRefused, match=f"media type says {promised}, its content is {found}"):
-        names(blob, layer_of(blob, TREE, promised))
+    layer = layer_of(blob, TREE, promised)
+    heard: list[str] = []
+    with open_layer(Blob(blob), layer, Account(Limits()), listen_to(heard)) as stream:
+        assert [entry.path for entry in stream] == names(blob, layer_of(blob, TREE, found))
+    said = f"{layer.name}: its media type says {promised}, its content is {found}; it is read as that"
+    assert heard == ([] if promised == found else [said])
+
+
+@pytest.mark.parametrize("promised", COMPRESS)
+@pytest.mark.parametrize("found", COMPRESS)
+def test_content_of_another_compression_is_verified_all_the_same(promised: str, found: str) -> None:
+    blob = COMPRESS[found](TREE)
+    with pytest.raises(DigestMismatch, match="diff_id"):
+        names(blob, layer_of(blob, TREE + bytes(512), promised))
+    other = layer_of(blob[:-1] + bytes([blob[-1] ^ 1]), TREE, promised)
+    with pytest.raises(DigestMismatch, match="blob"):
+        names(blob, other)
+
+
+@pytest.mark.parametrize("promised", [each for each in COMPRESS if each != "none"])
+@pytest.mark.parametrize("content", [b"", b"no tar, and nothing compressed", bytes(511)])
+def test_what_is_nothing_that_is_known_is_refused_as_what_it_should_be(promised: str, content: bytes) -> None:
+    with pytest.raises(LayerRefused):
+        names(content, layer_of(content, content, promised))
 
 
 def test_empty_layers_are_layers() -> None:

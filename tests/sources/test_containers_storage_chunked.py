@@ -14,6 +14,7 @@ from builder import build
 from builder.errors import UnsupportedImage
 from builder.sources import open_source
 from builder.sources.resolve import resolve
+from builder.sources.source import is_rebuilt
 
 
 def test_a_layer_that_was_pulled_in_parts_gives_the_same_disk_or_is_refused(tmp_path: Path) -> None:
@@ -44,6 +45,6 @@ def test_a_layer_that_was_pulled_in_parts_gives_the_same_disk_or_is_refused(tmp_
             with pytest.raises(UnsupportedImage, match="pull the image without enable_partial_images"):
                 resolve(source, text, None)
             return
-        assert [each.descriptor.rebuilt for each in resolve(source, text, None).layers] == [False]
+        assert [is_rebuilt(source, each.descriptor) for each in resolve(source, text, None).layers] == [False]
     disks = [build(each.reference("a:1"), tmp_path / f"{each.place.name}.erofs") for each in (writer, reader)]
     assert disks[0].output.read_bytes() == disks[1].output.read_bytes()

@@ -24,6 +24,7 @@ from builder.disk import FILESYSTEMS
 from builder.errors import BuilderError
 from builder.sources import open_source
 from builder.sources.resolve import resolve
+from builder.sources.source import is_rebuilt
 from fixtures.tar import Member
 from fixtures.tar import tar as write_tar
 
@@ -57,7 +58,7 @@ def test_layers_are_the_tars_that_the_config_promises(engine: Engine) -> None:
     with closing(open_source(reference)) as source:
         resolve(source, reference, None)
         for layer in found.layers:
-            assert not layer.descriptor.rebuilt
+            assert not is_rebuilt(source, layer.descriptor)
             with source.open(layer.descriptor) as tar_file:
                 content = tar_file.read()
             assert len(content) == layer.descriptor.size

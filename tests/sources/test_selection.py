@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,12 +13,13 @@ from support.tars import file, tar
 from builder.errors import PlatformNotFound, UnsupportedImage
 from builder.events import ignore
 from builder.image.descriptor import Descriptor
+from builder.image.digest import Digest
 from builder.image.manifest import Manifest
 from builder.image.render import render_document
 from builder.sources import open_source
 from builder.sources.resolve import resolve
 from builder.sources.selection import select
-from builder.sources.source import Root, Source, expect
+from builder.sources.source import Root, Source
 
 AMD = Spec((tar(file("a", b"amd")),), tag="1")
 ARM = Spec((tar(file("a", b"arm")),), tag="1", platform="linux/arm64")
@@ -31,8 +30,8 @@ class Synthesised:
 
     def __init__(self, source: Source, rebuilt: bool) -> None:
         self._source = source
-        manifest = resolve(source, "it", None).manifest
-        self.manifest = replace(manifest, layers=tuple(replace(each, rebuilt=rebuilt) for each in manifest.layers))
+        self._rebuilt = rebuilt
+        self.manifest = resolve(source, "it", None).manifest
 
     def root(self) -> Manifest:
         return self.manifest
@@ -40,8 +39,11 @@ class Synthesised:
     def open(self, descriptor: Descriptor) -> BinaryIO:
         return self._source.open(descriptor)
 
-    def expect(self, layers: Sequence[Descriptor]) -> None:
-        expect(self._source, layers)
+    def original(self, manifest: Descriptor) -> Digest | None:
+        return None
+
+    def is_rebuilt(self, layer: Descriptor) -> bool:
+        return self._rebuilt
 
     def inputs(self) -> list[str]:
         return []

@@ -73,6 +73,8 @@ class ContainersStorage:
         self._opened = opened
         self._documents: dict[Digest, bytes] = {}
         self._layers: dict[Digest, LayerRecord] = {}
+        self._rebuilt: set[Digest] = set()
+        self._originals: dict[Digest, Digest] = {}
         self._refused: dict[Digest, ImageRefused] = {}
         self._inputs: dict[str, None] = {}
         self._records: list[Mapping[str, LayerRecord]] = []
@@ -127,6 +129,14 @@ class ContainersStorage:
             return open_layer_tar(self._stores, self._layers[digest])
         raise BlobMissing(f"looked for in {self._where()}", descriptor.urls)
 
+    def original(self, manifest: Descriptor) -> Digest | None:
+        """Name the store's own manifest that one which was put together stands for."""
+        return self._originals.get(manifest.digest)
+
+    def is_rebuilt(self, layer: Descriptor) -> bool:
+        """Say whether a layer has no tar-split, so that its tar is one made of the unpacked files."""
+        return layer.digest in self._rebuilt
+
     def inputs(self) -> list[str]:
         """Name the files that say which image this is and what its layers are.
 
@@ -150,8 +160,8 @@ class ContainersStorage:
             document = read_document(image)
         if isinstance(document.parsed, Manifest):
             plain = self._plain(image, document.parsed)
-            # An index's entries are documents, so this could be one, too; but those say nothing of rebuilt layers.
-            return plain.manifest if plain.is_rebuilt else self._keep(plain, document)
+            # As a document it could be pulled, and nobody would know that nothing vouches for its layers.
+            return plain.manifest if plain.rebuilt else self._keep(plain, document)
         entries = []
         for entry in document.parsed.manifests:
             held = [each for each in images if each is not image and str(entry.digest) in each.record.digests]
@@ -165,7 +175,7 @@ class ContainersStorage:
             if not isinstance(document.parsed, Manifest):
                 raise UnsupportedImage(document.path, "is an index in an index; name one of its images")
             plain = self._plain(image, document.parsed)
-            if plain.is_rebuilt:
+            if plain.rebuilt:
                 raise UnsupportedImage(document.path, "a layer of it has no tar-split; name the image by its own ID")
         except ImageRefused as error:
             if entry is None:
@@ -179,6 +189,7 @@ class ContainersStorage:
         plain = plain_image(image, manifest, self._stores, self._records, self._listen)
         self._documents[plain.manifest.config.digest] = plain.config_data
         self._layers |= plain.layers
+        self._rebuilt |= plain.rebuilt
         self._inputs |= dict.fromkeys(plain.inputs)
         return plain
 
@@ -187,4 +198,5 @@ class ContainersStorage:
         data = render_document(plain.manifest)
         digest = Digest.of(data)
         self._documents[digest] = data
-        return Descriptor(plain.manifest.media_type, digest, len(data), stands_for=document.digest)
+        self._originals[digest] = document.digest
+        return Descriptor(plain.manifest.media_type, digest, len(data))

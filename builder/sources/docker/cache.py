@@ -5,18 +5,19 @@ from __future__ import annotations
 import io
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO, cast
 
-from builder.errors import BlobMissing, StoreCorrupt, StoreDenied, StoreError
+from builder.errors import BlobMissing, DigestMismatch, SizeMismatch, StoreCorrupt, StoreDenied, StoreError
 from builder.events import Listener, Notice
 from builder.exact import read_up_to, write_next
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.image.document import MAX_DOCUMENT_SIZE
 from builder.image.name import ImageName
+from builder.image.verifier import Verifier, verify
 from builder.sources.docker.background import BlobFile
 from builder.store.incoming import Incoming
 from builder.store.store import Store
@@ -69,7 +70,10 @@ class BlobCache:
                 return None
             with file:
                 data = file.read(MAX_DOCUMENT_SIZE + 1)
-        return data if Digest.of(data, digest.algorithm) == digest else None
+        with suppress(DigestMismatch):
+            verify(data, digest, "document")
+            return data
+        return None
 
     def file(self, descriptor: Descriptor) -> BlobFile:
         """Open the file for a blob that is about to arrive."""
@@ -169,10 +173,9 @@ class CheckedBlob(io.RawIOBase):
 
     def __init__(self, file: BinaryIO, descriptor: Descriptor, where: str) -> None:
         self._file = file
-        self._descriptor = descriptor
         self._where = where
-        self._hasher = descriptor.digest.hasher()
-        self._count = 0
+        self._digest = descriptor.digest
+        self._verifier = Verifier(where, descriptor.digest, descriptor.size)
 
     def readable(self) -> bool:
         """Say yes."""
@@ -197,12 +200,13 @@ class CheckedBlob(io.RawIOBase):
         super().close()
 
     def _check(self, chunk: bytes) -> None:
-        self._hasher.update(chunk)
-        self._count += len(chunk)
-        expected = self._descriptor
-        ended = not chunk
-        if self._count > expected.size or (ended and self._hasher.hexdigest() != expected.digest.hex):
-            raise StoreCorrupt(self._where, f"is damaged: its content is not that of {expected.digest}")
+        try:
+            if chunk:
+                self._verifier.update(chunk)
+            else:
+                self._verifier.finish()
+        except (SizeMismatch, DigestMismatch) as error:
+            raise StoreCorrupt(self._where, f"is damaged: its content is not that of {self._digest}") from error
 
 
 @contextmanager
