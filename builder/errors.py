@@ -286,10 +286,11 @@ class ToolUnusable(MissingRequirement):
 class ToolFailed(BuilderError):
     """A program ended with a failure: `status` as waitpid gives it in Python (negative: the signal)."""
 
-    def __init__(self, argv: Sequence[str], status: int, stderr: str) -> None:
+    def __init__(self, argv: Sequence[str], status: int, stderr: str, stdout: str = "") -> None:
         ended = f"was killed by signal {-status}" if status < 0 else f"failed with status {status}"
         last = stderr.strip().splitlines()[-1:] or ["it printed nothing"]
         super().__init__(f"{argv[0]} {ended}: {last[0]}")
         self.argv = tuple(argv)
         self.status = status
         self.stderr = stderr
+        self.stdout = stdout

@@ -22,6 +22,7 @@ from builder.signals import signals_held
 # What each package is called where: (Debian, Fedora, Alpine).
 _PACKAGES = {
     "mke2fs": ("e2fsprogs", "e2fsprogs", "e2fsprogs"),
+    "e2fsck": ("e2fsprogs", "e2fsprogs", "e2fsprogs"),
     "mkfs.erofs": ("erofs-utils", "erofs-utils", "erofs-utils"),
     "fsck.erofs": ("erofs-utils", "erofs-utils", "erofs-utils"),
 }
@@ -134,7 +135,7 @@ def run_tool(
     if stderr.error:
         raise OSError(stderr.error, os.strerror(stderr.error), os.fspath(output or name))
     if status != 0:
-        raise ToolFailed([os.fsdecode(argument) for argument in argv], status, printed.stderr)
+        raise ToolFailed([os.fsdecode(argument) for argument in argv], status, printed.stderr, printed.stdout)
     return printed
 
 

@@ -36,6 +36,7 @@ SAID: dict[str, tuple[str, BuildOptions]] = {
     "compress": ("zstd:19", BuildOptions(disk=DiskOptions(compress=Compression("zstd", 19)))),
     "dedupe": ("yes", BuildOptions(disk=DiskOptions(dedupe=True))),
     "fragments": ("yes", BuildOptions(disk=DiskOptions(fragments=True))),
+    "check": ("no", BuildOptions(disk=DiskOptions(check=False))),
     "platform": ("linux/arm/v6", BuildOptions(platform=Platform("linux", "arm", "v6"))),
     "max-size": ("1T", BuildOptions(limits=Limits(max_size=1 << 40))),
     "max-entries": ("7", BuildOptions(limits=Limits(max_entries=7))),

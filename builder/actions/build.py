@@ -72,6 +72,9 @@ def build(
             with failures_named(draft.path):
                 disk = filesystem.pack(tree, spool, disk_options(options, image.identity), scratch, draft.path, listen)
             inputs = source.inputs()
+        if options.disk.check:
+            listen(Stage(f"checking the {filesystem.name} file system"))
+            filesystem.verify(draft.path)
         # Syncing and hashing take long, so they come before anything that shows.
         sync(draft)
         with ExitStack() as staging:

@@ -17,6 +17,12 @@ from builder.tree.spool import Spool
 from builder.tree.tree import Tree
 from builder.words import quoted
 
+# Disks are whole numbers of these, in bytes: drives have sectors of 512 or 4096, and VMMs refuse or cut what has not.
+_UNIT = 4096
+
+# How many of its first bytes tell what an image is: superblocks begin at 1024.
+HEAD = 4096
+
 # Algorithm: its levels. From 100 on lzma has the same presets as from 0 on, with xz's --extreme.
 COMPRESSION_LEVELS: Mapping[str, frozenset[int]] = {
     "lz4": frozenset(),
@@ -76,7 +82,9 @@ class DiskOptions:
 
     seed: bytes = bytes(32)
     epoch: int = 1
-    size: int | None = option(None, SIZE, DISK, "Size of the disk, as 512M or 2G; computed by default.")
+    size: int | None = option(
+        None, SIZE, DISK, "Size of the disk, as 512M or 2G, in whole blocks of 4096 bytes; computed by default."
+    )
     free: int = option(0, SIZE, DISK, "Free space to leave on the disk, as 64M (ext4).")
     inodes: int | None = option(None, COUNT, DISK, "Inodes of the disk in all (ext4).")
     journal: bool = option(True, SWITCH, DISK, "With a journal, the default, or without (ext4).")
@@ -87,6 +95,9 @@ class DiskOptions:
     )
     dedupe: bool = option(False, SWITCH, DISK, "Store equal data once (erofs).")
     fragments: bool = option(False, SWITCH, DISK, "Pack the tails of files together (erofs).")
+    check: bool = option(
+        True, SWITCH, DISK, "Have e2fsck or fsck.erofs check the disk, the default, or do without.", decides=False
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +113,7 @@ class DiskFacts:
 
 
 class Filesystem(Protocol):
-    """One file system format: packs a tree into an image file."""
+    """One file system format: packs a tree into an image file, and knows one when it sees it."""
 
     name: str
 
@@ -121,6 +132,29 @@ class Filesystem(Protocol):
         Raises TreeRefused for what the format cannot hold, DiskTooSmall, ToolFailed, or OSError (a full disk).
         """
         ...
+
+    def verify(self, image: Path) -> None:
+        """Have the format's own tool judge an image; raises DiskFaulty with what it found, or ToolFailed."""
+        ...
+
+    def recognises(self, head: bytes) -> bool:
+        """Tell whether a file with these first HEAD bytes is an image of this format."""
+        ...
+
+
+def check_label(label: str, format: str, limit: int) -> None:
+    """Refuse a label that does not fit a format's `limit` of bytes, or is no text; raises UsageError."""
+    try:
+        size = len(label.encode())
+    except UnicodeEncodeError:
+        raise UsageError(f"--label {quoted(label)}: is not UTF-8; write it in UTF-8") from None
+    if size > limit or "\0" in label:
+        raise UsageError(f"--label {quoted(label)}: {format} holds {limit} bytes and no NUL; choose a shorter one")
+
+
+def rounded_up(size: int) -> int:
+    """Return how many bytes a disk of at least `size` bytes has: a multiple of 4096."""
+    return -(-size // _UNIT) * _UNIT
 
 
 def derived_uuid(seed: bytes, purpose: str) -> UUID:

@@ -9,17 +9,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder.disk import FILESYSTEMS
+from builder.disk.filesystem import HEAD
 from builder.errors import OutputDenied, OutputError, UsageError
 from builder.events import Listener, ignore
 from builder.files.descriptors import opened
 from builder.files.workspace import Workspace, workspace
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW
-
-# Where ext4 and erofs superblocks start, and the magic numbers at and in them (little-endian).
-_SUPERBLOCK = 1024
-_EXT4_MAGIC = (_SUPERBLOCK + 56, b"\x53\xef")
-_EROFS_MAGIC = (_SUPERBLOCK, b"\xe2\xe1\xf5\xe0")
 
 
 class OutputUnsettled(OutputError):
@@ -173,11 +170,8 @@ def _check_parent(path: Path) -> None:
 
 def _is_disk(path: Path) -> bool:
     with path.open("rb") as file:
-        for offset, magic in (_EXT4_MAGIC, _EROFS_MAGIC):
-            file.seek(offset)
-            if file.read(len(magic)) == magic:
-                return True
-    return False
+        head = file.read(HEAD)
+    return any(filesystem.recognises(head) for filesystem in FILESYSTEMS.values())
 
 
 def _new_file_mode(directory: Path) -> int:

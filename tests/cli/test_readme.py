@@ -75,7 +75,7 @@ def test_every_option_that_the_readme_names_exists() -> None:
     commands += [
         below for command in commands[1:] if isinstance(command, click.Group) for below in command.commands.values()
     ]
-    known = {name for command in commands for p in command.params for name in p.opts}
+    known = {name for command in commands for p in command.params for name in (*p.opts, *p.secondary_opts)}
     known |= {"--help", "--version"}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
     assert sorted(named - known) == []

@@ -30,8 +30,8 @@ from builder.exact import read_at, read_up_to, write_at
 from builder.tree.nodes import Content, Directory, File, full_mode
 from builder.tree.spool import Spool
 
-_SUPERBLOCK, _SUPERBLOCK_SIZE = 1024, 128
-_MAGIC = 0xE0F5E1E2
+SUPERBLOCK, _SUPERBLOCK_SIZE = 1024, 128
+_MAGIC = (0xE0F5E1E2).to_bytes(4, "little")
 _BLOCK_BITS = 12
 _CHECKSUM_FEATURE = 1
 # Block addresses have 32 bits; the last one means none.
@@ -42,6 +42,11 @@ _INODE = Struct("<HHHHQI")
 _FORMAT, _SIZE_AND_BLOCK, _TIME = Struct("<H"), Struct("<QI"), Struct("<qI")
 
 Data = bytes | Content
+
+
+def is_superblock(data: bytes | bytearray) -> bool:
+    """Tell whether this begins with an erofs superblock."""
+    return data[: len(_MAGIC)] == _MAGIC
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +72,10 @@ class ErofsImage:
         self._fd = fd
         self._spool = spool
         self.end = os.fstat(fd).st_size
-        self._superblock = bytearray(read_up_to(fd, _SUPERBLOCK_SIZE, _SUPERBLOCK))
+        self._superblock = bytearray(read_up_to(fd, _SUPERBLOCK_SIZE, SUPERBLOCK))
         whole = self.end and self.end % BLOCK == 0
-        if not whole or self._number(0, 4) != _MAGIC or self._superblock[12] != _BLOCK_BITS:
-            raise MissingRequirement(
-                f"mkfs.erofs made no erofs image with blocks of {BLOCK} bytes: install a working erofs-utils"
-            )
+        if not whole or not is_superblock(self._superblock) or self._superblock[12] != _BLOCK_BITS:
+            raise MissingRequirement("mkfs.erofs ended well and made no erofs image: install a working erofs-utils")
         self._metadata = self._number(40, 4) * BLOCK
 
     @property
@@ -168,10 +171,10 @@ class ErofsImage:
         pack_into("<I", self._superblock, 4, 0)
         if self._number(8, 4) & _CHECKSUM_FEATURE:
             # Inodes may follow within the block. The checksum is stored without the final inversion.
-            behind = _SUPERBLOCK + _SUPERBLOCK_SIZE
+            behind = SUPERBLOCK + _SUPERBLOCK_SIZE
             block = bytes(self._superblock) + read_at(self._fd, BLOCK - behind, behind)
             pack_into("<I", self._superblock, 4, crc32c(block) ^ 0xFFFFFFFF)
-        write_at(self._fd, self._superblock, _SUPERBLOCK)
+        write_at(self._fd, self._superblock, SUPERBLOCK)
 
     def _erase_data(self, directory: Inode) -> None:
         for start, size in self._blocks(directory):
@@ -192,7 +195,8 @@ class ErofsImage:
 @contextmanager
 def opened(image: Path, spool: Spool) -> Iterator[ErofsImage]:
     """Open an image for editing; content comes from `spool`."""
-    fd = os.open(image, os.O_RDWR | os.O_CLOEXEC)
+    # One that was not made is as good as empty.
+    fd = os.open(image, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     try:
         yield ErofsImage(fd, spool)
     finally:

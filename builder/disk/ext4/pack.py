@@ -19,16 +19,17 @@ from builder.disk.ext4.layout import BLOCK_SIZE
 from builder.disk.ext4.mke2fs import Mke2fs
 from builder.disk.ext4.plan import Plan, plan
 from builder.disk.ext4.size import Demand, fitting_layout
-from builder.disk.ext4.superblock import read_superblock
-from builder.disk.filesystem import DiskFacts, DiskOptions, derived_uuid
+from builder.disk.ext4.superblock import SUPERBLOCK, is_superblock, read_superblock
+from builder.disk.filesystem import DiskFacts, DiskOptions, check_label, derived_uuid, rounded_up
+from builder.disk.judge import judge
 from builder.errors import MissingRequirement, UsageError
 from builder.events import Listener, Notice, Progress, Stage
-from builder.tool import tool_version
+from builder.tool import find_tool, tool_version
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
-from builder.words import quoted
 
 _TOOL = "mke2fs"
+_CHECKER = "e2fsck"
 _MIN_VERSION = (1, 47)
 _MAX_LABEL = 16
 
@@ -47,9 +48,7 @@ class Ext4:
 
         Raises UsageError, or MissingRequirement naming what to install.
         """
-        label = os.fsencode(options.label)
-        if len(label) > _MAX_LABEL or b"\0" in label:
-            raise UsageError(f"label {quoted(options.label)}: ext4 holds {_MAX_LABEL} bytes and no NUL")
+        check_label(options.label, self.name, _MAX_LABEL)
         if options.compress or options.dedupe or options.fragments:
             raise UsageError("ext4 has no compression, dedupe or fragments: choose erofs, or leave the option out")
         for option, asked in (("--size", options.size or 0), ("--free", options.free)):
@@ -60,6 +59,8 @@ class Ext4:
         version = tool_version(_TOOL)
         if tuple(int(number) for number in re.findall(r"\d+", version)[:2]) < _MIN_VERSION:
             raise MissingRequirement(f"{_TOOL} {version} is too old: install e2fsprogs 1.47 or later")
+        if options.check:
+            find_tool(_CHECKER)
 
     def pack(
         self, tree: Tree, spool: Spool, options: DiskOptions, scratch: Path, output: Path, listen: Listener
@@ -89,7 +90,7 @@ class Ext4:
             listen(Stage("filling the ext4 file system", sum(each.blocks for each in contents) * BLOCK_SIZE))
             fill(fd, planned, contents, spool, uuid, lambda done: listen(Progress(done)))
             superblock = read_superblock(fd)
-            size = -(-options.size // BLOCK_SIZE) * BLOCK_SIZE if options.size else superblock.blocks * BLOCK_SIZE
+            size = rounded_up(options.size or superblock.blocks * BLOCK_SIZE)
             os.truncate(fd, size)
         return DiskFacts(
             format=self.name,
@@ -99,6 +100,16 @@ class Ext4:
             inodes=planned.last_inode,
             tools={_TOOL: tool_version(_TOOL)},
         )
+
+    def verify(self, image: Path) -> None:
+        """Have e2fsck judge an image; raises DiskFaulty, or ToolFailed."""
+        # Not this machine's configuration; and it is late enough that no time on the disk is one to come.
+        environment = {"E2FSCK_CONFIG": "/dev/null", "E2FSCK_TIME": str(2**32 - 1)}
+        judge(_CHECKER, [_CHECKER, "-fn"], image, environment)
+
+    def recognises(self, head: bytes) -> bool:
+        """Tell whether a file with these first HEAD bytes is an ext2, ext3 or ext4 image."""
+        return is_superblock(head[SUPERBLOCK:])
 
 
 def _notice_times(planned: Plan, listen: Listener) -> None:

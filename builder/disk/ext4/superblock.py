@@ -6,9 +6,11 @@ import struct
 from dataclasses import dataclass
 
 from builder.disk.ext4.layout import checksum
-from builder.exact import read_at, write_at
+from builder.errors import MissingRequirement
+from builder.exact import read_at, read_up_to, write_at
 
-_OFFSET, _SIZE = 1024, 1024
+SUPERBLOCK, _SIZE = 1024, 1024
+_MAGIC, _MAGIC_OFFSET = b"\x53\xef", 0x38
 _CHECKSUM = 0x3FC
 
 
@@ -23,9 +25,19 @@ class Superblock:
     inodes_per_group: int
 
 
+def is_superblock(data: bytes) -> bool:
+    """Tell whether this begins with a superblock of ext2, ext3 or ext4."""
+    return data[_MAGIC_OFFSET : _MAGIC_OFFSET + len(_MAGIC)] == _MAGIC
+
+
 def read_superblock(fd: int) -> Superblock:
-    """Read the superblock of the image `fd`."""
-    data = read_at(fd, _SIZE, _OFFSET)
+    """Read the superblock of the image `fd`, which mke2fs has made.
+
+    Raises MissingRequirement where it has made none: that was another program of its name, or a broken one.
+    """
+    data = read_up_to(fd, _SIZE, SUPERBLOCK)
+    if not is_superblock(data) or struct.unpack_from("<I", data, _CHECKSUM) != (checksum((data[:_CHECKSUM],)),):
+        raise MissingRequirement("mke2fs ended well and made no ext4 file system: install a working e2fsprogs")
     inodes, blocks, _, free_blocks = struct.unpack_from("<4I", data, 0)
     blocks_high, _, free_blocks_high = struct.unpack_from("<3I", data, 0x150)
     blocks_per_group, _, inodes_per_group = struct.unpack_from("<3I", data, 0x20)
@@ -43,8 +55,8 @@ def write_free(fd: int, blocks: int, inodes: int) -> None:
 
     Its copies keep what mke2fs wrote: these counts are not read from them.
     """
-    data = bytearray(read_at(fd, _SIZE, _OFFSET))
+    data = bytearray(read_at(fd, _SIZE, SUPERBLOCK))
     struct.pack_into("<2I", data, 0x0C, blocks & 0xFFFFFFFF, inodes)
     struct.pack_into("<I", data, 0x158, blocks >> 32)
     struct.pack_into("<I", data, _CHECKSUM, checksum((bytes(data[:_CHECKSUM]),)))
-    write_at(fd, data, _OFFSET)
+    write_at(fd, data, SUPERBLOCK)

@@ -56,6 +56,7 @@ def test_what_is_no_compression_is_refused(text: str, reason: str) -> None:
         (DiskOptions(SEED, inodes=1), "--inodes"),
         (DiskOptions(SEED, label="sixteen byte lab"), "15 bytes"),
         (DiskOptions(SEED, label="a\0b"), "no NUL"),
+        (DiskOptions(SEED, label="\udcff"), "is not UTF-8"),
         (DiskOptions(SEED, dedupe=True), "--dedupe.*--compress"),
         (DiskOptions(SEED, fragments=True), "--fragments.*--compress"),
     ],

@@ -283,8 +283,9 @@ def test_a_size_pads_the_image_with_a_hole(pack: Pack, tmp_path: Path, spool: Sp
 def test_a_size_too_small_is_refused_with_what_is_needed(pack: Pack, tmp_path: Path, spool: Spool) -> None:
     needed = pack(everything(spool)).size
     with pytest.raises(DiskTooSmall) as caught:
-        pack(everything(spool), "small", size=needed - 1)
-    assert (caught.value.asked, caught.value.needed) == (needed - 1, needed)
+        pack(everything(spool), "small", size=needed - 4096)
+    assert (caught.value.asked, caught.value.needed) == (needed - 4096, needed)
+    assert pack(everything(spool), "whole", size=needed - 4095).size == needed
 
 
 def test_holes_stay_holes_and_deleted_content_stays_out(pack: Pack, tmp_path: Path, spool: Spool) -> None:

@@ -80,6 +80,7 @@ def test_an_existing_output_is_left_alone(tmp_path: Path, spool: Spool) -> None:
     [
         replace(OPTIONS, label="seventeen letters"),
         replace(OPTIONS, label="ééééééééé"),
+        replace(OPTIONS, label="\udcff"),
         replace(OPTIONS, compress=Compression("lz4")),
         replace(OPTIONS, dedupe=True),
         replace(OPTIONS, fragments=True),

@@ -1,0 +1,44 @@
+"""A new disk before its judge: the checker that comes with its format's tools."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from builder.errors import BuilderError, ToolFailed
+from builder.files.descriptors import opened, path_of
+from builder.tool import run_tool
+from builder.words import quoted
+
+# What e2fsck says of itself and of its progress; and what fsck.erofs says of some errors, to end well all the same.
+_NO_FINDING = re.compile(r"e2fsck \d|Pass \d")
+_ERROR = re.compile(r"<E> .*")
+
+
+class DiskFaulty(BuilderError):
+    """The format's own `tool` found the disk that was built faulty, in its words; the disk is not published."""
+
+    def __init__(self, tool: str, findings: str) -> None:
+        words = quoted(findings, 500)
+        super().__init__(f"{tool} finds the new disk faulty, so it is not published: {words}; please report this")
+        self.tool = tool
+        self.findings = findings
+
+
+def judge(tool: str, argv: Sequence[str], image: Path, environment: Mapping[str, str]) -> None:
+    """Run a checker, `tool` by its name, with `image` as its last argument; raises DiskFaulty if it is not content.
+
+    One that is killed by a signal has found nothing: that stays ToolFailed.
+    """
+    try:
+        with opened(image, os.O_RDONLY) as fd:
+            done = run_tool([*argv, path_of(fd)], inherited=(fd,), environment=environment)
+    except ToolFailed as failure:
+        if failure.status < 0:
+            raise ToolFailed([tool], failure.status, failure.stderr) from failure
+        said = [line for line in (failure.stdout + failure.stderr).splitlines() if line and not _NO_FINDING.match(line)]
+        raise DiskFaulty(tool, said[0] if said else f"status {failure.status}") from failure
+    if error := _ERROR.search(done.stdout + done.stderr):
+        raise DiskFaulty(tool, error[0])
