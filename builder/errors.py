@@ -167,6 +167,10 @@ class MalformedTar(ImageRefused):
         self.reason = reason
 
 
+class UnfitTar(MalformedTar):
+    """A tar in order that cannot hold an image: one name with two contents, a name that leaves it, a device."""
+
+
 class LayerRefused(ImageRefused):
     """A layer cannot be applied faithfully; `entry` is the raw tar name where one is to blame."""
 

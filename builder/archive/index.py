@@ -1,21 +1,22 @@
 """The table of contents of an archive that holds an image: a plain tar in a seekable file.
 
-Only headers are read; content is passed over with seek, whatever its size.
+Only headers are read; content is passed over with seek, whatever its size, but for that of a name that occurs twice.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from builder.archive.entry import Kind
 from builder.archive.header import Header
 from builder.archive.walk import walk
-from builder.errors import MalformedTar
+from builder.errors import UnfitTar
 
 # Images have a few blobs for each layer; this bounds memory.
 MAX_MEMBERS = 100_000
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,8 @@ def index(file: BinaryIO) -> dict[str, Member]:
     """Map the names of files, symlinks and hardlinks to what is known of them; directories are left out.
 
     Names lose a leading "./" or "/" and doubled slashes; bytes that are not UTF-8 become surrogates (PEP 383), in link
-    targets too. Raises MalformedTar for what TarReader would refuse and for what has no place in an image archive:
-    ".." in a name, a name that occurs twice, devices, sparse files.
+    targets too. A name may occur twice with the same content. Raises MalformedTar for what TarReader would refuse, and
+    UnfitTar for what has no place in an image archive: ".." in a name, two contents of one name, devices, sparse files.
     """
     headers: list[Header] = []
     members: dict[str, Member] = {}
@@ -51,7 +52,7 @@ def index(file: BinaryIO) -> dict[str, Member]:
             position += len(unit)
             skip, want = steps.send(unit)
             if headers:
-                _add(members, headers.pop())
+                _add(members, headers.pop(), file)
     return members
 
 
@@ -63,21 +64,35 @@ def _read(file: BinaryIO, count: int) -> bytes:
     return data
 
 
-def _add(members: dict[str, Member], header: Header) -> None:
+def _add(members: dict[str, Member], header: Header, file: BinaryIO) -> None:
     entry = header.entry
     if entry.kind is Kind.DIRECTORY:
         return
     if entry.kind not in (Kind.FILE, Kind.SYMLINK, Kind.HARDLINK) or header.sparse:
         what = "sparse file" if header.sparse else entry.kind.value
-        raise MalformedTar(entry.path, f"it is a {what}, which has no place in an image archive")
+        raise UnfitTar(entry.path, f"it is a {what}, which has no place in an image archive")
     parts = [part for part in entry.path.split(b"/") if part not in (b"", b".")]
     if not parts or b".." in parts:
-        raise MalformedTar(entry.path, "its name does not stay in the archive")
+        raise UnfitTar(entry.path, "its name does not stay in the archive")
     name = b"/".join(parts).decode("utf-8", "surrogateescape")
+    member = Member(entry.kind, header.content, header.stored, entry.link.decode("utf-8", "surrogateescape"))
     # Some tools take the first of two, some the last.
-    if name in members:
-        raise MalformedTar(entry.path, "the archive has two entries of this name")
-    if len(members) == MAX_MEMBERS:
-        raise MalformedTar(entry.path, f"the archive has more than {MAX_MEMBERS} entries")
-    link = entry.link.decode("utf-8", "surrogateescape")
-    members[name] = Member(entry.kind, header.content, header.stored, link)
+    if name in members and not _same(members[name], member, file):
+        raise UnfitTar(entry.path, "the archive has two entries of this name, with different content")
+    if len(members) == MAX_MEMBERS and name not in members:
+        raise UnfitTar(entry.path, f"the archive has more than {MAX_MEMBERS} entries")
+    members.setdefault(name, member)
+
+
+def _same(one: Member, other: Member, file: BinaryIO) -> bool:
+    """Say whether it makes no difference which of two members is taken: writers of several images repeat layers."""
+    if replace(one, offset=0) != replace(other, offset=0):
+        return False
+    for start in range(0, one.size, _CHUNK):
+        count = min(_CHUNK, one.size - start)
+        file.seek(one.offset + start)
+        data = _read(file, count)
+        file.seek(other.offset + start)
+        if _read(file, count) != data:
+            return False
+    return True

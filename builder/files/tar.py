@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from builder.archive.entry import Kind
 from builder.archive.index import Member, index
-from builder.errors import MalformedArchive, MalformedTar
+from builder.errors import MalformedArchive, MalformedTar, UnfitTar
 from builder.files.files import MAX_SYMLINKS, follow, leads_out, reading, span, too_many_links
 
 _ZIP_MAGIC = b"PK\x03\x04"
@@ -78,6 +78,8 @@ class TarFiles:
 
 
 def _reason(file: BinaryIO, error: MalformedTar) -> str:
+    if isinstance(error, UnfitTar):
+        return f"{error}; export the image again"
     file.seek(0)
     if file.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC:
         return "is a zip archive, not a tar; for a layout in a zip write oci:zip://FILE"

@@ -9,9 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.images import LAYER, Files, Link, Spec, config_bytes, digest, docker_files, dumps, write_tar
+from support.images import (
+    COMPRESS,
+    LAYER,
+    Files,
+    Link,
+    Spec,
+    config_bytes,
+    digest,
+    docker_files,
+    dumps,
+    write_tar,
+)
 from support.remote import listen_to
-from support.tars import file, tar
+from support.tars import file, symlink, tar
 
 from builder.errors import (
     BlobMissing,
@@ -234,3 +245,23 @@ def test_an_image_without_layers_is_an_image(tmp_path: Path) -> None:
         rows[0]["Layers"] = None
 
     assert image(write(tmp_path, Spec((), tag="empty:1"), change=null)).layers == ()
+
+
+@pytest.mark.parametrize("outer", ["none", "gzip"])
+def test_a_layer_that_stands_in_the_archive_twice_is_one_layer(tmp_path: Path, outer: str) -> None:
+    """As writers of several images left it, once for each of them."""
+    twice = tmp_path / "twice.tar"
+    saved = docker_files(ONE, TWO)[0].items()
+    members = [symlink(name, each.target) if isinstance(each, Link) else file(name, each) for name, each in saved]
+    twice.write_bytes(COMPRESS[outer](tar(*members, *members)))
+    for name, spec in ((":busybox", ONE), (":example.com:5000/two:2", TWO)):
+        assert str(image(twice, name).config_digest) == config_digest(spec)
+
+
+def test_a_name_with_two_contents_is_said_to_be_that_and_not_called_damage(tmp_path: Path) -> None:
+    path = tmp_path / "saved.tar"
+    path.write_bytes(tar(file("manifest.json", b"[]"), file("manifest.json", b"[{}]")))
+    assert str(refusal(path)) == (
+        f"{path}: entry 'manifest.json': the archive has two entries of this name, with different content; "
+        "export the image again"
+    )
