@@ -1,4 +1,7 @@
-"""What a build tells its watchers while it runs: plain facts, drawn by cli/ and by nobody else."""
+"""What a build tells its watchers while it runs: plain facts, drawn by cli/ and by nobody else.
+
+Where several builds speak to one watcher, `image` says which of them it is, by the disk that it makes.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ class Stage:
 
     name: str
     total: int | None = None
+    image: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,7 @@ class Progress:
     """`done` bytes of the current stage have passed since it began."""
 
     done: int
+    image: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,7 @@ class Notice:
     """Something the user should know that is no failure, such as a time that the file system cannot hold."""
 
     text: str
+    image: str | None = None
 
 
 Event = Stage | Progress | Notice

@@ -6,17 +6,21 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from builder.batch.images import Job
+
 BUILT = "built"
 UP_TO_DATE = "up to date"
 FAILED = "failed"
 CANCELLED = "cancelled"
+UNFINISHED = "unfinished"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The end of one job: `status` is one of this module's words, `exit_status` what `build` would have exited with.
 
-    `size` is the disk's, in bytes; `error` says in one line why a job failed.
+    `size`, in bytes, `sha256`, in hex, and `uuid` are the disk's; `seconds` is what the job took; `error` says in one
+    line why it failed; `notices` are what the user should know all the same.
     """
 
     line: int
@@ -25,7 +29,11 @@ class Outcome:
     status: str
     exit_status: int = 0
     size: int | None = None
+    sha256: str | None = None
+    uuid: str | None = None
+    seconds: float | None = None
     error: str | None = None
+    notices: tuple[str, ...] = ()
 
     @property
     def well(self) -> bool:
@@ -33,19 +41,26 @@ class Outcome:
         return self.status in (BUILT, UP_TO_DATE)
 
 
+def without_disk(job: Job, status: str, error: str | None = None) -> Outcome:
+    """Say of a job that it came to nothing."""
+    return Outcome(job.line, job.reference, str(job.output), status, 1, error=error)
+
+
 def summary(outcomes: Sequence[Outcome]) -> str:
     """Count outcomes in one line: `3 built, 1 up to date, 1 failed`."""
-    counts = {status: sum(outcome.status == status for outcome in outcomes) for status in _ORDER}
-    return ", ".join(f"{count} {status}" for status, count in counts.items() if count) or "the list names no image"
+    return ", ".join(f"{count} {status}" for status, count in _counts(outcomes).items() if count) or (
+        "the list names no image"
+    )
 
 
 def render_report(outcomes: Sequence[Outcome]) -> bytes:
     """Render the report: a JSON object with the counts and one object per image, in the order of the list."""
-    document = {
-        "summary": {status: sum(outcome.status == status for outcome in outcomes) for status in _ORDER},
-        "images": [asdict(outcome) for outcome in outcomes],
-    }
+    document = {"summary": _counts(outcomes), "images": [asdict(outcome) for outcome in outcomes]}
     return json.dumps(document, indent=2).encode() + b"\n"
 
 
-_ORDER = (BUILT, UP_TO_DATE, FAILED, CANCELLED)
+def _counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    counts = dict.fromkeys((BUILT, UP_TO_DATE, FAILED, CANCELLED), 0)
+    for outcome in outcomes:
+        counts[outcome.status] = counts.get(outcome.status, 0) + 1
+    return counts

@@ -1,48 +1,80 @@
-"""Run the jobs of a batch on any `concurrent.futures` executor."""
+"""Run the jobs of a batch, wherever a scheduler puts them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import CancelledError, Executor, Future, as_completed, wait
 
 from builder.batch.images import Job
-from builder.batch.process import build_in_process, stop_running
-from builder.batch.report import CANCELLED, FAILED, Outcome
+from builder.batch.messages import read_outcome, write_job
+from builder.batch.report import CANCELLED, FAILED, Outcome, without_disk
+from builder.batch.schedulers.local import Local
+from builder.batch.schedulers.scheduler import Scheduler
+from builder.errors import BuilderError, OutputError
+from builder.events import Event
+
+Finished = Callable[[Outcome], None]
+Heard = Callable[[Job, Event], None]
 
 
 def run_batch(
-    jobs: Sequence[Job], executor: Executor, *, fail_fast: bool, finished: Callable[[Outcome], None]
+    jobs: Sequence[Job],
+    executor: Executor,
+    *,
+    fail_fast: bool,
+    finished: Finished,
+    heard: Heard = lambda _job, _event: None,
 ) -> list[Outcome]:
-    """Build every job and return their outcomes in the order of the list.
+    """Build every job on an executor of this machine and return their outcomes in the order of the list.
 
-    `finished` hears of each as it ends. One job's failure does not stop the others, unless `fail_fast`: then what
-    has not ended is cancelled. The executor is the scheduler; it is the caller's to make and to shut down.
+    `finished` hears of each as it ends, `heard` of the events of their builds, on another thread. One job's failure
+    does not stop the others, unless `fail_fast`: then what has not ended is cancelled. However this returns, nothing
+    is building any more. The executor, of threads or processes, is the caller's to make and to shut down.
     """
-    futures = {executor.submit(build_in_process, job): job for job in jobs}
+    try:
+        directory = os.getcwd()
+    except FileNotFoundError as error:
+        raise OutputError(".", "the current directory is gone; change to one that exists") from error
+    with Local(executor, lambda number, event: heard(jobs[number], event)) as scheduler:
+        return run_on(scheduler, jobs, directory, fail_fast=fail_fast, finished=finished)
+
+
+def run_on(
+    scheduler: Scheduler, jobs: Sequence[Job], directory: str, *, fail_fast: bool, finished: Finished
+) -> list[Outcome]:
+    """Build every job where `scheduler` puts it; names in jobs are looked up from `directory`. See `run_batch`."""
+    futures: dict[Future[str], Job] = {}
     outcomes: dict[int, Outcome] = {}
     try:
+        futures.update((scheduler.submit(write_job(job, directory)), job) for job in jobs)
         for future in as_completed(futures):
             job = futures[future]
-            try:
-                outcome = future.result()
-            except CancelledError:
-                outcome = Outcome(job.line, job.reference, str(job.output), CANCELLED, 1)
-            except Exception as error:  # an executor may lose a worker, each in its own way
-                outcome = Outcome(job.line, job.reference, str(job.output), FAILED, 1, error=f"lost: {error!r}")
-            outcomes[job.line] = outcome
+            outcomes[job.line] = outcome = _outcome(job, future)
             finished(outcome)
             if fail_fast and outcome.status == FAILED:
-                _stop(futures)
+                _stop(scheduler, futures)
     except BaseException:
-        _stop(futures)
+        _stop(scheduler, futures)
         raise
     return [outcomes[job.line] for job in jobs]
 
 
-def _stop(futures: Iterable[Future[Outcome]]) -> None:
-    """Cancel what waits and end what runs, until nothing does either."""
-    unfinished = {future for future in futures if not future.cancel()}
-    while unfinished:
-        stop_running()
-        # A job may have been on its way from waiting to running: look again.
-        unfinished = wait(unfinished, timeout=0.1).not_done
+def _outcome(job: Job, future: Future[str]) -> Outcome:
+    """Take the outcome of a job that has ended, however it has."""
+    try:
+        return read_outcome(future.result())
+    except CancelledError:
+        return without_disk(job, CANCELLED)
+    except BuilderError as error:
+        return without_disk(job, FAILED, str(error))
+    except Exception as error:  # an executor may lose a worker, each in its own way
+        return without_disk(job, FAILED, f"lost: {error!r}")
+
+
+def _stop(scheduler: Scheduler, futures: Collection[Future[str]]) -> None:
+    """Cancel what waits and what runs, until nothing does either."""
+    scheduler.cancel()
+    for future in futures:
+        future.cancel()
+    wait(futures)

@@ -1,54 +1,141 @@
-"""The process that builds one image of a batch: a job comes in on standard input, its outcome goes out.
+"""The process that builds one image of a batch: a job comes in on standard input; events and its outcome go out.
 
-The parent keeps its end of standard input open for as long as it lives; when that closes, nobody waits for the
-disk any more and the build is given up, cleaning up after itself.
+It gives up, and cleans up, when nobody waits for its disk any more: when its parent's end of standard input closes, and
+when nobody holds the lock on the lifeline.
 """
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
-import pickle
 import signal
 import sys
 import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
 
 from builder.actions.build import build
-from builder.batch.images import Job
-from builder.batch.report import BUILT, FAILED, UP_TO_DATE, Outcome
+from builder.batch.images import Job, metadata_path
+from builder.batch.messages import JobRefused, read_job, write_event, write_outcome, write_refusal
+from builder.batch.report import BUILT, CANCELLED, FAILED, UP_TO_DATE, Outcome, without_disk
 from builder.batch.uptodate import is_up_to_date
 from builder.errors import BuilderError
+from builder.events import Event, Listener, Notice, Progress, ignore
+from builder.exact import write_next
 from builder.output.failures import failures_named
-from builder.signals import end_on_signals
+from builder.signals import end_on_signals, signals_held
+
+_PROGRESS_SECONDS = 0.1
 
 
-def run(job: Job) -> Outcome:
+def run(job: Job, listen: Listener = ignore) -> Outcome:
     """Build the disk of one job, unless it is there already; never raises BuilderError."""
+    notices: list[str] = []
+
+    def listen_too(event: Event) -> None:
+        if isinstance(event, Notice):
+            notices.append(event.text)
+        listen(event)
+
+    begun = time.monotonic()
+    outcome = Outcome(job.line, job.reference, str(job.output), BUILT)
     try:
         with failures_named():
             if not job.options.force and is_up_to_date(job):
-                return Outcome(job.line, job.reference, str(job.output), UP_TO_DATE, size=job.output.stat().st_size)
-            job.output.parent.mkdir(parents=True, exist_ok=True)
-        result = build(job.reference, job.output, job.options)
+                outcome = replace(outcome, status=UP_TO_DATE)
+            else:
+                job.output.parent.mkdir(parents=True, exist_ok=True)
+        if outcome.status == BUILT:
+            build(job.reference, job.output, job.options, listen_too)
+        outcome = replace(outcome, **_disk(job))
     except BuilderError as error:
-        return Outcome(job.line, job.reference, str(job.output), FAILED, error.exit_status, error=str(error))
-    return Outcome(job.line, job.reference, str(job.output), BUILT, size=result.disk.size)
+        outcome = replace(outcome, status=FAILED, exit_status=error.exit_status, error=str(error))
+    return replace(outcome, seconds=round(time.monotonic() - begun, 3), notices=tuple(notices))
 
 
-def main() -> None:
+def main(lifeline: str) -> None:
     """Serve one job."""
     end_on_signals()
-    job = pickle.load(sys.stdin.buffer)
-    threading.Thread(target=_give_up_with_parent, daemon=True).start()
-    outcome = run(job)
-    pickle.dump(outcome, sys.stdout.buffer)
-    sys.stdout.buffer.flush()
+    answers = _answers()
+    lock = threading.Lock()
+
+    def say(line: str) -> None:
+        # What is fetched in the background has something to say, too; and a line is whole or not there.
+        with lock, signals_held(), suppress(BrokenPipeError):
+            write_next(answers, line.encode() + b"\n")
+
+    try:
+        job, directory = read_job(sys.stdin.readline())
+    except JobRefused as error:
+        say(write_refusal(error))
+        return
+    cut = threading.Event()
+    outcome = without_disk(job, CANCELLED)
+    try:
+        for wait in (_wait_for_parent, lambda: _wait_for_client(lifeline)):
+            threading.Thread(target=_give_up, args=(wait, cut), daemon=True).start()
+        outcome = _run_in(directory, job, _sparingly(lambda event: say(write_event(event))))
+    except SystemExit:
+        if not cut.is_set():
+            raise
+    say(write_outcome(outcome))
 
 
-def _give_up_with_parent() -> None:
-    # Not through sys.stdin: its lock, held by this thread for ever, would be in the way of a clean exit.
-    os.read(0, 1)
+def _answers() -> int:
+    """Keep standard output for answers: what anything else prints there goes where errors go."""
+    answers = os.dup(1)
+    os.dup2(2, 1)
+    return answers
+
+
+def _sparingly(listen: Listener) -> Listener:
+    """Pass on progress a few times a second, and everything else: some images have a file every millisecond."""
+    passed_at = 0.0
+
+    def pass_on(event: Event) -> None:
+        nonlocal passed_at
+        if isinstance(event, Progress):
+            if time.monotonic() - passed_at < _PROGRESS_SECONDS:
+                return
+            passed_at = time.monotonic()
+        listen(event)
+
+    return pass_on
+
+
+def _run_in(directory: str, job: Job, listen: Listener) -> Outcome:
+    try:
+        os.chdir(directory)
+    except OSError as error:
+        reason = f"{directory}: {error.strerror}; a batch builds where it was started, so this must be there as well"
+        return without_disk(job, FAILED, reason)
+    return run(job, listen)
+
+
+def _disk(job: Job) -> dict[str, Any]:
+    """Tell what is known of the disk that is there now, from the metadata beside it."""
+    with suppress(OSError, ValueError, KeyError):
+        disk = json.loads(metadata_path(job.output).read_bytes())["disk"]
+        return {"size": disk["size"], "sha256": disk["sha256"], "uuid": disk["uuid"]}
+    return {}
+
+
+def _give_up(wait: Callable[[], None], cut: threading.Event) -> None:
+    wait()
+    cut.set()
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-if __name__ == "__main__":
-    main()
+def _wait_for_parent() -> None:
+    # Not through sys.stdin: its lock, held by this thread for ever, would be in the way of a clean exit.
+    os.read(0, 1)
+
+
+def _wait_for_client(lifeline: str) -> None:
+    # It is removed before it is let go of.
+    with suppress(FileNotFoundError), open(lifeline, "rb") as file:
+        fcntl.lockf(file, fcntl.LOCK_SH)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import codecs
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
 
 from builder.batch.images import Job, metadata_path, parse_list
-from builder.batch.report import CANCELLED, FAILED, Outcome, render_report, summary
+from builder.batch.report import CANCELLED, FAILED, UNFINISHED, Outcome, render_report, summary, without_disk
 from builder.batch.run import run_batch
 from builder.cli.console import Console, human_size
 from builder.cli.options import GroupedCommand, build_options, progress_option, table_options
 from builder.cli.types import DIRECTORY, FILE
 from builder.errors import BuilderError
+from builder.events import Event
 from builder.output.failures import failures_named
 from builder.output.publish import check_distinct, check_side_output, resolve_output, write_atomically
 
@@ -72,33 +75,46 @@ def batch(
         directory.mkdir(parents=True, exist_ok=True)
         if report:
             _check_report(report, [Path(list_file.name), *_written(planned)])
-    ended: dict[int, Outcome] = {}
+    outcomes = {job.line: without_disk(job, UNFINISHED) for job in planned}
+    ended = 0
+
+    def write_report() -> None:
+        if report:
+            with failures_named():
+                write_atomically(resolve_output(report), render_report(list(outcomes.values())))
 
     def finished(outcome: Outcome) -> None:
-        ended[outcome.line] = outcome
+        nonlocal ended
+        ended += 1
+        outcomes[outcome.line] = outcome
+        # Each time, so that there is one of what was done even if we are killed.
+        write_report()
         size = "" if outcome.size is None else f", {human_size(outcome.size)}"
         error = "" if outcome.error is None else f": {outcome.error}"
-        line = f"[{len(ended)}/{len(planned)}] {outcome.output}: {outcome.status}{size}{error}"
+        line = f"[{ended}/{len(planned)}] {outcome.output}: {outcome.status}{size}{error}"
         if outcome.status == FAILED:
             console.fail(BuilderError(line))
         elif progress != "none":
             console.say(line)
 
+    # The one of an earlier run would mislead.
+    write_report()
     try:
         with ThreadPoolExecutor(max_workers=jobs) as executor:
-            run_batch(planned, executor, fail_fast=fail_fast, finished=finished)
-    finally:
-        # An interrupted batch reports as well: the report of an earlier run would mislead.
-        outcomes = [ended.get(job.line) or _cancelled(job) for job in planned]
-        if report:
-            with failures_named():
-                write_atomically(resolve_output(report), render_report(outcomes))
-    for outcome in outcomes:
+            run_batch(planned, executor, fail_fast=fail_fast, finished=finished, heard=_hear(console, progress))
+    except BaseException:
+        outcomes |= {
+            job.line: without_disk(job, CANCELLED) for job in planned if outcomes[job.line].status == UNFINISHED
+        }
+        write_report()
+        raise
+    ends = list(outcomes.values())
+    for outcome in ends:
         if outcome.well:
             console.answer(os.fsencode(outcome.output))
-    if not all(outcome.well for outcome in outcomes):
-        raise BuilderError(summary(outcomes))
-    console.say(summary(outcomes))
+    if not all(outcome.well for outcome in ends):
+        raise BuilderError(summary(ends))
+    console.say(summary(ends))
 
 
 def _check_report(report: Path, others: list[Path]) -> None:
@@ -111,5 +127,8 @@ def _written(planned: list[Job]) -> list[Path]:
     return [path for job in planned for path in (job.output, metadata_path(job.output))]
 
 
-def _cancelled(job: Job) -> Outcome:
-    return Outcome(job.line, job.reference, str(job.output), CANCELLED, 1)
+def _hear(console: Console, progress: str) -> Callable[[Job, Event], None]:
+    """Show what the builds of a batch say, each under the name of its disk."""
+    # Of many images at once the end of each is enough, unless asked for more.
+    listen = console.listener("none" if progress == "auto" else progress)
+    return lambda job, event: listen(replace(event, image=str(job.output)))

@@ -47,7 +47,7 @@ class Console:
             # What is fetched in the background has something to say, too, at times.
             with lock:
                 if isinstance(event, Notice):
-                    self.notice(event.text)
+                    self.notice(_of_image(event, event.text))
                 else:
                     draw(event)
 
@@ -91,7 +91,8 @@ class Console:
 
     def _plain(self, event: Event) -> None:
         if isinstance(event, Stage):
-            self._write("info", event.name if event.total is None else f"{event.name}, {human_size(event.total)}")
+            size = "" if event.total is None else f", {human_size(event.total)}"
+            self._write("info", _of_image(event, f"{event.name}{size}"))
 
     def _write(self, level: str, text: str) -> None:
         self.end()
@@ -142,7 +143,12 @@ def _sparingly(listen: Listener) -> Listener:
 
 
 def _print_event(event: Event) -> None:
-    print(json.dumps({"event": type(event).__name__.lower(), **asdict(event)}), file=sys.stderr, flush=True)
+    facts = {name: value for name, value in asdict(event).items() if name != "image" or value is not None}
+    print(json.dumps({"event": type(event).__name__.lower(), **facts}), file=sys.stderr, flush=True)
+
+
+def _of_image(event: Event, text: str) -> str:
+    return text if event.image is None else f"{event.image}: {text}"
 
 
 def human_size(size: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -222,9 +223,48 @@ def test_an_interrupted_batch_ends_its_builds_and_leaves_no_litter(
 
 
 @pytest.mark.usefixtures("slow_image")
-def test_builds_of_a_killed_batch_give_up_and_clean_up(place: Path) -> None:
-    with start(place, "oci:slow\noci:a\n") as process:
+def test_builds_of_a_killed_batch_give_up_and_clean_up_and_it_leaves_a_report(place: Path) -> None:
+    with start(place, "oci:a\noci:slow\noci:b\n") as process:
         wait_until(lambda: building(place))
         process.kill()
         process.wait()
-    wait_until(lambda: disks(place) == [])
+    wait_until(lambda: disks(place) == ["a.ext4", "a.ext4.json"])
+    assert statuses(place) == {"oci:a": "built", "oci:slow": "unfinished", "oci:b": "unfinished"}
+
+
+def test_a_report_says_what_came_of_each_image(place: Path) -> None:
+    assert batch(place, "oci:a\n").returncode == 0
+    (built,) = json.loads((place / "report.json").read_text())["images"]
+    disk = (place / "disks/a.ext4").read_bytes()
+    recorded = json.loads((place / "disks/a.ext4.json").read_text())
+    assert built.pop("seconds") > 0
+    assert built == {
+        "line": 1,
+        "reference": "oci:a",
+        "output": "disks/a.ext4",
+        "status": "built",
+        "exit_status": 0,
+        "size": len(disk),
+        "sha256": hashlib.sha256(disk).hexdigest(),
+        "uuid": recorded["disk"]["uuid"],
+        "error": None,
+        "notices": [],
+    }
+    # The disk's own record has no clock.
+    assert "seconds" not in (place / "disks/a.ext4.json").read_text()
+    assert batch(place, "oci:a\n").returncode == 0
+    (kept,) = json.loads((place / "report.json").read_text())["images"]
+    assert kept.pop("seconds") > 0
+    assert kept == {**built, "status": "up to date"}
+
+
+@pytest.mark.parametrize("progress", ["json", "plain"])
+def test_progress_says_which_image_it_is_of(place: Path, progress: str) -> None:
+    done = batch(place, "oci:a\noci:b\n", "--progress", progress)
+    assert done.returncode == 0, done.stderr
+    if progress == "json":
+        events = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+        stages = [(event["image"], event["name"]) for event in events if event["event"] == "stage"]
+    else:
+        stages = [(image, name) for image, _, name in (line.partition(": ") for line in done.stderr.splitlines())]
+    assert {image for image, name in stages if name == "packing ext4"} == {"disks/a.ext4", "disks/b.ext4"}

@@ -1,0 +1,92 @@
+"""Any `concurrent.futures` executor whose workers are on this machine: its threads, its processes, their processes.
+
+Builds may run in processes that know nothing of each other, so they are reached through a directory: a file that this
+process holds locked for as long as it wants them, which ends with this process whatever ends it, and a pipe in which
+they say how far they are.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from threading import Thread
+from typing import Self
+
+from builder.batch.messages import read_event
+from builder.batch.process import build_in_process
+from builder.events import Event
+from builder.exact import write_next
+from builder.files.removal import remove_tree
+
+_LIFELINE = "lifeline"
+_EVENTS = "events"
+
+
+class Local:
+    """A scheduler for one batch (see Scheduler); the executor is the caller's to make and to shut down.
+
+    `hear` is given, on a thread of its own, every event and the number of its job, counted from 0 as submitted.
+    """
+
+    def __init__(self, executor: Executor, hear: Callable[[int, Event], None]) -> None:
+        self._executor = executor
+        self._hear = hear
+        self._numbers = count()
+
+    def __enter__(self) -> Self:
+        self._place = Path(tempfile.mkdtemp(prefix="rootfs-builder-batch-"))
+        self._lifeline = open(self._place / _LIFELINE, "wb")
+        # Of this process alone: a lock of flock's would live on in processes that an executor forks.
+        fcntl.lockf(self._lifeline, fcntl.LOCK_EX)
+        os.mkfifo(self._place / _EVENTS, 0o600)
+        # For writing, too: opening does not wait for a writer then, nor does the last one end it.
+        self._events = os.open(self._place / _EVENTS, os.O_RDWR | os.O_CLOEXEC)
+        self._listening = Thread(target=self._listen, daemon=True)
+        self._listening.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.cancel()
+        write_next(self._events, b"\n")
+        self._listening.join()
+        os.close(self._events)
+        remove_tree(self._place)
+
+    def submit(self, message: str) -> Future[str]:
+        """Have the executor start a process that builds."""
+        return self._executor.submit(build_and_tell, message, str(self._place), next(self._numbers))
+
+    def cancel(self) -> None:
+        """Let go of the lifeline; in this order, so that who comes late finds none."""
+        (self._place / _LIFELINE).unlink(missing_ok=True)
+        self._lifeline.close()
+
+    def _listen(self) -> None:
+        with os.fdopen(os.dup(self._events), "rb") as events:
+            while (line := events.readline()) != b"\n":
+                number, _, event = line.decode().partition(" ")
+                self._hear(int(number), read_event(event))
+
+
+def build_and_tell(message: str, place: str, number: int) -> str:
+    """Build a disk in a process of its own, and say in the pipe at `place` how far job `number` is.
+
+    A plain function of plain values, for any executor to run in any of its processes.
+    """
+
+    def hear(event: str) -> None:
+        # Not to wait for a reader, if there is none any more, takes an opening that does not block.
+        with suppress(OSError), open(os.open(events, os.O_WRONLY | os.O_NONBLOCK), "wb") as pipe:
+            os.set_blocking(pipe.fileno(), True)
+            # Long lines would mix with those of others.
+            fcntl.flock(pipe, fcntl.LOCK_EX)
+            write_next(pipe.fileno(), f"{number} {event}".encode())
+
+    events = os.path.join(place, _EVENTS)
+    return build_in_process(message, os.path.join(place, _LIFELINE), hear)

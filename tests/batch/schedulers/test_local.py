@@ -1,0 +1,145 @@
+"""Any executor of this machine is a scheduler: what it runs can be heard, and taken back."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from support.command import ROOT
+from support.images import Spec, layout
+from support.processes import wait_until
+from support.tars import file, tar
+
+from builder import BuildOptions
+from builder.batch.images import Job, parse_list
+from builder.batch.report import Outcome
+from builder.batch.run import run_batch
+from builder.events import Event, Stage
+
+EXECUTORS: dict[str, Callable[[], Executor]] = {
+    "threads": lambda: ThreadPoolExecutor(2),
+    "forked processes": lambda: ProcessPoolExecutor(2, multiprocessing.get_context("fork")),
+    "spawned processes": lambda: ProcessPoolExecutor(2, multiprocessing.get_context("spawn")),
+}
+
+
+@pytest.fixture(params=EXECUTORS)
+def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    with EXECUTORS[request.param]() as made:
+        yield made
+
+
+@pytest.fixture
+def place(tmp_path: Path, slow_layout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current directory, with a small image and one that takes a while."""
+    layout(tmp_path / "small", Spec((tar(file("a", b"a")),)))
+    (tmp_path / "slow").symlink_to(slow_layout)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BATCH_OF", str(tmp_path))
+    return tmp_path
+
+
+def run(
+    executor: Executor,
+    lines: str,
+    *,
+    fail_fast: bool = False,
+    finished: Callable[[Outcome], None] = lambda _outcome: None,
+    heard: Callable[[Job, Event], None] = lambda _job, _event: None,
+) -> list[tuple[str, str]]:
+    jobs = parse_list(lines, "list", Path("disks"), BuildOptions())
+    ended = run_batch(jobs, executor, fail_fast=fail_fast, finished=finished, heard=heard)
+    return [(outcome.reference, outcome.status) for outcome in ended]
+
+
+def builders(place: Path) -> list[str]:
+    """The processes that build for this test, as they were started."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.fsencode(f"BATCH_OF={place}") in (process / "environ").read_bytes().split(b"\0"):
+                command = (process / "cmdline").read_bytes().split(b"\0")
+                found += ["builder"] if b"builder.batch.worker" in b"".join(command) else []
+        except OSError:
+            continue
+    return found
+
+
+def disks(place: Path) -> list[str]:
+    """What is where the disks go, hidden files too; nothing, if that is not there."""
+    return sorted(path.name for path in (place / "disks").iterdir()) if (place / "disks").is_dir() else []
+
+
+def test_disks_land_where_the_client_stands(
+    place: Path, executor: Executor, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    executor.submit(os.chdir, tmp_path_factory.mktemp("elsewhere")).result()
+    os.chdir(place)
+    assert run(executor, "oci:small\noci:small output=b") == [("oci:small", "built"), ("oci:small", "built")]
+    assert disks(place) == ["b.ext4", "b.ext4.json", "small.ext4", "small.ext4.json"]
+
+
+def test_what_a_build_says_is_heard_with_its_job(place: Path, executor: Executor) -> None:
+    heard: list[tuple[int, str]] = []
+
+    def hear(job: Job, event: Event) -> None:
+        if isinstance(event, Stage):
+            heard.append((job.line, event.name.split(" (")[0]))
+
+    run(executor, "oci:small\noci:small output=b", heard=hear)
+    for line in (1, 2):
+        assert [name for number, name in heard if number == line][:2] == ["reading layer 1 of 1", "packing ext4"]
+
+
+def test_fail_fast_leaves_no_builder_and_no_further_disk(place: Path, executor: Executor) -> None:
+    begun: list[str] = []
+    lines = "oci:slow\n" + "oci:nowhere\n" + "".join(f"oci:slow output={n}\n" for n in range(8))
+    ended = run(executor, lines, fail_fast=True, heard=lambda job, event: begun.append(job.reference))
+    assert ended == [("oci:slow", "cancelled"), ("oci:nowhere", "failed"), *[("oci:slow", "cancelled")] * 8]
+    assert builders(place) == []
+    assert disks(place) == []
+
+
+def test_an_exception_of_the_listener_leaves_no_builder(place: Path, executor: Executor) -> None:
+    def finished(_outcome: Outcome) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(executor, "oci:small\noci:slow\noci:slow output=b", finished=finished)
+    assert builders(place) == []
+    assert [name for name in disks(place) if not name.startswith("small")] == []
+
+
+CLIENT = """
+import multiprocessing, sys
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+from builder import BuildOptions
+from builder.batch.images import parse_list
+from builder.batch.run import run_batch
+kind = {"threads": ThreadPoolExecutor, "processes": ProcessPoolExecutor}[sys.argv[1]]
+jobs = parse_list("oci:slow", "list", Path("disks"), BuildOptions())
+with kind(1) as executor:
+    run_batch(jobs, executor, fail_fast=False, finished=print, heard=lambda *_: print(flush=True))
+"""
+
+
+@pytest.mark.parametrize("kind", ["threads", "processes"])
+def test_the_builds_of_a_client_that_was_killed_give_up(place: Path, kind: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", CLIENT, kind]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, process_group=0) as client:
+        assert client.stdout is not None
+        client.stdout.readline()
+        assert builders(place) == ["builder"]
+        client.kill()
+        wait_until(lambda: builders(place) == [] and disks(place) == [])
+        # Python leaves the processes of a pool behind.
+        os.killpg(client.pid, signal.SIGKILL)
