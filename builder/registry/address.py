@@ -47,7 +47,8 @@ class Address:
             target = own + (mark + own_query if query is None else query)
         else:
             # The dot keeps a colon in the first segment from being read as a scheme's.
-            target = (path if path.startswith("/") else urljoin(own, f"./{path}")) + (query or "")
+            joined = path if path.startswith("/") else urljoin(f"//x{own}", f"./{path}").removeprefix("//x")
+            target = joined + (query or "")
         return Address(self.scheme, self.host, self.port, _sendable(target))
 
     def asking(self, pairs: Iterable[tuple[str, str]]) -> Address:
@@ -61,15 +62,15 @@ class Address:
         return self.scheme, self.host, self.port
 
     @property
-    def place(self) -> str:
-        """Name host and port, if it is not the scheme's own, for a message."""
-        named = self.authority if self.port != PORTS[self.scheme] else self.authority.rpartition(":")[0]
-        return legible(named)
+    def authority(self) -> str:
+        """Give host and port as they stand in a URL: the scheme's own port does not."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property
-    def authority(self) -> str:
-        """Give host and port, as they stand in a URL."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+    def place(self) -> str:
+        """Name host and port for a message."""
+        return legible(self.authority)
 
     @classmethod
     def _make(cls, scheme: str, authority: str | None, path: str, query: str | None) -> Address:

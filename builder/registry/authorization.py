@@ -38,7 +38,10 @@ _LOG_IN = "log in with podman login, skopeo login or docker login, or name the f
 _MAX_HEADER = 8192
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _SEPARATORS = re.compile(r"[ \t,]*")
-_PARAMETER = re.compile(rf'({_TOKEN})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN})(?=[ \t]*(?:,|$)))', re.DOTALL)
+# A value without quotes should be a token; some servers write a URL there.
+_PARAMETER = re.compile(
+    rf'({_TOKEN})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s,"=][^\s,"]*)(?=[ \t]*(?:,|$)))', re.DOTALL
+)
 # The scheme, and the credentials in one piece (token68) that stand in place of parameters in some schemes.
 _SCHEME = re.compile(rf"({_TOKEN})(?=[ \t,]|$)(?:[ \t]+[A-Za-z0-9._~+/-]+=*(?=[ \t]*(?:,|$)))?")
 

@@ -76,7 +76,7 @@ class Connections:
             # Without the cause, whose words may be the proxy's URL with a password in it.
             raise translate(error, address.place, proxied=True) from None
         # A proxy of plain HTTP wants the whole URL.
-        whole = f"http://{address.place}" if proxied and address.scheme == "http" else ""
+        whole = f"http://{address.authority}" if proxied and address.scheme == "http" else ""
         try:
             response = manager.request(
                 method,
@@ -112,8 +112,8 @@ class Connections:
         with self._lock:
             known = self._managers.get(address.origin)
             if known is None:
-                own = self._own in (address.place, address.authority)
-                context = tls_context(self._access, address.place, own) if address.scheme == "https" else None
+                own = Address.parse(f"{address.scheme}://{self._own}").origin == address.origin
+                context = tls_context(self._access, address.authority, own) if address.scheme == "https" else None
                 proxy = proxy_for(address)
                 manager = _proxied(proxy, context) if proxy else urllib3.PoolManager(**_pools(context))
                 manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}

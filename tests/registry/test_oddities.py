@@ -1,0 +1,180 @@
+"""What registries of this world answer oddly, and what is made of it: an image, or the one right word."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.images import OCI, digest
+from support.odd import BLOB, CONFIG, HTML, MADE, MANIFEST, PAGE, always, reads, refused, wants_token
+from support.raw import RawRegistry, answer
+
+from builder.errors import BlobMissing, ImageNotFound, SourceUnreadable
+from builder.registry.failures import AccessDenied
+from builder.sources.access import Access
+
+
+@pytest.fixture(params=["store", "no store"])
+def access(request: pytest.FixtureRequest, tmp_path: Path) -> Access:
+    return Access(str(tmp_path / "store"), keep=request.param == "store")
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 406, 429, 500, 501, 503])
+@pytest.mark.parametrize("resource", ["manifests", "blobs"])
+def test_what_is_refused_to_head_is_asked_with_get(
+    raw: RawRegistry, access: Access, status: int, resource: str
+) -> None:
+    raw.odd[f"HEAD .*{resource}"] = always(answer(status, b"", "WWW-Authenticate: Basic realm=x"))
+    assert reads(raw, access) == []
+
+
+def test_a_blob_that_neither_head_nor_get_finds_is_missing(raw: RawRegistry, access: Access) -> None:
+    raw.odd[f"blobs/{MADE.layers[0]}"] = always(answer(404))
+    assert isinstance(refused(raw, access), BlobMissing)
+    assert raw.lines("blobs")[-1] == f"GET /v2/image/blobs/{MADE.layers[0]}"
+
+
+V2: dict[str, bytes] = {
+    "wants a password": answer(401, b"", "WWW-Authenticate: Basic realm=x"),
+    "wants a token of nobody": answer(401, b"", 'WWW-Authenticate: Bearer realm="https://raw.invalid/token"'),
+    "wants what is not known": answer(401, b"", "WWW-Authenticate: Negotiate"),
+    "wants, and does not say what": answer(401),
+    "is forbidden": answer(403),
+    "is not there": answer(404, PAGE, HTML),
+    "is broken": answer(503),
+    "is elsewhere": answer(307, b"", "Location: http://raw.invalid/v2/"),
+    "is a page": answer(200, PAGE, HTML),
+}
+
+
+@pytest.mark.parametrize("said", V2.values(), ids=V2)
+def test_what_is_said_of_v2_is_no_word_about_the_repository(raw: RawRegistry, access: Access, said: bytes) -> None:
+    raw.odd[r"/v2/$"] = always(said)
+    assert reads(raw, access) == []
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_only_the_repository_refuses(raw: RawRegistry, access: Access, status: int) -> None:
+    raw.odd["GET .*manifests"] = always(answer(status, b'{"errors":[{"code":"DENIED"}]}'))
+    error = refused(raw, access)
+    assert isinstance(error, AccessDenied)
+    assert f"answered {status}" in error.reason
+    assert "(DENIED)" in error.reason
+
+
+@pytest.mark.parametrize(
+    "stated", ["", "nonsense", "sha256:abc", "md5:0123", f"sha256:{'0' * 64}"], ids=["none", *"1234"]
+)
+def test_head_need_not_know_the_digest(raw: RawRegistry, access: Access, stated: str) -> None:
+    raw.odd["HEAD .*manifests"] = always(answer(200, b"", f"Docker-Content-Digest: {stated}"))
+    assert reads(raw, access) == []
+
+
+def test_a_digest_that_is_none_is_none(raw: RawRegistry, access: Access) -> None:
+    raw.odd["GET .*manifests"] = always(answer(200, MANIFEST, "Docker-Content-Digest: nonsense"))
+    assert reads(raw, access) == []
+
+
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "in chunks": lambda data: (
+        b"".join(b"%x\r\n%b\r\n" % (1, bytes([value])) for value in gzip.compress(data)) + b"0\r\n\r\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("how", PACKED)
+@pytest.mark.parametrize(("place", "plain"), [("manifests", MANIFEST), (f"blobs/{MADE.config}", CONFIG)])
+def test_documents_that_come_packed_are_unpacked(
+    raw: RawRegistry, access: Access, place: str, plain: bytes, how: str
+) -> None:
+    chunked = how == "in chunks"
+    headers = ["Content-Encoding: gzip"] + ["Transfer-Encoding: chunked"] * chunked
+    raw.odd[f"GET .*{place}"] = always(answer(200, PACKED[how](plain), *headers, length=not chunked))
+    assert reads(raw, access) == []
+
+
+def test_a_token_that_comes_packed_is_unpacked(raw: RawRegistry, access: Access) -> None:
+    packed = gzip.compress(b'{"token":"packed"}')
+    raw.odd["/token"] = always(answer(200, packed, "Content-Encoding: gzip"))
+    wants_token(raw, "packed")
+    assert reads(raw, access) == []
+
+
+def test_a_layer_is_not_unpacked_whatever_its_encoding_is_called(raw: RawRegistry, access: Access) -> None:
+    raw.odd[f"GET .*{MADE.layers[0]}"] = always(answer(200, BLOB, "Content-Encoding: gzip", length=False))
+    assert reads(raw, access) == []
+
+
+def test_what_unpacks_without_end_is_refused(raw: RawRegistry, access: Access) -> None:
+    bomb = gzip.compress(b" " * 100_000_000)
+    raw.odd["GET .*manifests"] = always(answer(200, bomb, "Content-Encoding: gzip"))
+    assert "documents of more than 4194304 bytes are refused" in str(refused(raw, access))
+
+
+@pytest.mark.parametrize("body", [gzip.compress(MANIFEST)[:-20], b"\x1f\x8b" + MANIFEST, gzip.compress(b"x")[:5]])
+def test_what_cannot_be_unpacked_is_said(raw: RawRegistry, access: Access, body: bytes) -> None:
+    raw.odd["GET .*manifests"] = always(answer(200, body, "Content-Encoding: gzip"))
+    assert "packed with gzip that is" in str(refused(raw, access))
+
+
+def test_another_packing_is_named(raw: RawRegistry, access: Access) -> None:
+    raw.odd["GET .*manifests"] = always(answer(200, zlib.compress(MANIFEST), "Content-Encoding: deflate"))
+    assert "sent a manifest packed as deflate, which it was not asked to" in str(refused(raw, access))
+
+
+@pytest.mark.parametrize("length", [True, False])
+@pytest.mark.parametrize(("place", "what"), [("manifests", "a manifest"), (f"blobs/{MADE.layers[0]}", "a blob")])
+def test_a_page_in_place_of_content_is_named_as_what_it_is(
+    raw: RawRegistry, access: Access, place: str, what: str, length: bool
+) -> None:
+    raw.odd[f"GET .*{place}"] = always(answer(200, PAGE, HTML, length=length))
+    error = refused(raw, access)
+    assert isinstance(error, SourceUnreadable)
+    assert f"sent a page of HTML with status 200 where {what} should be; check the address" in error.reason
+    assert len(raw.lines(f"GET .*{place}")) == 1
+
+
+def test_a_page_in_place_of_a_token_is_named(raw: RawRegistry, access: Access) -> None:
+    wants_token(raw, "t")
+    raw.odd["/token"] = always(answer(200, PAGE, HTML))
+    assert "sent a page of HTML with status 200 where a token should be" in str(refused(raw, access))
+
+
+def test_not_found_is_not_found_in_whatever_words(raw: RawRegistry, access: Access) -> None:
+    raw.odd["manifests"] = always(answer(404, PAGE, HTML))
+    assert isinstance(refused(raw, access), ImageNotFound)
+
+
+@pytest.mark.parametrize("kind", ["text/html", "text/plain", 'application/json; charset="utf-8"', "", "nonsense"])
+def test_a_careless_content_type_says_nothing(raw: RawRegistry, access: Access, kind: str) -> None:
+    raw.odd["GET .*manifests"] = always(answer(200, MANIFEST, f"Content-Type: {kind}"))
+    raw.odd["GET .*blobs/" + MADE.config] = always(answer(200, CONFIG, f"Content-Type: {kind}", length=False))
+    assert reads(raw, access) == []
+
+
+def test_a_content_type_may_have_parameters(raw: RawRegistry, access: Access) -> None:
+    kind = f"Content-Type: {OCI}manifest.v1+json; charset=utf-8"
+    raw.odd["GET .*manifests"] = always(answer(200, MANIFEST, kind))
+    assert reads(raw, access) == []
+
+
+@pytest.mark.parametrize("status", [200, 206])
+@pytest.mark.parametrize("ranged", ["", "bytes 0-9/10", "bytes 5-", "bytes */5", f"bytes 7-9/{len(BLOB)}"])
+def test_ranges_that_are_none(raw: RawRegistry, access: Access, status: int, ranged: str) -> None:
+    """The first answer breaks off; what then comes for a range is no range."""
+    answers = iter(
+        [
+            answer(200, BLOB)[:-20],
+            answer(status, BLOB if status == 200 else BLOB[:10], f"Content-Range: {ranged}"),
+            answer(200, BLOB),
+        ]
+    )
+    raw.odd[f"GET .*{MADE.layers[0]}"] = lambda _: [next(answers)]
+    heard = reads(raw, replace(access))
+    assert len(heard) == (1 if status == 200 else 2)
+    assert digest(BLOB) == MADE.layers[0]

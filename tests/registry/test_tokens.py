@@ -1,0 +1,60 @@
+"""Challenges and tokens in every spelling that registries and token servers have for them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from support.odd import always, reads, wants_token
+from support.raw import RawRegistry, answer
+
+from builder.sources.access import Access
+
+
+@pytest.fixture(params=["store", "no store"])
+def access(request: pytest.FixtureRequest, tmp_path: Path) -> Access:
+    return Access(str(tmp_path / "store"), keep=request.param == "store")
+
+
+@pytest.mark.parametrize(
+    "challenge",
+    [
+        "Www-authenticate: bearer REALM={realm}",
+        'WWW-Authenticate: Bearer realm="{realm}", service="", scope=""',
+        'WWW-Authenticate: Bearer error="invalid_token",realm="{realm}",error_description="say \\"please\\""',
+        'WWW-Authenticate: Basic realm="x", Bearer realm="{realm}"',
+        'WWW-Authenticate: Negotiate\nWWW-Authenticate: Bearer realm="{realm}"\nWWW-Authenticate: Basic realm="x"',
+        'WWW-Authenticate: Bearer, Bearer realm="{realm}"',
+        'WWW-Authenticate: Bearer realm="{realm}?account=x"',
+    ],
+)
+def test_challenges_in_every_spelling(raw: RawRegistry, access: Access, challenge: str) -> None:
+    wants_token(raw, "t", challenge)
+    assert reads(raw, access) == []
+    assert "scope=repository%3Aimage%3Apull" in raw.lines("/token")[0]
+
+
+def test_a_challenge_with_an_unquoted_url_is_understood(raw: RawRegistry, access: Access) -> None:
+    wants_token(raw, "t", "WWW-Authenticate: Bearer realm={realm},service=x")
+    assert reads(raw, access) == []
+
+
+LIFETIMES: list[object] = ["300", "soon", -1, 1e300, 10**400, True, [], 0.5]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"token": "t"},
+        {"access_token": "t"},
+        {"token": "", "access_token": "t"},
+        {"token": None, "access_token": "t", "expires_in": None},
+        *({"token": "t", "expires_in": value} for value in LIFETIMES),
+        {"token": "t", "issued_at": 5, "refresh_token": []},
+    ],
+)
+def test_tokens_in_every_spelling(raw: RawRegistry, access: Access, said: object) -> None:
+    wants_token(raw, "t")
+    raw.odd["/token"] = always(answer(200, json.dumps(said).encode(), "Content-Type: text/plain"))
+    assert reads(raw, access) == []
