@@ -123,7 +123,7 @@ def test_a_document_that_comes_byte_by_byte_is_given_up(
 
 def test_a_registry_is_only_slow_while_content_comes(registry: RawRegistry, access: Access) -> None:
     """Silence is counted anew with every byte of content: only the head has one deadline."""
-    whole = b"".join(registry._ordinary("GET /v2/image/manifests/latest"))
+    whole = b"".join(registry.ordinary("GET /v2/image/manifests/latest"))
 
     def slowly(_line: str) -> Iterator[bytes]:
         head, end, body = whole.partition(b"\r\n\r\n")

@@ -36,7 +36,7 @@ def refused(registry: RawRegistry, access: Access) -> BuilderError:
 
 
 def reads(registry: RawRegistry, access: Access) -> list[str]:
-    """Read the image; nothing of it is worth a word to the user."""
+    """Read the image, whole; returns what the user was told meanwhile."""
     heard: list[str] = []
     assert read_image(f"docker://{registry.host}/image", access, Means(listen=listen_to(heard))) == list(MADE.layers)
     return heard
@@ -46,7 +46,7 @@ def wants_token(registry: RawRegistry, token: str, challenge: str = "") -> None:
     """Have the repository want this token, in the words of a challenge with `{realm}`."""
     challenge = challenge or 'WWW-Authenticate: Bearer realm="{realm}"'
     headers = challenge.replace("{realm}", f"http://{registry.host}/token").split("\n")
-    ordinary = registry._ordinary
+    ordinary = registry.ordinary
 
     def guarded(line: str) -> Iterable[bytes]:
         if f"\r\nAuthorization: Bearer {token}\r\n".encode() in registry.heads[-1]:

@@ -98,13 +98,13 @@ class RawRegistry:
                 head += got
             self.heads.append(head)
             line = head.split(b"\r\n")[0].decode("latin-1").rpartition(" ")[0]
-            say = next((say for pattern, say in self.odd.items() if re.search(pattern, line)), self._ordinary)
+            say = next((say for pattern, say in self.odd.items() if re.search(pattern, line)), self.ordinary)
             for part in say(line):
                 if self._ending.is_set():
                     return
                 connection.sendall(part)
 
-    def _ordinary(self, line: str) -> Iterable[bytes]:
+    def ordinary(self, line: str) -> Iterable[bytes]:
         method, _, target = line.partition(" ")
         if target == "/v2/":
             return [answer(200)]
