@@ -61,7 +61,7 @@ class CompletedTool:
 
 def find_tool(name: str) -> str:
     """Return the path of the program `name`; raises ToolMissing, which names the packages that bring it."""
-    found = shutil.which(name, path=_search_path())
+    found = shutil.which(name, path=search_path())
     if found is None:
         raise ToolMissing(name, tuple(zip(_SYSTEMS, _PACKAGES.get(name, ()), strict=False)))
     return found
@@ -115,7 +115,7 @@ def run_tool(
                     stderr=subprocess.PIPE,
                     cwd=cwd,
                     pass_fds=inherited,
-                    env={"PATH": _search_path(), "LC_ALL": "C", "TZ": "UTC", **(environment or {})},
+                    env={"PATH": search_path(), "LC_ALL": "C", "TZ": "UTC", **(environment or {})},
                     umask=0o022,
                     process_group=group,
                 )
@@ -180,8 +180,11 @@ def _unusable_named(name: str, executable: str) -> Iterator[None]:
         raise
 
 
-def _search_path() -> str:
-    return (os.environ.get("PATH") or os.defpath) + ":" + _SYSTEM_DIRECTORIES
+def search_path() -> str:
+    """Tell where programs are looked for: in the directories of PATH, and then in the system's."""
+    # An empty entry, or a relative one, is whatever the current directory holds, which may be anybody's.
+    given = filter(os.path.isabs, (os.environ.get("PATH") or os.defpath).split(":"))
+    return ":".join([*given, _SYSTEM_DIRECTORIES])
 
 
 class _Output:

@@ -52,6 +52,22 @@ def test_tools_of_the_system_are_found_without_being_in_path(monkeypatch: pytest
     assert Path(find_tool("mke2fs")).name == "mke2fs"
 
 
+@pytest.mark.parametrize("path", ["", ":", ".", "here", "./here:", "::here/../here:/usr/bin"])
+def test_no_tool_is_taken_from_where_the_caller_happens_to_stand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    for place in (tmp_path, tmp_path / "here"):
+        place.mkdir(exist_ok=True)
+        (place / "env").write_text("#!/bin/sh\necho hostile\n")
+        (place / "env").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", path)
+    assert find_tool("env") in ("/usr/bin/env", "/bin/env")
+    # Nor do tools take theirs from there.
+    (searched,) = [line for line in run_tool(["env"]).stdout.splitlines() if line.startswith("PATH=")]
+    assert all(entry.startswith("/") for entry in searched.removeprefix("PATH=").split(":"))
+
+
 def test_a_missing_tool_names_its_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("builder.tool._SYSTEM_DIRECTORIES", "")
     monkeypatch.setenv("PATH", "/nowhere")

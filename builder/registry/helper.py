@@ -7,13 +7,13 @@ which they therefore get, as from Docker and podman; the tool runner of the disk
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from typing import Annotated
 
 import msgspec
 
-from builder.errors import SourceUnreadable, ToolMissing
+from builder.errors import SourceUnreadable
+from builder.tool import find_tool
 from builder.words import quoted
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -36,11 +36,11 @@ def ask_helper(name: str, server: str) -> tuple[str, str] | None:
     if not _NAME.fullmatch(name):
         where = f"credential helper {quoted(name, 100)}"
         raise SourceUnreadable(where, "is no name of a program docker-credential-NAME")
-    if shutil.which(program) is None:
-        raise ToolMissing(program)
+    found = find_tool(program)
     try:
         ran = subprocess.run(
             [program, "get"],
+            executable=found,
             input=server.encode(),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

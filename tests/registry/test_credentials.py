@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -194,6 +195,18 @@ def test_a_helper_that_fails_is_named_and_its_words_are_not_repeated(
         user(write(tmp_path / "auth.json", credsStore="test"))
     assert caught.value.where == "docker-credential-test"
     assert "hidden" not in f"{caught.value} {caught.value.__cause__} {caught.value.__context__}"
+
+
+@pytest.mark.parametrize("path", [":/usr/bin", "./:/usr/bin"])
+def test_no_helper_is_taken_from_the_current_directory(
+    home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, path: str
+) -> None:
+    asked = helper(home, monkeypatch, ANSWER % "me")
+    monkeypatch.chdir(home / "bin")
+    monkeypatch.setenv("PATH", path)
+    with suppress(ToolMissing):
+        user(write(tmp_path / "auth.json", credsStore="test"))
+    assert not asked.exists()
 
 
 def test_an_empty_name_stands_for_no_helper(tmp_path: Path) -> None:
