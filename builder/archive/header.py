@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from builder.archive import acl
+from builder.archive.block import number, replaced, text
 from builder.archive.entry import Entry, Kind
-from builder.archive.fields import number, replaced, text
 from builder.archive.pax import Extensions
 from builder.errors import MalformedTar
 from builder.linux import ACL_ACCESS, MAX_ID, MAX_MAJOR, MAX_MINOR, MODE_BITS

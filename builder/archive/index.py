@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from builder.archive.entry import Kind
 from builder.archive.header import Header
-from builder.archive.walk import walk
+from builder.archive.headers import walk
 from builder.errors import UnfitTar
 
 # Images have a few blobs for each layer; this bounds memory.

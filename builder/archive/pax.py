@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from builder.archive import acl
-from builder.archive.fields import INT64
+from builder.archive.block import INT64
 from builder.errors import MalformedTar
 from builder.words import quoted
 

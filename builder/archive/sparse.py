@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from builder.archive.fields import number
+from builder.archive.block import number
 from builder.archive.pax import SPARSE, decimal
 from builder.errors import MalformedTar
 

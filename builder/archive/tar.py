@@ -1,6 +1,6 @@
 """Tar streams through libarchive, and nothing else in this package touches libarchive.
 
-What libarchive 3.6 and 3.7 get wrong is taken from the guard (strict.py) instead: names (in a UTF-8 locale those of pax
+What libarchive 3.6 and 3.7 get wrong is taken from the guard (guard.py) instead: names (in a UTF-8 locale those of pax
 records are normalised to NFC, and all end at a NUL), hardlink targets that only a pax record has, and fractions of
 seconds before 1970. Both must agree on where each member starts, what it is and how large it is.
 """
@@ -17,8 +17,8 @@ from typing import Any
 from libarchive import ffi
 
 from builder.archive.entry import NO_XATTRS, TYPE_BITS, Entry, Kind
+from builder.archive.guard import Guard
 from builder.archive.header import Header
-from builder.archive.strict import Guard
 from builder.errors import MalformedTar
 from builder.exact import write_at
 from builder.signals import end_if_told

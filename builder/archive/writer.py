@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from builder.archive.block import BLOCK, padded
 from builder.archive.entry import Entry, Kind
-from builder.archive.fields import BLOCK, padded
 
 END = bytes(2 * BLOCK)
 TYPEFLAGS = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+from builder.archive.block import padded
 from builder.archive.entry import Entry, Kind
-from builder.archive.fields import padded
 from builder.archive.writer import END, headers
 from builder.containers_storage.overlay import Facts, read_facts
 from builder.containers_storage.records import LayerRecord

@@ -31,9 +31,9 @@ from support.tars import (
 )
 
 from builder.archive.entry import Entry, Kind
+from builder.archive.guard import Guard
 from builder.archive.header import Header
 from builder.archive.index import index
-from builder.archive.strict import Guard
 from builder.archive.tar import TarReader
 from builder.errors import MalformedTar
 

@@ -10,7 +10,7 @@ import pytest
 from support.tars import file, tar
 
 from builder.archive.entry import Entry, Kind
-from builder.archive.strict import Guard
+from builder.archive.guard import Guard
 from builder.archive.tar import TarReader
 from builder.errors import MalformedTar
 

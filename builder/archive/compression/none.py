@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from builder.archive.block import BLOCK, ZEROS, check_checksum
 from builder.archive.compression.streams import MOST_INPUT
-from builder.archive.fields import BLOCK, ZEROS, check_checksum
 from builder.errors import MalformedTar
 
 NAME = "none"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from builder.archive.block import padded
 from builder.archive.entry import Entry, Kind
-from builder.archive.fields import padded
 from builder.archive.writer import END, headers
 from builder.disk.erofs.layout import placeholder
 from builder.disk.erofs.plan import Plan

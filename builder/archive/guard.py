@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from builder.archive.header import Header
-from builder.archive.walk import walk
+from builder.archive.headers import walk
 
 
 class Guard:
@@ -18,7 +18,7 @@ class Guard:
 
     `headers` has the members whose headers have passed and that nobody has taken out yet; `ended` says whether the
     end of the archive has passed. What follows that end passes unseen. The bytes pass unchanged, but for headers that
-    libarchive would misread (walk.py), and padding that is missing at the end.
+    libarchive would misread (headers.py), and padding that is missing at the end.
     """
 
     def __init__(self, chunks: Iterable[bytes]) -> None:

@@ -1,6 +1,6 @@
 """The walk over a tar's headers: from header to header, checking each, without a look at the content between.
 
-It does no input: a stream (strict.py) and a file (index.py) drive it. As a generator it yields what it wants next, as
+It does no input: a stream (guard.py) and a file (index.py) drive it. As a generator it yields what it wants next, as
 (bytes to pass over, bytes to hand in), and is sent those bytes: fewer, or none, when the tar ends before them, and
 None when it ends in what was to be passed over. It returns how many bytes of padding the end of the tar lacks.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import replace
 
-from builder.archive.fields import BLOCK, ZEROS, check_checksum, number, padded
+from builder.archive.block import BLOCK, ZEROS, check_checksum, number, padded
 from builder.archive.header import OLD_SPARSE, Header, for_libarchive, member_name, read_entry
 from builder.archive.pax import DECIMAL, Extensions, check_global
 from builder.archive.sparse import Extent, check_map, old_extents, pax_map
