@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import BinaryIO
-
-import msgspec
 
 from builder.archive.compression import detect
 from builder.errors import (
@@ -27,38 +25,24 @@ from builder.files.files import Files
 from builder.image.config import parse_config
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
-from builder.image.document import read_document
 from builder.image.manifest import Manifest
 from builder.image.media_types import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST
 from builder.image.name import normalise, same_name
-from builder.image.shape import convert_document
 from builder.image.verifier import verify
 from builder.sources.access import Access, Means
+from builder.sources.docker_manifest import Saved, SavedImages, parse_saved_images
 from builder.sources.documents import read_bounded
 from builder.sources.image_files import open_archive
 from builder.sources.listed import listed
 from builder.sources.source import Source
 from builder.sources.transport import Layout, Reference, Transport
-from builder.words import quoted
 
 _MANIFEST = "manifest.json"
 _READ_SIZE = 1 << 20
 # What `detect` needs to tell a compression.
 _HEAD_SIZE = 512
-# In characters; docker save's own names have 75 at most.
-_MAX_NAME = 255
 _BLOB = re.compile(r"blobs/(sha256|sha512)/([0-9a-f]+)")
 _CONFIG = re.compile(r"([0-9a-f]{64})\.json")
-
-
-class _Item(msgspec.Struct, rename="pascal"):
-    config: str
-    layers: list[str] | None = None
-    repo_tags: list[str] | None = None
-
-
-class _Items(msgspec.Struct):
-    images: list[_Item]
 
 
 def open_docker_archive(reference: Reference, _access: Access, means: Means) -> Source:
@@ -73,11 +57,12 @@ class DockerArchive:
         self._files = files
         self._reference = reference
         self._listen = means.listen
+        self._images: SavedImages | None = None
         self._paths: dict[Digest, str] = {}
 
     def root(self) -> Manifest:
         """Put together the manifest of the image that the reference names; reads compressed layers once."""
-        number, item = self._choose(self._read_items())
+        number, item = self._choose(self._read_images())
         config = self._read_config(item.config)
         diff_ids = parse_config(config, self._where(item.config)).diff_ids
         paths = item.layers or []
@@ -93,7 +78,7 @@ class DockerArchive:
         """Give the name that was asked for, or else all names of the image, in full."""
         if self._reference.tag is not None:
             return [normalise(self._reference.tag)]
-        _, item = self._choose(self._read_items())
+        _, item = self._choose(self._read_images())
         return [normalise(tag) for tag in item.repo_tags or ()]
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
@@ -115,7 +100,9 @@ class DockerArchive:
     def _where(self, path: str) -> str:
         return f"{self._files.place}/{path}"
 
-    def _read_items(self) -> list[_Item]:
+    def _read_images(self) -> SavedImages:
+        if self._images is not None:
+            return self._images
         name = self._where(_MANIFEST)
         file = self._files.open(_MANIFEST)
         if file is None:
@@ -128,22 +115,32 @@ class DockerArchive:
         if data.lstrip().startswith(b"{"):
             reason = f"its {_MANIFEST} is one image's, so this is skopeo's dir:; write the path alone"
             raise ImageNotFound(self._files.place, reason)
-        return _parse_items(data, name)
+        self._images = parse_saved_images(data, name)
+        if unreadable := self._images.unreadable:
+            count, verb = ("1 image", "is") if len(unreadable) == 1 else (f"{len(unreadable)} images", "are")
+            first = next(iter(unreadable.values()))
+            self._listen(Notice(f"{name}: {count} that cannot be read {verb} passed over: {first.path} {first.reason}"))
+        return self._images
 
-    def _choose(self, items: Sequence[_Item]) -> tuple[int, _Item]:
+    def _choose(self, saved: SavedImages) -> tuple[int, Saved]:
         reference = self._reference
         if reference.digest is not None:
             raise InvalidReference(reference.text, "docker save keeps no manifest digests; choose by NAME:TAG or :@0")
-        found = list(enumerate(items))
+        found = list(saved.images.items())
         if reference.position is not None:
-            found = found[reference.position : reference.position + 1]
+            if reference.position in saved.unreadable:
+                raise saved.unreadable[reference.position]
+            found = [(position, image) for position, image in found if position == reference.position]
         elif reference.tag is not None:
             wanted = reference.tag
-            found = [(i, item) for i, item in found if any(same_name(tag, wanted) for tag in item.repo_tags or ())]
+            found = [(i, image) for i, image in found if any(same_name(tag, wanted) for tag in image.repo_tags or ())]
+        if not found and reference.position is None and saved.unreadable:
+            # What it is called cannot be told, so it may be the one.
+            raise next(iter(saved.unreadable.values()))
         if not found:
-            raise ImageNotFound(reference.text, f"there is no such image; {_offer(items)}")
+            raise ImageNotFound(reference.text, f"there is no such image; {_offer(saved.images.values())}")
         if len(found) > 1:
-            raise InvalidReference(reference.text, f"names several images; {_offer(items)}")
+            raise InvalidReference(reference.text, f"names several images; {_offer(saved.images.values())}")
         return found[0]
 
     def _read_config(self, path: str) -> bytes:
@@ -175,24 +172,6 @@ class DockerArchive:
         return Descriptor(media_type, digest, size)
 
 
-def _parse_items(data: bytes, name: str) -> list[_Item]:
-    # The JSON reader takes objects only, as all other documents are; manifest.json is a list.
-    try:
-        document = read_document(b'{"images":%b}' % data, name)
-        if set(document) != {"images"}:
-            raise MalformedDocument(name, "$.images", "is not valid JSON")
-        items = convert_document(document, _Items, name).images
-    except MalformedDocument as error:
-        raise MalformedDocument(name, error.path.replace("$.images", "$", 1), error.reason) from error
-    for i, item in enumerate(items):
-        for text in (item.config, *(item.layers or ())):
-            # They will be part of messages.
-            if not text.isprintable() or len(text) > _MAX_NAME:
-                reason = f"{quoted(text, 200)} is no name of a file that docker save writes"
-                raise MalformedDocument(name, f"$[{i}]", reason)
-    return items
-
-
 def _stated_digest(path: str) -> Digest | None:
     """Read the digest that a file's name states, where it is one of an image layout."""
     blob = _BLOB.fullmatch(path)
@@ -206,9 +185,9 @@ def _hash(head: bytes, rest: BinaryIO) -> Digest:
     return Digest("sha256", hasher.hexdigest())
 
 
-def _offer(items: Sequence[_Item]) -> str:
+def _offer(images: Iterable[Saved]) -> str:
     """Say what could be asked for instead."""
-    tags = [tag for item in items for tag in item.repo_tags or ()]
+    tags = [tag for image in images for tag in image.repo_tags or ()]
     named = f"choose one of these: {listed(tags)}" if tags else "none has a name"
     return f"{named}; or choose by position, from :@0 on"
 

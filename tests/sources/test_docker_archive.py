@@ -194,6 +194,26 @@ def test_a_file_that_is_missing_is_named(tmp_path: Path, key: str) -> None:
     assert f"{tmp_path}/saved.tar/" in error.what
 
 
+def test_an_image_that_cannot_be_read_spoils_no_other(tmp_path: Path) -> None:
+    def spoil(_files: Files, rows: list[dict[str, Any]]) -> None:
+        rows[0]["Layers"] = "layer.tar"
+        rows[1]["RepoTags"] = ["localhost/two", None]
+
+    path = write(tmp_path, ONE, TWO, change=spoil)
+    for choice in ("", ":localhost/two", ":@1"):
+        assert str(image(path, choice).config_digest) == config_digest(TWO)
+    for choice in (":busybox", ":@0"):
+        error = refusal(path, choice)
+        assert isinstance(error, MalformedDocument)
+        assert error.path == "$[0].Layers"
+    assert isinstance(refusal(path, ":@2"), ImageNotFound)
+    heard: list[str] = []
+    with closing(open_source(f"docker-archive:{path}", means=Means(listen=listen_to(heard)))) as source:
+        resolve(source, "it", None)
+    (said,) = heard
+    assert said.startswith(f"{path}/manifest.json: 1 image that cannot be read is passed over: $[0].Layers expected")
+
+
 def test_a_layer_that_is_a_link_out_of_the_archive_is_refused(tmp_path: Path) -> None:
     def link(files: Files, rows: list[dict[str, Any]]) -> None:
         files[rows[0]["Layers"][0]] = Link("../../layer.tar")
@@ -224,6 +244,7 @@ def test_a_tar_without_manifest_says_what_was_looked_for(tmp_path: Path) -> None
         (b'[{"Config": "c", "Layers": "l"}]', "$[0].Layers"),
         (b'[{"Config": "c", "Config": "d"}]', "$[0].Config"),
         (b'[{"Config": "c", "config": "d"}]', "$[0].config"),
+        (b"[null]", "$[0]"),
         (b'[], "more": []', "$"),
         (b'[], "images": []', "$"),
         (b"[", "$"),
