@@ -31,13 +31,15 @@ _EVENTS = "events"
 class Local:
     """A scheduler for one batch (see Scheduler); the executor is the caller's to make and to shut down.
 
-    `hear` is given, on a thread of its own, every event and the number of its job, counted from 0 as submitted.
+    `hear` is given, on a thread of its own, every event and the number of its job, counted from 0 as submitted. If it
+    raises, it hears no more, and what it raised is raised at the end.
     """
 
     def __init__(self, executor: Executor, hear: Callable[[int, Event], None]) -> None:
         self._executor = executor
         self._hear = hear
         self._numbers = count()
+        self._deaf: BaseException | None = None
 
     def __enter__(self) -> Self:
         self._place = Path(tempfile.mkdtemp(prefix="rootfs-builder-batch-"))
@@ -57,6 +59,8 @@ class Local:
         self._listening.join()
         os.close(self._events)
         remove_tree(self._place)
+        if self._deaf and exception[0] is None:
+            raise self._deaf
 
     def submit(self, message: str) -> Future[str]:
         """Have the executor start a process that builds."""
@@ -70,8 +74,16 @@ class Local:
     def _listen(self) -> None:
         with os.fdopen(os.dup(self._events), "rb") as events:
             while (line := events.readline()) != b"\n":
-                number, _, event = line.decode().partition(" ")
-                self._hear(int(number), read_event(event))
+                # The pipe is emptied all the same: builds must not wait for it.
+                if self._deaf is None:
+                    self._pass_on(line.decode())
+
+    def _pass_on(self, line: str) -> None:
+        number, _, event = line.partition(" ")
+        try:
+            self._hear(int(number), read_event(event))
+        except BaseException as error:
+            self._deaf = error
 
 
 def build_and_tell(message: str, place: str, number: int) -> str:

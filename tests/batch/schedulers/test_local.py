@@ -107,7 +107,16 @@ def test_fail_fast_leaves_no_builder_and_no_further_disk(place: Path, executor: 
     assert disks(place) == []
 
 
-def test_an_exception_of_the_listener_leaves_no_builder(place: Path, executor: Executor) -> None:
+def test_whoever_cannot_hear_any_more_holds_up_no_build(place: Path, executor: Executor) -> None:
+    def hear(_job: Job, _event: Event) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        run(executor, "oci:slow", heard=hear)
+    assert disks(place) == ["slow.ext4", "slow.ext4.json"]
+
+
+def test_an_exception_of_whoever_counts_leaves_no_builder(place: Path, executor: Executor) -> None:
     def finished(_outcome: Outcome) -> None:
         raise KeyboardInterrupt
 
