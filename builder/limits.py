@@ -17,14 +17,13 @@ class Limits:
 
     `max_size` is the bytes of all layers together, unpacked (holes count: a disk format may have to write them);
     `max_entries` the tar members of all layers together; `max_ratio` how many bytes one packed byte may become.
-    `max_metadata` is the bytes of all names, link
-    targets and extended attributes together: they are held in memory.
+    `max_metadata` is the bytes of all names, link targets and extended attributes together: they are held in memory.
     """
 
     max_size: int = option(256 * GIB, SIZE, IMAGE, "Refuse an image that unpacks to more.")
     max_entries: int = option(4_000_000, COUNT, IMAGE, "Refuse an image of more entries.")
     max_ratio: int = option(_MAX_RATIO, COUNT, IMAGE, "Refuse a layer that is packed tighter.")
-    max_metadata: int = GIB
+    max_metadata: int = GIB // 4
 
     def __post_init__(self) -> None:
         for name in ("max_size", "max_entries", "max_ratio"):

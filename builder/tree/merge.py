@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from builder.archive.entry import Entry, Kind
 from builder.errors import LayerRefused
@@ -19,8 +19,10 @@ from builder.tree.whiteouts import AUFS_LINKS, hidden_name, hide_lower, is_aufs
 MAX_IMPLIED = 1_000_000
 
 
-def apply_layer(tree: Tree, name: str, entries: Sequence[tuple[Entry, Content]], listen: Listener = ignore) -> None:
+def apply_layer(tree: Tree, name: str, entries: list[tuple[Entry, Content]], listen: Listener = ignore) -> None:
     """Apply a layer's entries, in the order of its archive, to `tree`; `name` is what errors call the layer.
+
+    The list is empty afterwards: as the tree grows, the entries go, and both are never in memory as a whole.
 
     First all whiteouts hide what lower layers left, then everything else is added; so a whiteout never
     touches what its own layer brings, wherever in the archive it stands. A hardlink to a lower file gets it also if
@@ -29,7 +31,9 @@ def apply_layer(tree: Tree, name: str, entries: Sequence[tuple[Entry, Content]],
     attributes that mean nothing in a guest and are dropped.
     """
     additions = _Additions(tree, hide_lower(tree, name, entries))
-    for place, (entry, content) in enumerate(entries):
+    entries.reverse()
+    for place in range(len(entries)):
+        entry, content = entries.pop()
         try:
             additions.add(place, entry, content)
         except Refusal as refusal:

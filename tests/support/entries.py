@@ -70,7 +70,7 @@ def merged(*layers: Layer) -> Tree:
     """Apply layers, bottom first, to an empty tree."""
     tree = Tree()
     for number, layer in enumerate(layers, start=1):
-        apply_layer(tree, f"layer {number}", layer)
+        apply_layer(tree, f"layer {number}", list(layer))
     return tree
 
 

@@ -25,6 +25,8 @@ from support.entries import (
 from support.trees import listing, paths
 
 from builder.archive.entry import Kind
+from builder.tree.merge import apply_layer
+from builder.tree.tree import Tree
 
 
 def test_every_kind_becomes_its_node_with_all_metadata() -> None:
@@ -158,3 +160,10 @@ def test_a_directory_replaces_a_symlink_to_a_directory() -> None:
     lower = [directory("usr"), file("usr/kept", 1), symlink("link", "usr")]
     tree = merged(lower, [directory("link"), file("link/new", 2)])
     assert listing(tree) == ["link/", "link/new (2 bytes at 2)", "usr/", "usr/kept (1 bytes at 1)"]
+
+
+def test_entries_are_let_go_of_as_the_tree_grows() -> None:
+    layer = [directory("d"), file("d/f", 7), hardlink("d/g", "d/f")]
+    tree = Tree()
+    apply_layer(tree, "layer", layer)
+    assert (layer, paths(tree)) == ([], ["d/", "d/f", "d/g"])

@@ -219,7 +219,7 @@ def test_the_merge_agrees_with_the_model(stack: list[Layer]) -> None:
         else:
             refused = False
         try:
-            apply_layer(tree, "layer", layer)
+            apply_layer(tree, "layer", list(layer))
         except LayerRefused:
             assert refused
             return

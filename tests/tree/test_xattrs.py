@@ -73,7 +73,7 @@ def notices(*layers: Layer) -> list[str]:
     """What the last layer gives notice of."""
     said: list[Event] = []
     tree = merged(*layers[:-1])
-    apply_layer(tree, "layer 7", layers[-1], said.append)
+    apply_layer(tree, "layer 7", list(layers[-1]), said.append)
     assert all(isinstance(event, Notice) for event in said)
     return [event.text for event in said if isinstance(event, Notice)]
 
