@@ -17,9 +17,10 @@ from builder.batch.report import CANCELLED, FAILED, UNFINISHED, Outcome, render_
 from builder.batch.run import run_batch
 from builder.cli.console import Console, human_size
 from builder.cli.options import GroupedCommand, build_options, progress_option, table_options
-from builder.cli.types import DIRECTORY, FILE
+from builder.cli.types import DIRECTORY, FILE, Parsed
 from builder.errors import BuilderError
 from builder.events import Event
+from builder.option import COUNT
 from builder.output.failures import failures_named
 from builder.output.publish import check_distinct, check_side_output, resolve_output, write_atomically
 
@@ -32,7 +33,7 @@ from builder.output.publish import check_distinct, check_side_output, resolve_ou
 @click.option(
     "-j",
     "--jobs",
-    type=click.IntRange(min=1),
+    type=Parsed(COUNT.shown, COUNT.parse),
     default=os.cpu_count,
     help="Builds at a time; by default one per core.",
 )
