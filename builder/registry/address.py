@@ -54,7 +54,8 @@ class Address:
     def asking(self, pairs: Iterable[tuple[str, str]]) -> Address:
         """Add parameters to the query."""
         joint = "&" if "?" in self.target else "?"
-        return Address(self.scheme, self.host, self.port, f"{self.target}{joint}{urlencode(list(pairs))}")
+        query = urlencode(list(pairs), errors="surrogateescape")
+        return Address(self.scheme, self.host, self.port, f"{self.target}{joint}{query}")
 
     @property
     def origin(self) -> Origin:

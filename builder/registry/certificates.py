@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 from builder.errors import SourceUnreadable
+from builder.files.home import config_directories
 from builder.registry import RegistryAccess
 
 _SYSTEM = (Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
@@ -39,9 +39,8 @@ def _directories(access: RegistryAccess, host: str) -> Iterator[Path]:
     if access.cert_dir is not None:
         yield access.cert_dir
         return
-    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path(os.environ.get("HOME") or "/", ".config"))
     # As podman: the first of these directories that is there holds all there is for the host.
-    for base in (config / "containers" / "certs.d", *_SYSTEM):
+    for base in (*(config / "containers" / "certs.d" for config in config_directories()), *_SYSTEM):
         if (base / host).is_dir():
             yield base / host
             return

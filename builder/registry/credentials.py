@@ -1,4 +1,8 @@
-"""Credentials for registries, where podman, skopeo and Docker keep them (containers-auth.json(5))."""
+"""Credentials for registries, where podman, skopeo and Docker keep them (containers-auth.json(5)).
+
+What cannot be used is said, and the request goes on without: most images want none, and what the registry then says
+is the better error. Only a file that the user named must be there and be one.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +12,19 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from builder.errors import SourceUnreadable
+from builder.events import Listener, Notice, ignore
+from builder.files.home import home_directory
 from builder.image.document import MAX_DOCUMENT_SIZE
 from builder.image.name import DOCKER_HUB
-from builder.registry.helper import ask_helper
+from builder.registry.helper import HelperFailed, ask_helper
 
-# Docker's own key for its Hub, from the days of the first version of the protocol.
-_HUB_SERVER = "https://index.docker.io/v1/"
+# Docker's own key for its Hub, from the days of the first version of the protocol; podman uses the host.
+_HUB_SERVERS = ("https://index.docker.io/v1/", DOCKER_HUB)
 _HUB_HOSTS = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
 # A helper's user name for a secret that is an identity token.
 _IDENTITY_TOKEN = "<token>"
@@ -25,7 +32,10 @@ _IDENTITY_TOKEN = "<token>"
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A user name and password, or an identity token, for which the token server hands out access tokens."""
+    """A user name and password, or an identity token, for which the token server hands out access tokens.
+
+    Bytes that are no UTF-8 are surrogates, as in file names.
+    """
 
     username: str
     password: str = field(default="", repr=False)
@@ -40,67 +50,94 @@ class _Entry(msgspec.Struct):
 
 
 class _AuthFile(msgspec.Struct):
-    auths: dict[str, _Entry | None] | None = None
-    cred_helpers: dict[str, str] | None = msgspec.field(default=None, name="credHelpers")
-    creds_store: str | None = msgspec.field(default=None, name="credsStore")
+    # Entries as they are: one that is odd is no reason to leave out the others.
+    auths: dict[str, Any] | None = None
+    credhelpers: dict[str, str] | None = None
+    credsstore: str | None = None
 
 
-def find_credentials(authfile: Path | None, host: str, path: str) -> Credentials | None:
+class _Unusable(Exception):
+    """What is there and is no use; why, without quoting it."""
+
+
+def find_credentials(authfile: Path | None, host: str, path: str, listen: Listener = ignore) -> Credentials | None:
     """Find the credentials for the repository `path` at `host`; None where there are none.
 
     The first file that has some counts: `authfile` or else $REGISTRY_AUTH_FILE alone where one is given, then podman's
-    and Docker's own. Raises SourceUnreadable and ToolMissing.
+    and Docker's own. `listen` is told what is no use. Raises SourceUnreadable for a file that was given.
     """
     given = authfile or (Path(named) if (named := os.environ.get("REGISTRY_AUTH_FILE")) else None)
     for file in (given,) if given else auth_files(os.environ):
-        content = _read(file, must_exist=given is not None)
-        found = _look_up(content, file, host, path) if content else None
-        if found is not None:
+        try:
+            content = _read(file)
+        except _Unusable as error:
+            if given:
+                raise SourceUnreadable(str(file), f"{error}; check the path, or log in again") from error
+            listen(Notice(f"{file}: {error}; going on without it"))
+            continue
+        if content is None:
+            if given:
+                raise SourceUnreadable(str(file), "there is no such file of credentials; check the path")
+            continue
+        if (found := _look_up(content, file, host, path, listen)) is not None:
             return found
     return None
 
 
 def auth_files(environment: Mapping[str, str]) -> Iterator[Path]:
     """Name the files that may hold credentials, in the order in which podman looks into them."""
-    home = Path(environment.get("HOME") or "/")
+    home = home_directory(environment)
     runtime = environment.get("XDG_RUNTIME_DIR") or f"/run/containers/{os.getuid()}"
+    config = environment.get("XDG_CONFIG_HOME") or (home and home / ".config")
+    docker = environment.get("DOCKER_CONFIG") or (home and home / ".docker")
     yield Path(runtime, "containers", "auth.json")
-    yield Path(environment.get("XDG_CONFIG_HOME") or home / ".config", "containers", "auth.json")
-    yield Path(environment.get("DOCKER_CONFIG") or home / ".docker", "config.json")
+    if config:
+        yield Path(config, "containers", "auth.json")
+    if docker:
+        yield Path(docker, "config.json")
 
 
-def _read(file: Path, must_exist: bool) -> _AuthFile | None:
+def _read(file: Path) -> _AuthFile | None:
+    """Read a file, None where there is none; keys are in any letter case, as for Go."""
     try:
         with file.open("rb") as stream:
             data = stream.read(MAX_DOCUMENT_SIZE + 1)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        if must_exist:
-            raise SourceUnreadable(str(file), "there is no such file of credentials; check the path") from error
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise SourceUnreadable(str(file), f"the credentials cannot be read: {error.strerror}") from error
+        raise _Unusable(f"the credentials cannot be read: {error.strerror}") from error
     try:
-        return msgspec.json.decode(data, type=_AuthFile) if data.strip() else None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise SourceUnreadable(str(file), f"is no file of credentials: {error}; log in again to mend it") from error
+        return _convert(msgspec.json.decode(data), _AuthFile) if data.strip() else _AuthFile()
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        # Without the decoder's words, which could quote a secret.
+        raise _Unusable("is no file of credentials") from None
 
 
-def _look_up(content: _AuthFile, file: Path, host: str, path: str) -> Credentials | None:
-    server = _HUB_SERVER if host == DOCKER_HUB else host
-    helper = next((name for key, name in (content.cred_helpers or {}).items() if _normalise(key) == host), None)
-    # An empty name exempts a registry from the store of credentials.
-    if helper:
-        return _from_helper(helper, server)
-    auths = content.auths or {}
-    by_key: dict[str, _Entry] = {}
+def _convert(value: object, kind: type[Any]) -> Any:
+    if isinstance(value, dict):
+        value = {str(key).lower(): each for key, each in value.items()}
+    return msgspec.convert(value, kind)
+
+
+def _look_up(content: _AuthFile, file: Path, host: str, path: str, listen: Listener) -> Credentials | None:
+    helper = next((name for key, name in (content.credhelpers or {}).items() if _normalise(key) == host), None)
+    if helper and (found := _from_helper(helper, host, listen)):
+        return found
+    auths = {key: entry for key, entry in (content.auths or {}).items() if entry is not None}
+    by_key: dict[str, object] = {}
     for key, entry in auths.items():
-        if entry is not None:
-            by_key.setdefault(_normalise(key), entry)
+        by_key.setdefault(_normalise(key), entry)
     for key in _keys(host, path):
         known = auths.get(key) or by_key.get(key)
-        if known is not None and (found := _from_entry(known, key, file)):
-            return found
-    return _from_helper(content.creds_store, server) if content.creds_store and helper is None else None
+        if known is None:
+            continue
+        try:
+            if (found := _from_entry(known)) is not None:
+                return found
+        except _Unusable as error:
+            listen(Notice(f"{file}: the entry of {key} {error}; log in again to mend it; going on without it"))
+    # An empty name exempts a registry from the store of credentials.
+    return _from_helper(content.credsstore, host, listen) if content.credsstore and helper is None else None
 
 
 def _keys(host: str, path: str) -> Iterator[str]:
@@ -119,27 +156,42 @@ def _normalise(key: str) -> str:
     return (DOCKER_HUB if host in _HUB_HOSTS else host) + slash + path
 
 
-def _from_helper(helper: str, server: str) -> Credentials | None:
-    answer = ask_helper(helper, server)
-    if answer is None:
-        return None
-    username, secret = answer
-    if username == _IDENTITY_TOKEN:
-        return Credentials("", identity_token=secret)
-    return Credentials(username, secret)
+def _from_helper(helper: str, host: str, listen: Listener) -> Credentials | None:
+    failures = []
+    for server in _HUB_SERVERS if host == DOCKER_HUB else (host,):
+        try:
+            username, secret = ask_helper(helper, server)
+        except HelperFailed as error:
+            failures.append(str(error))
+        else:
+            found = username == _IDENTITY_TOKEN
+            return Credentials("", identity_token=secret) if found else Credentials(username, secret)
+    listen(Notice(f"{failures[0]}; going on without it"))
+    return None
 
 
-def _from_entry(entry: _Entry, key: str, file: Path) -> Credentials | None:
+def _from_entry(value: object) -> Credentials | None:
+    try:
+        entry = _convert(value, _Entry)
+    except msgspec.ValidationError:
+        raise _Unusable("is no entry of credentials") from None
     username, password = entry.username or "", entry.password or ""
     if entry.auth:
-        try:
-            username, colon, password = base64.b64decode(entry.auth, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError, ValueError):
-            colon = ""
-        if not colon:
-            # Without a cause: the decoder's words could quote the secret.
-            reason = f"the entry of {key} is not base64 of user:password; log in again to mend it"
-            raise SourceUnreadable(str(file), reason) from None
+        username, password = _from_auth(entry.auth)
     if entry.identitytoken:
         return Credentials(username, identity_token=entry.identitytoken)
-    return Credentials(username, password.rstrip("\0")) if username else None
+    return Credentials(username, password) if username else None
+
+
+def _from_auth(auth: str) -> tuple[str, str]:
+    """Read base64 of user:password as Go does: line breaks count for nothing, and any bytes may be in it."""
+    encoded = auth.replace("\r", "").replace("\n", "")
+    try:
+        # Some leave out the padding, and some readers, such as crane and kubelet, do without.
+        decoded = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        decoded = b""
+    username, colon, password = decoded.decode(errors="surrogateescape").partition(":")
+    if not colon or not username:
+        raise _Unusable("is not base64 of user:password")
+    return username, password.strip("\0")

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 import subprocess
-from typing import Annotated
 
 import msgspec
 
-from builder.errors import SourceUnreadable
+from builder.errors import ToolMissing
 from builder.tool import find_tool
 from builder.words import quoted
 
@@ -20,45 +19,43 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # In seconds; some ask the user, or a cloud service.
 _PATIENCE = 120
 _MAX_ANSWER = 1 << 20
+# How helpers say that they have none: most in Docker's words, some in those of their keychain, on either stream.
+_NOT_FOUND = re.compile(rb"credentials? (were |was )?not (be )?found|could not be found|no credentials", re.IGNORECASE)
 
 
 class _Answer(msgspec.Struct, rename="pascal"):
-    username: str
-    secret: Annotated[str, msgspec.Meta(min_length=1)]
+    username: str | None = None
+    secret: str | None = None
 
 
-def ask_helper(name: str, server: str) -> tuple[str, str] | None:
-    """Ask `docker-credential-NAME` for the user name and secret of a server; None where it has none.
+class HelperFailed(Exception):
+    """A helper that gives no credentials, and why; its own words may hold secrets and are not repeated."""
 
-    Raises ToolMissing, and SourceUnreadable when the helper fails: its words may hold secrets and are not repeated.
-    """
+
+def ask_helper(name: str, server: str) -> tuple[str, str]:
+    """Ask `docker-credential-NAME` for the user name and secret of a server; raises HelperFailed."""
     program = f"docker-credential-{name}"
     if not _NAME.fullmatch(name):
-        where = f"credential helper {quoted(name, 100)}"
-        raise SourceUnreadable(where, "is no name of a program docker-credential-NAME")
-    found = find_tool(program)
+        raise HelperFailed(f"credential helper {quoted(name, 100)}: is no name of a program docker-credential-NAME")
     try:
-        ran = subprocess.run(
-            [program, "get"],
-            executable=found,
-            input=server.encode(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=_PATIENCE,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise SourceUnreadable(program, f"gave no answer for {server} within {_PATIENCE} s") from error
+        path = find_tool(program)
+    except ToolMissing:
+        raise HelperFailed(f"{program}: is not installed") from None
+    try:
+        ran = subprocess.run([path, "get"], input=server.encode(), capture_output=True, timeout=_PATIENCE, check=False)
+    except subprocess.TimeoutExpired:
+        raise HelperFailed(f"{program}: gave no answer for {server} within {_PATIENCE} s") from None
     except OSError as error:
-        raise SourceUnreadable(program, f"does not start: {error.strerror}") from error
+        raise HelperFailed(f"{program}: does not start: {error.strerror}") from error
     if ran.returncode != 0:
-        # The one failure that is none: every helper says it in these words, on standard output.
-        if b"credentials not found" in ran.stdout:
-            return None
-        raise SourceUnreadable(program, f"failed with status {ran.returncode} for {server}; try it: {program} get")
+        if _NOT_FOUND.search(ran.stdout) or _NOT_FOUND.search(ran.stderr):
+            raise HelperFailed(f"{program}: has no credentials for {server}")
+        raise HelperFailed(f"{program}: failed with status {ran.returncode} for {server}; try it: {program} get")
     try:
-        answer = msgspec.json.decode(ran.stdout[:_MAX_ANSWER], type=_Answer)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        answer = msgspec.json.decode(ran.stdout[:_MAX_ANSWER], type=_Answer) if ran.stdout.strip() else _Answer()
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         # Not even as a cause: the decoder's words could quote the answer.
-        raise SourceUnreadable(program, f"gave an answer for {server} that holds no Username and Secret") from None
-    return answer.username, answer.secret
+        raise HelperFailed(f"{program}: gave an answer for {server} that is none") from None
+    if not answer.secret:
+        raise HelperFailed(f"{program}: has no credentials for {server}")
+    return answer.username or "", answer.secret

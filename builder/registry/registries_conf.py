@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from builder.errors import InvalidReference, SourceUnreadable
+from builder.files.home import config_directories
 from builder.image.name import ImageName
 from builder.words import quoted
 
@@ -113,11 +114,9 @@ def _files() -> Iterator[Path]:
     if named := os.environ.get("CONTAINERS_REGISTRIES_CONF"):
         yield Path(named)
         return
-    home = Path(os.environ.get("HOME") or "/")
-    user = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config", "containers")
-    main = user / "registries.conf"
-    yield main if main.exists() else _SYSTEM / "registries.conf"
-    for directory in (_SYSTEM, user):
+    users = [config / "containers" for config in config_directories()]
+    yield next((file for user in users if (file := user / "registries.conf").exists()), _SYSTEM / "registries.conf")
+    for directory in (_SYSTEM, *users):
         yield from sorted((directory / "registries.conf.d").glob("*.conf"))
 
 

@@ -67,7 +67,7 @@ class Repository:
         self._server = _HUB if host == DOCKER_HUB else host
         self._http = Http(access, self._server)
         self._authorization = Authorization(
-            self._http, host, path, self.where, lambda: find_credentials(access.authfile, host, path)
+            self._http, host, path, self.where, lambda: find_credentials(access.authfile, host, path, listen)
         )
         self._base: Address | None = None
         self._lock = Lock()
