@@ -35,7 +35,8 @@ class BuildOptions:
     `format` is a key of FILESYSTEMS, by default told from the output's name; `source_date_epoch` (seconds since
     1970) is the latest time that any file keeps; `tmpdir` holds the temporary files, by default beside the output;
     `access` says how images are reached and what is kept of them;
-    `force` lets the output replace a file that is no disk; `metadata_file` and `depfile` are written with the disk.
+    `force` builds what would come out the same, and lets the output replace a file that is no disk; `wait` is for
+    another process that makes the same output; `metadata_file` and `depfile` are written with the disk.
     What `disk` holds besides options is the build's own to set.
     """
 
@@ -51,6 +52,9 @@ class BuildOptions:
     tmpdir: Path | None = option(None, DIRECTORY, IMAGE, "Where temporary files go; by default beside the output.")
     access: Access = field(default_factory=Access)
     force: bool = option(False, SWITCH, OUTPUT, "Build what is up to date, too; replace an output that is no disk.")
+    wait: bool = option(
+        True, SWITCH, OUTPUT, "Fail if another process is building the output, and do not wait for it.", name="no-wait"
+    )
     metadata_file: Path | None = option(
         None, FILE, OUTPUT, "Write digests, sizes, UUID and image config here, as JSON.", commands=frozenset({"build"})
     )

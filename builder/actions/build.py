@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builder.actions.merge import disk_options, merge, open_image, scratch_directory
 from builder.disk import FILESYSTEMS, format_of
-from builder.disk.filesystem import DiskFacts
+from builder.disk.filesystem import DiskFacts, Filesystem
 from builder.errors import UsageError
-from builder.events import Listener, Stage, ignore
+from builder.events import Listener, Notice, Stage, ignore
 from builder.files.workspace import workspace_of
 from builder.image.image import Image
 from builder.options import BuildOptions
@@ -24,21 +24,28 @@ from builder.output.publish import (
     check_side_output,
     publish,
     resolve_output,
-    staged,
+    staged_unless_there,
     sync,
 )
-from builder.sources.resolve import resolve
+from builder.output.recipe import keep_recipe, known_disk, recipe
+from builder.sources.reference import parse_reference
+from builder.sources.resolve import check_layers, find_image
+from builder.sources.source import Source
 from builder.tree.spool import open_spool
 from builder.words import quoted
 
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """A disk that was built: where it is, of which image, and what the tools made of it."""
+    """A disk: where it is, of which image, and what the tools made of it.
+
+    Not `built` is one that was there: it would have come out the same.
+    """
 
     output: Path
     image: Image
     disk: DiskFacts
+    built: bool = True
 
 
 def build(
@@ -46,8 +53,9 @@ def build(
 ) -> BuildResult:
     """Turn the image at `reference` into a disk at `output`.
 
-    The output appears complete and synced, or not at all, and replaces an older disk in one step. Raises
-    BuilderError; nothing is left behind then.
+    The output appears complete and synced, or not at all, and replaces an older disk in one step; one that would come
+    out the same is left as it is. Another process that makes the same output is waited for. Raises BuilderError;
+    nothing is left behind then.
     """
     target = Path(output)
     if not target.name:
@@ -55,41 +63,77 @@ def build(
     options = options or BuildOptions()
     options = replace(options, format=options.format or format_of(target.name))
     filesystem = FILESYSTEMS[options.format or ""]
-    filesystem.check(options.disk)
+    tools = filesystem.check(options.disk)
     with failures_named():
         _check_outputs(target, options)
         output = resolve_output(target)
 
     with (
-        workspace_of(output, listen) as beside,
+        workspace_of(output, listen, wait=options.wait) as beside,
         scratch_directory(options, beside, listen) as scratch,
     ):
-        with closing(open_image(reference, options, scratch, listen)) as source, open_spool(scratch) as spool:
-            image = resolve(source, reference, options.platform, listen)
-            tree = merge(source, image, spool, options, listen)
-            listen(Stage(f"packing {filesystem.name}"))
-            draft = Draft(beside, "disk", output)
-            with failures_named(draft.path):
-                disk = filesystem.pack(tree, spool, disk_options(options, image.identity), scratch, draft.path, listen)
-            inputs = source.inputs()
-        if options.disk.check:
-            listen(Stage(f"checking the {filesystem.name} file system"))
-            filesystem.verify(draft.path)
-        # Syncing and hashing take long, so they come before anything that shows.
-        sync(draft)
-        with ExitStack() as staging:
-            # In this order, whatever cuts us short: make must never see a disk without its dependencies, nor a
-            # batch an older disk with newer metadata.
+        draft = Draft(beside, "disk", output)
+        with closing(open_image(reference, options, scratch, listen)) as source:
+            image = find_image(source, reference, options.platform, listen)
+            wanted = recipe(str(image.config_digest), options.describe(), tools)
+            known = None if options.force else known_disk(output, wanted, options.metadata_file)
+            if known is None or options.depfile:
+                # What is seen to be there is also what the disk depends on.
+                check_layers(source, image)
+            facts = known.facts if known else _pack(source, image, options, filesystem, scratch, draft, listen)
+            rule = depfile(str(target), _inputs(source, reference, options, listen))
+        drafts = []
+        if known is None:
+            if options.disk.check:
+                listen(Stage(f"checking the {filesystem.name} file system"))
+                filesystem.verify(draft.path)
+            # Syncing and hashing take long, so they come before anything that shows.
+            sync(draft)
+            known = keep_recipe(draft.path, wanted, facts)
             drafts = [draft]
-            if options.depfile:
-                drafts.insert(0, staging.enter_context(staged(options.depfile, depfile(str(target), inputs), listen)))
-            if options.metadata_file:
+        record = b""
+        if options.metadata_file:
+            if known.digest is None:
                 listen(Stage("hashing the disk"))
-                record = describe_build(image, disk, disk_digest(draft.path), options.describe())
-                drafts.append(staging.enter_context(staged(options.metadata_file, render_json(record), listen)))
-            for each in drafts:
+            digest = known.digest or disk_digest(draft.path if drafts else output)
+            record = render_json(describe_build(image, facts, digest, options.describe()))
+        with (
+            staged_unless_there(options.depfile, rule, listen) as rules,
+            staged_unless_there(options.metadata_file, record, listen, known.mtime_ns) as records,
+        ):
+            # In this order, whatever cuts us short: make must never see a disk without its dependencies, nor anybody
+            # an older disk with newer metadata.
+            for each in (*rules, *drafts, *records):
                 publish(each)
-    return BuildResult(output, image, disk)
+    return BuildResult(output, image, facts, built=bool(drafts))
+
+
+def _pack(
+    source: Source,
+    image: Image,
+    options: BuildOptions,
+    filesystem: Filesystem,
+    scratch: Path,
+    draft: Draft,
+    listen: Listener,
+) -> DiskFacts:
+    with open_spool(scratch) as spool:
+        tree = merge(source, image, spool, options, listen)
+        listen(Stage(f"packing {filesystem.name}"))
+        with failures_named(draft.path):
+            return filesystem.pack(tree, spool, disk_options(options, image.identity), scratch, draft.path, listen)
+
+
+def _inputs(source: Source, reference: str, options: BuildOptions, listen: Listener) -> list[str]:
+    """Name the files that the disk depends on, and say so where make cannot watch what it depends on."""
+    inputs = source.inputs()
+    parsed = parse_reference(reference)
+    # In the name of an image, an @ comes before a digest.
+    pinned = parsed.digest or (not parsed.names_a_file and "@" in parsed.place)
+    if options.depfile and not inputs and not pinned:
+        advice = "name it by @DIGEST, or build each time: what is up to date is left as it is"
+        listen(Notice(f"{options.depfile}: make does not see when {reference} becomes another image; {advice}"))
+    return inputs
 
 
 def _check_outputs(target: Path, options: BuildOptions) -> None:

@@ -22,7 +22,6 @@ from builder.actions.build import build
 from builder.batch.images import Job, metadata_path
 from builder.batch.messages import JobRefused, read_job, write_event, write_outcome, write_refusal
 from builder.batch.report import BUILT, CANCELLED, FAILED, UP_TO_DATE, Outcome, without_disk
-from builder.batch.uptodate import is_up_to_date
 from builder.errors import BuilderError
 from builder.events import Event, Listener, Notice, Progress, ignore
 from builder.exact import write_next
@@ -45,13 +44,9 @@ def run(job: Job, listen: Listener = ignore) -> Outcome:
     outcome = Outcome(job.line, job.reference, str(job.output), BUILT)
     try:
         with failures_named():
-            if not job.options.force and is_up_to_date(job):
-                outcome = replace(outcome, status=UP_TO_DATE)
-            else:
-                job.output.parent.mkdir(parents=True, exist_ok=True)
-        if outcome.status == BUILT:
-            build(job.reference, job.output, job.options, listen_too)
-        outcome = replace(outcome, **_disk(job))
+            job.output.parent.mkdir(parents=True, exist_ok=True)
+        result = build(job.reference, job.output, job.options, listen_too)
+        outcome = replace(outcome, status=BUILT if result.built else UP_TO_DATE, **_disk(job))
     except BuilderError as error:
         outcome = replace(outcome, status=FAILED, exit_status=error.exit_status, error=str(error))
     return replace(outcome, seconds=round(time.monotonic() - begun, 3), notices=tuple(notices))

@@ -35,5 +35,6 @@ def build(console: Console, /, image: str, output: Path, progress: str, **option
     """
     result = build_image(image, output, build_options(**options), console.listener(progress))
     disk = result.disk
-    console.say(f"{output}: {disk.format}, {human_size(disk.size)}, {disk.inodes} inodes, UUID {disk.uuid}")
+    facts = f"{disk.format}, {human_size(disk.size)}, {disk.inodes} inodes, UUID {disk.uuid}"
+    console.say(f"{output}: {facts}" if result.built else f"{output}: up to date")
     console.answer(os.fsencode(output))

@@ -117,10 +117,11 @@ class Filesystem(Protocol):
 
     name: str
 
-    def check(self, options: DiskOptions) -> None:
+    def check(self, options: DiskOptions) -> dict[str, str]:
         """Refuse options this format or its installed tools cannot honour, before any layer is read.
 
-        Raises UsageError, or MissingRequirement naming what to install.
+        Returns the version of each tool that will take part. Raises UsageError, or MissingRequirement naming what to
+        install.
         """
         ...
 

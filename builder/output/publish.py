@@ -129,15 +129,29 @@ def write_atomically(path: Path, data: bytes, listen: Listener = ignore) -> None
 
 
 @contextmanager
-def staged(path: Path, data: bytes, listen: Listener = ignore) -> Iterator[Draft]:
-    """Write and sync a small file in a workspace of its own, to be published as `path`."""
+def staged(path: Path, data: bytes, listen: Listener = ignore, mtime_ns: int | None = None) -> Iterator[Draft]:
+    """Write and sync a small file in a workspace of its own, to be published as `path`, with that time if given."""
     output = resolve_output(path)
     with workspace(output.parent, output.name, listen) as work:
         draft = Draft(work, "file", output)
         with draft.path.open("xb") as file:
             file.write(data)
+        if mtime_ns is not None:
+            os.utime(draft.path, ns=(mtime_ns, mtime_ns))
         sync(draft)
         yield draft
+
+
+@contextmanager
+def staged_unless_there(
+    path: Path | None, data: bytes, listen: Listener = ignore, mtime_ns: int | None = None
+) -> Iterator[list[Draft]]:
+    """Stage a file, if there is a path and not just this file already; yields what is to be published."""
+    if path is None or _is_there(path, data, mtime_ns):
+        yield []
+        return
+    with staged(path, data, listen, mtime_ns) as draft:
+        yield [draft]
 
 
 def sync(draft: Draft) -> None:
@@ -146,8 +160,20 @@ def sync(draft: Draft) -> None:
         os.fsync(fd)
 
 
+def _is_there(path: Path, data: bytes, mtime_ns: int | None) -> bool:
+    with suppress(OSError), path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        same = status.st_size == len(data) and mtime_ns in (None, status.st_mtime_ns)
+        return same and file.read(len(data) + 1) == data
+    return False
+
+
 def _rename(draft: Draft) -> None:
-    os.replace(draft.name, draft.output.name, src_dir_fd=draft.work.fd, dst_dir_fd=draft.work.parent)
+    try:
+        os.replace(draft.name, draft.output.name, src_dir_fd=draft.work.fd, dst_dir_fd=draft.work.parent)
+    except OSError as error:
+        error.filename = os.fspath(draft.output)
+        raise
 
 
 def _check_kind(path: Path) -> None:

@@ -23,12 +23,30 @@ MAX_NESTING = 8
 
 
 def resolve(source: Source, reference: str, platform: Platform | None, listen: Listener = ignore) -> Image:
-    """Find the image for `platform` in an opened source; `reference` names it in errors.
+    """Find the image for `platform` in an opened source, and see that its layers are there.
 
-    Every document is verified against its descriptor, and every layer's blob is seen to be there. Without a
-    platform it is this machine's, where there is a choice; an image without a choice is taken as it is. What was
-    overlooked in the documents is said to `listen`. Raises PlatformNotFound, BlobMissing, and what the image's
-    documents are refused for.
+    Raises what `find_image` and `check_layers` raise.
+    """
+    image = find_image(source, reference, platform, listen)
+    check_layers(source, image)
+    return image
+
+
+def check_layers(source: Source, image: Image) -> None:
+    """See that every layer's blob is there: a build should not fail in its last layer for what is known at once.
+
+    Raises BlobMissing.
+    """
+    for layer in image.layers:
+        _open(source, layer.descriptor, f"{image.reference}: {layer.name}").close()
+
+
+def find_image(source: Source, reference: str, platform: Platform | None, listen: Listener = ignore) -> Image:
+    """Find the image for `platform` in an opened source, by its documents alone; `reference` names it in errors.
+
+    Every document is verified against its descriptor. Without a platform it is this machine's, where there is a
+    choice; an image without a choice is taken as it is. What was overlooked in the documents is said to `listen`.
+    Raises PlatformNotFound, BlobMissing, and what the image's documents are refused for.
     """
     digest = None
     wanted = platform
@@ -104,11 +122,7 @@ def _read_image(
     say_remarks(config.remarks, name, listen)
     if wanted is not None:
         confirm(config.platform, wanted, reference)
-    image = pair(reference, digest, manifest, config)
-    for layer in image.layers:
-        # Now, not when its turn comes: a build should not fail in its last layer for what is known at once.
-        _open(source, layer.descriptor, f"{reference}: {layer.name}").close()
-    return image
+    return pair(reference, digest, manifest, config)
 
 
 def _open(source: Source, descriptor: Descriptor, name: str) -> BinaryIO:

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.command import ENVIRONMENT, argv, run
+from support.command import ENVIRONMENT, argv, run, start_until
 from support.images import Spec, layout, oci_archive
 from support.tars import directory, file, hardlink, symlink, tar
 
@@ -77,7 +77,7 @@ def test_an_older_disk_is_replaced_and_another_file_is_not(tmp_path: Path, image
     disk = tmp_path / "d.ext4"
     assert run("build", image, "-o", disk).returncode == 0
     before = disk.stat().st_ino
-    assert run("build", image, "-o", disk).returncode == 0
+    assert run("build", image, "-o", disk, "--label", "new").returncode == 0
     assert disk.stat().st_ino != before
     disk.write_text("precious")
     refused = run("build", image, "-o", disk)
@@ -249,17 +249,6 @@ def test_a_killed_build_leaves_no_output_and_the_next_one_clears_up(tmp_path: Pa
         assert "d.ext4" not in left_in(tmp_path)
     assert run("build", f"oci:{slow_layout}", "-o", tmp_path / "d.ext4").returncode == 0
     assert left_in(tmp_path) == ["d.ext4"]
-
-
-def start_until(stage: str, image: str, output: Path, *under: str) -> subprocess.Popen[str]:
-    """Start a build, by way of a command `under` which it runs, and return when it has reached a stage."""
-    words = [*under, *argv("build", image, "-o", output, "--progress", "plain")]
-    process = subprocess.Popen(words, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line.startswith(stage):
-            return process
-    raise AssertionError(f"the build ended before {stage!r}")
 
 
 @pytest.mark.root

@@ -28,3 +28,14 @@ def run(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
         check=False,
         stdin=subprocess.DEVNULL,
     )
+
+
+def start_until(stage: str, image: str, output: Path, *under: str) -> subprocess.Popen[str]:
+    """Start a build, by way of a command `under` which it runs, and return when it has reached a stage."""
+    words = [*under, *argv("build", image, "-o", output, "--progress", "plain")]
+    process = subprocess.Popen(words, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith(stage):
+            return process
+    raise AssertionError(f"the build ended before {stage!r}")

@@ -30,6 +30,7 @@ from builder.tool import find_tool, run_tool
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
 
+_TOOL = "mkfs.erofs"
 _CHECKER = "fsck.erofs"
 _MAX_LABEL = 15
 
@@ -42,8 +43,11 @@ class Erofs:
 
     name = "erofs"
 
-    def check(self, options: DiskOptions) -> None:
-        """Refuse what erofs has not (UsageError) and what the installed tools have not (MissingRequirement)."""
+    def check(self, options: DiskOptions) -> dict[str, str]:
+        """Refuse what erofs has not (UsageError) and what the installed tools have not (MissingRequirement).
+
+        Returns the version of mkfs.erofs.
+        """
         if options.free:
             raise UsageError("--free: an erofs disk is read-only and has no free space")
         if options.inodes is not None:
@@ -61,6 +65,7 @@ class Erofs:
                 )
         if options.fragments and features.version.startswith("1.8.8"):
             raise MissingRequirement("mkfs.erofs 1.8.8 corrupts small fragments: install erofs-utils 1.8.9 or newer")
+        return {_TOOL: features.version}
 
     def pack(
         self, tree: Tree, spool: Spool, options: DiskOptions, scratch: Path, output: Path, listen: Listener
@@ -106,7 +111,7 @@ class Erofs:
             size=_pad(output, options.size),
             block_size=BLOCK,
             inodes=inodes,
-            tools={"mkfs.erofs": features.version},
+            tools={_TOOL: features.version},
         )
 
     def verify(self, image: Path) -> None:

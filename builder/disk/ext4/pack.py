@@ -43,8 +43,8 @@ class Ext4:
 
     name = "ext4"
 
-    def check(self, options: DiskOptions) -> None:
-        """Refuse options that ext4 or the installed e2fsprogs cannot honour.
+    def check(self, options: DiskOptions) -> dict[str, str]:
+        """Refuse options that ext4 or the installed e2fsprogs cannot honour, and give that one's version.
 
         Raises UsageError, or MissingRequirement naming what to install.
         """
@@ -61,6 +61,7 @@ class Ext4:
             raise MissingRequirement(f"{_TOOL} {version} is too old: install e2fsprogs 1.47 or later")
         if options.check:
             find_tool(_CHECKER)
+        return {_TOOL: version}
 
     def pack(
         self, tree: Tree, spool: Spool, options: DiskOptions, scratch: Path, output: Path, listen: Listener

@@ -1,0 +1,128 @@
+"""What a disk was made from, kept with it: so the next build sees that it would make the same one again.
+
+It is kept twice: in the metadata beside the disk, if there is any, and in an extended attribute of the disk, where the
+file system has those. Either is believed only as long as the disk has the size and the time of modification that it had
+when it was published; mounting a disk for writing changes the second. Metadata have no clock in them, so their file
+gets the disk's time. The time of the last change of the inode (ctime) is not asked for: links, new owners and copies
+that keep everything else change it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from builder.disk.filesystem import DiskFacts
+
+_ATTRIBUTE = "user.rootfs-builder"
+_MAX_METADATA = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDisk:
+    """A disk of which it is known what it was made from; `digest` is its sha256 in hex, where somebody hashed it."""
+
+    facts: DiskFacts
+    mtime_ns: int
+    digest: str | None = None
+
+
+class _Facts(msgspec.Struct):
+    format: str
+    uuid: UUID
+    size: int
+    blockSize: int
+    inodes: int
+    sha256: str | None = None
+
+
+class _Attribute(msgspec.Struct):
+    recipe: str
+    mtime: int
+    disk: _Facts
+    tools: dict[str, str]
+
+
+class _Config(msgspec.Struct):
+    digest: str
+
+
+class _Image(msgspec.Struct):
+    config: _Config
+
+
+class _Metadata(msgspec.Struct):
+    builder: str
+    image: _Image
+    options: dict[str, Any]
+    disk: _Facts
+    tools: dict[str, str]
+
+
+def recipe(config: str, options: dict[str, Any], tools: dict[str, str], builder: str | None = None) -> str:
+    """Give what decides a disk's bytes as one digest, in hex.
+
+    That is the image by the digest of its config, which binds the layers' content and not how they are packed; the
+    options as BuildOptions describes them; the versions of the tools, and of this program if none is given.
+    """
+    said = [builder or version("rootfs-builder"), config, options, tools]
+    return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def keep_recipe(disk: Path, recipe: str, facts: DiskFacts) -> KnownDisk:
+    """Keep with a finished disk what it was made from, where its file system can."""
+    known = KnownDisk(facts, disk.stat().st_mtime_ns)
+    described = _Facts(facts.format, facts.uuid, facts.size, facts.block_size, facts.inodes)
+    # Without, it is built once more than necessary.
+    with suppress(OSError):
+        attribute = _Attribute(recipe, known.mtime_ns, described, facts.tools)
+        os.setxattr(disk, _ATTRIBUTE, msgspec.json.encode(attribute))
+    return known
+
+
+def known_disk(disk: Path, recipe: str, metadata: Path | None) -> KnownDisk | None:
+    """Say what is known of the disk of an earlier build, if it was made by this recipe and is as it was then."""
+    try:
+        status = disk.stat()
+    except OSError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    for known in (metadata and _by_metadata(metadata, recipe), _by_attribute(disk, recipe)):
+        if known and (known.facts.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns):
+            return known
+    return None
+
+
+def _by_metadata(path: Path, wanted: str) -> KnownDisk | None:
+    try:
+        with path.open("rb") as file:
+            record = msgspec.json.decode(file.read(_MAX_METADATA), type=_Metadata)
+            mtime_ns = os.fstat(file.fileno()).st_mtime_ns
+    except (OSError, msgspec.DecodeError, RecursionError):
+        return None
+    if recipe(record.image.config.digest, record.options, record.tools, record.builder) != wanted:
+        return None
+    return KnownDisk(_facts(record.disk, record.tools), mtime_ns, record.disk.sha256)
+
+
+def _by_attribute(disk: Path, wanted: str) -> KnownDisk | None:
+    try:
+        kept = msgspec.json.decode(os.getxattr(disk, _ATTRIBUTE), type=_Attribute)
+    except (OSError, msgspec.DecodeError, RecursionError):
+        return None
+    return KnownDisk(_facts(kept.disk, kept.tools), kept.mtime) if kept.recipe == wanted else None
+
+
+def _facts(disk: _Facts, tools: dict[str, str]) -> DiskFacts:
+    return DiskFacts(disk.format, disk.uuid, disk.size, disk.blockSize, disk.inodes, tools)
