@@ -42,7 +42,7 @@ def _page(context: click.Context, version: str, date: str) -> str:
         "NAME": [rf"{escape(name)} \- {escape(_summary(context))}"],
         "SYNOPSIS": [f"{bold(context.command_path)} {usage(synopsis)}"],
         "DESCRIPTION": [],
-        "OPTIONS": [line for names, text in _options(context) for line in entry(usage(names), text)],
+        "OPTIONS": list(_options(context)),
         "COMMANDS": [line for each in _below(context) for line in entry(bold(each.info_name or ""), _summary(each))],
         **{section: [] for section in _HEADINGS.values()},
         "SEE ALSO": [_see_also(context)],
@@ -74,12 +74,14 @@ def _lines(paragraph: str) -> Iterator[str]:
         yield from literal(each[2:] for each in lines) if indented else map(filled, lines)
 
 
-def _options(context: click.Context) -> Iterator[tuple[str, str]]:
-    """Give the options as `--help` does: names with what they take, and text."""
-    for option in context.command.get_params(context):
-        record = option.get_help_record(context)
-        if isinstance(option, click.Option) and record is not None:
-            yield record
+def _options(context: click.Context) -> Iterator[str]:
+    """Give the options as `--help` does, and under its headings: those that belong to no group come first."""
+    options = [each for each in context.command.get_params(context) if isinstance(each, click.Option)]
+    for group in dict.fromkeys(["", *(getattr(each, "group", "") for each in options)]):
+        records = [each.get_help_record(context) for each in options if getattr(each, "group", "") == group]
+        yield from [heading(group, "SS")] if group else []
+        for names, text in filter(None, records):
+            yield from entry(usage(names), text)
 
 
 def _see_also(context: click.Context) -> str:

@@ -36,9 +36,9 @@ def title(name: str, date: str, version: str) -> str:
     return f'.TH "{escape(name)}" 1 "{date}" "{escape(version)}" "User Commands"'
 
 
-def heading(name: str) -> str:
-    """Begin a section."""
-    return f".SH {escape(name)}"
+def heading(name: str, level: str = "SH") -> str:
+    """Begin a section, or with SS a part of one."""
+    return f".{level} {escape(name)}"
 
 
 def filled(text: str) -> str:

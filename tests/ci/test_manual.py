@@ -13,6 +13,7 @@ import pytest
 from manual import pages
 
 from builder.cli.main import cli
+from builder.options import OPTIONS
 
 DATE = "2026-11-29"
 
@@ -62,6 +63,13 @@ def test_a_page_says_what_help_says(manual: Path, name: str) -> None:
     assert [option for option in missing if option not in said] == []
     examples = (command.help or "").partition("Examples:\n")[2].split("\n")
     assert [line.strip() for line in examples if " ".join(line.split()) not in said] == []
+
+
+def test_options_stand_under_the_headings_of_help(manual: Path) -> None:
+    lines = formatted(manual / "rootfs-builder-build.1").splitlines()
+    for group in dict.fromkeys(entry.group.title for entry in OPTIONS.values()):
+        assert f"   {group}" in lines
+    assert [line for line in lines if line.startswith("       --size")] != []
 
 
 def test_the_other_formatter_finds_no_fault_in_any_page(manual: Path) -> None:
