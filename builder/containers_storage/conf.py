@@ -14,9 +14,9 @@ from typing import Annotated
 
 import msgspec
 
+from builder.containers_storage.handles import reading
 from builder.containers_storage.place import Place, known_driver, stores_of
 from builder.errors import SourceUnreadable
-from builder.files.handles import reading
 
 SYSTEM_FILES = ("/etc/containers/storage.conf", "/usr/share/containers/storage.conf")
 SYSTEM_ROOT = "/var/lib/containers/storage"

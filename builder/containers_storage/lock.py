@@ -13,8 +13,8 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from builder.containers_storage.handles import Handle, reading
 from builder.events import Listener, Notice
-from builder.files.handles import Handle, reading
 
 # struct flock of Linux on every 64-bit machine: l_type, l_whence, l_start, l_len (0: all of the file), l_pid.
 _SHARED = struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)

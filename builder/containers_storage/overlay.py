@@ -11,9 +11,9 @@ import stat
 from dataclasses import dataclass
 
 from builder.archive.entry import TYPE_BITS, Kind
+from builder.containers_storage.handles import Handle, reading
 from builder.containers_storage.records import IdRange, LayerRecord
 from builder.errors import UnsupportedImage
-from builder.files.handles import Handle, reading
 from builder.linux import MAX_MAJOR, MAX_MINOR, MODE_BITS, OVERLAY_PREFIXES
 from builder.words import quoted
 

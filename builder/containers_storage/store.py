@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 
+from builder.containers_storage.handles import Handle
 from builder.containers_storage.lock import locked
 from builder.containers_storage.place import OVERLAY
 from builder.containers_storage.records import MAX_FILE, ImageRecord, LayerRecord, data_name, parse_records
 from builder.errors import UnsupportedImage
 from builder.events import Listener
-from builder.files.handles import Handle
 from builder.image.document import MAX_DOCUMENT_SIZE
 
 IMAGES_LOCK, LAYERS_LOCK = "images.lock", "layers.lock"

@@ -14,9 +14,9 @@ from typing import Annotated, BinaryIO
 import msgspec
 
 from builder.archive.compression.gzip import decompress
+from builder.containers_storage.handles import reading
 from builder.containers_storage.unpacked import Unpacked
 from builder.errors import CorruptStream, MalformedArchive, UnsupportedImage
-from builder.files.handles import reading
 from builder.words import quoted
 
 READ_SIZE = 1 << 20

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections import deque
+from contextlib import closing
 
+from builder.containers_storage.handles import Handle
 from builder.errors import MalformedArchive, UnsafeFile
-from builder.files.handles import Handle
+from builder.files.below import read_link
+from builder.files.links import walk
 from builder.words import quoted
 
-# As many symlinks as the kernel follows in one path (path_resolution(7)), and the longest path and name it takes, in
-# bytes.
-_MAX_SYMLINKS = 40
+# The longest path and name that the kernel takes, in bytes.
 _MAX_PATH = 4096
 _MAX_NAME = 255
 # Tars come directory by directory, so few need to be kept open.
@@ -67,40 +67,16 @@ class Unpacked:
     def _walk(self, path: Path) -> Handle | None:
         """Go to a directory from the nearest one that is open."""
         start = next((depth for depth in range(len(path) - 1, 0, -1) if path[:depth] in self._plain), 0)
-        at = self._known[path[:start]] if start else self.root
-        # What was passed are directories, so those names lead there from the top, too.
-        passed, pending, links = list(path[:start]), deque(path[start:]), 0
-        try:
-            while pending:
-                name = pending.popleft()
-                target = None if name == b".." else _link(at, name)
-                if target is None and name != b"..":
-                    below = at.directory(name)
-                    if below is None:
-                        return None
-                    passed.append(name)
-                    self._leave(at)
-                    at = below
-                    continue
-                links += target is not None
-                if links > _MAX_SYMLINKS:
-                    raise UnsafeFile(self.root.where, f"more than {_MAX_SYMLINKS} symlinks follow each other")
-                above = passed[:-1] if target is None else [] if target.startswith(b"/") else passed
-                parts = [part for part in (target or b"").split(b"/") if part not in (b"", b".")]
-                pending.extendleft(reversed([*above, *parts]))
-                self._leave(at)
-                at, passed = self.root, []
-            if not links:
+        with closing(_Way(self.root, path[:start], self._known.get(path[:start], self.root))) as way:
+            try:
+                last = walk(path[start:], way, self.root.where)
+                if last is not None:
+                    way.enter(last)
+            except FileNotFoundError:
+                return None
+            if way.is_plain:
                 self._plain.add(path)
-            found = Handle(os.dup(at.fd), at.where) if at is self.root else at
-            at = self.root
-            return found
-        finally:
-            self._leave(at)
-
-    def _leave(self, handle: Handle) -> None:
-        if handle is not self.root and not any(handle is known for known in self._known.values()):
-            handle.close()
+            return way.take()
 
     def _clean(self, name: bytes) -> Path:
         """Take a name apart as the store did when it unpacked it: `a/../b` is `b` whatever a is."""
@@ -120,9 +96,52 @@ class Unpacked:
         return f"{self.root.where}, entry {quoted(name)}"
 
 
-def _link(parent: Handle, name: bytes) -> bytes | None:
-    """Read a symlink; None for anything else, and for what the next step fails at."""
-    try:
-        return os.readlink(name, dir_fd=parent.fd)
-    except OSError:
-        return None
+class _Way:
+    """Where a walk through the layer stands: in one directory, which it closes unless it was open before."""
+
+    def __init__(self, root: Handle, passed: Path, at: Handle) -> None:
+        self._root = root
+        # Directories and no symlinks, so these names lead here from the root, too.
+        self._passed = list(passed)
+        self._at = at
+        self._given = {id(root), id(at)}
+        self.is_plain = True
+
+    def link(self, name: bytes) -> bytes | None:
+        try:
+            target = read_link(name, self._at.fd)
+        except OSError:
+            return None  # the next step fails at it
+        self.is_plain = self.is_plain and target is None
+        return target
+
+    def enter(self, name: bytes) -> None:
+        below = self._at.directory(name)
+        if below is None:
+            raise FileNotFoundError
+        self._passed.append(name)
+        self.close()
+        self._at = below
+
+    def leave(self) -> bool:
+        # The root is its own parent: nothing leads out of the layer.
+        self._start_over(self._passed[:-1])
+        return True
+
+    def restart(self, target: bytes) -> bytes:
+        self._start_over([])
+        return target
+
+    def take(self) -> Handle:
+        """Give the directory away."""
+        return Handle(os.dup(self._at.fd), self._at.where)
+
+    def close(self) -> None:
+        if id(self._at) not in self._given:
+            self._at.close()
+
+    def _start_over(self, names: list[bytes]) -> None:
+        self.close()
+        self._at, self._passed = self._root, []
+        for name in names:
+            self.enter(name)

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from builder.archive.block import padded
 from builder.archive.entry import Entry, Kind
 from builder.archive.writer import END, headers
+from builder.containers_storage.handles import Handle, reading
 from builder.containers_storage.overlay import Facts, read_facts
 from builder.containers_storage.records import LayerRecord
 from builder.containers_storage.tarsplit import READ_SIZE
 from builder.containers_storage.unpacked import Path, Unpacked
 from builder.errors import MalformedArchive
 from builder.events import Listener, Notice
-from builder.files.handles import Handle, reading
 from builder.linux import OPAQUE, WHITEOUT
 
 Inodes = dict[tuple[int, int], bytes]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+from builder.files.below import LISTED, open_directory
 
 
 class Descent:
@@ -27,7 +27,7 @@ class Descent:
 
     def enter(self, name: bytes) -> None:
         """Go down into the directory `name`; raises OSError if it is none, or a symlink."""
-        child = os.open(name, DIRECTORY, dir_fd=self.fd)
+        child = open_directory(name, self.fd, LISTED)
         self._above.append(_identity(self.fd))
         os.close(self.fd)
         self.fd = child
@@ -37,7 +37,7 @@ class Descent:
 
         Raises OSError if `..` is not where the descent came from: somebody moved the directory meanwhile.
         """
-        parent = os.open(b"..", DIRECTORY, dir_fd=self.fd)
+        parent = open_directory(b"..", self.fd, LISTED)
         if _identity(parent) != self._above[-1]:
             os.close(parent)
             raise OSError("a directory was moved away while it was worked on")

@@ -1,22 +1,16 @@
-"""Files of a real directory, walked component by component so that no symlink leads out of it.
-
-Every component is opened relative to the one before it and never through a symlink: symlinks are read and
-resolved here. So somebody who changes the directory meanwhile gains nothing.
-"""
+"""Files of a real directory, walked component by component so that no symlink leads out of it."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections import deque
+from contextlib import closing
 from typing import BinaryIO
 
 from builder.errors import ImageNotFound, UnsafeFile
-from builder.files.files import MAX_SYMLINKS, leads_out, reading, span, too_many_links
-
-_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-# Without O_NONBLOCK a fifo that takes a file's place would hold the build until somebody writes to it.
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+from builder.files.below import PLACE, NotRegular, open_directory, open_regular, read_link
+from builder.files.files import reading, span
+from builder.files.links import leads_out, walk
 
 _KINDS = {
     stat.S_IFDIR: "a directory",
@@ -36,7 +30,7 @@ class DirectoryFiles:
         self._opened: dict[str, None] = {}
         with reading(path):
             try:
-                self._root = os.open(path, _DIRECTORY)
+                self._root = os.open(path, PLACE)
             except (FileNotFoundError, NotADirectoryError) as error:
                 raise ImageNotFound(path, "there is no such directory; check the path") from error
         self._real_root = os.path.realpath(path)
@@ -75,66 +69,51 @@ class DirectoryFiles:
 
     def _open(self, path: str) -> int | None:
         where = self._where(path)
-        parents: list[int] = []
-        with reading(where):
+        with reading(where), closing(_Way(self._root, self._real_root, where)) as way:
             try:
-                parents.append(os.open(".", _DIRECTORY, dir_fd=self._root))
-                return self._walk(path, where, parents)
+                last = walk(path.split("/"), way, where)
+                if last is None:
+                    raise NotRegular(stat.S_IFDIR)
+                return open_regular(last, way.fd)
             except (FileNotFoundError, NotADirectoryError):
                 return None
-            finally:
-                for fd in parents:
-                    os.close(fd)
-
-    def _walk(self, path: str, where: str, parents: list[int]) -> int:
-        """Open the file at `path`; `parents` are the directories passed on the way, for the caller to close."""
-        pending = deque(path.split("/"))
-        links = 0
-        while pending:
-            name = pending.popleft()
-            if name in ("", "."):
-                continue
-            if name == "..":
-                if len(parents) == 1:
-                    raise leads_out(where)
-                os.close(parents.pop())
-                continue
-            mode = os.stat(name, dir_fd=parents[-1], follow_symlinks=False).st_mode
-            if stat.S_ISLNK(mode):
-                links += 1
-                if links > MAX_SYMLINKS:
-                    raise too_many_links(where)
-                target = os.readlink(name, dir_fd=parents[-1])
-                if target.startswith("/"):
-                    target = self._below_root(target, where)
-                    while len(parents) > 1:
-                        os.close(parents.pop())
-                pending.extendleft(reversed(target.split("/")))
-            elif pending:
-                parents.append(os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parents[-1]))
-            else:
-                return _open_regular(name, parents[-1], mode, where)
-        raise _not_a_file(where, stat.S_IFDIR)
-
-    def _below_root(self, target: str, where: str) -> str:
-        """Make an absolute symlink target relative to the root, if it is said to be below it."""
-        prefix = self._real_root.rstrip("/") + "/"
-        if not target.startswith(prefix):
-            raise leads_out(where)
-        return target[len(prefix) :]
+            except NotRegular as error:
+                kind = _KINDS.get(stat.S_IFMT(error.mode), "not a file")
+                raise UnsafeFile(where, f"is {kind}, where a regular file should be") from error
 
 
-def _open_regular(name: str, parent: int, mode: int, where: str) -> int:
-    # Looked at first: opening a device can already do something, such as rewinding a tape.
-    if not stat.S_ISREG(mode):
-        raise _not_a_file(where, mode)
-    fd = os.open(name, _FILE, dir_fd=parent)
-    mode = os.fstat(fd).st_mode
-    if not stat.S_ISREG(mode):
-        os.close(fd)
-        raise _not_a_file(where, mode)
-    return fd
+class _Way:
+    """The directories passed on the way to a file, each opened from the one before."""
 
+    def __init__(self, root: int, real_root: str, where: str) -> None:
+        self._passed = [os.open(".", PLACE, dir_fd=root)]
+        self._real_root = real_root.rstrip("/") + "/"
+        self._where = where
 
-def _not_a_file(where: str, mode: int) -> UnsafeFile:
-    return UnsafeFile(where, f"is {_KINDS.get(stat.S_IFMT(mode), 'not a file')}, where a regular file should be")
+    @property
+    def fd(self) -> int:
+        return self._passed[-1]
+
+    def link(self, name: str) -> str | None:
+        return read_link(name, self.fd)
+
+    def enter(self, name: str) -> None:
+        self._passed.append(open_directory(name, self.fd))
+
+    def leave(self) -> bool:
+        if len(self._passed) == 1:
+            return False
+        os.close(self._passed.pop())
+        return True
+
+    def restart(self, target: str) -> str:
+        """Take an absolute target for one from the root, if it is said to be below it."""
+        if not target.startswith(self._real_root):
+            raise leads_out(self._where)
+        while self.leave():
+            pass
+        return target.removeprefix(self._real_root)
+
+    def close(self) -> None:
+        for fd in self._passed:
+            os.close(fd)

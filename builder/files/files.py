@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import io
 import os
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, Protocol
 
-from builder.errors import MissingRequirement, SourceUnreadable, UnsafeFile
-
-# As many symlinks as the kernel follows in one path (path_resolution(7)).
-MAX_SYMLINKS = 40
+from builder.errors import MissingRequirement, SourceUnreadable
 
 
 class Files(Protocol):
@@ -101,44 +97,3 @@ def reading(where: str) -> Iterator[None]:
         raise MissingRequirement(f"{where}: {error.strerror}; make it readable for this user") from error
     except OSError as error:
         raise SourceUnreadable(where, f"cannot be read: {error.strerror or error}") from error
-
-
-def follow(path: str, where: str, link: Callable[[str], str | None]) -> str:
-    """Resolve the symlinks of a relative path by name alone, as inside an archive.
-
-    `link` gives the target of the symlink at a path, or None for anything else. Raises UnsafeFile for a path that
-    leads out, or that does not end; `where` names it.
-    """
-    done: list[str] = []
-    pending = deque(path.split("/"))
-    links = 0
-    while pending:
-        name = pending.popleft()
-        if name in ("", "."):
-            continue
-        if name == "..":
-            if not done:
-                raise leads_out(where)
-            done.pop()
-            continue
-        target = link("/".join([*done, name]))
-        if target is None:
-            done.append(name)
-            continue
-        links += 1
-        if links > MAX_SYMLINKS:
-            raise too_many_links(where)
-        if target.startswith("/"):
-            raise leads_out(where)
-        pending.extendleft(reversed(target.split("/")))
-    return "/".join(done)
-
-
-def leads_out(where: str) -> UnsafeFile:
-    """Say that a symlink leaves the place that holds the image."""
-    return UnsafeFile(where, "a symlink leads out of the image's own files; copy what it points at into its place")
-
-
-def too_many_links(where: str) -> UnsafeFile:
-    """Say that symlinks do not end."""
-    return UnsafeFile(where, f"more than {MAX_SYMLINKS} links follow each other; export the image again")

@@ -13,7 +13,7 @@ import re
 import stat
 from collections.abc import Callable
 
-from builder.files.descent import DIRECTORY
+from builder.files.below import LISTED, open_directory
 from builder.files.removal import empty_directory
 
 _NAME = re.compile(r"\..*\.[0-9a-f]{16}\.rootfs-builder", re.DOTALL)
@@ -34,7 +34,7 @@ def open_own(parent: int, name: str) -> int | None:
     Raises FileNotFoundError when there is nothing of that name.
     """
     try:
-        fd = os.open(name, DIRECTORY, dir_fd=parent)
+        fd = open_directory(name, parent, LISTED)
     except OSError as error:
         if error.errno in (errno.ENOTDIR, errno.ELOOP, errno.EACCES):
             return None

@@ -19,8 +19,8 @@ from builder.errors import (
     SourceUnreadable,
     UnsafeFile,
 )
-from builder.files.files import follow
 from builder.files.import_fs import import_fs, incomplete
+from builder.files.links import follow
 from builder.files.urls import parse_url, without_password
 from builder.words import quoted
 

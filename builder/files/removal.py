@@ -7,11 +7,9 @@ import stat
 from pathlib import Path
 
 from builder.errors import OutputError
-from builder.files.descent import DIRECTORY, Descent
+from builder.files.below import LISTED, PLACE, open_directory
+from builder.files.descent import Descent
 from builder.words import quoted
-
-# Enough to act relative to a directory, even one that may not be listed.
-PLACE = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 def remove_tree(path: Path) -> None:
@@ -39,7 +37,7 @@ def _remove(parent: int, name: bytes) -> None:
         return
     device = os.stat(name, dir_fd=parent, follow_symlinks=False).st_dev
     _make_accessible(parent, name, device)
-    with Descent(os.open(name, DIRECTORY, dir_fd=parent)) as place:
+    with Descent(open_directory(name, parent, LISTED)) as place:
         _empty(place, _names(place), device)
     os.rmdir(name, dir_fd=parent)
 
@@ -84,7 +82,7 @@ def _is_directory(parent: int, name: bytes) -> bool:
 
 def _make_accessible(parent: int, name: bytes, device: int) -> None:
     """Give the caller the rights to empty a directory; it must be on the same file system as the rest."""
-    fd = os.open(name, PLACE | os.O_NOFOLLOW, dir_fd=parent)
+    fd = open_directory(name, parent)
     try:
         status = os.fstat(fd)
         if status.st_dev != device:

@@ -8,7 +8,8 @@ from typing import BinaryIO
 from builder.archive.entry import Kind
 from builder.archive.index import Member, index
 from builder.errors import MalformedArchive, MalformedTar, UnfitTar
-from builder.files.files import MAX_SYMLINKS, follow, leads_out, reading, span, too_many_links
+from builder.files.files import reading, span
+from builder.files.links import MAX_SYMLINKS, follow, leads_out, too_many_links
 
 _ZIP_MAGIC = b"PK\x03\x04"
 

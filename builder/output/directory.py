@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from builder.errors import MissingRequirement, OutputError
-from builder.files.descent import DIRECTORY, Descent
+from builder.files.below import LISTED
+from builder.files.descent import Descent
 from builder.linux import ACLS
 from builder.output.restore import DEVICE, Restorer, Unrestored
 from builder.tree.nodes import Device, Directory, Fifo, File, Node, Symlink, type_bits
@@ -51,7 +52,7 @@ def write_directory(tree: Tree, spool: Spool, path: Path) -> list[Unrestored]:
 def _open_empty(path: Path) -> Iterator[int]:
     path.mkdir(mode=0o700, exist_ok=True)
     # The directory itself may be behind a symlink: naming it is the caller's business.
-    top = os.open(path, DIRECTORY & ~os.O_NOFOLLOW)
+    top = os.open(path, LISTED)
     try:
         if os.listdir(top):
             raise OutputError(str(path), "is not empty; name a new or an empty directory")

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from support.holding import hold, release
 
+from builder.containers_storage.handles import Handle
 from builder.containers_storage.lock import locked
 from builder.events import Event, Notice, ignore
-from builder.files.handles import Handle
 
 
 @pytest.fixture

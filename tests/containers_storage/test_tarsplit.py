@@ -16,10 +16,10 @@ from support.stores import encoded, tar_split, unpack
 from support.tars import directory, file, hardlink, symlink, tar, whiteout
 
 from builder.containers_storage import tarsplit
+from builder.containers_storage.handles import Handle
 from builder.containers_storage.tarsplit import read_pieces, rebuild, tar_size
 from builder.containers_storage.unpacked import Unpacked
 from builder.errors import ImageRefused, MalformedArchive, UnsafeFile, UnsupportedImage
-from builder.files.handles import Handle
 
 LAYER = tar(
     directory("etc"),

@@ -11,12 +11,12 @@ import pytest
 from support.reading import entries
 
 from builder.archive.entry import Entry, Kind
+from builder.containers_storage.handles import Handle
 from builder.containers_storage.records import IdRange, LayerRecord
 from builder.containers_storage.unpacked import Unpacked
 from builder.containers_storage.walk import write_tar
 from builder.errors import MalformedArchive, UnsupportedImage
 from builder.events import Event, Notice, ignore
-from builder.files.handles import Handle
 
 LAYER = LayerRecord("layer")
 OVERRIDE = "user.containers.override_stat"

@@ -1,20 +1,15 @@
-"""Directories by handle: every name is opened relative to one, never through a symlink, and no path is walked twice."""
+"""Directories of a store by handle: no path is walked twice, and what a store should not hold is refused."""
 
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
 
 from builder.errors import MissingRequirement, SourceUnreadable, UnsafeFile, UnsupportedImage
+from builder.files.below import LISTED, PLACE, NotRegular, open_directory, open_regular
 from builder.words import legible
-
-_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-_LISTED = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-# Without O_NONBLOCK a fifo that takes a file's place would hold the build until somebody writes to it.
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Handle:
@@ -30,7 +25,7 @@ class Handle:
         """Open the directory at `path`, which may lead through symlinks; None when there is none."""
         with reading(path):
             try:
-                return cls(os.open(path, _DIRECTORY), path)
+                return cls(os.open(path, PLACE), path)
             except (FileNotFoundError, NotADirectoryError):
                 return None
 
@@ -42,7 +37,7 @@ class Handle:
         where = self.path(name)
         with reading(where):
             try:
-                return Handle(os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=self.fd), where)
+                return Handle(open_directory(name, self.fd), where)
             except FileNotFoundError:
                 return None
             except NotADirectoryError as error:
@@ -56,17 +51,12 @@ class Handle:
         where = self.path(name)
         with reading(where):
             try:
-                # Looked at first: opening a device can already do something, such as rewinding a tape.
-                _check_regular(os.stat(name, dir_fd=self.fd, follow_symlinks=False).st_mode, where)
-                fd = os.open(name, _FILE, dir_fd=self.fd)
+                return open_regular(name, self.fd)
             except FileNotFoundError:
                 return None
-            try:
-                _check_regular(os.fstat(fd).st_mode, where)
-            except BaseException:
-                os.close(fd)
-                raise
-            return fd
+            except NotRegular as error:
+                reason = "is no regular file, where the store must have one; pull or build the image again"
+                raise UnsafeFile(where, reason) from error
 
     def read(self, name: str, limit: int) -> bytes | None:
         """Read a whole file; None when there is nothing of that name, UnsupportedImage past `limit` bytes."""
@@ -84,7 +74,7 @@ class Handle:
     def names(self) -> list[bytes]:
         """List what is in this directory, in the order of its bytes."""
         with reading(self.where):
-            fd = os.open(".", _LISTED, dir_fd=self.fd)
+            fd = open_directory(".", self.fd, LISTED)
             try:
                 return sorted(os.fsencode(name) for name in os.listdir(fd))
             finally:
@@ -119,8 +109,3 @@ def reading(where: str) -> Iterator[None]:
         raise MissingRequirement(f"{where}: {error.strerror}; {todo}") from error
     except OSError as error:
         raise SourceUnreadable(where, f"cannot be read: {error.strerror or error}") from error
-
-
-def _check_regular(mode: int, where: str) -> None:
-    if not stat.S_ISREG(mode):
-        raise UnsafeFile(where, "is no regular file, where the store must have one; pull or build the image again")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from builder.containers_storage.handles import Handle
 from builder.errors import MissingRequirement, SourceUnreadable, UnsafeFile, UnsupportedImage
-from builder.files.handles import Handle
 
 
 @pytest.fixture
