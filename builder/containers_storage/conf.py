@@ -17,6 +17,7 @@ import msgspec
 from builder.containers_storage.handles import reading
 from builder.containers_storage.place import Place, known_driver, stores_of
 from builder.errors import SourceUnreadable
+from builder.files.home import home_directory
 
 SYSTEM_FILES = ("/etc/containers/storage.conf", "/usr/share/containers/storage.conf")
 SYSTEM_ROOT = "/var/lib/containers/storage"
@@ -120,7 +121,7 @@ def _data_home(environment: Mapping[str, str]) -> str:
 
 
 def _home(environment: Mapping[str, str]) -> str:
-    return environment.get("HOME") or os.path.expanduser("~")
+    return str(home_directory(environment) or "/")
 
 
 def _expand(path: str, environment: Mapping[str, str], uid: int) -> str:

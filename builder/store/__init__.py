@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 
+from builder.errors import StoreDenied
+from builder.files.home import expand_home, home_directory
 from builder.files.urls import is_url
 from builder.store.incoming import Incoming
 from builder.store.lease import Lease
 from builder.store.rooms.directory import LocalRoom
 from builder.store.store import Store
 
-__all__ = ["Incoming", "Lease", "Store", "default_root", "open_store"]
+__all__ = ["Incoming", "Lease", "Store", "default_root", "no_default", "open_store"]
 
 # Below the root, which may hold other things some day.
 _IMAGES = "images"
+_NAME_ONE = "name a place with --store"
 
 
 def open_store(root: str | None = None) -> Store:
@@ -21,7 +24,9 @@ def open_store(root: str | None = None) -> Store:
 
     Raises StoreError, StoreDenied, InvalidReference for a URL that cannot be opened or cannot hold a store.
     """
-    root = root or default_root()
+    root = default_root() if root is None else _expanded(root)
+    if root is None:
+        raise StoreDenied("the image store", f"has no place, as this user has no home directory; {_NAME_ONE}")
     if is_url(root):
         # Here, because it imports PyFilesystem.
         from builder.store.rooms.pyfilesystem import open_room
@@ -30,10 +35,34 @@ def open_store(root: str | None = None) -> Store:
     return Store(LocalRoom(os.path.join(root, _IMAGES)))
 
 
-def default_root() -> str:
-    """Say where a user's own store is (XDG Base Directory Specification, XDG_DATA_HOME)."""
+def default_root() -> str | None:
+    """Say where a user's own store is (XDG Base Directory Specification, XDG_DATA_HOME); None for who has no home."""
     data = os.environ.get("XDG_DATA_HOME", "")
     if not os.path.isabs(data):
         # The specification: relative paths are to be ignored.
-        data = os.path.expanduser("~/.local/share")
+        home = home_directory()
+        if home is None:
+            return None
+        data = os.path.join(home, ".local", "share")
     return os.path.join(data, "rootfs-builder")
+
+
+def no_default() -> str | None:
+    """Say why nothing can be kept in the user's own store, as a sentence about it; None where something can."""
+    root = default_root()
+    if root is None:
+        return f"this user has no home directory; {_NAME_ONE}"
+    place = os.path.join(root, _IMAGES)
+    while not os.path.lexists(place):
+        place = os.path.dirname(place)
+    if os.access(place, os.W_OK | os.X_OK):
+        return None
+    return f"this user may not write {place}; {_NAME_ONE}"
+
+
+def _expanded(root: str) -> str:
+    """Put the home in place of a `~` that no shell has seen, as in a variable that a CI's settings name."""
+    expanded = expand_home(root)
+    if expanded is None:
+        raise StoreDenied(root, f"names a home directory that there is not; {_NAME_ONE}")
+    return expanded

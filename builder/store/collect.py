@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from builder.errors import InvalidDigest, StoreCorrupt, StoreDenied
 from builder.image.digest import Digest
-from builder.store.lease import LEASES, parse_lease
+from builder.store.lease import LEASES, OURS, parse_lease
 from builder.store.reach import Reach
 from builder.store.store import BLOBS, TEMPORARY, Store, blob_path
 
-# What `Room.create` makes; anything else in these directories is somebody's mistake, and not ours to remove.
-_OURS = re.compile(r"(lease|reference|sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})\.[0-9a-f]{16}")
+# What `Room.create` makes; anything else there is somebody's mistake, and not ours to remove.
+_OURS = re.compile(r"(reference|sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})\.[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def _leases(store: Store, dry_run: bool) -> tuple[list[tuple[Digest, str]], int]
     """Give what living processes need, and count the leases of dead ones."""
     roots: list[tuple[Digest, str]] = []
     dead = 0
-    for name in filter(_OURS.fullmatch, store.room.names(LEASES)):
+    for name in filter(OURS.fullmatch, store.room.names(LEASES)):
         path = f"{LEASES}/{name}"
         if _abandoned(store, path, dry_run):
             dead += 1

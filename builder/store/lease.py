@@ -1,11 +1,12 @@
 """Leases: what keeps blobs that a build or a pull needs from being collected meanwhile.
 
-A lease is a file of descriptors, one a line, that its process keeps locked. While nobody locks it, it counts for
-nothing and is collected itself.
+A lease is a file of descriptors, one a line, that its process keeps locked. Once nobody locks it, it counts for
+nothing: whoever takes the next lease removes it, as does a collection.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from threading import Lock
@@ -18,6 +19,8 @@ from builder.image.digest import Digest
 from builder.store.room import Held, Room
 
 LEASES = "leases"
+# What `Room.create` makes of it; anything else there is somebody's mistake, and not ours to remove.
+OURS = re.compile(r"lease\.[0-9a-f]{16}")
 
 
 class Lease:
@@ -45,6 +48,7 @@ class Lease:
             with self._room.lock(exclusive=False):
                 if self._held is None:
                     self._held = self._room.create(LEASES, "lease")
+                    self._sweep()
                 self._held.append(lines.encode())
             self._added |= wanted.keys()
 
@@ -58,6 +62,13 @@ class Lease:
                 self._held.close()
                 self._held = None
             self._added.clear()
+
+    def _sweep(self) -> None:
+        """Remove the leases of processes that are gone; one that is being made is locked, or made again elsewhere."""
+        for name in filter(OURS.fullmatch, self._room.names(LEASES)):
+            # What is another user's, and is to stay that, is only litter.
+            with suppress(StoreError, StoreDenied):
+                self._room.discard(f"{LEASES}/{name}")
 
     def __enter__(self) -> Self:
         return self

@@ -17,7 +17,7 @@ Many processes may use a store at once, and any of them may be killed at any mom
   process found there was leased first: either the collection came before the lease, and the blob was not found, or it
   sees the lease. A lease is given up after the reference was written: the collection sees one or the other.
 - A process that dies leaves temporaries and leases that nobody locks. A temporary is taken over by the next transfer
-  of its blob, under its lock, or removed by a collection, under its lock.
+  of its blob, under its lock, or removed by a collection, under its lock. A lease is removed by whoever takes the next.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from builder.sources.docker.queue import DownloadQueue
 from builder.sources.listed import listed
 from builder.sources.source import Source
 from builder.sources.transport import Reference
-from builder.store import open_store
+from builder.store import Store, no_default, open_store
 from builder.words import quoted
 
 # Tags to name where the one asked for is not there.
@@ -56,8 +56,18 @@ def open_docker(reference: Reference, access: Access, means: Means) -> Source:
         )
         for place in locations(name, conf)
     ]
-    cache = BlobCache(open_store(access.store) if access.keep else None, means.scratch)
+    cache = BlobCache(_store(access, means), means.scratch)
     return DockerSource(reference.text, name, repositories, cache, means)
+
+
+def _store(access: Access, means: Means) -> Store | None:
+    """Open the store that is to keep what comes; None where none is wanted, or the user's own has no place."""
+    if not access.keep:
+        return None
+    if access.store is None and (reason := no_default()) is not None:
+        means.listen(Notice(f"nothing is kept for the next build: {reason}"))
+        return None
+    return open_store(access.store)
 
 
 class DockerSource:

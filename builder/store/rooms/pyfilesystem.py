@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from weakref import WeakValueDictionary
 
 from builder.errors import InvalidReference, StoreError
+from builder.files.home import expand_home
 from builder.files.urls import parse_url, without_password
 from builder.store.room import Room
 from builder.store.rooms.directory import LocalRoom
@@ -40,7 +41,9 @@ def open_room(url: str, below: str) -> Room:
     place = without_password(url)
     if parsed.protocol in _LOCAL:
         # It need not be there yet, for which its opener would ask.
-        path = os.path.expanduser(os.path.expandvars(parsed.resource))
+        path = expand_home(os.path.expandvars(parsed.resource))
+        if path is None:
+            raise InvalidReference(place, "names a home directory that there is not; write the whole path")
         return LocalRoom(os.path.join(path, (parsed.path or "").strip("/"), below))
     if parsed.protocol in _ARCHIVES:
         # Their openers would make or overwrite a file.
