@@ -25,7 +25,7 @@ from builder.sources.selection import select
 from builder.sources.source import Source, expect
 from builder.sources.stored_name import stored_name
 from builder.store import Lease, Store, open_store
-from builder.store.names import recorded
+from builder.store.reference_files import recorded
 
 _AT_ONCE = 4
 _READ_SIZE = 1 << 20

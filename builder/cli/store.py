@@ -19,8 +19,8 @@ from builder.image.name import ImageName
 from builder.store import open_store
 from builder.store.check import Damage, check
 from builder.store.collect import collect
+from builder.store.find import find, offer
 from builder.store.listing import StoredImage, images
-from builder.store.lookup import find, offer
 from builder.words import legible
 
 _HEADINGS = ("REPOSITORY", "TAG", "DIGEST", "PLATFORMS", "LAYERS", "SIZE")

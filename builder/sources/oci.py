@@ -92,7 +92,7 @@ class OciLayout:
         name = f"{self._files.place}/oci-layout"
         file = self._files.open("oci-layout")
         if file is None:
-            reason = "it has no oci-layout file, so it is no OCI image layout; check the path"
+            reason = "it has no oci-layout file, so it is no OCI image layout; check it, or write the path alone"
             raise ImageNotFound(self._files.place, reason)
         marker = convert_document(read_document(read_bounded(file, name), name), _Marker, name)
         if not marker.image_layout_version.startswith("1."):

@@ -17,8 +17,8 @@ from builder.sources.access import Access, Means
 from builder.sources.source import Source
 from builder.sources.transport import Reference, Transport
 from builder.store import Store, open_store
-from builder.store.lookup import find, offer
-from builder.store.names import path_of
+from builder.store.find import find, offer
+from builder.store.reference_files import path_of
 
 
 def open_store_image(reference: Reference, access: Access, _means: Means) -> Source:

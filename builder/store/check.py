@@ -23,7 +23,7 @@ from builder.store.store import Store, blob_path
 
 QUARANTINE = "quarantine"
 _READ_SIZE = 1 << 20
-# Bytes of a file name in quarantine, before what makes it unique: with that it has 143, as in names.py.
+# Bytes of a file name in quarantine, before what makes it unique: with that it has 143, as in reference_files.py.
 _LONGEST = 126
 
 Stamp = tuple[int, ...]

@@ -13,7 +13,7 @@ from builder.image.descriptor import Descriptor, DescriptorFields, read_descript
 from builder.image.document import MAX_DOCUMENT_SIZE, read_document
 from builder.image.name import ImageName
 from builder.image.shape import convert_document
-from builder.store.names import MANIFESTS, directory_of, is_reference, path_of, recorded
+from builder.store.reference_files import MANIFESTS, directory_of, is_reference, path_of, recorded
 from builder.store.room import Room
 from builder.words import quoted
 

@@ -1,7 +1,7 @@
 """The content-addressable store: blobs by their digest, and what references resolved to.
 
     ROOT/images/blobs/<algorithm>/<hex>         layers, configs, manifests and indexes, each once
-    ROOT/images/manifests/<image>/<tag>.json    a reference (names.py says how it is spelled)
+    ROOT/images/manifests/<image>/<tag>.json    a reference (reference_files.py says how it is spelled)
     ROOT/images/tmp/                            what is on its way, each file locked by its writer
     ROOT/images/leases/                         what running builds and pulls need, each file locked by its process
     ROOT/images/quarantine/                     what `store verify --quarantine` found corrupt

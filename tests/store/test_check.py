@@ -16,7 +16,7 @@ from builder.store.check import Checked, Damage, check
 from builder.store.collect import blobs_of, collect
 from builder.store.lease import Lease
 from builder.store.listing import images
-from builder.store.names import path_of
+from builder.store.reference_files import path_of
 from builder.store.rooms.directory import LocalRoom
 from builder.store.store import Store
 

@@ -14,6 +14,7 @@ from io import BytesIO
 from typing import BinaryIO
 
 from builder.containers_storage.conf import find_place
+from builder.containers_storage.find import asked_digest, find_images, found_names, is_fixed
 from builder.containers_storage.image import (
     Document,
     PlainImage,
@@ -23,7 +24,6 @@ from builder.containers_storage.image import (
     read_document,
 )
 from builder.containers_storage.layer import open_layer_tar
-from builder.containers_storage.lookup import asked_digest, find_images, found_names, is_fixed
 from builder.containers_storage.place import OVERLAY, split_place
 from builder.containers_storage.records import LayerRecord
 from builder.containers_storage.store import Store, open_store, refuse_driver

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.containers_storage.lookup import asked_digest, find_images, is_fixed
+from builder.containers_storage.find import asked_digest, find_images, is_fixed
 from builder.containers_storage.records import ImageRecord
 from builder.errors import InvalidReference
 

@@ -11,7 +11,7 @@ from support.names import DIGESTS, NAMES
 
 from builder.errors import InvalidReference
 from builder.image.name import ImageName
-from builder.store.names import name_of, path_of, recorded
+from builder.store.reference_files import name_of, path_of, recorded
 
 
 @given(NAMES)

@@ -13,8 +13,8 @@ from builder.image.descriptor import Descriptor
 from builder.image.document import MAX_DOCUMENT_SIZE
 from builder.image.manifest import parse_document
 from builder.image.name import ImageName
-from builder.store.names import recorded
 from builder.store.reach import Reach
+from builder.store.reference_files import recorded
 from builder.store.store import Store
 
 _LISTED = 20
