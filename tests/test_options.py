@@ -52,6 +52,7 @@ SAID: dict[str, tuple[str, BuildOptions]] = {
     "cert-dir": ("certs.d", BuildOptions(access=Access(registry=RegistryAccess(cert_dir=Path("certs.d"))))),
     "tls-verify": ("false", BuildOptions(access=Access(registry=RegistryAccess(tls_verify=False)))),
     "force": ("yes", BuildOptions(force=True)),
+    "no-wait": ("yes", BuildOptions(wait=False)),
     "metadata-file": ("m.json", BuildOptions(metadata_file=Path("m.json"))),
     "depfile": ("d", BuildOptions(depfile=Path("d"))),
 }
