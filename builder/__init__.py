@@ -4,10 +4,30 @@ from builder import BuildOptions, DiskOptions, build
 result = build("oci:layout:latest", "rootfs.ext4", BuildOptions(disk=DiskOptions(free=64 << 20)))
 """
 
-from builder.actions.build import BuildResult, build
-from builder.actions.unpack import unpack
-from builder.disk.filesystem import DiskOptions
-from builder.errors import BuilderError
-from builder.options import BuildOptions
+from importlib import import_module
+
+TYPE_CHECKING = False  # as in typing, whose import takes longer than all else here
+if TYPE_CHECKING:
+    from builder.actions.build import BuildResult, build
+    from builder.actions.unpack import unpack
+    from builder.disk.filesystem import DiskOptions
+    from builder.errors import BuilderError
+    from builder.options import BuildOptions
 
 __all__ = ["BuildOptions", "BuildResult", "BuilderError", "DiskOptions", "build", "unpack"]
+
+_PLACES = {
+    "BuildOptions": "builder.options",
+    "BuildResult": "builder.actions.build",
+    "BuilderError": "builder.errors",
+    "DiskOptions": "builder.disk.filesystem",
+    "build": "builder.actions.build",
+    "unpack": "builder.actions.unpack",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import what is asked for when it is (PEP 562): the command has to be ready for Ctrl-C before that."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    return getattr(import_module(_PLACES[name]), name)

@@ -1,5 +1,34 @@
-"""`python -m builder`: the command, also where it is not installed."""
+"""The command `rootfs-builder`, and `python -m builder`: ready for signals first, imported afterwards."""
 
-from builder.cli import main
+import sys
 
-main()
+from builder.signals import end_on_signals, no_more_signals
+
+TYPE_CHECKING = False  # as in typing, whose import takes longer than all else here
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+
+def main() -> "NoReturn":
+    """Run the command and exit."""
+    end_on_signals()
+    try:
+        # Here, because a signal may come meanwhile, and because what it needs may be missing.
+        from builder.cli.main import run
+    except (ImportError, MemoryError, OSError) as error:
+        _fail(f"cannot start: {error or 'out of memory'}; give it more room, or install rootfs-builder again")
+        sys.exit(4 if isinstance(error, ImportError) else 1)
+    status = run(sys.argv[1:])
+    no_more_signals()
+    sys.exit(status)
+
+
+def _fail(text: str) -> None:
+    try:
+        sys.stderr.write(f"rootfs-builder: error: {text}\n")
+    except (AttributeError, OSError):
+        return  # nobody hears it; the status says it
+
+
+if __name__ == "__main__":
+    main()

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
-from typing import NoReturn
+
+TYPE_CHECKING = False  # as in typing, whose import takes longer than all else here
+if TYPE_CHECKING:
+    from types import FrameType, TracebackType
+    from typing import Any, NoReturn
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _received: int | None = None
@@ -34,28 +34,39 @@ def end_if_told() -> None:
         sys.exit(128 + _received)
 
 
-@contextmanager
-def signals_held() -> Iterator[None]:
+def no_more_signals() -> None:
+    """From now on, signals that have not come yet end the process at once: all is done, and cleaned up."""
+    for number in _SIGNALS:
+        if signal.getsignal(number) == _end:
+            signal.signal(number, signal.SIG_DFL)
+
+
+class signals_held:
     """Let no signal's exception in between: what comes meanwhile comes at the end, whoever handles it.
 
     For the few lines that make what an exception would lose. Without effect in threads, where none are raised.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    held: list[int] = []
-    handlers = {}
-    try:
+
+    def __enter__(self) -> None:
+        self._came: list[int] = []
+        self._handlers: dict[int, Any] = {}
         for number in _SIGNALS:
-            if callable(handler := signal.getsignal(number)):
-                handlers[number] = handler
-                signal.signal(number, lambda number, _frame: held.append(number))
-        yield
-    finally:
-        for number, handler in handlers.items():
+            handler = signal.getsignal(number)
+            if callable(handler):
+                try:
+                    signal.signal(number, self._hold)
+                except ValueError:
+                    return  # not the main thread
+                self._handlers[number] = handler
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, traceback: TracebackType | None) -> None:
+        for number, handler in self._handlers.items():
             signal.signal(number, handler)
-        for late in held:
-            signal.raise_signal(late)
+        for number in self._came:
+            signal.raise_signal(number)
+
+    def _hold(self, number: int, _frame: FrameType | None) -> None:
+        self._came.append(number)
 
 
 def _end(number: int, _frame: FrameType | None) -> NoReturn:

@@ -131,6 +131,7 @@ def test_help_shows_options_by_their_groups_with_their_defaults() -> None:
         "Image:",
         "Registries and the store:",
         "Output:",
+        "Messages:",
     ]
     assert " ".join(" ".join(lines).split()).count("[default: 256G]") == 1
 

@@ -11,7 +11,7 @@ from threading import Event, Lock
 from typing import BinaryIO
 
 from builder.errors import DigestMismatch, InvalidReference, SizeMismatch
-from builder.events import Listener, Progress, Stage, ignore
+from builder.events import Listener, Meter, Stage, ignore
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.image.name import ImageName
@@ -129,7 +129,7 @@ class _Transfers:
         self._source = source
         self._store = store
         self._lease = lease
-        self._listen = listen
+        self._meter = Meter(listen)
         self._lock = Lock()
         self._done = 0
 
@@ -179,4 +179,4 @@ class _Transfers:
     def _advance(self, count: int) -> None:
         with self._lock:
             self._done += count
-            self._listen(Progress(self._done))
+            self._meter(self._done)

@@ -14,11 +14,10 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
-from libarchive import ffi
-
 from builder.archive.entry import NO_XATTRS, TYPE_BITS, Entry, Kind
 from builder.archive.guard import Guard
 from builder.archive.header import Header
+from builder.archive.library import ffi
 from builder.errors import MalformedTar
 from builder.exact import write_at
 from builder.signals import end_if_told

@@ -23,12 +23,10 @@ from builder.batch.images import Job, metadata_path
 from builder.batch.messages import JobRefused, read_job, write_event, write_outcome, write_refusal
 from builder.batch.report import BUILT, CANCELLED, FAILED, UP_TO_DATE, Outcome, without_disk
 from builder.errors import BuilderError
-from builder.events import Event, Listener, Notice, Progress, ignore
+from builder.events import Event, Listener, Notice, ignore
 from builder.exact import write_next
 from builder.output.failures import failures_named
 from builder.signals import end_on_signals, signals_held
-
-_PROGRESS_SECONDS = 0.1
 
 
 def run(job: Job, listen: Listener = ignore) -> Outcome:
@@ -73,7 +71,7 @@ def main(lifeline: str) -> None:
     try:
         for wait in (_wait_for_parent, lambda: _wait_for_client(lifeline)):
             threading.Thread(target=_give_up, args=(wait, cut), daemon=True).start()
-        outcome = _run_in(directory, job, _sparingly(lambda event: say(write_event(event))))
+        outcome = _run_in(directory, job, lambda event: say(write_event(event)))
     except SystemExit:
         if not cut.is_set():
             raise
@@ -85,21 +83,6 @@ def _answers() -> int:
     answers = os.dup(1)
     os.dup2(2, 1)
     return answers
-
-
-def _sparingly(listen: Listener) -> Listener:
-    """Pass on progress a few times a second, and everything else: some images have a file every millisecond."""
-    passed_at = 0.0
-
-    def pass_on(event: Event) -> None:
-        nonlocal passed_at
-        if isinstance(event, Progress):
-            if time.monotonic() - passed_at < _PROGRESS_SECONDS:
-                return
-            passed_at = time.monotonic()
-        listen(event)
-
-    return pass_on
 
 
 def _run_in(directory: str, job: Job, listen: Listener) -> Outcome:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -15,17 +14,19 @@ import click
 from builder.batch.images import Job, metadata_path, parse_list
 from builder.batch.report import CANCELLED, FAILED, UNFINISHED, Outcome, render_report, summary, without_disk
 from builder.batch.run import run_batch
-from builder.cli.console import Console, human_size
-from builder.cli.options import GroupedCommand, build_options, progress_option, table_options
+from builder.cli.command import Command
+from builder.cli.console import Console
+from builder.cli.options import build_options, table_options
+from builder.cli.sizes import human_size
 from builder.cli.types import DIRECTORY, FILE, Parsed
 from builder.errors import BuilderError
-from builder.events import Event
+from builder.events import Event, Notice, Progress, Stage
 from builder.option import COUNT
 from builder.output.failures import failures_named
 from builder.output.publish import check_distinct, check_side_output, resolve_output, write_atomically
 
 
-@click.command(cls=GroupedCommand)
+@click.command(cls=Command)
 @click.argument("list_file", metavar="LIST", type=click.File("rb"))
 @click.option(
     "-o", "--output", "directory", type=DIRECTORY, required=True, help="Where the disks go; made if it is missing."
@@ -39,7 +40,6 @@ from builder.output.publish import check_distinct, check_side_output, resolve_ou
 )
 @click.option("--fail-fast", is_flag=True, help="Stop everything at the first failure.")
 @click.option("--report", type=FILE, help="Write what happened to each image here, as JSON.")
-@progress_option
 @table_options("batch")
 @click.pass_obj
 def batch(
@@ -50,7 +50,6 @@ def batch(
     jobs: int,
     fail_fast: bool,
     report: Path | None,
-    progress: str,
     **options: Any,
 ) -> None:
     """Build a disk of every image in a list.
@@ -84,6 +83,14 @@ def batch(
             with failures_named():
                 write_atomically(resolve_output(report), render_report(list(outcomes.values())))
 
+    listen = console.listener()
+    listen(Stage(f"building {len(planned)} disk{'' if len(planned) == 1 else 's'}", len(planned), unit="disks"))
+
+    def heard(job: Job, event: Event) -> None:
+        # Of many images at once the end of each is enough, unless asked for more.
+        if console.progress != "auto" or isinstance(event, Notice):
+            listen(replace(event, image=str(job.output)))
+
     def finished(outcome: Outcome) -> None:
         nonlocal ended
         ended += 1
@@ -95,14 +102,15 @@ def batch(
         line = f"[{ended}/{len(planned)}] {outcome.output}: {outcome.status}{size}{error}"
         if outcome.status == FAILED:
             console.fail(BuilderError(line))
-        elif progress != "none":
+        elif console.shows_progress:
             console.say(line)
+        listen(Progress(ended))
 
     # The one of an earlier run would mislead.
     write_report()
     try:
         with ThreadPoolExecutor(max_workers=jobs) as executor:
-            run_batch(planned, executor, fail_fast=fail_fast, finished=finished, heard=_hear(console, progress))
+            run_batch(planned, executor, fail_fast=fail_fast, finished=finished, heard=heard)
     except BaseException:
         outcomes |= {
             job.line: without_disk(job, CANCELLED) for job in planned if outcomes[job.line].status == UNFINISHED
@@ -126,10 +134,3 @@ def _check_report(report: Path, others: list[Path]) -> None:
 
 def _written(planned: list[Job]) -> list[Path]:
     return [path for job in planned for path in (job.output, metadata_path(job.output))]
-
-
-def _hear(console: Console, progress: str) -> Callable[[Job, Event], None]:
-    """Show what the builds of a batch say, each under the name of its disk."""
-    # Of many images at once the end of each is enough, unless asked for more.
-    listen = console.listener("none" if progress == "auto" else progress)
-    return lambda job, event: listen(replace(event, image=str(job.output)))

@@ -9,18 +9,19 @@ from typing import Any
 import click
 
 from builder.actions.build import build as build_image
-from builder.cli.console import Console, human_size
-from builder.cli.options import GroupedCommand, build_options, progress_option, table_options
+from builder.cli.command import Command
+from builder.cli.console import Console
+from builder.cli.options import build_options, table_options
+from builder.cli.sizes import human_size
 from builder.cli.types import FILE, IMAGE
 
 
-@click.command(cls=GroupedCommand)
+@click.command(cls=Command)
 @click.argument("image", type=IMAGE)
 @click.option("-o", "--output", type=FILE, required=True, help="The disk to write: NAME.ext4 or NAME.erofs.")
-@progress_option
 @table_options("build")
 @click.pass_obj
-def build(console: Console, /, image: str, output: Path, progress: str, **options: Any) -> None:
+def build(console: Console, /, image: str, output: Path, **options: Any) -> None:
     """Build the root disk of IMAGE.
 
     The disk appears under its name when it is complete, or not at all. The same image and options
@@ -33,7 +34,7 @@ def build(console: Console, /, image: str, output: Path, progress: str, **option
       rootfs-builder build image.tar -o rootfs.erofs --compress lz4hc:12
       rootfs-builder build oci:layout -o arm.ext4 --platform linux/arm64
     """
-    result = build_image(image, output, build_options(**options), console.listener(progress))
+    result = build_image(image, output, build_options(**options), console.listener())
     disk = result.disk
     facts = f"{disk.format}, {human_size(disk.size)}, {disk.inodes} inodes, UUID {disk.uuid}"
     console.say(f"{output}: {facts}" if result.built else f"{output}: up to date")

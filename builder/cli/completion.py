@@ -5,12 +5,16 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from builder.cli.command import Command
 
-@click.command()
+
+@click.command(cls=Command)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print a script that completes commands, options and files.
+    """Print a script that completes what is typed.
+
+    Commands, options and files are completed.
 
     \b
     Examples:

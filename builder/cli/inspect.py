@@ -9,8 +9,10 @@ from typing import Any
 import click
 
 from builder.actions.inspect import survey as survey_image
-from builder.cli.console import Console, human_size
-from builder.cli.options import GroupedCommand, build_options, progress_option, table_options
+from builder.cli.command import Command
+from builder.cli.console import Console
+from builder.cli.options import build_options, table_options
+from builder.cli.sizes import human_size
 from builder.cli.types import IMAGE
 from builder.output.metadata import describe_image, render_json
 from builder.sources import open_source
@@ -18,14 +20,13 @@ from builder.sources.resolve import resolve
 from builder.words import legible
 
 
-@click.command(cls=GroupedCommand)
+@click.command(cls=Command)
 @click.argument("image", type=IMAGE)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 @click.option("--quick", is_flag=True, help="Read no layers: leave out what a disk will need.")
-@progress_option
 @table_options("inspect")
 @click.pass_obj
-def inspect(console: Console, /, image: str, as_json: bool, quick: bool, progress: str, **options: Any) -> None:
+def inspect(console: Console, /, image: str, as_json: bool, quick: bool, **options: Any) -> None:
     """Say what IMAGE is and what a disk of it takes.
 
     Every layer is read and verified, and a disk of each format is made and thrown away; --quick
@@ -36,7 +37,7 @@ def inspect(console: Console, /, image: str, as_json: bool, quick: bool, progres
       rootfs-builder inspect oci:layout:latest
       rootfs-builder inspect image.tar --json | jq .disks
     """
-    described = _quickly(console, image, **options) if quick else _wholly(console, image, progress, **options)
+    described = _quickly(console, image, **options) if quick else _wholly(console, image, **options)
     if as_json:
         console.answer(render_json(described).rstrip())
     else:
@@ -46,11 +47,11 @@ def inspect(console: Console, /, image: str, as_json: bool, quick: bool, progres
 def _quickly(console: Console, reference: str, **options: Any) -> dict[str, Any]:
     chosen = build_options(**options)
     with closing(open_source(reference, chosen.access)) as source:
-        return describe_image(resolve(source, reference, chosen.platform, console.listener("none")))
+        return describe_image(resolve(source, reference, chosen.platform, console.notices))
 
 
-def _wholly(console: Console, reference: str, progress: str, **options: Any) -> dict[str, Any]:
-    survey = survey_image(reference, build_options(**options), console.listener(progress))
+def _wholly(console: Console, reference: str, **options: Any) -> dict[str, Any]:
+    survey = survey_image(reference, build_options(**options), console.listener())
     disks = {disk.format: {"size": disk.size, "inodes": disk.inodes} for disk in survey.disks}
     return {**describe_image(survey.image), "entries": survey.entries, "disks": disks}
 

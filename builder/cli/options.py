@@ -2,43 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
 from builder import option
+from builder.cli.command import GroupedOption
 from builder.cli.types import DIRECTORY, FILE, Parsed
 from builder.options import OPTIONS, BuildOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 # Forms for which shells can complete what is typed.
 _COMPLETED = {option.FILE: FILE, option.DIRECTORY: DIRECTORY}
-
-
-class TableOption(click.Option):
-    """An option of the table; help shows it among those of its group."""
-
-    def __init__(self, declarations: Sequence[str], *, group: str, **words: Any) -> None:
-        super().__init__(declarations, **words)
-        self.group = group
-
-
-class GroupedCommand(click.Command):
-    """A command whose help shows its own options first, and then those of the table by their groups."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write a section for each group, in the order of the table."""
-        sections: dict[str, list[tuple[str, str]]] = {"Options": []}
-        sections |= {entry.group.title: [] for entry in OPTIONS.values()}
-        for parameter in self.get_params(ctx):
-            # Arguments are told in the usage line, and by the words below it.
-            if isinstance(parameter, click.Option) and (record := parameter.get_help_record(ctx)):
-                sections[parameter.group if isinstance(parameter, TableOption) else "Options"].append(record)
-        for title, records in sections.items():
-            if records:
-                with formatter.section(title):
-                    formatter.write_dl(records)
 
 
 def table_options(command: str) -> Callable[[F], F]:
@@ -61,7 +37,7 @@ def table_option(name: str, **changes: Any) -> Callable[[F], F]:
         words |= {"envvar": entry.variable, "show_envvar": True}
         if entry.shown_default:
             words["help"] += f"  [default: {entry.shown_default}]"
-    return click.option(*declarations, cls=TableOption, **{**words, **changes})
+    return click.option(*declarations, cls=GroupedOption, **{**words, **changes})
 
 
 def build_options(**said: Any) -> BuildOptions:
@@ -83,12 +59,5 @@ def all_of(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
-progress_option = click.option(
-    "--progress",
-    type=click.Choice(["auto", "plain", "json", "none"]),
-    default="auto",
-    show_default=True,
-    help="How to show progress on standard error.",
-)
 # For commands below one that has the option as well: what is said there comes before the environment.
 store_option_below = table_option("store", envvar=None)

@@ -8,12 +8,11 @@ from typing import Any
 import click
 
 from builder.actions.pull import pull as pull_image
+from builder.cli.command import Command
 from builder.cli.console import Console
 from builder.cli.options import (
-    GroupedCommand,
     all_of,
     build_options,
-    progress_option,
     store_option_below,
     table_option,
 )
@@ -44,13 +43,12 @@ _copying = all_of(
         help="Which images of an index, as linux/amd64,linux/arm64; by default this machine's.",
     ),
     click.option("--all-platforms", is_flag=True, help="All images of an index."),
-    progress_option,
     table_option("max-size"),
     table_option("tmpdir", help="Where compressed archives are unpacked; by default in TMPDIR."),
 )
 
 
-@click.command(cls=GroupedCommand)
+@click.command(cls=Command)
 @_copying
 @all_of(table_option("authfile"), table_option("cert-dir"), table_option("tls-verify"))
 @click.pass_obj
@@ -70,7 +68,7 @@ def pull(console: Console, /, **options: Any) -> None:
     _copy(console, **options)
 
 
-@click.command(cls=GroupedCommand)
+@click.command(cls=Command)
 @_copying
 @click.pass_obj
 def add(console: Console, /, **options: Any) -> None:
@@ -92,7 +90,6 @@ def _copy(
     name: ImageName | None,
     platforms: Sequence[Sequence[Platform]],
     all_platforms: bool,
-    progress: str,
     **options: Any,
 ) -> None:
     if name is not None and len(images) > 1:
@@ -101,7 +98,7 @@ def _copy(
         raise UsageError("--platform and --all-platforms contradict each other; leave one out")
     chosen = build_options(**options)
     wanted = None if all_platforms else [platform for each in platforms for platform in each]
-    listen = console.listener(progress)
+    listen = console.listener()
     for reference in images:
         pulled = pull_image(
             reference,

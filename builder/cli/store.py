@@ -10,9 +10,11 @@ from typing import Any
 
 import click
 
-from builder.cli.console import Console, human_size
-from builder.cli.options import GroupedCommand, progress_option, store_option_below, table_option
+from builder.cli.command import Command, Group
+from builder.cli.console import Console
+from builder.cli.options import store_option_below, table_option
 from builder.cli.pull import add, pull
+from builder.cli.sizes import human_size
 from builder.cli.types import Parsed
 from builder.errors import ImageNotFound, InvalidReference, StoreDamaged
 from builder.image.name import ImageName
@@ -26,7 +28,7 @@ from builder.words import legible
 _HEADINGS = ("REPOSITORY", "TAG", "DIGEST", "PLATFORMS", "LAYERS", "SIZE")
 
 
-@click.group(no_args_is_help=False)
+@click.group(cls=Group, no_args_is_help=False)
 @table_option("store")
 @click.pass_context
 def store(ctx: click.Context, store: str | None) -> None:
@@ -45,7 +47,7 @@ def store(ctx: click.Context, store: str | None) -> None:
     ctx.default_map = {name: {"store": store} for name in _COMMANDS if store is not None}
 
 
-@click.command("list", cls=GroupedCommand)
+@click.command("list", cls=Command)
 @store_option_below
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array instead of a table.")
 @click.pass_obj
@@ -56,27 +58,26 @@ def list_(console: Console, /, store: str | None, as_json: bool) -> None:
     other images may share some.
     """
     with closing(open_store(store)) as opened:
-        found = images(opened, console.listener("none"))
+        found = images(opened, console.notices)
     if as_json:
         console.answer(json.dumps([_described(image, found) for image in found], indent=2).encode())
     elif found:
         console.answer("\n".join(_table([_HEADINGS, *map(_row, found)])).encode())
 
 
-@click.command(cls=GroupedCommand)
+@click.command(cls=Command)
 @store_option_below
 @click.option("--quarantine", is_flag=True, help="Move what is corrupt away, so that the next pull fetches it anew.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
-@progress_option
 @click.pass_obj
-def verify(console: Console, /, store: str | None, quarantine: bool, as_json: bool, progress: str) -> None:
+def verify(console: Console, /, store: str | None, quarantine: bool, as_json: bool) -> None:
     """Hash every blob again, and look whether images are whole.
 
     What is wrong is named, and the images that need it; the exit status is 3 then. Blobs are
     read in parallel, and other commands may go on meanwhile.
     """
     with closing(open_store(store)) as opened:
-        checked = check(opened, quarantine, console.listener(progress))
+        checked = check(opened, quarantine, console.listener())
         if as_json:
             console.answer(json.dumps(asdict(checked), indent=2).encode())
         elif checked.damages:
@@ -87,7 +88,7 @@ def verify(console: Console, /, store: str | None, quarantine: bool, as_json: bo
         console.say(f"{count} are intact, {human_size(checked.size)}")
 
 
-@click.command(cls=GroupedCommand)
+@click.command(cls=Command)
 @click.argument("names", metavar="NAME...", nargs=-1, required=True, type=Parsed("name", ImageName.parse))
 @store_option_below
 @click.pass_obj
@@ -111,7 +112,7 @@ def remove(console: Console, /, names: Sequence[ImageName], store: str | None) -
             console.answer(str(full).encode())
 
 
-@click.command(cls=GroupedCommand)
+@click.command(cls=Command)
 @store_option_below
 @click.option("--dry-run", is_flag=True, help="Only say what would be freed.")
 @click.pass_obj

@@ -9,18 +9,18 @@ from typing import Any
 import click
 
 from builder.actions.unpack import unpack as unpack_image
+from builder.cli.command import Command
 from builder.cli.console import Console
-from builder.cli.options import GroupedCommand, build_options, progress_option, table_options
+from builder.cli.options import build_options, table_options
 from builder.cli.types import DIRECTORY, IMAGE
 
 
-@click.command(cls=GroupedCommand)
+@click.command(cls=Command)
 @click.argument("image", type=IMAGE)
 @click.argument("directory", type=DIRECTORY)
-@progress_option
 @table_options("unpack")
 @click.pass_obj
-def unpack(console: Console, /, image: str, directory: Path, progress: str, **options: Any) -> None:
+def unpack(console: Console, /, image: str, directory: Path, **options: Any) -> None:
     """Write the root file system of IMAGE to DIRECTORY.
 
     DIRECTORY must be new or empty; it appears when it is complete, or not at all.
@@ -33,6 +33,6 @@ def unpack(console: Console, /, image: str, directory: Path, progress: str, **op
       rootfs-builder unpack oci:layout:latest rootfs/
       sudo rootfs-builder unpack image.tar /srv/guest
     """
-    for unrestored in unpack_image(image, directory, build_options(**options), console.listener(progress)):
+    for unrestored in unpack_image(image, directory, build_options(**options), console.listener()):
         console.notice(str(unrestored))
     console.answer(os.fsencode(directory))

@@ -16,7 +16,7 @@ from builder.archive.compression import COMPRESSIONS, detect
 from builder.archive.entry import Entry
 from builder.archive.tar import TarReader
 from builder.errors import CorruptStream, LayerRefused, MalformedTar
-from builder.events import Listener, Notice, Progress
+from builder.events import Listener, Meter, Notice
 from builder.image.image import Layer
 from builder.image.media_types import layer_compression
 from builder.image.verifier import Verifier
@@ -120,8 +120,9 @@ class LayerStream:
             yield chunk
 
     def _reported(self) -> Iterator[bytes]:
+        meter = Meter(self._listen)
         for chunk in self._plain_chunks:
-            self._listen(Progress(self._packed.count))
+            meter(self._packed.count)
             yield chunk
 
 

@@ -10,19 +10,24 @@ from pathlib import Path
 
 from builder.errors import OutputDenied, OutputError
 from builder.files.descriptors import shown
+from builder.shortage import shortage
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @contextmanager
 def failures_named(what: Path | None = None) -> Iterator[None]:
-    """Translate OSError, such as a full disk, to OutputError, and a missing permission to OutputDenied.
+    """Translate OSError, such as a full disk, to OutputError, a missing permission to OutputDenied, others to Shortage.
 
     `what` is being written; an error that names a file is about that one.
     """
     try:
         yield
-    except OSError as error:
+    except (MemoryError, OSError, RuntimeError) as error:
+        if (short := shortage(error)) is not None:
+            raise short from error
+        if not isinstance(error, OSError):
+            raise
         where = shown(os.fsdecode(error.filename or what or "writing the build's files"))
         advice = "choose another --tmpdir or output"
         if error.errno in _NO_ROOM:

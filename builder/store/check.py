@@ -12,7 +12,7 @@ from secrets import token_hex
 from threading import Event
 
 from builder.errors import DigestMismatch, StoreCorrupt, StoreDenied, StoreError
-from builder.events import Listener, Notice, Progress, Stage, ignore
+from builder.events import Listener, Meter, Notice, Stage, ignore
 from builder.image.digest import Digest
 from builder.image.verifier import Verifier
 from builder.store.collect import blobs_of
@@ -124,7 +124,7 @@ def _incomplete(store: Store, images: list[StoredImage], known: set[str], listen
 def _corrupt(store: Store, digests: list[Digest], listen: Listener) -> Generator[tuple[Digest, str, Stamp], None, None]:
     """Yield each blob that is not what its name says, with the reason and the stamp of what was read."""
     stop = Event()
-    done = 0
+    done, meter = 0, Meter(listen)
     threads = os.cpu_count() or 1
     waiting = iter(digests)
     with ThreadPoolExecutor(threads) as executor:
@@ -142,7 +142,7 @@ def _corrupt(store: Store, digests: list[Digest], listen: Listener) -> Generator
                     digest = running.pop(future)
                     size, reason, stamp = future.result()
                     done += size
-                    listen(Progress(done))
+                    meter(done)
                     if reason is not None:
                         yield digest, reason, stamp
         finally:

@@ -16,7 +16,7 @@ from support.command import ENVIRONMENT, argv
 from support.images import Spec, layout
 from support.tars import file, tar
 
-from builder.cli.console import human_size
+from builder.cli.sizes import human_size
 
 
 @pytest.fixture
@@ -58,6 +58,7 @@ def test_every_image_becomes_a_disk_with_its_metadata(place: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "disks/a.ext4\ndisks/b.erofs\n"), done.stderr
     assert sorted(line.split("] ")[-1] for line in done.stderr.splitlines()) == [
         "2 built",
+        "building 2 disks",
         f"disks/a.ext4: built, {human_size((place / 'disks/a.ext4').stat().st_size)}",
         f"disks/b.erofs: built, {human_size((place / 'disks/b.erofs').stat().st_size)}",
     ]
@@ -265,7 +266,7 @@ def test_progress_says_which_image_it_is_of(place: Path, progress: str) -> None:
     assert done.returncode == 0, done.stderr
     if progress == "json":
         events = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
-        stages = [(event["image"], event["name"]) for event in events if event["event"] == "stage"]
+        stages = [(event.get("image"), event["name"]) for event in events if event.get("event") == "stage"]
     else:
         stages = [(image, name) for image, _, name in (line.partition(": ") for line in done.stderr.splitlines())]
     assert {image for image, name in stages if name == "packing ext4"} == {"disks/a.ext4", "disks/b.ext4"}

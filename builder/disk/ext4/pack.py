@@ -23,7 +23,7 @@ from builder.disk.ext4.superblock import SUPERBLOCK, is_superblock, read_superbl
 from builder.disk.filesystem import DiskFacts, DiskOptions, check_label, derived_uuid, rounded_up
 from builder.disk.judge import judge
 from builder.errors import MissingRequirement, UsageError
-from builder.events import Listener, Notice, Progress, Stage
+from builder.events import Listener, Meter, Notice, Stage
 from builder.tool import find_tool, tool_version
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
@@ -89,7 +89,7 @@ class Ext4:
         with open(fd, "r+b", buffering=0):
             mke2fs.make(fd, layout, output)
             listen(Stage("filling the ext4 file system", sum(each.blocks for each in contents) * BLOCK_SIZE))
-            fill(fd, planned, contents, spool, uuid, lambda done: listen(Progress(done)))
+            fill(fd, planned, contents, spool, uuid, Meter(listen))
             superblock = read_superblock(fd)
             size = rounded_up(options.size or superblock.blocks * BLOCK_SIZE)
             os.truncate(fd, size)

@@ -1,0 +1,38 @@
+"""What a machine runs out of while we work, said in this program's words wherever it shows."""
+
+from __future__ import annotations
+
+import errno
+
+from builder.errors import BuilderError
+
+_FILES = ("no more open files", "raise the limit (ulimit -n)")
+_PROCESSES = ("no more processes and threads", "end some, or raise the limit (ulimit -u)")
+_MEMORY = ("no more memory", "end other programs, or raise the limit (ulimit -v, or the container's)")
+
+_OF_ERRNO = {
+    errno.EMFILE: _FILES,
+    errno.ENFILE: _FILES,
+    errno.EAGAIN: _PROCESSES,
+    errno.ENOMEM: _MEMORY,
+}
+
+
+class Shortage(BuilderError):
+    """This machine has, or gives this process, too little of something: memory, processes, open files."""
+
+    def __init__(self, what: str, advice: str) -> None:
+        super().__init__(f"this machine gives us {what}; {advice}")
+        self.what = what
+
+
+def shortage(error: BaseException) -> Shortage | None:
+    """Say which shortage an exception means, if it means one."""
+    if isinstance(error, MemoryError):
+        return Shortage(*_MEMORY)
+    if isinstance(error, OSError) and error.errno in _OF_ERRNO:
+        return Shortage(*_OF_ERRNO[error.errno])
+    # Threads have no exception of their own for it.
+    if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
+        return Shortage(*_PROCESSES)
+    return None

@@ -1,0 +1,66 @@
+"""What starts at once: help and version import nothing that they do not need, and no command what another needs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import click
+import pytest
+from support.command import ENVIRONMENT
+
+from builder.cli.command import Commands
+from builder.cli.main import COMMANDS, cli
+from builder.sources.transports import TRANSPORTS
+
+# Each of these takes as long as all that help needs.
+HEAVY = {
+    "libarchive", "urllib3", "ssl", "rich", "fs", "isal", "zstandard", "google_crc32c", "msgspec",
+    "concurrent.futures", "builder.archive", "builder.registry.http", "builder.containers_storage", "builder.store",
+    "builder.layers", "builder.tree", "builder.disk", "builder.actions", "builder.batch",
+}  # fmt: skip
+
+
+def imported(*words: str) -> set[str]:
+    code = "import sys, atexit; atexit.register(lambda: print(*sys.modules)); from builder.__main__ import main; main()"
+    command = [sys.executable, "-c", code, *words]
+    return set(subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True).stdout.split())
+
+
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_help_and_version_import_nothing_that_they_do_not_need(option: str) -> None:
+    assert imported(option) & HEAVY == set()
+
+
+def test_a_command_does_not_import_what_only_others_need() -> None:
+    assert imported("completion", "bash") & HEAVY == set()
+    assert (
+        imported("build", "--help") & {"rich", "urllib3", "builder.batch", "builder.containers_storage.store"} == set()
+    )
+
+
+def test_the_library_imports_nothing_until_it_is_asked_for_something() -> None:
+    code = "import builder, sys; assert not [name for name in sys.modules if name.startswith('builder.')], sys.modules"
+    subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, check=True)
+
+
+def test_the_table_of_commands_says_what_their_own_help_says() -> None:
+    assert isinstance(cli.commands, Commands)
+    stated = {name: command.get_short_help_str(100) for name, command in COMMANDS.items()}
+    assert stated == COMMANDS.summaries
+
+
+def test_help_has_the_transports_as_their_table_has_them() -> None:
+    forms = [f"{form:32}{each.summary}" for each in TRANSPORTS.values() for form in each.forms]
+    text = cli.get_help(click.Context(cli))
+    listed = text.partition("name it:\n\n")[2].partition("\n\n")[0].splitlines()
+    assert [line.strip() for line in listed[:-1]] == forms
+
+
+def test_every_command_is_in_help_and_has_the_options_of_all() -> None:
+    context = click.Context(cli, info_name="rootfs-builder")
+    assert all(f"  {name} " in cli.get_help(context) for name in COMMANDS)
+    for command in [cli, *COMMANDS.values()]:
+        below = command.commands.values() if isinstance(command, click.Group) and command is not cli else []
+        for each in [command, *below]:
+            assert {"quiet", "verbose", "log_format", "progress"} <= {parameter.name for parameter in each.params}
