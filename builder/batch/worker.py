@@ -96,7 +96,7 @@ def _run_in(directory: str, job: Job, listen: Listener) -> Outcome:
 
 def _disk(job: Job) -> dict[str, Any]:
     """Tell what is known of the disk that is there now, from the metadata beside it."""
-    with suppress(OSError, ValueError, KeyError):
+    with suppress(OSError, ValueError, KeyError, RecursionError):
         disk = json.loads(metadata_path(job.output).read_bytes())["disk"]
         return {"size": disk["size"], "sha256": disk["sha256"], "uuid": disk["uuid"]}
     return {}

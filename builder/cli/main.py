@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Sequence
 
 import click
@@ -81,6 +83,9 @@ def run(words: Sequence[str]) -> int:
     console = Console()
     try:
         open_standard_streams()
+        # Python's are for who writes programs, not for who runs them.
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")
         status: int | None = cli.main(list(words), prog_name=_NAME, standalone_mode=False, obj=console)
         return status or 0
     except click.ClickException as error:

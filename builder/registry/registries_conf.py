@@ -129,7 +129,7 @@ def _read(file: Path) -> RegistriesConf:
         return RegistriesConf()
     except OSError as error:
         raise SourceUnreadable(str(file), f"cannot be read: {error.strerror}") from error
-    except (ValueError, msgspec.ValidationError) as error:
+    except (ValueError, msgspec.ValidationError, RecursionError) as error:
         raise SourceUnreadable(str(file), f"is no registries.conf of version 2: {error}") from error
 
 

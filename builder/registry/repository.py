@@ -116,7 +116,7 @@ class Repository:
             # Once: what is found out for a message is not worth a wait.
             _, data = self._fetch(f"tags/list?n={count}", {}, "a list of tags")
             return (msgspec.json.decode(data, type=_Tags).tags or [])[:count]
-        except (SourceUnreadable, AccessDenied, NotThere, msgspec.MsgspecError, UnicodeDecodeError):
+        except (SourceUnreadable, AccessDenied, NotThere, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return []
 
     def close(self) -> None:
