@@ -16,7 +16,8 @@ def main() -> "NoReturn":
         # Here, because a signal may come meanwhile, and because what it needs may be missing.
         from builder.cli.main import run
     except (ImportError, MemoryError, OSError) as error:
-        _fail(f"cannot start: {error or 'out of memory'}; give it more room, or install rootfs-builder again")
+        reason = "this machine gives us no more memory" if isinstance(error, MemoryError) else str(error)
+        _fail(f"cannot start: {reason}; give it more, or install rootfs-builder again")
         sys.exit(4 if isinstance(error, ImportError) else 1)
     status = run(sys.argv[1:])
     no_more_signals()
