@@ -217,5 +217,5 @@ def test_what_no_linux_file_system_holds_is_refused_by_every_format_in_the_same_
     assert caught.value.entry == b"etc/passwd"
     assert caught.value.layer.startswith("layer 1")
     assert caught.value.reason == (
-        "its extended attribute b'system.posix_acl_access' is no access control list that Linux takes"
+        "its extended attribute 'system.posix_acl_access' is no access control list that Linux takes"
     )

@@ -84,6 +84,12 @@ def is_valid(value: bytes) -> bool:
     )
 
 
+def extension(value: bytes) -> set[tuple[int, int, int]]:
+    """Return the entries (tag, permissions, id) of an ACL that are more than permission bits in another form."""
+    entries = ENTRY.iter_unpack(value[len(VERSION) :])
+    return {(tag, permissions, id_) for tag, permissions, id_ in entries if tag in ACL_NAMED or tag == ACL_MASK}
+
+
 def permission_bits(value: bytes) -> tuple[int, int]:
     """Return the bits (octal 0777) that a file with this ACL shows, and those with the owning group's own (acl(5)).
 

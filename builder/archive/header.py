@@ -1,4 +1,4 @@
-"""One member's header block, together with the extensions before it, as an Entry.
+"""One member's header block, together with the extensions before it.
 
 Where libarchive and Go's archive/tar (which container tools use) would make different things of the same bytes, the
 member is refused: a name in one field that the other does not look at, content that only one of them sees.
@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from builder.archive import acl
 from builder.archive.block import number, replaced, text
-from builder.archive.entry import Entry, Kind
+from builder.archive.entry import Kind
 from builder.archive.pax import Extensions
+from builder.archive.sparse import Extent
 from builder.errors import MalformedTar
 from builder.linux import ACL_ACCESS, MAX_ID, MAX_MAJOR, MAX_MINOR, MODE_BITS
 from builder.words import quoted
@@ -39,10 +40,11 @@ KINDS = {
     ord("7"): Kind.FILE,
     OLD_SPARSE: Kind.FILE,
 }
-
-
-DEVICES = frozenset(typeflag for typeflag, kind in KINDS.items() if kind in (Kind.CHARACTER, Kind.BLOCK))
+DEVICES = frozenset((ord("3"), ord("4")))
 NO_DEVICE = frozenset((bytes(16), b"0000000\x00" * 2))
+
+# Mode, owner, group, nanoseconds since the epoch, a device's major and minor number.
+Numbers = tuple[int, int, int, int, int, int]
 
 
 @dataclass(slots=True)
@@ -50,17 +52,21 @@ class Header:
     """A member as its headers describe it: positions are byte offsets in the tar.
 
     `position` is where its first header starts, `content` where its stored content starts, and `stored` how long that
-    is: less than `entry.size` for a `sparse` file. `entry` lacks its xattrs: `xattrs` says whether libarchive has any,
-    and `acls` are those that come from ACLs in pax records.
+    is: less than `size` for a sparse file, whose map `extents` is. Names, `size` and the numbers are as in Entry;
+    `xattrs` says whether there are any, and `acls` are those of pax records, as xattrs.
     """
 
     position: int
     content: int
     stored: int
-    entry: Entry
-    sparse: bool
+    path: bytes
+    kind: Kind
+    size: int
+    link: bytes
+    numbers: Numbers
     xattrs: bool
     acls: Mapping[bytes, bytes]
+    extents: list[Extent] | None = None
 
 
 def member_name(block: bytes, said: Extensions) -> bytes:
@@ -88,8 +94,8 @@ def for_libarchive(block: bytes, said: Extensions, stored: int) -> bytes:
     return block
 
 
-def read_entry(block: bytes, said: Extensions, path: bytes) -> tuple[Entry, int]:
-    """Read a header block; return the entry and the size that it states, of what is stored."""
+def read_header(block: bytes, said: Extensions, path: bytes, position: int, content: int) -> Header:
+    """Read the header block of the member `path`; its first header is at `position`, what is stored at `content`."""
     typeflag = block[156]
     kind = KINDS.get(typeflag)
     if kind is None:
@@ -133,8 +139,9 @@ def read_entry(block: bytes, said: Extensions, path: bytes) -> tuple[Entry, int]
             raise MalformedTar(path, "its device number is outside the header")
         if not 0 <= major <= MAX_MAJOR or not 0 <= minor <= MAX_MINOR:
             raise MalformedTar(path, f"its device number {major}, {minor} does not exist on Linux")
+    numbers = mode & MODE_BITS, uid, gid, mtime_ns, major, minor
     # Positional, in the order of the fields: keywords cost as much again, and this runs for every entry.
-    return Entry(path, kind, mode & MODE_BITS, uid, gid, mtime_ns, stated, link, major, minor), stated
+    return Header(position, content, stated, path, kind, stated, link, numbers, said.xattrs, said.acls)
 
 
 def _link(block: bytes, said: Extensions, path: bytes, kind: Kind) -> bytes:
@@ -172,7 +179,7 @@ def _check_format(block: bytes, typeflag: int) -> None:
         number(block, 357, 369, "ctime")
     elif magic.startswith(b"ustar"):
         raise MalformedTar(None, "it is of an unknown version of ustar")
-    elif typeflag in (ord("3"), ord("4")):
+    elif typeflag in DEVICES:
         raise MalformedTar(None, "it is a device in a tar format that has no device numbers")
     if typeflag == OLD_SPARSE and magic != GNU:
         raise MalformedTar(None, "it is an old GNU sparse file in a tar that is not GNU's")

@@ -8,10 +8,9 @@ None when it ends in what was to be passed over. It returns how many bytes of pa
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import replace
 
 from builder.archive.block import BLOCK, ZEROS, check_checksum, number, padded
-from builder.archive.header import OLD_SPARSE, Header, for_libarchive, member_name, read_entry
+from builder.archive.header import OLD_SPARSE, Header, for_libarchive, member_name, read_header
 from builder.archive.pax import DECIMAL, Extensions, check_global
 from builder.archive.sparse import Extent, check_map, old_extents, pax_map
 from builder.errors import MalformedTar
@@ -68,19 +67,15 @@ def walk(found: Callable[[Header], None], instead: Callable[[bytes], None] = lam
                 if block is None:
                     raise MalformedTar(said.path, CUT)
             name = member_name(block, said)
-            entry, stored = read_entry(block, said, name)
-            readable = for_libarchive(block, said, stored)
+            header = read_header(block, said, name, start, position)
+            readable = for_libarchive(block, said, header.stored)
             if readable is not block:
                 instead(readable)
-            sparse = block[156] == OLD_SPARSE or bool(said.sparse)
-            if sparse:
-                name, size, extents, length = yield from _sparse(block, said, name, stored)
-                position += length
-                stored -= length if said.sparse else 0
-                check_map(extents, size, stored)
-                entry = replace(entry, path=name, size=size)
-            found(Header(start, position, stored, entry, sparse, said.xattrs, said.acls))
-            skip, padding = stored, -stored % BLOCK
+            if block[156] == OLD_SPARSE or said.sparse:
+                position += yield from _sparse(block, said, header)
+                name = header.path
+            found(header)
+            skip, padding = header.stored, -header.stored % BLOCK
     except MalformedTar as error:
         raise MalformedTar(name if error.entry is None else error.entry, error.reason) from None
 
@@ -122,26 +117,26 @@ def _extension(
     return padded(size)
 
 
-def _sparse(
-    block: bytes, said: Extensions, path: bytes, stored: int
-) -> Generator[Request, bytes | None, tuple[bytes, int, list[Extent], int]]:
-    """Return a sparse file's name, its size, its map, and how many bytes of map were taken behind the header."""
+def _sparse(block: bytes, said: Extensions, header: Header) -> Generator[Request, bytes | None, int]:
+    """Give a header the name, size and map of its sparse file; return how many bytes of map came behind the block."""
     if block[156] == OLD_SPARSE:
         if said.sparse or said.size is not None:
-            raise MalformedTar(path, "it mixes the GNU and the pax format for sparse files")
-        size = number(block, 483, 495, "sparse size")
+            raise MalformedTar(header.path, "it mixes the GNU and the pax format for sparse files")
+        header.size = number(block, 483, 495, "sparse size")
         extents, length = yield from _old_map(block)
-        return path, size, extents, length
-    if block[156] != ord("0"):
-        raise MalformedTar(path, "it is no regular file but has a sparse map")
-    name, size, known = pax_map(said.sparse)
-    path = path if name is None else name
-    if path.endswith(b"/"):
-        raise MalformedTar(path, "it is a file, but its name ends in a slash")
-    if known is not None:
-        return path, size, known, 0
-    extents, length = yield from _map_in_content(stored)
-    return path, size, extents, length
+    else:
+        if block[156] != ord("0"):
+            raise MalformedTar(header.path, "it is no regular file but has a sparse map")
+        name, header.size, known = pax_map(said.sparse)
+        header.path = header.path if name is None else name
+        if header.path.endswith(b"/"):
+            raise MalformedTar(header.path, "it is a file, but its name ends in a slash")
+        extents, length = (known, 0) if known is not None else (yield from _map_in_content(header.stored))
+        header.stored -= length
+    header.content += length
+    header.extents = extents
+    check_map(extents, header.size, header.stored)
+    return length
 
 
 def _old_map(block: bytes) -> Generator[Request, bytes | None, tuple[list[Extent], int]]:

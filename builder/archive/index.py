@@ -65,22 +65,22 @@ def _read(file: BinaryIO, count: int) -> bytes:
 
 
 def _add(members: dict[str, Member], header: Header, file: BinaryIO) -> None:
-    entry = header.entry
-    if entry.kind is Kind.DIRECTORY:
+    if header.kind is Kind.DIRECTORY:
         return
-    if entry.kind not in (Kind.FILE, Kind.SYMLINK, Kind.HARDLINK) or header.sparse:
-        what = "sparse file" if header.sparse else entry.kind.value
-        raise UnfitTar(entry.path, f"it is a {what}, which has no place in an image archive")
-    parts = [part for part in entry.path.split(b"/") if part not in (b"", b".")]
+    sparse = header.extents is not None
+    if header.kind not in (Kind.FILE, Kind.SYMLINK, Kind.HARDLINK) or sparse:
+        what = "sparse file" if sparse else header.kind.value
+        raise UnfitTar(header.path, f"it is a {what}, which has no place in an image archive")
+    parts = [part for part in header.path.split(b"/") if part not in (b"", b".")]
     if not parts or b".." in parts:
-        raise UnfitTar(entry.path, "its name does not stay in the archive")
+        raise UnfitTar(header.path, "its name does not stay in the archive")
     name = b"/".join(parts).decode("utf-8", "surrogateescape")
-    member = Member(entry.kind, header.content, header.stored, entry.link.decode("utf-8", "surrogateescape"))
+    member = Member(header.kind, header.content, header.stored, header.link.decode("utf-8", "surrogateescape"))
     # Some tools take the first of two, some the last.
     if name in members and not _same(members[name], member, file):
-        raise UnfitTar(entry.path, "the archive has two entries of this name, with different content")
+        raise UnfitTar(header.path, "the archive has two entries of this name, with different content")
     if len(members) == MAX_MEMBERS and name not in members:
-        raise UnfitTar(entry.path, f"the archive has more than {MAX_MEMBERS} entries")
+        raise UnfitTar(header.path, f"the archive has more than {MAX_MEMBERS} entries")
     members.setdefault(name, member)
 
 

@@ -130,9 +130,7 @@ def check(stream: bytes) -> None:
     if found is None:
         return
     assert headers is not None
-    assert [(h.entry.path, h.entry.kind, h.entry.size, h.entry.link) for h in headers] == [
-        (e.path, e.kind, e.size, e.link) for e, _ in found
-    ]
+    assert [(h.path, h.kind, h.size, h.link) for h in headers] == [(e.path, e.kind, e.size, e.link) for e, _ in found]
     complaint = index_complaint(stream)
     assert complaint is None or complaint.startswith(("the archive has two", "its name does not", "it is a "))
     compare_with_tarfile(stream, found)
