@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,3 +57,21 @@ def test_what_is_not_there_is_not_found(parent: int) -> None:
 def test_only_a_symlink_has_a_target(parent: int) -> None:
     assert read_link(b"link", parent) == b"file"
     assert [read_link(name, parent) for name in ("file", "directory", "fifo")] == [None, None, None]
+
+
+@pytest.mark.parametrize("make", [lambda path: path.symlink_to("elsewhere"), os.mkfifo], ids=["symlink", "fifo"])
+def test_a_file_that_is_exchanged_after_it_was_looked_at_is_not_opened(
+    parent: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None]
+) -> None:
+    (tmp_path / "elsewhere").write_bytes(b"secret")
+    look = os.stat
+
+    def look_and_exchange(name: str, **words: Any) -> os.stat_result:
+        seen = look(name, **words)
+        (tmp_path / "file").unlink()
+        make(tmp_path / "file")
+        return seen
+
+    monkeypatch.setattr("builder.files.below.os.stat", look_and_exchange)
+    with pytest.raises((OSError, NotRegular)):
+        open_regular("file", parent)
