@@ -16,9 +16,10 @@ def main() -> "NoReturn":
         # Here, because a signal may come meanwhile, and because what it needs may be missing.
         from builder.cli.main import run
     except (ImportError, MemoryError, OSError) as error:
-        reason = "this machine gives us no more memory" if isinstance(error, MemoryError) else str(error)
-        _fail(f"cannot start: {reason}; give it more, or install rootfs-builder again")
-        sys.exit(4 if isinstance(error, ImportError) else 1)
+        # In words of its own: nothing more may be there to import.
+        short = isinstance(error, MemoryError) or "failed to map segment" in str(error)
+        _fail("this machine gives us no more memory" if short else f"cannot start: {error}; install it again")
+        sys.exit(4 if isinstance(error, ImportError) and not short else 1)
     status = run(sys.argv[1:])
     no_more_signals()
     sys.exit(status)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 
 from builder.errors import BuilderError
 
@@ -32,6 +33,11 @@ def shortage(error: BaseException) -> Shortage | None:
         return Shortage(*_MEMORY)
     if isinstance(error, OSError) and error.errno in _OF_ERRNO:
         return Shortage(*_OF_ERRNO[error.errno])
+    # What loads libraries has only words for it, and those of the C library.
+    if isinstance(error, (ImportError, OSError)):
+        said = [number for number in _OF_ERRNO if os.strerror(number) in str(error)]
+        if said or "failed to map segment" in str(error):
+            return Shortage(*_OF_ERRNO[said[0] if said else errno.ENOMEM])
     # Threads have no exception of their own for it.
     if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
         return Shortage(*_PROCESSES)

@@ -9,6 +9,7 @@ import ctypes
 import os
 
 from builder.errors import MissingRequirement
+from builder.shortage import shortage
 
 # Of every release since 2011; the binding's own variable names another one.
 _VARIABLE, _LIBRARY = "LIBARCHIVE", "libarchive.so.13"
@@ -18,6 +19,8 @@ _stated = os.environ.get(_VARIABLE)
 try:
     ctypes.CDLL(_stated or _LIBRARY)
 except OSError as error:
+    if (short := shortage(error)) is not None:
+        raise short from error
     raise MissingRequirement(f"libarchive cannot be loaded: {error}; install {_PACKAGES}") from error
 
 os.environ[_VARIABLE] = _stated or _LIBRARY

@@ -98,15 +98,15 @@ def run(words: Sequence[str]) -> int:
     except BuilderError as error:
         console.fail(error)
         return error.exit_status
-    except ImportError as error:
-        console.fail(MissingRequirement(f"{error}; install rootfs-builder again"))
-        return MissingRequirement.exit_status
-    except (MemoryError, OSError, RuntimeError) as error:
-        short = shortage(error)
-        if short is None:
+    except (ImportError, MemoryError, OSError, RuntimeError) as error:
+        failure: BuilderError | None = shortage(error)
+        if failure is None and isinstance(error, ImportError):
+            failure = MissingRequirement(f"{error}; install rootfs-builder again")
+        if failure is None:
             raise
-        console.fail(short)
-        return short.exit_status
+        failure.__cause__ = error
+        console.fail(failure)
+        return failure.exit_status
     finally:
         console.end()
 
