@@ -14,19 +14,11 @@ from builder.events import Listener, Notice, Stage, ignore
 from builder.files.workspace import workspace_of
 from builder.image.image import Image
 from builder.options import BuildOptions
+from builder.output.checks import check_distinct, check_output, check_side_output, resolve_output
 from builder.output.depfile import depfile
 from builder.output.failures import failures_named
 from builder.output.metadata import describe_build, disk_digest, render_json
-from builder.output.publish import (
-    Draft,
-    check_distinct,
-    check_output,
-    check_side_output,
-    publish,
-    resolve_output,
-    staged_unless_there,
-    sync,
-)
+from builder.output.publish import Draft, publish_in_order, staged, sync
 from builder.output.recipe import keep_recipe, known_disk, recipe
 from builder.sources.reference import parse_reference
 from builder.sources.resolve import check_layers, find_image
@@ -98,13 +90,12 @@ def build(
             digest = known.digest or disk_digest(draft.path if drafts else output)
             record = render_json(describe_build(image, facts, digest, options.describe()))
         with (
-            staged_unless_there(options.depfile, rule, listen) as rules,
-            staged_unless_there(options.metadata_file, record, listen, known.mtime_ns) as records,
+            staged(options.depfile, rule, listen) as rules,
+            staged(options.metadata_file, record, listen, known.mtime_ns) as records,
         ):
             # In this order, whatever cuts us short: make must never see a disk without its dependencies, nor anybody
             # an older disk with newer metadata.
-            for each in (*rules, *drafts, *records):
-                publish(each)
+            publish_in_order((*rules, *drafts, *records))
     return BuildResult(output, image, facts, built=bool(drafts))
 
 

@@ -9,14 +9,10 @@ from builder.actions.merge import merge, open_image, scratch_directory
 from builder.events import Listener, Stage, ignore
 from builder.files.workspace import workspace
 from builder.options import BuildOptions
+from builder.output.checks import check_directory, resolve_output
 from builder.output.directory import Unrestored, write_directory
 from builder.output.failures import failures_named
-from builder.output.publish import (
-    Draft,
-    check_directory,
-    publish_directory,
-    resolve_output,
-)
+from builder.output.publish import Draft, publish_directory
 from builder.sources.resolve import resolve
 from builder.tree.spool import open_spool
 

@@ -22,8 +22,9 @@ from builder.cli.types import DIRECTORY, FILE, Parsed
 from builder.errors import BuilderError
 from builder.events import Event, Notice, Progress, Stage
 from builder.option import COUNT
+from builder.output.checks import check_distinct, check_side_output, resolve_output
 from builder.output.failures import failures_named
-from builder.output.publish import check_distinct, check_side_output, resolve_output, write_atomically
+from builder.output.publish import write_atomically
 
 
 @click.command(cls=Command)

@@ -38,7 +38,7 @@ Act = Callable[[str, Path, BuildOptions], object]
 STEPS = {
     "mke2fs begins": (build, "d.ext4", "builder.disk.ext4.mke2fs.run_tool"),
     "the disk is synced": (build, "d.ext4", "builder.actions.build.sync"),
-    "the disk is published": (build, "d.ext4", "builder.actions.build.publish"),
+    "the disk is published": (build, "d.ext4", "builder.actions.build.publish_in_order"),
     "mkfs.erofs begins": (build, "d.erofs", "builder.disk.erofs.pack.run_tool"),
     "erofs gets its files": (build, "d.erofs", "builder.disk.erofs.pack.staged"),
     "erofs is finished": (build, "d.erofs", "builder.disk.erofs.pack.restore"),

@@ -83,9 +83,15 @@ CHANGES = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("alone", [False, True])
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_carries_no_mark_of_ours_is_never_touched(tmp_path: Path, change: Callable[[Path], None]) -> None:
-    change(litter(tmp_path))
+def test_what_carries_no_mark_of_ours_is_never_touched(
+    tmp_path: Path, change: Callable[[Path], None], alone: bool
+) -> None:
+    path = litter(tmp_path)
+    if alone:
+        (path / "disk").rename(path / "mine" if change is without_a_mark else tmp_path / "mine")
+    change(path)
     before = sorted(tmp_path.rglob("*"))
     assert sweep(tmp_path) == []
     assert sorted(tmp_path.rglob("*")) == before

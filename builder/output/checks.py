@@ -1,0 +1,119 @@
+"""What may be written, asked before any work is done."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from builder.disk import FILESYSTEMS
+from builder.disk.filesystem import HEAD
+from builder.errors import OutputDenied, OutputError, UsageError
+from builder.files.descriptors import opened
+
+# linux/fs.h: what lsattr shows, and its `a`.
+_FS_IOC_GETFLAGS = 0x80086601
+_FS_APPEND_FL = 0x20
+
+
+def resolve_output(path: Path | str) -> Path:
+    """Follow symlinks to the place that will really be written, which need not exist. Raises OutputError."""
+    try:
+        return Path(os.path.realpath(path))
+    except FileNotFoundError as error:
+        raise OutputError(str(path), "the current directory is gone; change to one that exists") from error
+
+
+def check_distinct(outputs: Iterable[Path]) -> None:
+    """Refuse outputs of which one would overwrite another. Raises UsageError."""
+    known: set[Path] = set()
+    for path in outputs:
+        place = resolve_output(path)
+        if place in known:
+            raise UsageError(f"{path}: two outputs would be written to this file; give each a name of its own")
+        known.add(place)
+
+
+def check_output(path: Path, force: bool) -> None:
+    """Refuse, before any work is done, an output that could not or should not be written.
+
+    An older disk is replaced, as a compiler replaces an older object; any other file only with `force`, for it is
+    more likely a mistake. Raises OutputError, or OutputDenied.
+    """
+    _check_kind(path)
+    _check_parent(path)
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise OutputError(str(path), error.strerror or str(error)) from error
+    if not force and status.st_size > 0 and not _is_disk(path):
+        raise OutputError(str(path), "exists and is not a disk image; remove it or add --force")
+
+
+def check_side_output(path: Path) -> None:
+    """Refuse a place for a metadata or dependency file that could not or should not be written.
+
+    Only a regular file is replaced: a rename onto /dev/null would take the device from the whole machine.
+    Raises OutputError, or OutputDenied.
+    """
+    _check_kind(path)
+    _check_parent(path)
+
+
+def check_directory(path: Path) -> None:
+    """Refuse a directory to unpack into that is not new or empty, or cannot be replaced by a new one.
+
+    Raises OutputError, or OutputDenied.
+    """
+    _check_parent(path)
+    if path.is_dir() and not any(path.iterdir()):
+        if os.path.ismount(resolve_output(path)):
+            raise OutputError(str(path), "is a mount point, which cannot be replaced; name a directory in it")
+        if path.samefile("."):
+            raise OutputError(str(path), "is the current directory, which cannot be replaced; name it from outside")
+        return
+    if os.path.lexists(path):
+        raise OutputError(str(path), "exists and is not an empty directory; choose another, or remove it")
+
+
+def _check_kind(path: Path) -> None:
+    # What cannot be looked at is for the check of its directory to explain.
+    with suppress(OSError):
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise OutputError(str(path), "exists and is not a regular file; name a file")
+
+
+def _check_parent(path: Path) -> None:
+    parent = resolve_output(path).parent
+    if not parent.is_dir():
+        what = "is not a directory" if parent.exists() else "does not exist; make it first"
+        raise OutputError(str(path), f"the directory {parent} {what}")
+    if os.statvfs(parent).f_flag & os.ST_RDONLY:
+        raise OutputError(str(path), f"the file system of {parent} is read-only; choose another place")
+    if _is_append_only(parent):
+        reason = (
+            f"{parent} is append-only: nothing in it can be replaced or removed; choose another place, or chattr -a"
+        )
+        raise OutputDenied(str(path), reason)
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise OutputDenied(str(path), f"this user may not write in {parent}; choose another place")
+
+
+def _is_disk(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    return any(filesystem.recognises(head) for filesystem in FILESYSTEMS.values())
+
+
+def _is_append_only(directory: Path) -> bool:
+    # Not every file system has such flags, and not every directory may be read.
+    with suppress(OSError), opened(directory, os.O_RDONLY | os.O_DIRECTORY) as fd:
+        flags = fcntl.ioctl(fd, _FS_IOC_GETFLAGS, bytes(8))
+        return bool(int.from_bytes(flags[:4], sys.byteorder) & _FS_APPEND_FL)
+    return False
