@@ -103,9 +103,11 @@ def _disk(job: Job) -> dict[str, Any]:
 
 
 def _give_up(wait: Callable[[], None], cut: threading.Event) -> None:
-    wait()
-    cut.set()
-    os.kill(os.getpid(), signal.SIGTERM)
+    try:
+        wait()
+    finally:
+        cut.set()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _wait_for_parent() -> None:
@@ -114,6 +116,6 @@ def _wait_for_parent() -> None:
 
 
 def _wait_for_client(lifeline: str) -> None:
-    # It is removed before it is let go of.
+    # Not there, it went with the client.
     with suppress(FileNotFoundError), open(lifeline, "rb") as file:
         fcntl.lockf(file, fcntl.LOCK_SH)

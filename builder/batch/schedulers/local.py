@@ -1,20 +1,18 @@
 """Any `concurrent.futures` executor whose workers are on this machine: its threads, its processes, their processes.
 
-Builds may run in processes that know nothing of each other, so they are reached through a directory: a file that this
-process holds locked for as long as it wants them, which ends with this process whatever ends it, and a pipe in which
-they say how far they are.
+Builds may run in processes that know nothing of each other, so they are reached through descriptors of this process,
+which /proc shows: a file that it holds locked for as long as it wants their disks, and a pipe in which they say how far
+they are. Both end with this process, whatever ends it, and leave nothing behind.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from contextlib import suppress
 from itertools import count
-from pathlib import Path
 from threading import Thread
 from typing import Self
 
@@ -22,10 +20,6 @@ from builder.batch.messages import read_event
 from builder.batch.process import build_in_process
 from builder.events import Event
 from builder.exact import write_next
-from builder.files.removal import remove_tree
-
-_LIFELINE = "lifeline"
-_EVENTS = "events"
 
 
 class Local:
@@ -42,37 +36,35 @@ class Local:
         self._deaf: BaseException | None = None
 
     def __enter__(self) -> Self:
-        self._place = Path(tempfile.mkdtemp(prefix="rootfs-builder-batch-"))
-        self._lifeline = open(self._place / _LIFELINE, "wb")
+        self._lifeline = os.memfd_create("lifeline")
         # Of this process alone: a lock of flock's would live on in processes that an executor forks.
         fcntl.lockf(self._lifeline, fcntl.LOCK_EX)
-        os.mkfifo(self._place / _EVENTS, 0o600)
-        # For writing, too: opening does not wait for a writer then, nor does the last one end it.
-        self._events = os.open(self._place / _EVENTS, os.O_RDWR | os.O_CLOEXEC)
+        self._reading, self._writing = os.pipe()
         self._listening = Thread(target=self._listen, daemon=True)
         self._listening.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.cancel()
-        write_next(self._events, b"\n")
+        write_next(self._writing, b"\n")
         self._listening.join()
-        os.close(self._events)
-        remove_tree(self._place)
+        for fd in (self._lifeline, self._reading, self._writing):
+            os.close(fd)
         if self._deaf and exception[0] is None:
             raise self._deaf
 
     def submit(self, message: str) -> Future[str]:
         """Have the executor start a process that builds."""
-        return self._executor.submit(build_and_tell, message, str(self._place), next(self._numbers))
+        lifeline, events = _path(self._lifeline), _path(self._writing)
+        return self._executor.submit(build_and_tell, message, lifeline, events, next(self._numbers))
 
     def cancel(self) -> None:
-        """Let go of the lifeline; in this order, so that who comes late finds none."""
-        (self._place / _LIFELINE).unlink(missing_ok=True)
-        self._lifeline.close()
+        """Let go of the lifeline, which stays open: its number must not come to stand for another file."""
+        fcntl.lockf(self._lifeline, fcntl.LOCK_UN)
 
     def _listen(self) -> None:
-        with os.fdopen(os.dup(self._events), "rb") as events:
+        # Not to its end, which forked processes keep from coming, but to an empty line.
+        with open(self._reading, "rb", closefd=False) as events:
             while (line := events.readline()) != b"\n":
                 # The pipe is emptied all the same: builds must not wait for it.
                 if self._deaf is None:
@@ -86,8 +78,8 @@ class Local:
             self._deaf = error
 
 
-def build_and_tell(message: str, place: str, number: int) -> str:
-    """Build a disk in a process of its own, and say in the pipe at `place` how far job `number` is.
+def build_and_tell(message: str, lifeline: str, events: str, number: int) -> str:
+    """Build a disk in a process of its own, and write to the pipe `events` how far job `number` is.
 
     A plain function of plain values, for any executor to run in any of its processes.
     """
@@ -100,5 +92,9 @@ def build_and_tell(message: str, place: str, number: int) -> str:
             fcntl.flock(pipe, fcntl.LOCK_EX)
             write_next(pipe.fileno(), f"{number} {event}".encode())
 
-    events = os.path.join(place, _EVENTS)
-    return build_in_process(message, os.path.join(place, _LIFELINE), hear)
+    return build_in_process(message, lifeline, hear)
+
+
+def _path(fd: int) -> str:
+    """Return the path at which other processes find what is open here as `fd`, as long as this one is there."""
+    return f"/proc/{os.getpid()}/fd/{fd}"

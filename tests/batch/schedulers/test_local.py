@@ -142,7 +142,9 @@ with kind(1) as executor:
 
 @pytest.mark.parametrize("kind", ["threads", "processes"])
 def test_the_builds_of_a_client_that_was_killed_give_up(place: Path, kind: str) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    temporary = place / "tmp"
+    temporary.mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)}
     command = [sys.executable, "-c", CLIENT, kind]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, process_group=0) as client:
         assert client.stdout is not None
@@ -150,5 +152,6 @@ def test_the_builds_of_a_client_that_was_killed_give_up(place: Path, kind: str) 
         assert builders(place) == ["builder"]
         client.kill()
         wait_until(lambda: builders(place) == [] and disks(place) == [])
+        assert list(temporary.iterdir()) == []
         # Python leaves the processes of a pool behind.
         os.killpg(client.pid, signal.SIGKILL)
