@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Mapping
 from functools import partial
+from http import HTTPStatus
 from threading import Lock
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -187,6 +188,14 @@ class _Response(http.client.HTTPResponse):
         self.fp.close()
         deadline.begin(HEAD_TIMEOUT)
         self.fp = io.BufferedReader(_TimedFile(sock, deadline))
+
+    def _read_status(self) -> tuple[str, int, str]:
+        # http.client takes every interim answer but 100 (RFC 9110, 15.2) for the last.
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not HTTPStatus.PROCESSING <= status < HTTPStatus.OK:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
 
 
 class _Exact(HTTPConnection):

@@ -24,6 +24,7 @@ CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 HEADS: dict[str, Say] = {
     "100 Continue without end": lambda _: flood(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
     "100 Continue, a byte at a time": lambda _: drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "103 Early Hints without end": lambda _: flood(b"", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"),
     "a status line": lambda _: drip(b"HTTP/1.1 200 ", b"O"),
     "a header": lambda _: drip(OK + b"X-Odd: ", b"x"),
     "many headers": lambda _: drip(OK, b"X: y\r\n"),
@@ -39,8 +40,8 @@ CONTENTS: dict[str, Say] = {
 
 @pytest.fixture(autouse=True)
 def _short(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "HEAD_TIMEOUT", 0.3)
-    monkeypatch.setattr(http, "SILENCE_TIMEOUT", 0.3)
+    monkeypatch.setattr(connection, "HEAD_TIMEOUT", 0.2)
+    monkeypatch.setattr(http, "SILENCE_TIMEOUT", 0.2)
     monkeypatch.setattr(http, "SPARE_TIME", 0.1)
     monkeypatch.setattr(retry, "ATTEMPTS", 2)
 
@@ -101,6 +102,16 @@ def test_a_proxy_that_never_answers_to_connect_is_given_up(
     monkeypatch.setenv("https_proxy", f"http://{registry.host}")
     with pytest.raises(SourceUnreadable, match=r"the proxy of the environment"):
         read_image("docker://registry.invalid/image", access)
+
+
+@pytest.mark.parametrize("more", [b"\x00", b""], ids=["a byte at a time", "silence"])
+def test_a_tls_handshake_without_end_is_given_up(
+    registry: RawRegistry, access: Access, monkeypatch: pytest.MonkeyPatch, more: bytes
+) -> None:
+    monkeypatch.setattr(connection, "CONNECT_TIMEOUT", 0.3)
+    record = b"\x16\x03\x03\x40\x00"
+    registry.odd["TLS"] = lambda _: drip(record, more) if more else silence(b"")
+    assert "no answer in time" in str(given_up(registry, access))
 
 
 @pytest.mark.parametrize("rest", [CHUNKED, OK + b"Content-Length: 9000000\r\n\r\n"], ids=["chunked", "counted"])

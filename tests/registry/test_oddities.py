@@ -178,3 +178,33 @@ def test_ranges_that_are_none(raw: RawRegistry, access: Access, status: int, ran
     heard = reads(raw, replace(access))
     assert len(heard) == (1 if status == 200 else 2)
     assert digest(BLOB) == MADE.layers[0]
+
+
+@pytest.mark.parametrize("status", [100, 102, 103])
+def test_interim_answers_are_no_answers(raw: RawRegistry, access: Access, status: int) -> None:
+    interim = f"HTTP/1.1 {status} Odd\r\nLink: </style.css>; rel=preload\r\n\r\n".encode()
+    ordinary = raw.ordinary
+    raw.odd["/v2/"] = lambda line: [interim, interim, *ordinary(line)]
+    assert reads(raw, access) == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [answer(200, PAGE, HTML), answer(200, b"{"), answer(200, MANIFEST, f"Docker-Content-Digest: {digest(b'x')}")],
+    ids=["a page", "no document", "another digest"],
+)
+def test_a_mirror_that_answers_oddly_is_passed_over(
+    raw: RawRegistry, access: Access, said: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conf = tmp_path / "registries.conf"
+    conf.write_text(f"""
+        [[registry]]
+        location = "{raw.host}"
+        [[registry.mirror]]
+        location = "{raw.host}/mirror"
+    """)
+    monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(conf))
+    raw.odd["/v2/mirror/"] = always(said)
+    (notice,) = reads(raw, access)
+    assert notice.startswith(f"mirror {raw.host}/mirror/image: ")
+    assert notice.endswith("; asking the next")

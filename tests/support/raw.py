@@ -14,6 +14,9 @@ from threading import Event, Thread
 from support.images import OCI, Spec, layout_files
 from support.registry import content
 
+# What a client that speaks TLS says first; such a connection is `TLS` in place of a request line.
+_HANDSHAKE = b"\x16"
+
 Say = Callable[[str], Iterable[bytes]]
 
 
@@ -91,13 +94,13 @@ class RawRegistry:
         with connection, suppress(OSError):
             head = b""
             while not head.endswith(b"\r\n\r\n"):
-                # What begins with a TLS handshake is no request.
-                if not (got := connection.recv(1)) or not (head + got)[:1].isalpha():
-                    connection.sendall(b"HTTP/1.1 400 Odd\r\nConnection: close\r\n\r\n")
+                if not (got := connection.recv(1)):
                     return
                 head += got
+                if head == _HANDSHAKE:
+                    break
             self.heads.append(head)
-            line = head.split(b"\r\n")[0].decode("latin-1").rpartition(" ")[0]
+            line = head.split(b"\r\n")[0].decode("latin-1").rpartition(" ")[0] if head != _HANDSHAKE else "TLS"
             say = next((say for pattern, say in self.odd.items() if re.search(pattern, line)), self.ordinary)
             for part in say(line):
                 if self._ending.is_set():
@@ -105,6 +108,8 @@ class RawRegistry:
                 connection.sendall(part)
 
     def ordinary(self, line: str) -> Iterable[bytes]:
+        if line == "TLS":
+            return [answer(400)]
         method, _, target = line.partition(" ")
         if target == "/v2/":
             return [answer(200)]

@@ -13,7 +13,7 @@ from threading import Event
 from typing import BinaryIO, cast
 from urllib.parse import urlsplit
 
-from builder.errors import BlobMissing, ImageNotFound, InvalidReference, MissingRequirement, SourceUnreadable
+from builder.errors import BlobMissing, ImageNotFound, ImageRefused, InvalidReference, SourceUnreadable
 from builder.events import Notice
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
@@ -21,13 +21,13 @@ from builder.image.manifest import parse_document
 from builder.image.media_types import INDEXES, MANIFESTS
 from builder.image.name import ImageName
 from builder.registry.download import Download
-from builder.registry.failures import NotThere
-from builder.registry.registries_conf import locations, qualify, read_registries_conf
+from builder.registry.failures import AccessDenied, NotThere
 from builder.registry.repository import Repository
 from builder.sources.access import Access, Means
 from builder.sources.docker.background import BackgroundDownload
 from builder.sources.docker.cache import BlobCache
 from builder.sources.docker.queue import DownloadQueue
+from builder.sources.docker.registries_conf import locations, qualify, read_registries_conf
 from builder.sources.listed import listed
 from builder.sources.source import Source
 from builder.sources.transport import Reference
@@ -151,7 +151,7 @@ class DockerSource:
         for repository in self._repositories[:-1]:
             try:
                 return self._ask(repository)
-            except (SourceUnreadable, ImageNotFound, MissingRequirement) as error:
+            except (SourceUnreadable, ImageNotFound, AccessDenied, ImageRefused) as error:
                 self._listen(Notice(f"mirror {repository.where}: {error}; asking the next"))
         return self._ask(self._repositories[-1])
 

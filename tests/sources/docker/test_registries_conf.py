@@ -9,7 +9,7 @@ import pytest
 from builder.errors import InvalidReference, SourceUnreadable
 from builder.image.digest import Digest
 from builder.image.name import ImageName
-from builder.registry.registries_conf import Location, RegistriesConf, locations, qualify, read_registries_conf
+from builder.sources.docker.registries_conf import Location, RegistriesConf, locations, qualify, read_registries_conf
 
 DIGEST = Digest.of(b"content")
 
