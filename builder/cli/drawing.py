@@ -25,9 +25,15 @@ if TYPE_CHECKING:
 _PATIENCE_SECONDS = 0.3
 _INTERVAL_SECONDS = 0.125
 
-# In columns: where there are fewer, how much is done is told without a bar; a line across a wide screen is no line.
-_ROOM_FOR_A_BAR = 60
+# In columns of the terminal: what there is room for; and a line across a wide screen is no line.
+_ROOM_FOR_A_BAR = 56
+_ROOM_FOR_A_RATE = 72
 _WIDEST = 120
+
+# In columns of the terminal: so wide that nothing moves when a figure gets longer.
+_AMOUNT = len("100.0/300.0 MiB")
+_RATE = len("1023.9 MiB/s")
+_TIME = len("1:00:00")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,34 +110,51 @@ def line(moment: Moment, columns: int) -> RenderableType:
     # The last column stays free: a terminal that is made narrower would fold what fills it.
     table = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
     table.width = min(columns, _WIDEST) - 1
-    cells: list[RenderableType] = [Text(legible(moment.stage.name), no_wrap=True, overflow="ellipsis")]
     table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-    figures = _figures(moment)
+    cells: list[RenderableType] = [Text(legible(moment.stage.name))]
+    total, seconds = moment.stage.total or None, moment.seconds
+    figures = [(_share(moment), 4)]
     if columns >= _ROOM_FOR_A_BAR:
         width = columns // 8 if columns < _WIDEST else 30
-        total = moment.stage.total or None
-        cells.append(ProgressBar(total, moment.done, width=width, pulse=total is None, animation_time=moment.seconds))
         table.add_column(width=width)
-    else:
-        figures = figures[:1]
-    for figure in figures:
-        cells.append(Text(figure, no_wrap=True))
-        table.add_column(no_wrap=True, justify="right", min_width=len(figure))
+        cells.append(ProgressBar(total, moment.done, width=width, pulse=total is None, animation_time=seconds))
+        figures = [_amount(moment) if total else ("", _AMOUNT)]
+    if columns >= _ROOM_FOR_A_RATE:
+        figures.append((_rate(moment), _RATE))
+    if columns >= _ROOM_FOR_A_RATE or not total:
+        figures.append((_time(moment), _TIME if columns >= _ROOM_FOR_A_BAR else 0))
+    for figure, width in figures:
+        table.add_column(no_wrap=True, justify="right", min_width=width)
+        cells.append(Text(figure))
     table.add_row(*cells)
     return table
 
 
-def _figures(moment: Moment) -> list[str]:
-    """Write the figures of a moment, the most important one first."""
-    total, done = moment.stage.total, moment.done
-    if not total:
-        return [human_time(moment.seconds)]
-    figures = [f"{min(done / total, 1):4.0%}"]
+def _share(moment: Moment) -> str:
+    total = moment.stage.total
+    return f"{min(moment.done / total, 1):.0%}" if total else ""
+
+
+def _amount(moment: Moment) -> tuple[str, int]:
+    """Write how much of how much, in the unit of the whole, and how wide that may become."""
+    total = moment.stage.total or 0
     if moment.stage.unit != "bytes":
-        return [*figures, f"{done} of {total} {moment.stage.unit}", human_time(moment.seconds)]
-    figures.append(f"{human_size(done)} of {human_size(total)}")
-    # A rate of the first moments is no rate.
-    if done and moment.seconds >= 1:
-        rate = done / moment.seconds
-        figures += [f"{human_size(rate)}/s", f"{human_time(max(total - done, 0) / rate)} left"]
-    return figures
+        return f"{moment.done}/{total} {moment.stage.unit}", len(f"{total}/{total} {moment.stage.unit}")
+    whole, unit = human_size(total).split()
+    done = moment.done / total * float(whole)
+    return f"{done:.{len(whole.partition('.')[2])}f}/{whole} {unit}", len(f"{whole}/{whole} {unit}")
+
+
+def _rate(moment: Moment) -> str:
+    # That of the first moments is none.
+    if moment.stage.unit != "bytes" or not moment.done or moment.seconds < 1:
+        return ""
+    return f"{human_size(moment.done / moment.seconds)}/s"
+
+
+def _time(moment: Moment) -> str:
+    """Write how long it will take, or where nobody knows, how long it has taken."""
+    total, done = moment.stage.total, moment.done
+    if total is None or moment.stage.unit != "bytes":
+        return human_time(moment.seconds)
+    return human_time(max(total - done, 0) / done * moment.seconds) if done and moment.seconds >= 1 else ""

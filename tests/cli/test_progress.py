@@ -1,0 +1,182 @@
+"""Progress: one calm line of a terminal that leaves no trace, and elsewhere lines and signs of life."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from rich.console import Console as RichConsole
+from support.command import ENVIRONMENT, argv
+from support.images import Spec, layout
+from support.tars import file, tar
+from support.terminal import run_on_terminal
+
+from builder.cli.drawing import Moment, line
+from builder.cli.stages import JsonLines, Plain
+from builder.events import Meter, Progress, Stage
+
+MIB = 1 << 20
+READING = Stage("reading layer 1 of 3 (sha256:0123456789ab)", 300 * MIB)
+
+# What a build says, slowly enough to be seen; the library that draws is there from the first stage on.
+_BUILD = """
+import sys, time
+from builder.cli.console import Console
+from builder.cli.streams import open_standard_streams
+from builder.events import Notice, Progress, Stage
+
+open_standard_streams()
+console = Console()
+listen = console.listener()
+listen(Stage("reading layer 1 of 3 (sha256:0123456789ab)", 300 << 20))
+while "rich.live" not in sys.modules or console._display._console is None:
+    time.sleep(0.01)
+for done in (60, 120, 290):
+    listen(Progress(done << 20))
+    time.sleep(0.3)
+listen(Notice("a name with \\x1b[2J and \\u202e in it"))
+listen(Stage("packing ext4"))
+time.sleep(0.5)
+console.answer(b"disk.ext4")
+"""
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> str:
+    layout(tmp_path / "image", Spec((tar(*(file(f"{n}", b"content" * 1000) for n in range(200))),)))
+    return f"oci:{tmp_path}/image"
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_a_terminal_shows_one_line_at_a_time_and_the_result_in_the_end(columns: int) -> None:
+    status, terminal = run_on_terminal([sys.executable, "-c", _BUILD], columns, ENVIRONMENT)
+    notice = r"rootfs-builder: notice: a name with \x1b[2J and \u202e in it"
+    lasting = [notice[start : start + columns] for start in range(0, len(notice), columns)]
+    assert (status, terminal.shown(), terminal.cursor_is_visible) == (0, [*lasting, "disk.ext4"], True)
+    passing = [[each for each in screen if each not in (*lasting, "disk.ext4")] for screen in terminal.screens]
+    assert max(map(len, passing)) == 1
+    drawn = [each for screen in passing for each in screen]
+    assert max(map(len, drawn)) < columns
+    assert {each.split()[0] for each in drawn} == {"reading", "packing"}
+    assert all(("━" in each or "╸" in each) == (columns > 40) for each in drawn)
+
+
+LINES = [
+    (40, READING, 120 * MIB, "reading layer 1 of 3 (sha256:012…   40%"),
+    (60, READING, 120 * MIB, "reading layer 1 of 3 (sha256:012…  ━━╸      120.0/300.0 MiB"),
+    # Nothing moves while figures grow.
+    (80, READING, 3 * MIB, "reading layer 1 of 3 (sha2…                3.0/300.0 MiB     1.5 MiB/s     3:18"),
+    (80, READING, 120 * MIB, "reading layer 1 of 3 (sha2…  ━━━━        120.0/300.0 MiB    60.0 MiB/s     0:03"),
+    (80, READING, 299 * MIB, "reading layer 1 of 3 (sha2…  ━━━━━━━━━╸  299.0/300.0 MiB   149.5 MiB/s     0:00"),
+    (40, Stage("packing ext4"), 0, "packing ext4                       0:02"),
+    (80, Stage("packing ext4"), 0, "packing ext4                 ━━━━━━━━━━                                    0:02"),
+    (
+        80,
+        Stage("building 300 disks", 300, unit="disks"),
+        120,
+        "building 300 disks             ━━━━        120/300 disks                   0:02",
+    ),
+]
+
+
+@pytest.mark.parametrize(("columns", "stage", "done", "shown"), LINES)
+def test_a_line_has_what_there_is_room_for(columns: int, stage: Stage, done: int, shown: str) -> None:
+    output = io.StringIO()
+    # Without colours, what is not done of a bar is not to be seen.
+    RichConsole(file=output, width=columns).print(line(Moment(stage, done, 2.0), columns))
+    assert output.getvalue() == f"{shown}\n"
+    assert len(shown) < columns
+
+
+def test_on_a_wide_screen_a_line_is_no_wider_than_people_read() -> None:
+    output = io.StringIO()
+    RichConsole(file=output, width=200).print(line(Moment(READING, 120 * MIB, 2.0), 200))
+    assert output.getvalue().split() == [
+        *("reading", "layer", "1", "of", "3", "(sha256:0123456789ab)"),
+        *("━━━━━━━━━━━━", "120.0/300.0", "MiB", "60.0", "MiB/s", "0:03"),
+    ]
+    assert len(output.getvalue()) <= 120
+
+
+def test_a_build_that_is_done_at_once_draws_nothing_and_one_without_a_terminal_imports_nothing(
+    tmp_path: Path, image: str
+) -> None:
+    words = ["build", image, "-o", str(tmp_path / "d.ext4"), "--force"]
+    status, terminal = run_on_terminal(argv(*words), 200, ENVIRONMENT)
+    assert (status, [each.split(",")[0] for each in terminal.shown()]) == (
+        0,
+        [f"{tmp_path}/d.ext4: ext4", f"{tmp_path}/d.ext4"],
+    )
+    code = (
+        "import atexit, sys; atexit.register(lambda: print('rich' in sys.modules)); from builder.__main__ import main"
+    )
+    command = [sys.executable, "-c", f"{code}; main()", *words]
+    assert subprocess.run(command, env=ENVIRONMENT, capture_output=True, check=True).stdout.endswith(b"False\n")
+
+
+def test_a_terminal_that_can_do_nothing_gets_lines(tmp_path: Path, image: str) -> None:
+    command = ["env", "TERM=dumb", *argv("build", image, "-o", tmp_path / "d.ext4")]
+    status, terminal = run_on_terminal(command, 200, ENVIRONMENT)
+    assert (status, terminal.shown()[1]) == (0, "packing ext4")
+
+
+class Lines:
+    """Standard error that keeps lines, and lets one wait for them."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.many = threading.Event()
+
+    def write(self, text: str) -> int:
+        self.lines += text.splitlines()
+        if len(self.lines) > 3:
+            self.many.set()
+        return len(text)
+
+
+@pytest.mark.parametrize("kind", [Plain, JsonLines])
+def test_a_stage_that_takes_long_gives_signs_of_life(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Plain] | type[JsonLines]
+) -> None:
+    said = Lines()
+    monkeypatch.setattr(sys, "stderr", said)
+    display = kind(interval=0.01)
+    display.hear(Stage("packing ext4"))
+    assert said.many.wait(30)
+    display.end()
+    count = len(said.lines)
+    if kind is Plain:
+        assert said.lines[:3] == ["packing ext4", "still packing ext4, 0 s", "still packing ext4, 0 s"]
+    else:
+        events = [json.loads(each) for each in said.lines]
+        assert [event["event"] for event in events[:3]] == ["stage", "heartbeat", "heartbeat"]
+        assert events[1] == {"event": "heartbeat", "name": "packing ext4", "seconds": 0}
+    # Once ended, it is silent.
+    assert not display._heart._thread.is_alive()
+    assert len(said.lines) == count
+
+
+def test_the_stages_of_many_builds_are_not_what_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = Lines()
+    monkeypatch.setattr(sys, "stderr", said)
+    display = Plain(interval=0.01)
+    display.hear(Stage("building 2 disks", 2, unit="disks"))
+    display.hear(Stage("packing ext4", image="a.ext4"))
+    assert said.many.wait(30)
+    display.end()
+    assert said.lines[:2] == ["building 2 disks", "a.ext4: packing ext4"]
+    assert set(said.lines[2:]) == {"still building 2 disks, 0 s"}
+
+
+def test_progress_is_told_sparingly_however_often_it_is_reported() -> None:
+    events: list[object] = []
+    meter = Meter(events.append)
+    for done in range(100_000):
+        meter(done)
+    assert events[0] == Progress(0)
+    assert len(events) < 1000
