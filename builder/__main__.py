@@ -1,6 +1,11 @@
 """The command `rootfs-builder`, and `python -m builder`: ready for signals first, imported afterwards."""
 
+import os
 import sys
+
+if __name__ == "__main__" and not sys.flags.safe_path and os.path.dirname(os.path.dirname(__file__)) != sys.path[0]:
+    # That is the current directory, which `python -m` puts first: anybody's, where this program is elsewhere.
+    del sys.path[0]
 
 from builder.signals import end_on_signals, no_more_signals
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -76,8 +77,23 @@ def test_no_directory_and_no_variable_decides_what_is_imported(
     assert not (tmp_path / "evidence").exists()
 
 
+def test_the_command_as_a_module_leaves_the_current_directory_alone(tmp_path: Path, hostile: Path) -> None:
+    """Where that is not where it is itself."""
+    shutil.rmtree(hostile / "builder")
+    done = subprocess.run(
+        [sys.executable, "-m", "builder", "-q", "build", "oci:image", "-o", tmp_path / "a.ext4"],
+        cwd=hostile,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not (tmp_path / "evidence").exists()
+
+
 FROM = {
-    "an installation": ["-P", "-c", "from builder.cli import main; main()"],
+    "an installation": ["-P", "-c", "from builder.__main__ import main; main()"],
     "a checkout": ["-m", "builder"],
     "a zip file": ["app.pyz"],
 }
@@ -94,7 +110,7 @@ def test_a_batch_builds_from_wherever_the_program_is(tmp_path: Path, hostile: Pa
     if what == "a zip file":
         program = [str(tmp_path / "app.pyz")]
         with zipfile.ZipFile(program[0], "w") as archive:
-            archive.writestr("__main__.py", "from builder.cli import main\nmain()\n")
+            archive.writestr("__main__.py", "from builder.__main__ import main\nmain()\n")
             for path in (ROOT / "builder").rglob("*.py"):
                 archive.write(path, path.relative_to(ROOT))
         # What it needs is in the interpreter; the package itself is not to be found beside the zip.
