@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from builder.actions.merge import disk_options, merge, open_image, scratch_directory
+from builder.actions.opening import disk_options, open_image, scratch_directory
 from builder.disk import FILESYSTEMS, format_of
 from builder.disk.filesystem import DiskFacts, Filesystem
 from builder.errors import UsageError
@@ -108,6 +108,9 @@ def _pack(
     draft: Draft,
     listen: Listener,
 ) -> DiskFacts:
+    # Here, because it imports what reads layers, for which no disk that is up to date should wait.
+    from builder.actions.merge import merge
+
     with open_spool(scratch) as spool:
         tree = merge(source, image, spool, options, listen)
         listen(Stage(f"packing {filesystem.name}"))

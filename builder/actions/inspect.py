@@ -7,7 +7,8 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.actions.merge import disk_options, merge, open_image
+from builder.actions.merge import merge
+from builder.actions.opening import disk_options, open_image
 from builder.disk import FILESYSTEMS
 from builder.disk.filesystem import DiskFacts
 from builder.errors import MissingRequirement

@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-from builder.actions.merge import merge, open_image, scratch_directory
+from builder.actions.merge import merge
+from builder.actions.opening import open_image, scratch_directory
 from builder.events import Listener, Stage, ignore
 from builder.files.workspace import workspace
 from builder.options import BuildOptions

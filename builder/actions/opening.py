@@ -1,0 +1,36 @@
+"""How every verb that reads an image begins: a place for temporary files, and the source opened with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+from builder.disk.filesystem import DiskOptions
+from builder.events import Listener
+from builder.files.workspace import Workspace, workspace
+from builder.options import BuildOptions
+from builder.output.failures import failures_named
+from builder.sources import open_source
+from builder.sources.access import Means
+from builder.sources.source import Source
+
+
+def open_image(reference: str, options: BuildOptions, scratch: Path, listen: Listener) -> Source:
+    """Open the image at `reference` with the build's own scratch directory, listener and limits."""
+    return open_source(reference, options.access, Means(scratch, listen, options.limits))
+
+
+def disk_options(options: BuildOptions, seed: bytes) -> DiskOptions:
+    """Tell the disk stage what concerns it; `seed` stands for the content."""
+    # Not 0: mke2fs takes that for "now". Not negative: superblocks cannot hold it.
+    return replace(options.disk, seed=seed, epoch=max(1, options.source_date_epoch or 1))
+
+
+@contextmanager
+def scratch_directory(options: BuildOptions, beside: Workspace, listen: Listener) -> Iterator[Path]:
+    """Choose where temporary files go: the directory asked for, or the one beside the output."""
+    chosen = workspace(options.tmpdir, "work", listen) if options.tmpdir else nullcontext(beside)
+    with chosen as scratch, failures_named(scratch.path):
+        yield scratch.path
