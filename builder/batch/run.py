@@ -30,7 +30,8 @@ def run_batch(
 
     `finished` hears of each as it ends, `heard` of the events of their builds, on another thread. One job's failure
     does not stop the others, unless `fail_fast`: then what has not ended is cancelled. However this returns, nothing
-    is building any more. The executor, of threads or processes, is the caller's to make and to shut down.
+    is building any more, but for what a lost worker had: that ends by itself. The executor, of threads or processes, is
+    the caller's to make and to shut down.
     """
     try:
         directory = os.getcwd()

@@ -126,6 +126,18 @@ def test_an_exception_of_whoever_counts_leaves_no_builder(place: Path, executor:
     assert [name for name in disks(place) if not name.startswith("small")] == []
 
 
+def test_a_job_whose_executor_loses_its_worker_has_failed_and_its_build_gives_up(place: Path) -> None:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
+        ended = run(executor, "oci:slow", heard=lambda _job, _event: os.kill(worker_of(executor), signal.SIGKILL))
+    assert ended == [("oci:slow", "failed")]
+    wait_until(lambda: builders(place) == [] and disks(place) == [])
+
+
+def worker_of(executor: ProcessPoolExecutor) -> int:
+    (pid,) = executor._processes
+    return pid
+
+
 CLIENT = """
 import multiprocessing, sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
