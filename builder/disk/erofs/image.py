@@ -128,9 +128,9 @@ class ErofsImage:
         """Set an inode's time."""
         write_at(self._fd, _TIME.pack(*divmod(mtime_ns, 10**9)), inode.position + 32)
 
-    def write(self, position: int, data: bytes) -> None:
-        """Write to where no other data is, behind what mkfs.erofs wrote."""
-        write_at(self._fd, data, position)
+    def write(self, nid: int, data: bytes) -> None:
+        """Write an inode, and what is right behind it, to where no other data is."""
+        write_at(self._fd, data, self._metadata + nid * SLOT)
 
     def read(self, data: Data, start: int) -> bytes:
         """Return data from `start` on; for less than a block."""

@@ -1,7 +1,7 @@
 """erofs through mkfs.erofs, which begins the image and compresses.
 
 It is fed with a tar stream where it reads one, else with a staging directory, and either way only with what it is to
-compress (erofs_plan.py); the rest is written into the image afterwards (erofs_restore.py). Every inode is an extended
+compress (plan.py); the rest is written into the image afterwards (restore.py). Every inode is an extended
 one (64 bytes), since only those hold a time.
 """
 
@@ -73,7 +73,7 @@ class Erofs:
         """Write the image; a `size` pads it with a hole. What the installed version lacks: MissingRequirement."""
         features = installed_features()
         check_tree(tree)
-        planned = plan(tree, spool, options.compress is not None)
+        planned = plan(tree, spool, _least_compressed(options))
         argv = _command(options, features)
 
         def watch() -> None:
@@ -122,6 +122,15 @@ class Erofs:
     def recognises(self, head: bytes) -> bool:
         """Tell whether a file with these first HEAD bytes is an erofs image."""
         return is_superblock(head[SUPERBLOCK:])
+
+
+def _least_compressed(options: DiskOptions) -> int | None:
+    """Return the size in bytes from which on files are compressed, or None."""
+    if options.compress is None:
+        return None
+    # By itself a file of one block cannot become smaller. mkfs.erofs would have nothing to do but to hold it: 1.5 takes
+    # 4.4 KB of memory for each.
+    return 1 if options.dedupe or options.fragments else BLOCK + 1
 
 
 def _command(options: DiskOptions, features: Features) -> list[str]:

@@ -6,19 +6,14 @@ details"); one that fits into a block never crosses into the next, so neither do
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from builder.disk.erofs.layout import BLOCK, INODE_SIZE, SLOT
 
 _SLOTS = BLOCK // SLOT
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """The position of an inode in the image, in bytes, and whether its last, partial block of data stands behind it."""
-
-    position: int
-    inline: bool
+def is_inline(xattr_size: int, tail: int) -> bool:
+    """Tell whether an inode's last, partial block of data, of `tail` bytes, stands right behind it."""
+    return 0 < tail <= BLOCK - INODE_SIZE - xattr_size
 
 
 class Places:
@@ -30,11 +25,10 @@ class Places:
         self._free: list[list[int]] = [[] for _ in range(_SLOTS)]
         self._lengths = 0
 
-    def take(self, xattr_size: int, tail: int) -> Place:
-        """Find a place for an inode with so many bytes of extended attributes and of data in its last block."""
+    def take(self, xattr_size: int, tail: int) -> int:
+        """Find the position of an inode with so many bytes of extended attributes and of data in its last block."""
         head = INODE_SIZE + xattr_size
-        inline = 0 < tail <= BLOCK - head
-        slots = -(-(head + tail if inline else head) // SLOT)
+        slots = -(-(head + tail if is_inline(xattr_size, tail) else head) // SLOT)
         enough = self._lengths >> slots << slots
         if enough:
             # The shortest stretch that is long enough.
@@ -50,4 +44,4 @@ class Places:
         if left * SLOT >= INODE_SIZE:
             self._free[left].append(position + slots * SLOT)
             self._lengths |= 1 << left
-        return Place(position, inline)
+        return position

@@ -1,9 +1,9 @@
 """What mkfs.erofs gets of a tree: the files that it is to compress, by numbers.
 
 Neither names nor types nor metadata are its business, so nothing about them depends on its version, on who runs it
-or on a file system below: erofs_restore.py writes them, and all that is not compressed: directories, symlinks and the
-like, and files that are mostly holes, which would take long to compress and stay holes when they are copied. All this
-follows from the content, never from how a file system stores it.
+or on a file system below: restore.py writes them, and all that is not compressed: directories, symlinks and the like,
+files that cannot become smaller, and files that are mostly holes, which would take long to compress and stay holes when
+they are copied. All this follows from the content, never from how a file system stores it.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _LARGE = 64 << 20
 class Plan:
     """The inodes of a tree but the root, in its order: those that mkfs.erofs compresses, and the others.
 
-    `links` has the number of names, by `id()`, of those that have more than one.
+    `links` has the number of names of those that have more than one.
     """
 
     root: Directory
     packed: list[File]
     direct: list[Node]
-    links: dict[int, int]
+    links: dict[Node, int]
 
     def fed(self) -> Iterator[tuple[bytes, File]]:
         """Yield (name, file) of each file that mkfs.erofs gets; names are `b"0000/000"` and so on."""
@@ -42,19 +42,19 @@ class Plan:
             yield b"%04d/%03d" % (number // _PER_DIRECTORY, number % _PER_DIRECTORY), file
 
 
-def plan(tree: Tree, spool: Spool, compressed: bool) -> Plan:
-    """Number the inodes of `tree`."""
+def plan(tree: Tree, spool: Spool, least: int | None) -> Plan:
+    """Number the inodes of `tree`; files of at least so many bytes are to be compressed, or none."""
     planned = Plan(tree.root, [], [], {})
-    seen: dict[int, int] = {}
+    names: dict[Node, int] = {}
     for _, node in tree.walk():
-        seen[id(node)] = seen.get(id(node), 0) + 1
-        if seen[id(node)] > 1:
+        names[node] = names.get(node, 0) + 1
+        if names[node] > 1:
             continue
-        if compressed and isinstance(node, File) and node.content.size and not _is_sparse(node.content, spool):
+        if least and isinstance(node, File) and node.content.size >= least and not _is_sparse(node.content, spool):
             planned.packed.append(node)
         else:
             planned.direct.append(node)
-    planned.links.update((key, count) for key, count in seen.items() if count > 1)
+    planned.links.update((node, count) for node, count in names.items() if count > 1)
     return planned
 
 

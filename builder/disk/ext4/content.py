@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
-from builder.disk.ext4.dirents import directory_blocks, entry_type
+from builder.disk.ext4.dirents import block_count, directory_blocks, entry_type
 from builder.disk.ext4.extents import tree_blocks
 from builder.disk.ext4.groups import MAX_PER_GROUP
 from builder.disk.ext4.layout import BLOCK_SIZE
-from builder.disk.ext4.plan import FAST_TARGET, Inode, Plan
+from builder.disk.ext4.plan import FAST_TARGET, Plan
 from builder.exact import CHUNK, read_at
-from builder.tree.nodes import Content, Directory, File, Symlink
+from builder.tree.nodes import EMPTY, Content, Directory, File, Node, Symlink
 from builder.tree.spool import Spool
 
 _ZEROS = bytes(BLOCK_SIZE)
@@ -24,16 +24,10 @@ _TREE_BLOCKS_PER_GROUP = 6
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The content of an inode: `size` bytes, of which the `stretches` are not all zero: (first block, count).
+    """The content of inode `number`: its `stretches` of blocks that are not all zero, as (first block, count)."""
 
-    Of a file it is in the spool from `source` on, else it is `written`, in whole blocks.
-    """
-
-    inode: Inode
-    size: int
+    number: int
     stretches: tuple[tuple[int, int], ...]
-    source: int = 0
-    written: bytes = b""
 
     @property
     def blocks(self) -> int:
@@ -41,32 +35,62 @@ class Stored:
         return sum(count for _, count in self.stretches)
 
 
-def collect(planned: Plan, spool: Spool, uuid: UUID) -> list[Stored]:
+def collect(planned: Plan, spool: Spool) -> list[Stored]:
     """Return the content of all inodes that have any: directories and long symlinks, then the files.
 
     Those come in the order of the spool, so that what is next to each other there will be in the image.
     """
-    parents = {planned.inodes[0].number: planned.inodes[0].number}
-    written = []
-    files: list[tuple[Inode, Content]] = []
-    for inode in planned.inodes:
-        match inode.node:
+    # Most contents are one stretch of few blocks: those are there once.
+    known: dict[int, tuple[tuple[int, int], ...]] = {}
+
+    def one_stretch(blocks: int) -> tuple[tuple[int, int], ...]:
+        return known.setdefault(blocks, ((0, blocks),))
+
+    def content_of(number: int) -> Content:
+        node = planned.node(number)
+        return node.content if isinstance(node, File) else EMPTY
+
+    contents: list[Stored] = []
+    files: list[int] = []
+    for number, node in planned.inodes():
+        match node:
             case Directory(children=children):
-                entries = []
-                for name, child in sorted(children.items()):
-                    number = planned.number(child)
-                    entries.append((name, number, entry_type(child)))
-                    if isinstance(child, Directory):
-                        parents[number] = inode.number
-                written.append(_written(inode, directory_blocks(inode.number, parents[inode.number], entries, uuid)))
+                contents.append(Stored(number, one_stretch(block_count(sorted(children)))))
             case Symlink(target=target) if len(target) > FAST_TARGET:
-                written.append(_written(inode, target))
+                contents.append(Stored(number, one_stretch(1)))
             case File(content=content) if content.size:
-                files.append((inode, content))
-    files.sort(key=lambda file: file[1].offset)
-    return written + [
-        Stored(inode, content.size, tuple(_stretches(spool, content)), content.offset) for inode, content in files
-    ]
+                files.append(number)
+    files.sort(key=lambda number: content_of(number).offset)
+    for number in files:
+        stretches = tuple(_stretches(spool, content_of(number)))
+        if len(stretches) == 1 and stretches[0][0] == 0:
+            stretches = one_stretch(stretches[0][1])
+        contents.append(Stored(number, stretches))
+    return contents
+
+
+def written(planned: Plan, number: int, parent: int, uuid: UUID) -> bytes:
+    """Return the content of a directory, whose `parent` is an inode number, or of a long symlink, in whole blocks."""
+    node = planned.node(number)
+    match node:
+        case Directory(children=children):
+            entries = [(name, planned.numbers[child], entry_type(child)) for name, child in sorted(children.items())]
+            return directory_blocks(number, parent, entries, uuid)
+        case Symlink(target=target):
+            return target.ljust(BLOCK_SIZE, b"\0")
+        case _:
+            raise ValueError(f"inode {number} has no content of its own")
+
+
+def size_of(node: Node, blocks: int) -> int:
+    """Return the size in bytes of a node's content, which takes `blocks`."""
+    match node:
+        case File(content=content):
+            return content.size
+        case Symlink(target=target):
+            return len(target)
+        case _:
+            return blocks * BLOCK_SIZE
 
 
 def blocks_needed(contents: list[Stored], planned: Plan, inodes: int) -> int:
@@ -74,11 +98,6 @@ def blocks_needed(contents: list[Stored], planned: Plan, inodes: int) -> int:
     blocks = len(planned.xattr_blocks) + sum(each.blocks + tree_blocks(len(each.stretches)) for each in contents)
     groups = 2 + blocks // MAX_PER_GROUP + inodes // MAX_PER_GROUP
     return blocks + groups * _TREE_BLOCKS_PER_GROUP
-
-
-def _written(inode: Inode, content: bytes) -> Stored:
-    blocks = -(-len(content) // BLOCK_SIZE)
-    return Stored(inode, len(content), ((0, blocks),), written=content.ljust(blocks * BLOCK_SIZE, b"\0"))
 
 
 def _stretches(spool: Spool, content: Content) -> Iterator[tuple[int, int]]:

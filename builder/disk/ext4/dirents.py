@@ -1,6 +1,6 @@
 """A directory's content: blocks of entries (kernel documentation, filesystems/ext4/directory, "Linear").
 
-Every inode number is known beforehand (see ext4_plan.py), so directories are written like files.
+Every inode number is known beforehand (see plan.py), so directories are written like files.
 """
 
 from __future__ import annotations
@@ -22,6 +22,17 @@ _CHARACTER, _BLOCK = 3, 4
 _DIRECTORY = _TYPES[Directory]
 
 
+def block_count(names: Iterable[bytes]) -> int:
+    """Return how many blocks a directory with entries of these `names`, in their order, has."""
+    blocks, room = 1, _ROOM - 2 * (_ENTRY.size + 4)  # `.` and `..`
+    for name in names:
+        size = _entry_size(name)
+        if size > room:
+            blocks, room = blocks + 1, _ROOM
+        room -= size
+    return blocks
+
+
 def directory_blocks(number: int, parent: int, children: Iterable[tuple[bytes, int, int]], uuid: UUID) -> bytes:
     """Return the blocks of directory `number` with its `children`: (name, inode number, entry_type)."""
     entries = [(b".", number, _DIRECTORY), (b"..", parent, _DIRECTORY), *children]
@@ -30,7 +41,7 @@ def directory_blocks(number: int, parent: int, children: Iterable[tuple[bytes, i
     last = 0
     for name, inode, kind in entries:
         length = len(name)
-        size = -(-(_ENTRY.size + length) // 4) * 4
+        size = _entry_size(name)
         if len(block) + size > _ROOM:
             blocks += _closed(block, last, number, uuid)
             block = bytearray()
@@ -39,6 +50,10 @@ def directory_blocks(number: int, parent: int, children: Iterable[tuple[bytes, i
         block += name.ljust(size - _ENTRY.size, b"\0")
     blocks += _closed(block, last, number, uuid)
     return bytes(blocks)
+
+
+def _entry_size(name: bytes) -> int:
+    return _ENTRY.size + -(-len(name) // 4) * 4
 
 
 def entry_type(node: Node) -> int:

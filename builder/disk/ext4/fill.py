@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Callable
 from itertools import groupby
 from uuid import UUID
 
-from builder.disk.ext4.content import Stored
+from builder.disk.ext4.content import Stored, size_of, written
 from builder.disk.ext4.extents import Extent, decode_root, encode_tree, tree_blocks
 from builder.disk.ext4.groups import Groups
 from builder.disk.ext4.inode import NOTHING, Storage, encode_inode, read_block_map
 from builder.disk.ext4.layout import BLOCK_SIZE, INODE_SIZE
-from builder.disk.ext4.plan import FIRST_INODE, ROOT_INODE, Plan
-from builder.disk.ext4.xattr import seal_block
+from builder.disk.ext4.plan import FIRST_INODE, ROOT_INODE, Plan, place_of
+from builder.disk.ext4.xattr import encode_xattrs, seal_block
 from builder.exact import read_at, write_at
-from builder.tree.nodes import Directory
+from builder.tree.nodes import Directory, File, Node
 from builder.tree.spool import Spool
 
 # mke2fs makes lost+found, always, as the first inode.
 _LOST_FOUND_INODE = FIRST_INODE
+
+# How many inodes are in memory at a time as they are written.
+_TABLE = 4096
 
 # How much is copied between two words about the progress, in bytes.
 _STEP = 16 << 20
@@ -34,17 +38,18 @@ def fill(
     """
     groups = Groups(fd, uuid)
     _empty(fd, groups)
-    storage: dict[int, Storage] = {}
     copies = _Copies()
+    stores = _Stores(fd, planned, groups, uuid)
     for stored in contents:
-        storage[stored.inode.number] = _store(fd, groups, stored, copies, uuid)
+        stores.add(stored, copies)
     xattr_blocks = {id(None): 0}
     for block in planned.xattr_blocks:
         [(number, _)] = groups.take(1)
-        write_at(fd, seal_block(block.content, block.users, number, uuid), number * BLOCK_SIZE)
+        _, content = encode_xattrs(b"", block.xattrs)
+        write_at(fd, seal_block(content or b"", block.users, number, uuid), number * BLOCK_SIZE)
         xattr_blocks[id(block)] = number
-    _write_inodes(fd, groups, planned, storage, xattr_blocks, uuid)
-    directories = Counter(groups.holding(inode.number) for inode in planned.inodes if isinstance(inode.node, Directory))
+    _write_inodes(fd, groups, planned, stores, xattr_blocks, uuid)
+    directories = Counter(groups.holding(number) for number, node in planned.inodes() if isinstance(node, Directory))
     groups.save(planned.last_inode, directories)
     copies.make(spool, fd, progress)
 
@@ -58,43 +63,90 @@ def _empty(fd: int, groups: Groups) -> None:
         write_at(fd, bytes(INODE_SIZE), offset)
 
 
-def _store(fd: int, groups: Groups, stored: Stored, copies: _Copies, uuid: UUID) -> Storage:
-    """Find room for a content, and write what is not in the spool."""
-    extents = []
-    for logical, count in stored.stretches:
-        for physical, length in groups.take(count):
-            extents.append(Extent(logical, physical, length))
-            start = logical * BLOCK_SIZE
-            if stored.written:
-                write_at(fd, stored.written[start : start + length * BLOCK_SIZE], physical * BLOCK_SIZE)
-            else:
-                copies.add(stored.source + start, physical * BLOCK_SIZE, length * BLOCK_SIZE)
-            logical += length
-    inner = tree_blocks(len(extents))
-    numbers = (first + index for first, count in groups.take(inner) for index in range(count))
-    block_map, nodes = encode_tree(extents, numbers, stored.inode.number, uuid)
-    for block, node in nodes.items():
-        write_at(fd, node, block * BLOCK_SIZE)
-    return Storage(stored.size, stored.blocks + inner, block_map)
-
-
 def _write_inodes(
-    fd: int, groups: Groups, planned: Plan, storage: dict[int, Storage], xattr_blocks: dict[int, int], uuid: UUID
+    fd: int, groups: Groups, planned: Plan, stores: _Stores, xattr_blocks: dict[int, int], uuid: UUID
 ) -> None:
-    for _, group in groupby(planned.inodes, key=lambda inode: groups.holding(inode.number)):
+    def table_of(inode: tuple[int, Node]) -> tuple[int, int]:
+        return groups.holding(inode[0]), inode[0] // _TABLE
+
+    for _, group in groupby(planned.inodes(), key=table_of):
         members = list(group)
-        first, last = members[0].number, members[-1].number
+        first, last = members[0][0], members[-1][0]
         start = groups.inode_offset(first)
         # Between the root and the first of the others are the file system's own.
         table = bytearray(read_at(fd, (last - first + 1) * INODE_SIZE, start))
-        for inode in members:
-            xattrs = (inode.xattr_body, xattr_blocks[id(inode.xattr_block)])
-            encoded = encode_inode(
-                inode.number, inode.node, inode.links, storage.get(inode.number, NOTHING), xattrs, uuid
-            )
-            offset = (inode.number - first) * INODE_SIZE
+        for number, node in members:
+            xattrs = planned.xattrs(number)
+            held = (xattrs.body, xattr_blocks[id(xattrs.block)])
+            encoded = encode_inode(number, node, planned.links(number), stores.storage(number), held, uuid)
+            offset = (number - first) * INODE_SIZE
             table[offset : offset + INODE_SIZE] = encoded
         write_at(fd, table, start)
+
+
+class _Stores:
+    """Finds room for contents, writes those that are not in the spool, and knows where each of them is.
+
+    Nearly every content is in one piece: two numbers say where.
+    """
+
+    def __init__(self, fd: int, planned: Plan, groups: Groups, uuid: UUID) -> None:
+        self._fd = fd
+        self._planned = planned
+        self._groups = groups
+        self._uuid = uuid
+        # By directory; parents come before what is in them.
+        self._parents = {ROOT_INODE: ROOT_INODE}
+        self._first = array("Q", [0]) * len(planned.nodes)
+        self._count = array("I", [0]) * len(planned.nodes)
+        self._in_pieces: dict[int, Storage] = {}
+
+    def add(self, stored: Stored, copies: _Copies) -> None:
+        """Find room for a content, and write it or note what to copy."""
+        node = self._planned.node(stored.number)
+        source = node.content.offset if isinstance(node, File) else None
+        content = b"" if isinstance(node, File) else self._written(stored.number)
+        extents = []
+        for logical, count in stored.stretches:
+            for physical, length in self._groups.take(count):
+                extents.append(Extent(logical, physical, length))
+                start = logical * BLOCK_SIZE
+                if source is None:
+                    write_at(self._fd, content[start : start + length * BLOCK_SIZE], physical * BLOCK_SIZE)
+                else:
+                    copies.add(source + start, physical * BLOCK_SIZE, length * BLOCK_SIZE)
+                logical += length
+        if len(extents) == 1 and extents[0].logical == 0:
+            place = place_of(stored.number)
+            self._first[place], self._count[place] = extents[0].physical, extents[0].length
+        else:
+            self._in_pieces[stored.number] = self._tree(stored, extents)
+
+    def storage(self, number: int) -> Storage:
+        """Say where an inode's content is."""
+        place = place_of(number)
+        count = self._count[place]
+        if not count:
+            return self._in_pieces.get(number, NOTHING)
+        block_map, _ = encode_tree([Extent(0, self._first[place], count)], iter(()), number, self._uuid)
+        return Storage(size_of(self._planned.nodes[place], count), count, block_map)
+
+    def _written(self, number: int) -> bytes:
+        node = self._planned.node(number)
+        if isinstance(node, Directory):
+            for child in node.children.values():
+                if isinstance(child, Directory):
+                    self._parents[self._planned.numbers[child]] = number
+        return written(self._planned, number, self._parents.get(number, 0), self._uuid)
+
+    def _tree(self, stored: Stored, extents: list[Extent]) -> Storage:
+        inner = tree_blocks(len(extents))
+        numbers = (first + index for first, count in self._groups.take(inner) for index in range(count))
+        block_map, nodes = encode_tree(extents, numbers, stored.number, self._uuid)
+        for block, node in nodes.items():
+            write_at(self._fd, node, block * BLOCK_SIZE)
+        size = size_of(self._planned.node(stored.number), stored.blocks)
+        return Storage(size, stored.blocks + inner, block_map)
 
 
 class _Copies:
@@ -104,6 +156,7 @@ class _Copies:
         self._runs: list[tuple[int, int, int]] = []
 
     def add(self, source: int, target: int, length: int) -> None:
+        """Note a stretch to copy, in bytes."""
         if self._runs:
             before, there, size = self._runs[-1]
             if (before + size, there + size) == (source, target):
@@ -112,6 +165,7 @@ class _Copies:
         self._runs.append((source, target, length))
 
     def make(self, spool: Spool, fd: int, progress: Callable[[int], None]) -> None:
+        """Copy all that was noted."""
         done = 0
         for source, target, length in self._runs:
             for start in range(0, length, _STEP):

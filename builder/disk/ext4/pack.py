@@ -2,8 +2,8 @@
 
 mke2fs can copy a directory, but not one with other people's files, devices or awkward names unless it runs as root,
 and creating 40,000 files for it to copy takes longer than everything else together. So it decides what a file system
-of the right size looks like, and how large that is (ext4_size.py); blocks and inodes are given to the tree's files
-afterwards, straight from the spool (ext4_fill.py).
+of the right size looks like, and how large that is (size.py); blocks and inodes are given to the tree's files
+afterwards, straight from the spool (fill.py).
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Ext4:
         hash_seed = derived_uuid(options.seed, "ext4 hash seed")
         mke2fs = Mke2fs(scratch, uuid, hash_seed, options.label, options.epoch)
 
-        contents = collect(planned, spool, uuid)
+        contents = collect(planned, spool)
         needed = blocks_needed(contents, planned, options.inodes or planned.last_inode)
         demand = Demand(
             blocks=needed + -(-options.free // BLOCK_SIZE),
@@ -114,6 +114,6 @@ class Ext4:
 
 
 def _notice_times(planned: Plan, listen: Listener) -> None:
-    changed = sum(inode.node.mtime_ns != file_system_time(inode.node.mtime_ns) for inode in planned.inodes)
+    changed = sum(node.mtime_ns != file_system_time(node.mtime_ns) for node in planned.nodes)
     if changed:
         listen(Notice(f"{changed} modification times outside ext4's range (1901 to 2446) became its first or last"))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from builder.disk.ext4.xattr import encode_xattrs
 from builder.errors import TreeRefused
@@ -25,40 +28,77 @@ _MAX_FILE_SIZE = (2**32 - 1) * 4096
 
 
 @dataclass(slots=True)
-class Inode:
-    """One inode to be: its number, its link count, its xattrs as the inode holds them, and its xattr block."""
-
-    number: int
-    node: Node
-    links: int = 0
-    xattr_body: bytes = b""
-    xattr_block: XattrBlock | None = None
-
-
-@dataclass(slots=True)
 class XattrBlock:
-    """A block of xattrs that `users` inodes share; its checksum is still missing."""
+    """A block for the xattrs of an inode that do not fit into it; `users` inodes have the same and share it."""
 
-    content: bytes
+    xattrs: Mapping[bytes, bytes]
     users: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Xattrs:
+    """Xattrs as an inode has them: some in itself, the others in a block."""
+
+    body: bytes = b""
+    block: XattrBlock | None = None
+
+
+_NO_XATTRS = Xattrs()
 
 
 @dataclass(slots=True)
 class Plan:
-    """Every inode in the order of numbers (the root first), and every shared xattr block."""
+    """Every inode in the order of numbers (the root first), and every shared xattr block.
 
-    inodes: list[Inode]
-    numbers: dict[int, int]
+    Millions of inodes are to be planned in little memory: what all have is in arrays of numbers, what few have in
+    tables of those, and what is equal is there once.
+    """
+
+    nodes: list[Node] = field(default_factory=list)
+    numbers: dict[Node, int] = field(default_factory=dict)
     xattr_blocks: list[XattrBlock] = field(default_factory=list)
-
-    def number(self, node: Node) -> int:
-        """Return the inode number of `node`."""
-        return self.numbers[id(node)]
+    _links: array[int] = field(default_factory=lambda: array("H"))
+    _xattrs: dict[int, Xattrs] = field(default_factory=dict)
 
     @property
     def last_inode(self) -> int:
         """The highest number: all up to it are in use."""
-        return FIRST_INODE + len(self.inodes) - 2
+        return FIRST_INODE + len(self.nodes) - 2
+
+    def inodes(self) -> Iterator[tuple[int, Node]]:
+        """Yield the number and the node of every inode."""
+        # The numbers that are already there, instead of as many new ones.
+        return zip(self.numbers.values(), self.nodes, strict=True)
+
+    def node(self, number: int) -> Node:
+        """Return the node that has an inode number."""
+        return self.nodes[place_of(number)]
+
+    def links(self, number: int) -> int:
+        """Return how many names an inode has; a directory also counts in itself and in those below it."""
+        return self._links[place_of(number)]
+
+    def xattrs(self, number: int) -> Xattrs:
+        """Return an inode's xattrs."""
+        return self._xattrs.get(number, _NO_XATTRS)
+
+    def add(self, node: Node, xattrs: Xattrs) -> int:
+        """Give a node the next number, and return that."""
+        self.nodes.append(node)
+        number = self.numbers[node] = self.last_inode if len(self.nodes) > 1 else ROOT_INODE
+        self._links.append(_directory_links(node) if isinstance(node, Directory) else 0)
+        if xattrs is not _NO_XATTRS:
+            self._xattrs[number] = xattrs
+        return number
+
+    def link(self, number: int) -> None:
+        """Count one more name of an inode."""
+        self._links[place_of(number)] += 1
+
+
+def place_of(number: int) -> int:
+    """Return the place of an inode number among those in use by the tree: 0 for the root."""
+    return max(number - FIRST_INODE + 1, 0)
 
 
 def plan(tree: Tree) -> Plan:
@@ -66,27 +106,18 @@ def plan(tree: Tree) -> Plan:
 
     Raises TreeRefused for what ext4 cannot hold: names, link counts, symlink targets, file sizes, xattrs.
     """
-    root = Inode(ROOT_INODE, tree.root)
-    planned = Plan([root], {id(tree.root): ROOT_INODE})
-    sharing: dict[bytes, XattrBlock] = {}
-    _add_xattrs(planned, root, b"", sharing)
-    root.links = _directory_links(tree.root)
-    by_node = {id(tree.root): root}
+    planned = Plan()
+    sharing = _Sharing(planned.xattr_blocks)
+    planned.add(tree.root, sharing.xattrs(b"", tree.root))
     for path, node in tree.walk():
         _check(path, node)
-        inode = by_node.get(id(node))
-        if inode is None:
-            inode = Inode(planned.last_inode + 1, node)
-            planned.inodes.append(inode)
-            planned.numbers[id(node)] = inode.number
-            by_node[id(node)] = inode
-            _add_xattrs(planned, inode, path, sharing)
-        if isinstance(node, Directory):
-            inode.links = _directory_links(node)
-        else:
-            inode.links += 1
-            if inode.links > _MAX_LINKS:
+        number = planned.numbers.get(node)
+        if number is None:
+            number = planned.add(node, sharing.xattrs(path, node))
+        if not isinstance(node, Directory):
+            if planned.links(number) == _MAX_LINKS:
                 raise TreeRefused(path, f"a file of ext4 has at most {_MAX_LINKS} names")
+            planned.link(number)
     return planned
 
 
@@ -109,15 +140,26 @@ def _check(path: bytes, node: Node) -> None:
         raise TreeRefused(path, f"Linux has no device {node.major}:{node.minor}")
 
 
-def _add_xattrs(planned: Plan, inode: Inode, path: bytes, sharing: dict[bytes, XattrBlock]) -> None:
-    if not inode.node.xattrs:
-        return
-    inode.xattr_body, content = encode_xattrs(path, inode.node.xattrs)
-    if content is None:
-        return
-    block = sharing.get(content)
-    if block is None or block.users == _MAX_XATTR_USERS:
-        block = sharing[content] = XattrBlock(content)
-        planned.xattr_blocks.append(block)
-    block.users += 1
-    inode.xattr_block = block
+class _Sharing:
+    """Has equal xattrs share a block, and be there once; `blocks` gets every block."""
+
+    def __init__(self, blocks: list[XattrBlock]) -> None:
+        self._blocks = blocks
+        self._shared: dict[bytes, XattrBlock] = {}
+        self._known: dict[tuple[bytes, int], Xattrs] = {}
+
+    def xattrs(self, path: bytes, node: Node) -> Xattrs:
+        """Return the xattrs of a node that is an inode's first name; raises TreeRefused."""
+        if not node.xattrs:
+            return _NO_XATTRS
+        body, content = encode_xattrs(path, node.xattrs)
+        block = None
+        if content is not None:
+            # A block is much larger than what says that it is the same.
+            key = sha256(content).digest()
+            block = self._shared.get(key)
+            if block is None or block.users == _MAX_XATTR_USERS:
+                block = self._shared[key] = XattrBlock(node.xattrs)
+                self._blocks.append(block)
+            block.users += 1
+        return self._known.setdefault((body, id(block)), Xattrs(body, block))

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.disk.erofs.layout import BLOCK, INODE_SIZE, SLOT
-from builder.disk.erofs.place import Place, Places
+from builder.disk.erofs.place import Places, is_inline
 
 START = 7 * BLOCK
 WANTED = st.lists(st.tuples(st.integers(0, 3000).map(lambda words: 4 * words), st.integers(0, BLOCK - 1)))
 
 
-def stretch(place: Place, xattr_size: int, tail: int) -> tuple[int, int]:
-    return place.position, place.position + INODE_SIZE + xattr_size + (tail if place.inline else 0)
+def stretch(position: int, xattr_size: int, tail: int) -> tuple[int, int]:
+    return position, position + INODE_SIZE + xattr_size + (tail if is_inline(xattr_size, tail) else 0)
 
 
 @given(WANTED)
@@ -41,17 +41,17 @@ def test_what_fits_into_a_block_never_crosses_into_the_next(wanted: list[tuple[i
 
 def test_the_last_block_of_data_stands_behind_its_inode_only_if_both_fit_into_a_block() -> None:
     room = BLOCK - INODE_SIZE
-    assert Places(0).take(0, room) == Place(0, inline=True)
-    assert Places(0).take(0, room + 1) == Place(0, inline=False)
-    assert Places(0).take(16, room - 16) == Place(0, inline=True)
-    assert Places(0).take(16, room - 12) == Place(0, inline=False)
-    assert Places(0).take(0, 0) == Place(0, inline=False)
+    assert is_inline(0, room)
+    assert not is_inline(0, room + 1)
+    assert is_inline(16, room - 16)
+    assert not is_inline(16, room - 12)
+    assert not is_inline(0, 0)
 
 
 def test_the_shortest_stretch_that_is_long_enough_is_taken() -> None:
     places = Places(0)
     places.take(0, 1000)
     places.take(0, 3500)
-    assert places.take(0, 200) == Place(BLOCK + 3584, inline=True)
-    assert places.take(0, 200) == Place(1088, inline=True)
+    assert places.take(0, 200) == BLOCK + 3584
+    assert places.take(0, 200) == 1088
     assert places.end == 2 * BLOCK

@@ -38,7 +38,7 @@ def stream(tree: Tree, spool: Spool, compressed: bool) -> bytes:
     thread = threading.Thread(target=read)
     thread.start()
     with open(writer, "wb") as pipe:
-        write_tar(plan(tree, spool, compressed), spool, pipe)
+        write_tar(plan(tree, spool, 1 if compressed else None), spool, pipe)
     thread.join()
     return received.getvalue()
 
