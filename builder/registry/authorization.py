@@ -105,19 +105,21 @@ class Authorization:
             return None
 
     def meet(self, headers: Sequence[str], refused: Sequence[str | None], secure: bool) -> bool:
-        """Take note of the challenges of the repository's 401; say whether another value may do better.
+        """Take note of the challenges with which the repository refused; say whether another value may do better.
 
-        `refused` are the values that were sent so far. Raises AccessDenied for a challenge that is not known here, or
-        a password that there is not, and SourceUnreadable and AccessDenied for the token server's failures.
+        Without any, what is known so far is tried anew. `refused` are the values that were sent so far. Raises
+        AccessDenied for a challenge that is not known here, or a password that there is not, and SourceUnreadable and
+        AccessDenied for the token server's failures.
         """
         with self._lock:
-            challenge = _choose(headers)
+            challenge = _choose(headers) or self._challenge
             if challenge is None:
                 return False
             if challenge.scheme not in _KNOWN:
                 asked = legible(challenge.scheme, 20)
                 raise AccessDenied(self._where, f"wants to be asked in a way that is not known here: {asked}")
-            self._challenge, self._scoped = challenge, True
+            self._scoped = self._scoped or challenge is not self._challenge
+            self._challenge = challenge
             if self._token is not None and refused[-1] == f"Bearer {self._token.text}":
                 self._token = None
             bearers = [each for each in refused if each and each.startswith("Bearer ")]

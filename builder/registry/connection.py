@@ -209,8 +209,12 @@ class _Exact(HTTPConnection):
     def request(  # type: ignore[override]  # as urllib3's own
         self, method: str, url: str, body: Any = None, headers: Mapping[str, str] | None = None, **options: Any
     ) -> None:
-        given = dict(headers or {})
-        super().request(method, given.pop(_TARGET, url), body, given, **options)
+        given = urllib3.HTTPHeaderDict(headers or {})
+        target = given.pop(_TARGET, url)
+        # A line for each, as Docker sends them: old registries take a list in one line for one type, unknown to them.
+        for kind in filter(None, given.pop("Accept", "").split(", ")):
+            given.add("Accept", kind)
+        super().request(method, target, body, given, **options)
 
 
 class _ExactTls(_Exact, HTTPSConnection):

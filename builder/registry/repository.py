@@ -169,8 +169,10 @@ class Repository:
                 return answer
             how = answer.explain()
             refused.append(authorization)
+            # 400 is what some answer to a token that has expired.
+            asked = answer.status == 401 or (answer.status == 400 and authorization is not None)
             challenges = answer.headers.getlist("WWW-Authenticate")
-            if answer.status != 401 or not self._authorization.meet(challenges, refused, secure):
+            if not asked or not self._authorization.meet(challenges, refused, secure):
                 raise self._meaning(answer, how)
 
     def _meaning(self, answer: Answer, how: str) -> Exception:

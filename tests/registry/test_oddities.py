@@ -14,6 +14,7 @@ from support.odd import BLOB, CONFIG, HTML, MADE, MANIFEST, PAGE, always, reads,
 from support.raw import RawRegistry, answer
 
 from builder.errors import BlobMissing, ImageNotFound, SourceUnreadable
+from builder.image.media_types import INDEXES, MANIFESTS
 from builder.registry.failures import AccessDenied
 from builder.sources.access import Access
 
@@ -208,3 +209,11 @@ def test_a_mirror_that_answers_oddly_is_passed_over(
     (notice,) = reads(raw, access)
     assert notice.startswith(f"mirror {raw.host}/mirror/image: ")
     assert notice.endswith("; asking the next")
+
+
+def test_what_is_accepted_is_said_in_a_line_each(raw: RawRegistry, access: Access) -> None:
+    """Registries before 2.6 take a list in one line for one type that they do not know, and convert to schema 1."""
+    assert reads(raw, access) == []
+    (asked,) = [head for head in raw.heads if head.startswith(b"GET /v2/image/manifests/")]
+    accepted = [line.partition(b": ")[2].decode() for line in asked.split(b"\r\n") if line.startswith(b"Accept:")]
+    assert accepted == sorted(MANIFESTS | INDEXES)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from support.odd import always, reads, wants_token
+from support.odd import always, reads, refused, wants_token
 from support.raw import RawRegistry, answer
 
 from builder.sources.access import Access
@@ -58,3 +59,27 @@ def test_tokens_in_every_spelling(raw: RawRegistry, access: Access, said: object
     wants_token(raw, "t")
     raw.odd["/token"] = always(answer(200, json.dumps(said).encode(), "Content-Type: text/plain"))
     assert reads(raw, access) == []
+
+
+@pytest.mark.parametrize("status", [400, 401])
+def test_a_token_that_is_refused_without_a_challenge_is_replaced(raw: RawRegistry, access: Access, status: int) -> None:
+    """As public.ecr.aws refuses one that has expired."""
+    wants_token(raw, "new")
+    raw.odd["/v2/$"] = always(answer(401, b"", f'WWW-Authenticate: Bearer realm="http://{raw.host}/token"'))
+    tokens = iter(["old", "new"])
+    raw.odd["/token"] = lambda _: [answer(200, json.dumps({"token": next(tokens)}).encode())]
+    guarded = raw.odd["/v2/image/"]
+
+    def bare(line: str) -> Iterable[bytes]:
+        old = b"\r\nAuthorization: Bearer old\r\n" in raw.heads[-1]
+        return [answer(status)] if old else guarded(line)
+
+    raw.odd["/v2/image/"] = bare
+    assert reads(raw, access) == []
+    assert len(raw.lines("/token")) == 2
+
+
+def test_what_is_malformed_without_a_token_is_malformed(raw: RawRegistry, access: Access) -> None:
+    raw.odd["/v2/image/"] = always(answer(400))
+    assert "answered 400 Bad Request, which registries should not" in str(refused(raw, access))
+    assert len(raw.lines("GET .*manifests")) == 1
