@@ -25,8 +25,7 @@ def merge(source: Source, image: Image, spool: Spool, options: BuildOptions, lis
         listen(Stage(f"reading {layer.name}", layer.descriptor.size))
         with open_layer(source, layer, account, listen) as stream:
             entries = read_layer(stream, spool)
-        entries = [each for each in entries if not stream.is_bookkeeping(each[0])]
-        apply_layer(tree, layer.name, entries, listen)
+        apply_layer(tree, layer.name, entries.without(stream.is_bookkeeping), listen)
     if options.source_date_epoch is not None:
         tree.clamp_times(options.source_date_epoch)
     return tree

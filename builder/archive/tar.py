@@ -42,6 +42,8 @@ class TarReader:
         self._chunk = b""
         self._failure: BaseException | None = None
         self._header: Header | None = None
+        self._numbers: dict[int, int] = {}
+        self._mtime_ns = 0
         self._read = libarchive.READ_CALLBACK(self._next_chunk)
         self._archive: int | None = None
 
@@ -118,6 +120,10 @@ class TarReader:
         if not same or not _is_of_kind(entry, header):
             raise MalformedTar(header.path, "it can be read in two ways")
         mode, uid, gid, mtime_ns, major, minor = numbers
+        # Layers of millions of entries are kept in memory: equal numbers are one object, times only in a row.
+        share = self._numbers.setdefault
+        mode, uid, gid = share(mode, mode), share(uid, uid), share(gid, gid)
+        self._mtime_ns = mtime_ns = self._mtime_ns if mtime_ns == self._mtime_ns else mtime_ns
         xattrs = _xattrs(entry, header) if header.xattrs or header.acls else NO_XATTRS
         # Positional, in the order of the fields: keywords cost as much again, and this runs for every entry.
         return Entry(header.path, header.kind, mode, uid, gid, mtime_ns, header.size, header.link, major, minor, xattrs)

@@ -19,11 +19,9 @@ from builder.tree.xattrs import Xattrs
 
 
 class Inodes:
-    """Makes inodes out of headers. One per layer: its equal numbers become one object, which saves memory."""
+    """Makes inodes out of headers, one layer's."""
 
     def __init__(self) -> None:
-        self._shared: dict[int, int] = {}
-        self._mtime_ns = 0
         self._xattrs = Xattrs()
 
     def make(self, entry: Entry, content: Content) -> Node:
@@ -59,13 +57,12 @@ class Inodes:
         return self._xattrs.dropped()
 
     def _metadata(self, entry: Entry) -> tuple[int, int, int, int, Mapping[bytes, bytes]]:
-        mode, uid, gid = entry.mode & MODE_BITS, entry.uid, entry.gid
+        # Most often the very same object, which many inodes share.
+        mode = entry.mode if entry.mode <= MODE_BITS else entry.mode & MODE_BITS
+        uid, gid = entry.uid, entry.gid
         if not (0 <= uid <= MAX_ID and 0 <= gid <= MAX_ID):
             raise Refusal(f"its owner {uid}:{gid} is not between 0 and {MAX_ID}")
-        if entry.mtime_ns != self._mtime_ns:
-            self._mtime_ns = entry.mtime_ns
-        shared = self._shared.setdefault
-        return shared(mode, mode), shared(uid, uid), shared(gid, gid), self._mtime_ns, self._xattrs.kept(entry)
+        return mode, uid, gid, entry.mtime_ns, self._xattrs.kept(entry)
 
 
 def _symlink_target(target: bytes) -> bytes:

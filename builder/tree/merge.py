@@ -8,6 +8,7 @@ from builder.archive.entry import Entry, Kind
 from builder.errors import LayerRefused
 from builder.events import Listener, Notice, ignore
 from builder.linux import WHITEOUT
+from builder.tree.entries import Entries
 from builder.tree.inode import Inodes
 from builder.tree.lookup import find_parent, make_parent
 from builder.tree.nodes import Content, Directory, Node
@@ -19,10 +20,10 @@ from builder.tree.whiteouts import AUFS_LINKS, hidden_name, hide_lower, is_aufs
 MAX_IMPLIED = 1_000_000
 
 
-def apply_layer(tree: Tree, name: str, entries: list[tuple[Entry, Content]], listen: Listener = ignore) -> None:
+def apply_layer(tree: Tree, name: str, entries: Entries, listen: Listener = ignore) -> None:
     """Apply a layer's entries, in the order of its archive, to `tree`; `name` is what errors call the layer.
 
-    The list is empty afterwards: as the tree grows, the entries go, and both are never in memory as a whole.
+    `entries` are empty afterwards: as the tree grows, they go, and both are never in memory as a whole.
 
     First all whiteouts hide what lower layers left, then everything else is added; so a whiteout never
     touches what its own layer brings, wherever in the archive it stands. A hardlink to a lower file gets it also if
@@ -31,9 +32,7 @@ def apply_layer(tree: Tree, name: str, entries: list[tuple[Entry, Content]], lis
     attributes that mean nothing in a guest and are dropped.
     """
     additions = _Additions(tree, hide_lower(tree, name, entries))
-    entries.reverse()
-    for place in range(len(entries)):
-        entry, content = entries.pop()
+    for place, (entry, content) in enumerate(entries.take()):
         try:
             additions.add(place, entry, content)
         except Refusal as refusal:

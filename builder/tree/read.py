@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from builder.archive.entry import Entry, Kind
-from builder.tree.nodes import EMPTY, Content
+from builder.tree.entries import Entries
+from builder.tree.nodes import EMPTY
 from builder.tree.spool import Spool
 
 
@@ -22,14 +23,13 @@ class EntryStream(Protocol):
         ...
 
 
-def read_layer(layer: EntryStream, spool: Spool) -> list[tuple[Entry, Content]]:
+def read_layer(layer: EntryStream, spool: Spool) -> Entries:
     """Read a layer to its end and return what apply_layer wants; every file's content is then in `spool`.
 
     Raises what the stream raises. Nothing is applied yet, so a layer that fails verification at its end has
     changed nothing but the spool.
     """
-    entries = []
+    entries = Entries()
     for entry in layer:
-        content = spool.add(entry.size, layer.read_content_into) if entry.kind is Kind.FILE else EMPTY
-        entries.append((entry, content))
+        entries.append(entry, spool.add(entry.size, layer.read_content_into) if entry.kind is Kind.FILE else EMPTY)
     return entries

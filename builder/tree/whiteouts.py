@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 
 from builder.archive.entry import Entry, Kind
 from builder.errors import LayerRefused
 from builder.linux import OPAQUE, WHITEOUT
+from builder.tree.entries import Entries
 from builder.tree.lookup import find_parent
-from builder.tree.nodes import Content, Directory, Node, Symlink
+from builder.tree.nodes import Directory, Node, Symlink
 from builder.tree.paths import Refusal, components
 from builder.tree.tree import Tree
 
@@ -47,7 +48,7 @@ def is_aufs(parts: tuple[bytes, ...]) -> bool:
     return bool(parts) and parts[0] in AUFS
 
 
-def hide_lower(tree: Tree, layer: str, entries: Sequence[tuple[Entry, Content]]) -> dict[int, Node]:
+def hide_lower(tree: Tree, layer: str, entries: Entries) -> dict[int, Node]:
     """Take out of `tree` what the whiteouts of this layer hide; nothing of the layer itself is in it yet.
 
     Every whiteout is looked up before the first is applied, so their order does not matter. One whose target
@@ -58,7 +59,7 @@ def hide_lower(tree: Tree, layer: str, entries: Sequence[tuple[Entry, Content]])
     """
     hidden: list[tuple[int, Directory, bytes]] = []
     stated = _Stated(entries)
-    for place, (entry, _) in enumerate(entries):
+    for place, entry in enumerate(entries):
         if WHITEOUT not in entry.path:
             continue
         try:
@@ -80,7 +81,7 @@ def hide_lower(tree: Tree, layer: str, entries: Sequence[tuple[Entry, Content]])
             directory.children.clear()
         else:
             directory.children.pop(doomed, None)
-    return {place: node for place, node in linked.items() if find_link_target(tree, entries[place][0]) is not node}
+    return {place: node for place, node in linked.items() if find_link_target(tree, entries[place]) is not node}
 
 
 def find_link_target(tree: Tree, entry: Entry) -> Node | None:
@@ -92,11 +93,9 @@ def find_link_target(tree: Tree, entry: Entry) -> Node | None:
     return None
 
 
-def _link_targets(
-    tree: Tree, entries: Sequence[tuple[Entry, Content]], start: int, stop: int
-) -> Iterator[tuple[int, Node]]:
+def _link_targets(tree: Tree, entries: Entries, start: int, stop: int) -> Iterator[tuple[int, Node]]:
     for place in range(start, stop):
-        entry = entries[place][0]
+        entry = entries[place]
         if entry.kind is Kind.HARDLINK and (node := find_link_target(tree, entry)) is not None:
             yield place, node
 
@@ -108,7 +107,7 @@ class _Stated:
     `lib/.wh..wh..opq`. That means the new `lib`: following the old symlink would empty what it points to.
     """
 
-    def __init__(self, entries: Sequence[tuple[Entry, Content]]) -> None:
+    def __init__(self, entries: Entries) -> None:
         self._entries = entries
         self._paths: set[tuple[bytes, ...]] | None = None
 
@@ -128,7 +127,7 @@ class _Stated:
         # Only layers with a whiteout behind a symlink come here, so the set is made when it is asked for.
         if self._paths is None:
             self._paths = set()
-            for entry, _ in self._entries:
+            for entry in self._entries:
                 try:
                     parts = components(entry.path)
                 except Refusal:

@@ -15,6 +15,7 @@ import pytest
 
 from builder.archive.entry import Entry, Kind
 from builder.errors import LayerRefused
+from builder.tree.entries import Entries
 from builder.tree.merge import apply_layer
 from builder.tree.nodes import EMPTY, Content, Directory, Metadata, Node
 from builder.tree.tree import Tree
@@ -70,7 +71,7 @@ def merged(*layers: Layer) -> Tree:
     """Apply layers, bottom first, to an empty tree."""
     tree = Tree()
     for number, layer in enumerate(layers, start=1):
-        apply_layer(tree, f"layer {number}", list(layer))
+        apply_layer(tree, f"layer {number}", Entries(layer))
     return tree
 
 

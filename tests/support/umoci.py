@@ -10,6 +10,7 @@ from support.entries import Layer
 from support.everything import writing
 
 from builder.archive.entry import Entry, Kind
+from builder.tree.entries import Entries
 from builder.tree.merge import apply_layer
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
@@ -64,6 +65,6 @@ def merged(layers: list[Layer], spool: Spool) -> Tree:
     """Apply the same layers here, with the same content."""
     tree = Tree()
     for number, layer in enumerate(layers, start=1):
-        spooled = [(entry, spool.add(entry.size, writing(content(entry)))) for entry, _ in layer]
+        spooled = Entries((entry, spool.add(entry.size, writing(content(entry)))) for entry, _ in layer)
         apply_layer(tree, f"layer {number}", spooled)
     return tree

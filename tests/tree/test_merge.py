@@ -25,6 +25,7 @@ from support.entries import (
 from support.trees import listing, paths
 
 from builder.archive.entry import Kind
+from builder.tree.entries import Entries
 from builder.tree.merge import apply_layer
 from builder.tree.tree import Tree
 
@@ -163,7 +164,7 @@ def test_a_directory_replaces_a_symlink_to_a_directory() -> None:
 
 
 def test_entries_are_let_go_of_as_the_tree_grows() -> None:
-    layer = [directory("d"), file("d/f", 7), hardlink("d/g", "d/f")]
+    layer = Entries([directory("d"), file("d/f", 7), hardlink("d/g", "d/f")])
     tree = Tree()
     apply_layer(tree, "layer", layer)
-    assert (layer, paths(tree)) == ([], ["d/", "d/f", "d/g"])
+    assert (len(layer), paths(tree)) == (0, ["d/", "d/f", "d/g"])

@@ -12,6 +12,7 @@ from support.entries import Layer, directory, fifo, file, hardlink, opaque, syml
 
 from builder.archive.entry import Entry, Kind
 from builder.errors import LayerRefused
+from builder.tree.entries import Entries
 from builder.tree.merge import apply_layer
 from builder.tree.nodes import Directory, Fifo, File, Node, Symlink
 from builder.tree.tree import Tree
@@ -219,7 +220,7 @@ def test_the_merge_agrees_with_the_model(stack: list[Layer]) -> None:
         else:
             refused = False
         try:
-            apply_layer(tree, "layer", list(layer))
+            apply_layer(tree, "layer", Entries(layer))
         except LayerRefused:
             assert refused
             return

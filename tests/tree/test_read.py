@@ -50,8 +50,11 @@ def test_entries_come_in_order_and_files_with_their_content(tmp_path: Path) -> N
     with open_spool(tmp_path) as spool:
         entries = read_layer(Stream(*zip(HEADERS, DATA, strict=True)), spool)
         contents = [EMPTY, Content(0, 5), EMPTY, EMPTY, EMPTY, Content(4096, 3)]
-        assert entries == list(zip(HEADERS, contents, strict=True))
-        assert [os.pread(spool.fd, each.size, each.offset) for _, each in entries] == DATA
+        assert list(entries) == HEADERS
+        assert list(entries.without(lambda entry: entry.path == b"d/f")) == HEADERS[:1] + HEADERS[2:]
+        taken = list(entries.take())
+        assert (taken, len(entries)) == (list(zip(HEADERS, contents, strict=True)), 0)
+        assert [os.pread(spool.fd, each.size, each.offset) for _, each in taken] == DATA
 
 
 def test_what_the_stream_raises_at_its_end_is_raised(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from support.mounts import mounted
 from builder.disk import FILESYSTEMS
 from builder.disk.filesystem import DiskOptions
 from builder.events import Event, Notice, ignore
+from builder.tree.entries import Entries
 from builder.tree.merge import apply_layer
 from builder.tree.spool import open_spool
 from builder.tree.tree import Tree
@@ -73,7 +74,7 @@ def notices(*layers: Layer) -> list[str]:
     """What the last layer gives notice of."""
     said: list[Event] = []
     tree = merged(*layers[:-1])
-    apply_layer(tree, "layer 7", list(layers[-1]), said.append)
+    apply_layer(tree, "layer 7", Entries(layers[-1]), said.append)
     assert all(isinstance(event, Notice) for event in said)
     return [event.text for event in said if isinstance(event, Notice)]
 
@@ -130,7 +131,7 @@ def test_equal_attributes_are_one_object() -> None:
 @pytest.mark.parametrize("format", FILESYSTEMS)
 def test_a_disk_holds_no_name_that_listxattr_shows_and_getxattr_denies(format: str, tmp_path: Path) -> None:
     tree, disk = Tree(), tmp_path / "disk"
-    apply_layer(tree, "layer", [make(kind, xattrs=EVERY_XATTR) for kind, make in KINDS.items()])
+    apply_layer(tree, "layer", Entries(make(kind, xattrs=EVERY_XATTR) for kind, make in KINDS.items()))
     (tmp_path / "scratch").mkdir()
     with open_spool(tmp_path) as spool:
         FILESYSTEMS[format].pack(tree, spool, DiskOptions(seed=bytes(32)), tmp_path / "scratch", disk, ignore)
