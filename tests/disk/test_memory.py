@@ -37,8 +37,7 @@ def directory(number: int) -> bytes:
 
 
 def labelled(number: int) -> bytes:
-    # More than an inode of ext4 has room for: each takes a block of the disk. In memory the attribute is another entry's
-    # worth, but no block.
+    # More than an inode of ext4 has room for: each takes a block of the disk, and in memory no more than an entry.
     return tars.file(name(number), xattrs={"user.unique": b"%0150d" % number})
 
 

@@ -1,11 +1,20 @@
 from __future__ import annotations
 
+import os
+import re
 import struct
+import subprocess
+from pathlib import Path
 
 import pytest
+from support.disks import OPTIONS, pack_ext4, tree_of
+from support.mounts import mounted
 
 from builder.disk.ext4.xattr import encode_xattrs
 from builder.errors import TreeRefused
+from builder.tool import find_tool
+from builder.tree.nodes import File
+from builder.tree.spool import open_spool
 
 
 def test_small_xattrs_stay_in_the_inode_and_need_no_block() -> None:
@@ -66,3 +75,39 @@ def test_xattrs_that_mean_nothing_to_ext4_are_refused(name: bytes, value: bytes,
     with pytest.raises(TreeRefused, match=reason) as caught:
         encode_xattrs(b"dir/file", {name: value})
     assert caught.value.path == b"dir/file"
+
+
+def held(block: bytes) -> list[tuple[int, bytes, bytes, int]]:
+    """What a block of xattrs holds, in its order: index and rest of the name, value, hash; and the block's own hash."""
+    (hashed,) = struct.unpack_from("<I", block, 12)
+    found, at = [(0, b"", b"", hashed)], 32
+    while block[at : at + 4] != bytes(4):
+        length, index, offset, _, size, entry_hash = struct.unpack_from("<BBHIII", block, at)
+        found.append((index, block[at + 16 : at + 16 + length], block[offset : offset + size], entry_hash))
+        at += 16 + -(-length // 4) * 4
+    return found
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_a_block_has_the_hashes_that_the_kernel_gives_the_same_xattrs(tmp_path: Path, count: int) -> None:
+    # Too long for the inode, each of them, and of lengths that are no multiples of a word.
+    namespaces = (b"user.", b"trusted.", b"security.")
+    xattrs = {namespaces[n % 3] + b"name%d" % n * (n + 1): bytes(range(100 + n)) * (n + 1) for n in range(count)}
+    image = tmp_path / "image"
+    with open_spool(tmp_path) as spool:
+        pack_ext4(tree_of(file=File()), spool, image, OPTIONS)
+    with mounted(image, "rw") as root:
+        for name, value in xattrs.items():
+            os.setxattr(root / "file", name, value)
+    stated = subprocess.run(
+        [find_tool("debugfs"), "-R", "stat /file", image], capture_output=True, text=True, check=True
+    )
+    place = re.search(r"File ACL: (\d+)", stated.stdout)
+    assert place is not None
+    with image.open("rb") as file:
+        file.seek(int(place[1]) * 4096)
+        made_by_the_kernel = file.read(4096)
+    _, block = encode_xattrs(b"file", xattrs)
+    assert held(block or b"") == held(made_by_the_kernel)
+    assert len(held(made_by_the_kernel)) == 1 + count
