@@ -5,6 +5,7 @@ What a registry says to HEAD, or of `/v2/`, is a hint: only what it answers to a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from threading import Event, Lock
@@ -32,6 +33,7 @@ from builder.words import quoted
 # Where Docker Hub really answers; credentials for it stand under its own name.
 _HUB = "registry-1.docker.io"
 _ACCEPT = {"Accept": ", ".join(sorted(MANIFESTS | INDEXES))}
+_LENGTH = re.compile(r"[0-9]{1,19}", re.ASCII)
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 
 _Result = TypeVar("_Result")
@@ -89,10 +91,12 @@ class Repository:
         # Other types are a careless server's, as text/plain: then the document says what it is.
         return Document(data, expected or Digest.of(data), kind if kind in MANIFESTS | INDEXES | SCHEMA_1 else None)
 
-    def tag_digest(self, tag: str) -> Digest | None:
-        """Ask what a tag means now, without fetching it; None where the registry does not say."""
+    def tag_hint(self, tag: str) -> tuple[Digest, int] | None:
+        """Ask what a tag means now, without fetching it: digest and size; None where the registry does not say both."""
         answer = self._hint(f"manifests/{tag}", _ACCEPT)
-        return None if answer is None else _stated_digest(answer)
+        digest = None if answer is None else _stated_digest(answer)
+        length = "" if answer is None else answer.headers.get("Content-Length", "")
+        return (digest, int(length)) if digest and _LENGTH.fullmatch(length) else None
 
     def has_blob(self, digest: Digest) -> bool:
         """Say whether a blob is there."""

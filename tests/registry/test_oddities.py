@@ -75,6 +75,18 @@ def test_head_need_not_know_the_digest(raw: RawRegistry, access: Access, stated:
     assert reads(raw, access) == []
 
 
+def test_what_head_says_of_a_tag_is_believed_if_size_and_digest_agree(raw: RawRegistry, tmp_path: Path) -> None:
+    access = Access(str(tmp_path / "store"))
+    reads(raw, access)
+    raw.odd["GET .*manifests"] = always(answer(404))
+    stated = f"Docker-Content-Digest: {MADE.manifest}"
+    raw.odd["HEAD .*manifests"] = always(answer(200, b"", stated, f"Content-Length: {len(MANIFEST)}", length=False))
+    assert reads(raw, access) == []
+    for length in ("0", str(len(MANIFEST) + 1), "x"):
+        raw.odd["HEAD .*manifests"] = always(answer(200, b"", stated, f"Content-Length: {length}", length=False))
+        assert isinstance(refused(raw, access), ImageNotFound)
+
+
 def test_a_digest_that_is_none_is_none(raw: RawRegistry, access: Access) -> None:
     raw.odd["GET .*manifests"] = always(answer(200, MANIFEST, "Docker-Content-Digest: nonsense"))
     assert reads(raw, access) == []

@@ -161,10 +161,11 @@ class DockerSource:
         try:
             if name.digest is None and self._cache.keeps:
                 # Registries count and limit what is fetched, not what is asked.
-                digest = repository.tag_digest(name.tag or "")
-                data = None if digest is None else self._cache.document(digest)
-                if digest is not None and data is not None:
-                    return self._take(data, digest, None)
+                hint = repository.tag_hint(name.tag or "")
+                data = None if hint is None else self._cache.document(hint[0])
+                # Servers that make up an answer to HEAD seldom know the size.
+                if hint is not None and data is not None and len(data) == hint[1]:
+                    return self._take(data, hint[0], None)
             found = repository.manifest(name.digest or name.tag or "")
         except NotThere as error:
             what = f"manifest {name.digest}" if name.digest else f"tag {quoted(name.tag or '')}"
