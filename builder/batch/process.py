@@ -15,6 +15,7 @@ from pathlib import Path
 
 from builder.batch.messages import is_event
 from builder.errors import BuilderError
+from builder.exact import write_next
 
 # The folder, or zip file, that holds this very package.
 _PLACE = Path(__file__).parents[2]
@@ -48,7 +49,7 @@ def build_in_process(message: str, lifeline: str, hear: Callable[[str], None]) -
         assert process.stdin is not None
         assert process.stdout is not None
         with suppress(BrokenPipeError):
-            process.stdin.write(message.encode() + b"\n")
+            write_next(process.stdin.fileno(), message.encode() + b"\n")
         outcome = None
         # Standard input stays open until the end, as the process's other lifeline.
         with open(process.stdout.fileno(), encoding="ascii", closefd=False) as answers:

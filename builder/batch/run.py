@@ -13,6 +13,7 @@ from builder.batch.schedulers.local import Local
 from builder.batch.schedulers.scheduler import Scheduler
 from builder.errors import BuilderError, OutputError
 from builder.events import Event
+from builder.shortage import shortage
 
 Finished = Callable[[Outcome], None]
 Heard = Callable[[Job, Event], None]
@@ -70,7 +71,7 @@ def _outcome(job: Job, future: Future[str]) -> Outcome:
     except BuilderError as error:
         return without_disk(job, FAILED, str(error))
     except Exception as error:  # an executor may lose a worker, each in its own way
-        return without_disk(job, FAILED, f"lost: {error!r}")
+        return without_disk(job, FAILED, str(shortage(error) or f"lost: {error!r}"))
 
 
 def _stop(scheduler: Scheduler, futures: Collection[Future[str]]) -> None:

@@ -26,6 +26,7 @@ from builder.errors import BuilderError
 from builder.events import Event, Listener, Notice, ignore
 from builder.exact import write_next
 from builder.output.failures import failures_named
+from builder.shortage import shortage
 from builder.signals import end_on_signals, signals_held
 
 
@@ -45,8 +46,11 @@ def run(job: Job, listen: Listener = ignore) -> Outcome:
             job.output.parent.mkdir(parents=True, exist_ok=True)
         result = build(job.reference, job.output, job.options, listen_too)
         outcome = replace(outcome, status=BUILT if result.built else UP_TO_DATE, **_disk(job))
-    except BuilderError as error:
-        outcome = replace(outcome, status=FAILED, exit_status=error.exit_status, error=str(error))
+    except (BuilderError, MemoryError, OSError, RuntimeError) as error:
+        failure = error if isinstance(error, BuilderError) else shortage(error)
+        if failure is None:
+            raise
+        outcome = replace(outcome, status=FAILED, exit_status=failure.exit_status, error=str(failure))
     return replace(outcome, seconds=round(time.monotonic() - begun, 3), notices=tuple(notices))
 
 

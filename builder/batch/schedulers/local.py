@@ -20,6 +20,7 @@ from builder.batch.messages import read_event
 from builder.batch.process import build_in_process
 from builder.events import Event
 from builder.exact import write_next
+from builder.files.descriptors import check_descriptors
 
 
 class Local:
@@ -36,6 +37,7 @@ class Local:
         self._deaf: BaseException | None = None
 
     def __enter__(self) -> Self:
+        check_descriptors()
         self._lifeline = os.memfd_create("lifeline")
         # Of this process alone: a lock of flock's would live on in processes that an executor forks.
         fcntl.lockf(self._lifeline, fcntl.LOCK_EX)
