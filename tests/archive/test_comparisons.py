@@ -113,3 +113,26 @@ def test_more_or_fewer_entries_than_were_seen_are_refused(
 def test_names_and_link_targets_are_not_taken_from_libarchive(monkeypatch: pytest.MonkeyPatch) -> None:
     read(tar(file("f"), symlink("s", "t")), tar(file("g"), symlink("r", "u")), monkeypatch)
     read(tar(hardlink("h", "f")), tar(hardlink("i", "g")), monkeypatch)
+
+
+ALIKE = {
+    "content that is shorter at the end": (
+        tar(sparse_old("s", extents(512, 1024), 4096)),
+        tar(sparse_old("s", extents(512), 4096)),
+    ),
+    "an entry elsewhere": (tar(fifo("f"), fifo("f")), tar(pax({"comment": "x"}) + fifo("f"), fifo("f"))),
+}
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_entries_that_are_alike_are_refused_for_where_and_how_long_they_are(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, shown = ALIKE[name]
+    with pytest.raises(MalformedTar, match=r"two ways$"):
+        read(seen, shown, monkeypatch)
+
+
+def test_what_libarchive_warns_of_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(MalformedTar):
+        read(tar(pax({"comment": "x"}), file("f")), tar(pax(b"99 comment=x\n"), file("f")), monkeypatch)
