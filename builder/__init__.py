@@ -4,8 +4,6 @@ from builder import BuildOptions, DiskOptions, build
 result = build("oci:layout:latest", "rootfs.ext4", BuildOptions(disk=DiskOptions(free=64 << 20)))
 """
 
-from importlib import import_module
-
 TYPE_CHECKING = False  # as in typing, whose import takes longer than all else here
 if TYPE_CHECKING:
     from builder.actions.build import BuildResult, build
@@ -30,4 +28,7 @@ def __getattr__(name: str) -> object:
     """Import what is asked for when it is (PEP 562): the command has to be ready for Ctrl-C before that."""
     if name not in _PLACES:
         raise AttributeError(f"module {__name__} has no attribute {name}")
+    # Here, because it imports something itself.
+    from importlib import import_module
+
     return getattr(import_module(_PLACES[name]), name)

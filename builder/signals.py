@@ -5,13 +5,16 @@ Imports next to nothing: the command installs the handlers before it imports the
 
 from __future__ import annotations
 
-import signal
 import sys
 
 TYPE_CHECKING = False  # as in typing, whose import takes longer than all else here
 if TYPE_CHECKING:
+    import signal
     from types import FrameType, TracebackType
     from typing import Any, NoReturn
+else:
+    # The same without enumerations, whose import takes half as long as Python's own start.
+    import _signal as signal
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _received: int | None = None

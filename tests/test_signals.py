@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.command import ENVIRONMENT
+from support.command import ENVIRONMENT, ROOT
 from support.processes import alive, wait_until
 from support.tars import file, tar
 
@@ -110,3 +110,41 @@ def test_what_a_killed_process_ran_ends_with_it(tmp_path: Path) -> None:
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
     assert len(pids) == 2
     wait_until(lambda: not any(map(alive, pids)))
+
+
+# Ctrl-C before one of the first lines of the command, as the wheel installs it, in a process of its own. Before the
+# script's second line they are Python's own, which nobody can do anything about.
+_STARTING = """
+import os, signal, sys
+
+def interrupt_at(step):
+    begun = False
+    def trace(frame, event, _argument):
+        nonlocal begun, step
+        begun = begun or (frame.f_code.co_filename == script and frame.f_lineno > 5)
+        step -= begun and event == "line"
+        if step == 0:
+            sys.settrace(None)
+            signal.raise_signal(signal.SIGINT)
+        return trace
+
+    sys.settrace(trace)
+
+script, steps = sys.argv[1], [int(step) for step in sys.argv[2:]]
+sys.argv = ["rootfs-builder", "build", "oci:nowhere", "-o", "d.ext4"]
+statuses = set()
+for step in steps:
+    if (child := os.fork()) == 0:
+        interrupt_at(step)
+        exec(compile(open(script).read(), script, "exec"), {"__name__": "__main__"})
+    statuses.add(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(*sorted(statuses))
+"""
+
+
+@pytest.mark.slow
+def test_an_interrupt_at_any_line_of_the_start_is_quiet() -> None:
+    steps = [*range(1, 400, 20), *range(400, 8_000, 400)]
+    command = [sys.executable, "-c", _STARTING, str(ROOT / "ci/wheel/rootfs-builder"), *map(str, steps)]
+    ended = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert (ended.stdout, ended.stderr, ended.returncode) == ("-2 130\n", "", 0)

@@ -46,8 +46,9 @@ def test_the_wheel_holds_the_package_its_licence_and_a_manual_and_nothing_else(w
     assert {"builder/LICENSE", "builder/py.typed"} <= package
     manual = {name for name in names if name.startswith(f"{NAME}.data/data/share/man/man1/")}
     assert f"{NAME}.data/data/share/man/man1/rootfs-builder-store-pull.1" in manual
-    records = ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/builder/LICENSE")
-    assert names - package - manual == {f"{NAME}.dist-info/{record}" for record in records}
+    records = ("METADATA", "WHEEL", "RECORD", "licenses/builder/LICENSE")
+    command = f"{NAME}.data/scripts/rootfs-builder"
+    assert names - package - manual == {command, *(f"{NAME}.dist-info/{record}" for record in records)}
     assert package - names == set()
 
 
