@@ -5,12 +5,11 @@ Layouts: the kernel's Documentation/filesystems/erofs.rst and fs/erofs/erofs_fs.
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Iterable, Mapping
 from struct import Struct
 
-from builder.linux import ACLS, XATTR_INDEXES
-from builder.tree.nodes import Node, full_mode, type_bits
+from builder.disk.numbering import split_xattr
+from builder.tree.nodes import Node, full_mode
 
 BLOCK = 4096
 # Inodes are numbered by where they stand, in units of this.
@@ -30,17 +29,6 @@ _XATTR_HEADER = 12
 # e_name_len, e_name_index, e_value_size
 _XATTR_ENTRY = Struct("<BBH")
 
-# EROFS_FT_…, the same as the kernel's FT_….
-FT_DIRECTORY = 2
-_FILE_TYPES = {
-    stat.S_IFREG: 1,
-    stat.S_IFDIR: FT_DIRECTORY,
-    stat.S_IFCHR: 3,
-    stat.S_IFBLK: 4,
-    stat.S_IFIFO: 5,
-    stat.S_IFLNK: 7,
-}
-
 
 def encode_inode(node: Node, number: int, layout: int, size: int, content: int, links: int, xattr_size: int) -> bytes:
     """Return the extended inode `number` of a node with `size` bytes of data, in 64 bytes.
@@ -54,24 +42,6 @@ def encode_inode(node: Node, number: int, layout: int, size: int, content: int, 
         EXTENDED | layout << 1, count, full_mode(node), 0, size, content, number & 0xFFFFFFFF,
         node.uid, node.gid, seconds, nanoseconds, links,
     )  # fmt: skip
-
-
-def file_type(node: Node) -> int:
-    """Return the file type that a directory entry shows."""
-    return _FILE_TYPES[type_bits(node)]
-
-
-def encode_device(major: int, minor: int) -> int:
-    """Return a device's numbers as the kernel's new_encode_dev puts them into 32 bits."""
-    return minor & 0xFF | major << 8 | (minor & ~0xFF) << 12
-
-
-def split_xattr(name: bytes) -> tuple[int, bytes]:
-    """Split an extended attribute's name into the number of its prefix and the rest; (0, name): erofs has none."""
-    for prefix, index in XATTR_INDEXES.items():
-        if name == prefix if prefix in ACLS else name.startswith(prefix):
-            return index, name[len(prefix) :]
-    return 0, name
 
 
 def encode_xattrs(xattrs: Mapping[bytes, bytes]) -> bytes:

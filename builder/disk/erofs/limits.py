@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from itertools import chain
 
-from builder.disk.erofs.layout import encode_xattrs, split_xattr
+from builder.disk.erofs.layout import encode_xattrs
 from builder.disk.erofs.plan import Plan
+from builder.disk.numbering import split_xattr
 from builder.errors import TreeRefused
 from builder.linux import MAX_MAJOR, MAX_MINOR, MAX_NAME, MAX_PATH
 from builder.tree.nodes import Device, File, Node, Symlink

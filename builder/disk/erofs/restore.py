@@ -7,15 +7,13 @@ from builder.disk.erofs.layout import (
     BLOCK,
     FLAT_INLINE,
     FLAT_PLAIN,
-    FT_DIRECTORY,
-    encode_device,
     encode_directory,
     encode_inode,
     encode_xattrs,
-    file_type,
 )
 from builder.disk.erofs.place import Places, is_inline
 from builder.disk.erofs.plan import Plan, direct_size, number_of
+from builder.disk.numbering import FT_DIRECTORY, encode_device, file_type
 from builder.errors import BuilderError
 from builder.tree.nodes import Device, Directory, File, Node, Symlink
 

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
-from builder.disk.ext4.dirents import block_count, directory_blocks, entry_type
+from builder.disk.ext4.dirents import block_count, directory_blocks
 from builder.disk.ext4.extents import tree_blocks
 from builder.disk.ext4.groups import MAX_PER_GROUP
 from builder.disk.ext4.layout import BLOCK_SIZE
 from builder.disk.ext4.plan import FAST_TARGET, Plan
+from builder.disk.numbering import file_type
 from builder.exact import CHUNK, read_at
 from builder.tree.nodes import EMPTY, Content, Directory, File, Node, Symlink
 from builder.tree.spool import Spool
@@ -74,7 +75,7 @@ def written(planned: Plan, number: int, parent: int, uuid: UUID) -> bytes:
     node = planned.node(number)
     match node:
         case Directory(children=children):
-            entries = [(name, planned.numbers[child], entry_type(child)) for name, child in sorted(children.items())]
+            entries = [(name, planned.numbers[child], file_type(child)) for name, child in sorted(children.items())]
             return directory_blocks(number, parent, entries, uuid)
         case Symlink(target=target):
             return target.ljust(BLOCK_SIZE, b"\0")

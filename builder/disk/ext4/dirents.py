@@ -10,16 +10,12 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from builder.disk.ext4.layout import BLOCK_SIZE, checksum
-from builder.tree.nodes import Device, Directory, Fifo, File, Node, Symlink
+from builder.disk.numbering import FT_DIRECTORY
 
 _ENTRY = struct.Struct("<IHBB")
 # ext4_dir_entry_tail: an entry of inode 0 and type 0xDE that hides the block's checksum from older readers.
 _TAIL = struct.Struct("<IHBBI")
 _ROOM = BLOCK_SIZE - _TAIL.size
-
-_TYPES: dict[type[Node], int] = {File: 1, Directory: 2, Fifo: 5, Symlink: 7}
-_CHARACTER, _BLOCK = 3, 4
-_DIRECTORY = _TYPES[Directory]
 
 
 def block_count(names: Iterable[bytes]) -> int:
@@ -34,8 +30,8 @@ def block_count(names: Iterable[bytes]) -> int:
 
 
 def directory_blocks(number: int, parent: int, children: Iterable[tuple[bytes, int, int]], uuid: UUID) -> bytes:
-    """Return the blocks of directory `number` with its `children`: (name, inode number, entry_type)."""
-    entries = [(b".", number, _DIRECTORY), (b"..", parent, _DIRECTORY), *children]
+    """Return the blocks of directory `number` with its `children`: (name, inode number, file type)."""
+    entries = [(b".", number, FT_DIRECTORY), (b"..", parent, FT_DIRECTORY), *children]
     blocks = bytearray()
     block = bytearray()
     last = 0
@@ -54,13 +50,6 @@ def directory_blocks(number: int, parent: int, children: Iterable[tuple[bytes, i
 
 def _entry_size(name: bytes) -> int:
     return _ENTRY.size + -(-len(name) // 4) * 4
-
-
-def entry_type(node: Node) -> int:
-    """Return the type of file that an entry states for `node` (feature filetype)."""
-    if isinstance(node, Device):
-        return _BLOCK if node.block else _CHARACTER
-    return _TYPES[type(node)]
 
 
 def _closed(block: bytearray, last: int, number: int, uuid: UUID) -> bytes:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from builder.disk.ext4.layout import checksum
 from builder.disk.ext4.plan import FAST_TARGET
+from builder.disk.numbering import encode_device
 from builder.tree.nodes import Device, Fifo, Node, Symlink, full_mode
 
 _EXTRA_SIZE = 32
@@ -117,4 +118,4 @@ def _device(major: int, minor: int) -> bytes:
     """Return a device's numbers in place of a block map: in the old form where they fit, else in the new one."""
     if major < 256 and minor < 256:
         return struct.pack("<II", major << 8 | minor, 0)
-    return struct.pack("<II", 0, minor & 0xFF | major << 8 | (minor & ~0xFF) << 12)
+    return struct.pack("<II", 0, encode_device(major, minor))

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from builder.disk.ext4.layout import BLOCK_SIZE, checksum
+from builder.disk.numbering import split_xattr
 from builder.errors import TreeRefused
-from builder.linux import ACL_NAMED, ACLS, MAX_XATTR_NAME, XATTR_INDEXES
+from builder.linux import ACL_NAMED, ACLS, MAX_XATTR_NAME
 from builder.words import quoted
 
 # What 256-byte inodes have left behind their 160 bytes of fields.
@@ -80,18 +81,12 @@ def seal_block(content: bytes, users: int, number: int, uuid: UUID) -> bytes:
 
 
 def _parse(path: bytes, name: bytes, value: bytes) -> _Xattr:
-    for prefix, index in XATTR_INDEXES.items():
-        if not name.startswith(prefix):
-            continue
-        rest = name[len(prefix) :]
-        if prefix in ACLS:
-            if rest:
-                continue
-            return _Xattr(index, b"", _acl(value))
-        if not rest or len(name) > MAX_XATTR_NAME or b"\0" in name:
-            break
-        return _Xattr(index, rest, value)
-    raise TreeRefused(path, f"ext4 cannot hold an extended attribute named {quoted(name)}")
+    if name in ACLS:
+        value = _acl(value)
+    index, rest = split_xattr(name)
+    if not index or not (rest or name in ACLS) or len(name) > MAX_XATTR_NAME or b"\0" in name:
+        raise TreeRefused(path, f"ext4 cannot hold an extended attribute named {quoted(name)}")
+    return _Xattr(index, rest, value)
 
 
 def _acl(value: bytes) -> bytes:

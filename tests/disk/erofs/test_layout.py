@@ -8,11 +8,9 @@ import pytest
 
 from builder.disk.erofs.layout import (
     directory_size,
-    encode_device,
     encode_directory,
     encode_xattrs,
     placeholder,
-    split_xattr,
 )
 
 
@@ -59,26 +57,3 @@ def test_extended_attributes_are_sorted_and_aligned_to_four_bytes() -> None:
 )
 def test_a_placeholder_takes_exactly_the_room_of_all_attributes(xattrs: dict[bytes, bytes]) -> None:
     assert len(encode_xattrs(dict([placeholder(xattrs)]))) == len(encode_xattrs(xattrs))
-
-
-@pytest.mark.parametrize(
-    ("name", "split"),
-    [
-        (b"user.mime_type", (1, b"mime_type")),
-        (b"system.posix_acl_access", (2, b"")),
-        (b"system.posix_acl_default", (3, b"")),
-        (b"trusted.overlay.opaque", (4, b"overlay.opaque")),
-        (b"security.capability", (6, b"capability")),
-        (b"system.posix_acl_accessory", (0, b"system.posix_acl_accessory")),
-        (b"system.nfs4_acl", (0, b"system.nfs4_acl")),
-    ],
-)
-def test_a_known_prefix_becomes_its_number(name: bytes, split: tuple[int, bytes]) -> None:
-    assert split_xattr(name) == split
-
-
-@pytest.mark.parametrize(
-    ("major", "minor", "encoded"), [(1, 3, 0x103), (8, 256, 0x100800), (4095, 0xFFFFF, 0xFFFFFFFF)]
-)
-def test_device_numbers_are_encoded_as_in_the_kernel(major: int, minor: int, encoded: int) -> None:
-    assert encode_device(major, minor) == encoded
