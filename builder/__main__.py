@@ -7,7 +7,7 @@ if __name__ == "__main__" and not sys.flags.safe_path and os.path.dirname(os.pat
     # That is the current directory, which `python -m` puts first: anybody's, where this program is elsewhere.
     del sys.path[0]
 
-from builder.signals import end_on_signals, no_more_signals
+from builder.signals import end_on_signals, ended_at_once, no_more_signals
 
 TYPE_CHECKING = False  # as in typing, whose import takes longer than all else here
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ def main() -> "NoReturn":
     end_on_signals()
     try:
         # Here, because a signal may come meanwhile, and because what it needs may be missing.
-        from builder.cli.main import run
+        with ended_at_once():
+            from builder.cli.main import run
     except (ImportError, MemoryError, OSError) as error:
         # In words of its own: nothing more may be there to import.
         short = isinstance(error, MemoryError) or "failed to map segment" in str(error)

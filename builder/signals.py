@@ -5,6 +5,7 @@ Imports next to nothing: the command installs the handlers before it imports the
 
 from __future__ import annotations
 
+import os
 import sys
 
 TYPE_CHECKING = False  # as in typing, whose import takes longer than all else here
@@ -28,6 +29,22 @@ def end_on_signals() -> None:
     for number in _SIGNALS:
         # Under nohup the terminal may close and the build goes on.
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _end)
+
+
+class ended_at_once:
+    """Let signals end the process without an exception: while modules are imported, which may swallow one.
+
+    Only for the command, and only while there is nothing to clean up.
+    """
+
+    def __enter__(self) -> None:
+        self._handled = [number for number in _SIGNALS if signal.getsignal(number) == _end]
+        for number in self._handled:
+            signal.signal(number, _quit)
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, traceback: TracebackType | None) -> None:
+        for number in self._handled:
             signal.signal(number, _end)
 
 
@@ -70,6 +87,10 @@ class signals_held:
 
     def _hold(self, number: int, _frame: FrameType | None) -> None:
         self._came.append(number)
+
+
+def _quit(number: int, _frame: FrameType | None) -> NoReturn:
+    os._exit(128 + number)
 
 
 def _end(number: int, _frame: FrameType | None) -> NoReturn:

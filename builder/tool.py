@@ -17,7 +17,7 @@ from threading import Event, Thread
 from typing import IO, BinaryIO
 
 from builder.errors import ToolFailed, ToolMissing, ToolUnusable
-from builder.signals import signals_held
+from builder.signals import end_if_told, signals_held
 
 # What each package is called where: (Debian, Fedora, Alpine).
 _PACKAGES = {
@@ -100,6 +100,7 @@ def run_tool(
     Raises ToolMissing, ToolUnusable, ToolFailed with its exit status or signal, or OSError about `output` as soon as
     the program says that a disk is full.
     """
+    end_if_told()
     name = os.fsdecode(argv[0])
     executable = find_tool(name)
     process = None

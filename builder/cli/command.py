@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from builder.cli.console import LOG_FORMATS, PROGRESS, Console
+from builder.signals import ended_at_once
 
 
 class GroupedOption(click.Option):
@@ -79,7 +80,8 @@ class Commands(_Commands):
     def __getitem__(self, name: str) -> click.Command:
         """Import a command. Raises KeyError."""
         module, _, attribute = self._places[name][0].partition(":")
-        command: click.Command = getattr(import_module(module), attribute)
+        with ended_at_once():
+            command: click.Command = getattr(import_module(module), attribute)
         return command
 
     def __iter__(self) -> Iterator[str]:
