@@ -14,6 +14,7 @@ from support.users import ORDINARY, open_to_users, run_as_user
 
 from builder.actions.build import build
 from builder.actions.unpack import unpack
+from builder.disk.erofs.features import installed_features
 from builder.options import BuildOptions
 from builder.output import publish
 
@@ -35,12 +36,17 @@ for name in os.listdir(place):
 """
 
 Act = Callable[[str, Path, BuildOptions], object]
+FED = "write_tar" if installed_features().tar else "staged"
 STEPS = {
     "mke2fs begins": (build, "d.ext4", "builder.disk.ext4.mke2fs.run_tool"),
     "the disk is synced": (build, "d.ext4", "builder.actions.build.sync"),
     "the disk is published": (build, "d.ext4", "builder.actions.build.publish_in_order"),
     "mkfs.erofs begins": (build, "d.erofs", "builder.disk.erofs.pack.run_tool"),
-    "erofs gets its files": (build, "d.erofs", "builder.disk.erofs.pack.staged"),
+    "erofs gets its files": (
+        build,
+        "d.erofs",
+        f"builder.disk.erofs.pack.{FED}",
+    ),
     "erofs is finished": (build, "d.erofs", "builder.disk.erofs.pack.restore"),
     "the tree is written": (unpack, "d", "builder.actions.unpack.write_directory"),
     "the tree is published": (unpack, "d", "builder.actions.unpack.publish_directory"),

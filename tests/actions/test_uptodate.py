@@ -20,6 +20,7 @@ from builder import BuildOptions, BuildResult, build
 from builder.disk import FILESYSTEMS
 from builder.disk.filesystem import DiskOptions
 from builder.events import Event, Notice
+from builder.files.litter import work_directory_name
 from builder.output import recipe
 from builder.sources.access import Access
 
@@ -220,6 +221,20 @@ def test_side_outputs_that_are_missing_or_of_another_name_are_written_and_the_di
     left_alone(f"oci-archive:{tmp_path}/image.tar", disk, options)
     assert f"oci-archive:{tmp_path}/image.tar" in (tmp_path / "m.json").read_text()
     assert f"{tmp_path}/image.tar" in (tmp_path / "d").read_text()
+
+
+def test_what_a_killed_build_left_beside_a_side_output_goes_also_when_that_is_as_it_should_be(
+    tmp_path: Path, image: str, disk: Path
+) -> None:
+    for name in ("metadata", "dependencies"):
+        (tmp_path / name).mkdir()
+    options = BuildOptions(metadata_file=tmp_path / "metadata/m", depfile=tmp_path / "dependencies/d")
+    build(image, disk, options)
+    for name in ("metadata", "dependencies"):
+        # Killed before it was marked.
+        (tmp_path / name / work_directory_name(".x.", "0123456789abcdef")).mkdir(0o700)
+    left_alone(image, disk, options)
+    assert [os.listdir(tmp_path / name) for name in ("metadata", "dependencies")] == [["m"], ["d"]]
 
 
 @pytest.mark.usefixtures("attributes")

@@ -109,6 +109,16 @@ def test_a_process_that_is_killed_while_it_marks_its_directory_leaves_litter_onl
     assert names(tmp_path) == []
 
 
+def test_a_workspace_that_was_moved_away_is_emptied_and_what_has_its_name_is_left(tmp_path: Path) -> None:
+    with workspace(tmp_path, "x") as work:
+        real = work.path.resolve()
+        real.rename(tmp_path / "moved")
+        real.mkdir()
+        (work.path / "half").write_bytes(b"half")
+    assert names(tmp_path) == sorted([real.name, "moved"])
+    assert names(tmp_path / "moved") == names(real) == []
+
+
 def test_one_process_at_a_time_has_the_workspace_of_an_output(tmp_path: Path) -> None:
     heard: list[Event] = []
     with at_work("workspace_of(Path(sys.argv[1], 'x'))", tmp_path) as (process, theirs):
