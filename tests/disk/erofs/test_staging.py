@@ -29,7 +29,7 @@ def test_root_stages_files_elsewhere_or_nowhere(tmp_path: Path, monkeypatch: pyt
         os.chown(elsewhere, ORDINARY, ORDINARY)
     monkeypatch.setattr(staging, "_TEMPORARY", elsewhere)
     with open_spool(tmp_path) as spool:
-        planned = plan(tree_of(file=filled(spool, 10_000)), spool, least=0)
+        planned = plan(tree_of(file=filled(spool, 10_000)), spool, least=1)
         if safe:
             with staged(planned, spool, scratch) as (directory, _):
                 assert elsewhere in directory.parents
