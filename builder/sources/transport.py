@@ -56,8 +56,9 @@ class Transport:
     """One way in which images travel; `open` imports what only this one needs when it is called.
 
     `name` stands before the first colon of a reference; `forms` are how references are written, the shortest first,
-    and `summary` is what they mean, for help. `named` says that what follows the colon is a name and no path; `remote`
-    that the image comes over a network; `fills_store` that the source puts what it sends into the store itself.
+    and `summary` is what they mean, for help; `layout` is how its files are recognised, if they can be. `named` says
+    that what follows the colon is a name and no path; `remote` that the image comes over a network; `fills_store` that
+    the source puts what it sends into the store itself.
     """
 
     name: str
