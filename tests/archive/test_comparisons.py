@@ -120,6 +120,10 @@ ALIKE = {
         tar(sparse_old("s", extents(512, 1024), 4096)),
         tar(sparse_old("s", extents(512), 4096)),
     ),
+    "a hardlink with content that is like the end": (
+        tar(pax({"mtime": "1"}) + header(b"h", b"1", link=b"x")),
+        tar(pax({"mtime": "1"}) + header(b"h", b"1", size=512, link=b"x")),
+    ),
     "an entry elsewhere": (tar(fifo("f"), fifo("f")), tar(pax({"comment": "x"}) + fifo("f"), fifo("f"))),
 }
 
