@@ -17,7 +17,6 @@ from builder.registry.retry import ENOUGH_PROGRESS, Patience
 
 # In seconds: who sends less than ENOUGH_PROGRESS in that time has as good as fallen silent.
 SLOW = 60.0
-_LENGTH = re.compile(r"[0-9]{1,19}", re.ASCII)
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)", re.ASCII | re.IGNORECASE)
 
 
@@ -73,11 +72,9 @@ class Download:
                 if self._stop.is_set():
                     return
             skipped = self._begin(answer, position, asked)
-            if self._is_packed(answer):
-                yield answer.whole(size + 1)[position:]
-                return
+            packed = self._is_packed(answer)
             began, received = time.monotonic(), 0
-            while chunk := answer.read():
+            for chunk in [answer.whole(size + 1)] if packed else iter(answer.read, b""):
                 if not received and answer.is_page and chunk.lstrip().startswith(b"<"):
                     raise answer.page("a blob")
                 received += len(chunk)
@@ -111,19 +108,17 @@ class Download:
             self._give_up_ranges("has no such range")
         if answer.status != 200:
             raise Passing(self._repository.host, f"answered {answer.status} where a blob should be")
-        length = answer.headers.get("Content-Length", "")
-        known = int(length) if _LENGTH.fullmatch(length) else None
-        if known not in (None, size) and not self._is_packed(answer):
-            raise answer.page("a blob") if answer.is_page else SizeMismatch(self._what, size, int(length))
+        if answer.length not in (None, size) and not self._is_packed(answer):
+            raise answer.page("a blob") if answer.is_page else SizeMismatch(self._what, size, answer.length)
         return position
 
     def _is_packed(self, answer: Answer) -> bool:
         """Say whether a config was packed on the way, although that was not asked for; layers are packed themselves."""
         encoding = answer.headers.get("Content-Encoding", "").strip().lower()
-        length = answer.headers.get("Content-Length", "")
         descriptor = self._descriptor
         is_document = descriptor.size <= MAX_DOCUMENT_SIZE and ".tar" not in descriptor.media_type
-        return encoding in ("gzip", "x-gzip") and is_document and length != str(descriptor.size)
+        is_other = answer.status == 200 and answer.length != descriptor.size
+        return encoding in ("gzip", "x-gzip") and is_document and is_other
 
     def _give_up_ranges(self, why: str) -> None:
         self._ranges = False

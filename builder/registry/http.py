@@ -33,6 +33,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # What every request says; compressed on the way, content could not be resumed, nor counted.
 _HEADERS = {"User-Agent": "rootfs-builder", "Accept-Encoding": "identity"}
 _GZIP = b"\x1f\x8b"
+_LENGTH = re.compile(r"[0-9]{1,19}", re.ASCII)
 # What registries call their errors (distribution-spec, "Error Codes"); their other words are not repeated.
 _CODE = re.compile(r'"code"\s*:\s*"([A-Z][A-Z_]{1,40})"')
 
@@ -92,6 +93,12 @@ class Answer:
         """Make the error for a page of HTML in place of `what`."""
         reason = f"sent a page of HTML with status {self.status} where {what} should be"
         return SourceUnreadable(self.place, f"{reason}; check the address, and whether the network wants a log-in")
+
+    @property
+    def length(self) -> int | None:
+        """Give how many bytes the content is said to have; None where that is not said, or is no number."""
+        length = self.headers.get("Content-Length", "")
+        return int(length) if _LENGTH.fullmatch(length) else None
 
     @property
     def is_page(self) -> bool:

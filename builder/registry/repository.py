@@ -5,7 +5,6 @@ What a registry says to HEAD, or of `/v2/`, is a hint: only what it answers to a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from threading import Event, Lock
@@ -33,7 +32,6 @@ from builder.words import quoted
 # Where Docker Hub really answers; credentials for it stand under its own name.
 _HUB = "registry-1.docker.io"
 _ACCEPT = {"Accept": ", ".join(sorted(MANIFESTS | INDEXES))}
-_LENGTH = re.compile(r"[0-9]{1,19}", re.ASCII)
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 
 _Result = TypeVar("_Result")
@@ -94,9 +92,9 @@ class Repository:
     def tag_hint(self, tag: str) -> tuple[Digest, int] | None:
         """Ask what a tag means now, without fetching it: digest and size; None where the registry does not say both."""
         answer = self._hint(f"manifests/{tag}", _ACCEPT)
-        digest = None if answer is None else _stated_digest(answer)
-        length = "" if answer is None else answer.headers.get("Content-Length", "")
-        return (digest, int(length)) if digest and _LENGTH.fullmatch(length) else None
+        if answer is None or answer.length is None or (digest := _stated_digest(answer)) is None:
+            return None
+        return digest, answer.length
 
     def has_blob(self, digest: Digest) -> bool:
         """Say whether a blob is there."""
