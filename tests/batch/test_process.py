@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from support.command import ROOT
 from support.images import Spec, layout
+from support.processes import wait_until
 from support.tars import file, tar
 
 from builder import BuildOptions
@@ -152,6 +153,23 @@ def test_a_build_whose_lifeline_is_cut_is_cancelled(
     outcome = run_job(tmp_path, f"oci:{slow_layout}", lambda _line: holder.kill())
     assert outcome.status == CANCELLED
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lifeline"]
+
+
+@pytest.mark.usefixtures("holder")
+def test_a_build_whose_parent_has_gone_gives_up_though_its_lifeline_is_held(tmp_path: Path, slow_layout: Path) -> None:
+    (tmp_path / "disks").mkdir()
+    message = write_job(Job(1, f"oci:{slow_layout}", Path("a.ext4"), BuildOptions()), str(tmp_path / "disks"))
+    code = "import sys; from builder.batch.process import build_in_process; build_in_process(*sys.argv[1:], print)"
+    with subprocess.Popen(
+        [sys.executable, "-u", "-c", code, message, str(tmp_path / "lifeline")],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as parent:
+        assert parent.stdout is not None
+        parent.stdout.readline()
+        assert list((tmp_path / "disks").iterdir()) != []
+        parent.kill()
+    wait_until(lambda: list((tmp_path / "disks").iterdir()) == [])
 
 
 def test_a_build_that_comes_after_the_lifeline_was_cut_is_cancelled(
