@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -251,6 +252,28 @@ def test_a_store_that_may_not_be_made_is_status_4(tmp_path: Path) -> None:
             "open_store(sys.argv[1]).lease().add(Descriptor('', Digest.of(b''), 0))",
             tmp_path / "store",
         )
+
+
+def test_the_lock_is_the_systems_so_that_other_processes_heed_it(tmp_path: Path) -> None:
+    room = LocalRoom(str(tmp_path))
+
+    def free() -> list[bool]:
+        """Whether somebody else could share the lock, or have it alone."""
+        found = []
+        for kind in (fcntl.LOCK_SH, fcntl.LOCK_EX):
+            with (tmp_path / "lock").open("rb") as file:
+                try:
+                    fcntl.flock(file, kind | fcntl.LOCK_NB)
+                    found.append(True)
+                except BlockingIOError:
+                    found.append(False)
+        return found
+
+    with room.lock(exclusive=False):
+        assert free() == [True, False]
+    with room.lock(exclusive=True):
+        assert free() == [False, False]
+    assert free() == [True, True]
 
 
 def test_a_room_knows_a_replaced_file_from_the_one_before(tmp_path: Path) -> None:
