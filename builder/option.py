@@ -26,6 +26,10 @@ _TRUTHS = dict.fromkeys(("yes", "true", "t", "on", "1"), True)
 _TRUTHS |= dict.fromkeys(("no", "false", "f", "off", "0"), False)
 
 
+# A value as JSON has it.
+Written = str | int | bool | None | list[str]
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """How a kind of value is written: what stands for it in help, what reads and what writes it.
@@ -52,7 +56,8 @@ class Option:
     """An entry of the table: `name` as on the command line without its dashes, `path` where BuildOptions holds it.
 
     A switch whose name begins with `no-` switches off what the value at `path` says. `variable` is the environment
-    variable that speaks where the command line does not.
+    variable that speaks where the command line does not. The value of one that `repeats` is a tuple, in the order in
+    which it was said.
     """
 
     form: Form
@@ -63,6 +68,7 @@ class Option:
     commands: frozenset[str]
     decides: bool
     variable: str | None
+    repeats: bool
     path: tuple[str, ...] = ()
 
     @property
@@ -73,7 +79,7 @@ class Option:
     @property
     def shown_default(self) -> str | None:
         """The default as help shows it, where it is a value and not a way to find one."""
-        return None if self.is_switch or self.default in (None, "", 0) else self.form.write(self.default)
+        return None if self.is_switch or self.default in (None, "", 0, ()) else self.form.write(self.default)
 
     @property
     def switches_off(self) -> bool:
@@ -88,13 +94,17 @@ class Option:
         """Read the value at `path` from what is written in a list of images. Raises UsageError."""
         return self.held(self.form.parse(text))
 
-    def write(self, value: Any) -> str | int | bool | None:
+    def write(self, value: Any) -> Written:
         """Write the value at `path` as JSON has it: numbers, truth and nothing as they are, all else as text."""
         said = self.held(value)
-        return said if said is None or isinstance(said, (int, bool)) else str(said)
+        if self.repeats:
+            return [self.form.write(each) for each in said]
+        return said if said is None or isinstance(said, (int, bool)) else self.form.write(said)
 
-    def reread(self, written: str | int | bool | None) -> Any:
+    def reread(self, written: Written) -> Any:
         """Read what `write` wrote. Raises UsageError."""
+        if isinstance(written, list):
+            return tuple(self.form.parse(each) for each in written)
         return self.held(written if written is None or isinstance(written, bool) else self.form.parse(str(written)))
 
 
@@ -108,6 +118,7 @@ def option(
     commands: frozenset[str] | None = None,
     decides: bool | None = None,
     variable: str | None = None,
+    repeats: bool = False,
 ) -> Any:
     """Declare a field of a dataclass to be an option; what is not said is as the field's name and the group have it."""
     declared = Option(
@@ -119,6 +130,7 @@ def option(
         group.commands if commands is None else commands,
         group.decides if decides is None else decides,
         variable,
+        repeats,
     )
     return dataclasses.field(default=default, metadata={"option": declared})
 
@@ -198,6 +210,7 @@ TRUTH = Form("yes|no", parse_truth, lambda truth: "yes" if truth else "no")
 
 _READING = frozenset({"build", "batch", "unpack", "inspect"})
 DISK = Group("Disk", frozenset({"build", "batch"}), decides=True)
+GUEST = Group("Guest", frozenset({"build", "batch"}), decides=True)
 IMAGE = Group("Image", _READING)
 REGISTRY = Group("Registries and the store", _READING)
 OUTPUT = Group("Output", frozenset({"build", "batch"}))

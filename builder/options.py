@@ -10,9 +10,23 @@ from typing import Any, Self
 from builder.disk import FILESYSTEMS
 from builder.disk.filesystem import DiskOptions
 from builder.errors import UsageError
+from builder.guest.options import GuestOptions
 from builder.image.platform import Platform
 from builder.limits import Limits
-from builder.option import DIRECTORY, DISK, FILE, IMAGE, OUTPUT, SECONDS, SWITCH, Form, Option, declared, option
+from builder.option import (
+    DIRECTORY,
+    DISK,
+    FILE,
+    IMAGE,
+    OUTPUT,
+    SECONDS,
+    SWITCH,
+    Form,
+    Option,
+    Written,
+    declared,
+    option,
+)
 from builder.sources.access import Access
 from builder.words import quoted
 
@@ -42,6 +56,7 @@ class BuildOptions:
 
     format: str | None = option(None, FORMAT, DISK, "Told from the output's name by default.")
     disk: DiskOptions = field(default_factory=DiskOptions)
+    guest: GuestOptions = field(default_factory=GuestOptions)
     platform: Platform | None = option(
         None, PLATFORM, IMAGE, "Which image of an index; by default this machine's.", decides=True
     )
@@ -76,7 +91,7 @@ class BuildOptions:
             held = getattr(held, name)
         return held
 
-    def describe(self) -> dict[str, str | int | bool | None]:
+    def describe(self) -> dict[str, Written]:
         """Describe, as plain JSON values, what of these options decides the bytes of the disk."""
         return {_camel(entry.name): entry.write(self.value(entry)) for entry in OPTIONS.values() if entry.decides}
 

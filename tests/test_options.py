@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from builder.cli.main import cli
 from builder.cli.options import build_options, table_option
 from builder.disk.filesystem import Compression
 from builder.errors import UsageError
+from builder.guest.options import GuestOptions
 from builder.image.platform import Platform
 from builder.limits import Limits
 from builder.option import Option, parse_count, parse_size, parse_truth, parse_uuid, write_size
@@ -37,6 +39,16 @@ SAID: dict[str, tuple[str, BuildOptions]] = {
     "dedupe": ("yes", BuildOptions(disk=DiskOptions(dedupe=True))),
     "fragments": ("yes", BuildOptions(disk=DiskOptions(fragments=True))),
     "check": ("no", BuildOptions(disk=DiskOptions(check=False))),
+    "init": ("auto", BuildOptions(guest=GuestOptions(init="auto"))),
+    "entrypoint": ('["/a b", "c"]', BuildOptions(guest=GuestOptions(entrypoint=("/a b", "c")))),
+    "cmd": ("sh -c id", BuildOptions(guest=GuestOptions(cmd=("sh", "-c", "id")))),
+    "env": ("A=1=2", BuildOptions(guest=GuestOptions(env=("A=1=2",)))),
+    "user": ("web:www", BuildOptions(guest=GuestOptions(user="web:www"))),
+    "working-dir": ("/srv", BuildOptions(guest=GuestOptions(working_dir="/srv"))),
+    "stop-signal": ("SIGRTMIN+3", BuildOptions(guest=GuestOptions(stop_signal="SIGRTMIN+3"))),
+    "hostname": ("web.lan", BuildOptions(guest=GuestOptions(hostname="web.lan"))),
+    "dns": ("9.9.9.9", BuildOptions(guest=GuestOptions(dns=("9.9.9.9",)))),
+    "add-host": ("db:10.0.0.1", BuildOptions(guest=GuestOptions(add_host=("db:10.0.0.1",)))),
     "platform": ("linux/arm/v6", BuildOptions(platform=Platform("linux", "arm", "v6"))),
     "max-size": ("1T", BuildOptions(limits=Limits(max_size=1 << 40))),
     "max-entries": ("7", BuildOptions(limits=Limits(max_entries=7))),
@@ -68,7 +80,9 @@ def test_an_option_means_the_same_on_the_command_line_in_a_list_in_a_job_and_in_
     entry = OPTIONS[name]
     assert on_the_command_line(entry, written) == meant
     if "batch" in entry.commands:
-        (job,) = parse_list(f"oci:web output=web.erofs {name}={written}", "list", Path("disks"), BuildOptions())
+        (job,) = parse_list(
+            f"oci:web output=web.erofs {shlex.quote(f'{name}={written}')}", "list", Path("disks"), BuildOptions()
+        )
         assert job.options.value(entry) == meant.value(entry)
     travelled = json.loads(json.dumps(entry.write(meant.value(entry))))
     assert BuildOptions().but({name: entry.reread(travelled)}) == meant
@@ -117,6 +131,16 @@ def test_only_what_decides_the_bytes_is_described() -> None:
         "compress": None,
         "dedupe": False,
         "fragments": False,
+        "init": "none",
+        "entrypoint": None,
+        "cmd": None,
+        "env": [],
+        "user": None,
+        "workingDir": None,
+        "stopSignal": None,
+        "hostname": None,
+        "dns": [],
+        "addHost": [],
         "platform": "linux/arm64",
         "sourceDateEpoch": 7,
     }
@@ -128,6 +152,7 @@ def test_help_shows_options_by_their_groups_with_their_defaults() -> None:
     assert [line for line in lines if line.endswith(":") and not line.startswith(" ")] == [
         "Options:",
         "Disk:",
+        "Guest:",
         "Image:",
         "Registries and the store:",
         "Output:",

@@ -12,6 +12,7 @@ from builder.disk.filesystem import DiskFacts, Filesystem
 from builder.errors import UsageError
 from builder.events import Listener, Notice, Stage, ignore
 from builder.files.workspace import workspace_of
+from builder.guest.bootable import Guest, make_bootable, plan_guest
 from builder.image.image import Image
 from builder.options import BuildOptions
 from builder.output.checks import check_distinct, check_output, check_side_output, resolve_output
@@ -67,12 +68,14 @@ def build(
         draft = Draft(beside, "disk", output)
         with closing(open_image(reference, options, scratch, listen)) as source:
             image = find_image(source, reference, options.platform, listen)
-            wanted = recipe(str(image.config_digest), options.describe(), tools)
+            guest = plan_guest(image, options.guest)
+            made_with = tools if guest is None else {**tools, "init": guest.digest}
+            wanted = recipe(str(image.config_digest), options.describe(), made_with)
             known = None if options.force else known_disk(output, wanted, options.metadata_file)
             if known is None or options.depfile:
                 # What is seen to be there is also what the disk depends on.
                 check_layers(source, image)
-            facts = known.facts if known else _pack(source, image, options, filesystem, scratch, draft, listen)
+            facts = known.facts if known else _pack(source, image, guest, options, filesystem, scratch, draft, listen)
             rule = depfile(str(target), _inputs(source, reference, options, listen))
         drafts = []
         if known is None:
@@ -88,7 +91,7 @@ def build(
             if known.digest is None:
                 listen(Stage("hashing the disk"))
             digest = known.digest or disk_digest(draft.path if drafts else output)
-            record = render_json(describe_build(image, facts, digest, options.describe()))
+            record = render_json(describe_build(image, guest, facts, digest, options.describe()))
         with (
             staged(options.depfile, rule, listen) as rules,
             staged(options.metadata_file, record, listen, known.mtime_ns) as records,
@@ -102,6 +105,7 @@ def build(
 def _pack(
     source: Source,
     image: Image,
+    guest: Guest | None,
     options: BuildOptions,
     filesystem: Filesystem,
     scratch: Path,
@@ -113,9 +117,10 @@ def _pack(
 
     with open_spool(scratch) as spool:
         tree = merge(source, image, spool, options, listen)
+        identity = image.identity if guest is None else make_bootable(tree, spool, guest)
         listen(Stage(f"packing {filesystem.name}"))
         with failures_named(draft.path):
-            return filesystem.pack(tree, spool, disk_options(options, image.identity), scratch, draft.path, listen)
+            return filesystem.pack(tree, spool, disk_options(options, identity), scratch, draft.path, listen)
 
 
 def _inputs(source: Source, reference: str, options: BuildOptions, listen: Listener) -> list[str]:

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from builder.disk import FILESYSTEMS, format_of
 from builder.errors import BuilderError, UsageError
@@ -83,15 +84,18 @@ def _lines(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
 def _job(number: int, words: list[str], directory: Path, defaults: BuildOptions) -> Job:
     reference = parse_reference(words[0])
     output: str | None = None
-    changes: dict[str, object] = {}
+    changes: dict[str, Any] = {}
     for word in words[1:]:
         key, equals, value = word.partition("=")
         if not equals or (key != "output" and key not in KEYS):
             raise UsageError(f"{quoted(word)} is no option; write KEY=VALUE with one of output, {', '.join(KEYS)}")
-        if key in changes or (key == "output" and output is not None):
+        repeats = key in KEYS and KEYS[key].repeats
+        if (key in changes and not repeats) or (key == "output" and output is not None):
             raise UsageError(f"{key} is given twice")
         if key == "output":
             output = value
+        elif repeats:
+            changes[key] = (*changes.get(key, ()), KEYS[key].read(value))
         else:
             changes[key] = KEYS[key].read(value)
     options = defaults.but(changes)

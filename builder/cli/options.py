@@ -34,7 +34,7 @@ def table_option(name: str, **changes: Any) -> Callable[[F], F]:
     else:
         completed = _COMPLETED.get(entry.form)
         words |= {"type": completed or Parsed(entry.form.shown, entry.form.parse), "metavar": entry.form.shown}
-        words |= {"envvar": entry.variable, "show_envvar": True}
+        words |= {"envvar": entry.variable, "show_envvar": True, "multiple": entry.repeats}
         if entry.shown_default:
             words["help"] += f"  [default: {entry.shown_default}]"
     return click.option(*declarations, cls=GroupedOption, **{**words, **changes})
@@ -44,7 +44,7 @@ def build_options(**said: Any) -> BuildOptions:
     """Gather the parsed options of a command; what was not said keeps its default."""
     entries = {name: OPTIONS[name.replace("_", "-")] for name in said}
     return BuildOptions().but(
-        {entry.name: entry.held(said[name]) for name, entry in entries.items() if said[name] is not None}
+        {entry.name: entry.held(said[name]) for name, entry in entries.items() if said[name] not in (None, ())}
     )
 
 

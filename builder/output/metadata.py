@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from builder.disk.filesystem import DiskFacts
+from builder.guest.bootable import Guest
+from builder.guest.kernel_line import root_words
+from builder.guest.process import settings
 from builder.image.config import ImageConfig
 from builder.image.image import Image
 
@@ -35,12 +39,15 @@ def describe_image(image: Image) -> dict[str, Any]:
     }
 
 
-def describe_build(image: Image, disk: DiskFacts, digest: str, options: dict[str, Any]) -> dict[str, Any]:
+def describe_build(
+    image: Image, guest: Guest | None, disk: DiskFacts, digest: str, options: Mapping[str, Any]
+) -> dict[str, Any]:
     """Describe a build as plain JSON values; `digest` is the disk's sha256 in hex, `options` how it was asked for."""
     return {
         "builder": version("rootfs-builder"),
         "image": describe_image(image),
         "options": options,
+        "guest": guest and _describe_guest(guest, disk.format),
         "disk": {
             "format": disk.format,
             "uuid": str(disk.uuid),
@@ -63,6 +70,19 @@ def disk_digest(path: Path) -> str:
     """Hash a disk: sha256 in hex of all its bytes, holes as the zeros they read as."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _describe_guest(guest: Guest, format_: str) -> dict[str, Any]:
+    process = guest.process
+    return {
+        "init": f"sha256:{guest.digest}",
+        "kernelCommandLine": " ".join(root_words(format_)),
+        "argv": list(process.argv),
+        "env": list(settings(process.env)),
+        "workingDir": process.cwd,
+        "user": process.user,
+        "stopSignal": process.stop,
+    }
 
 
 def _describe_config(config: ImageConfig) -> dict[str, Any]:

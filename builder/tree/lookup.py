@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from builder.linux import MAX_NAME, MAX_PATH
-from builder.tree.nodes import Directory, Symlink
+from builder.tree.nodes import Directory, Node, Symlink
 from builder.tree.paths import Refusal, path_length
 from builder.tree.tree import Tree
 
@@ -33,6 +33,33 @@ def find_parent(tree: Tree, parts: tuple[bytes, ...]) -> Directory | None:
             return _resolve(tree, parts, None)
         directory = child
     return directory
+
+
+def find_node(tree: Tree, parts: tuple[bytes, ...], *, follow: bool = True) -> Node | None:
+    """Find what `parts` name, the root for none; None if there is nothing. A symlink at the end is followed on request.
+
+    Raises Refusal as find_parent does.
+    """
+    place = find_path(tree, parts) if follow else parts
+    if not place:
+        return None if place is None else tree.root
+    parent = find_parent(tree, place)
+    return None if parent is None else parent.children.get(place[-1])
+
+
+def find_path(tree: Tree, parts: tuple[bytes, ...]) -> tuple[bytes, ...] | None:
+    """Follow the symlinks that `parts` name in the end, to the path of what is none; None if there is nothing.
+
+    Raises Refusal as find_parent does.
+    """
+    for _ in range(MAX_SYMLINKS):
+        parent = find_parent(tree, parts) if parts else None
+        node = tree.root if not parts else None if parent is None else parent.children.get(parts[-1])
+        if not isinstance(node, Symlink):
+            return None if node is None else parts
+        target = tuple(part for part in node.target.split(b"/") if part not in (b"", b"."))
+        parts = target if node.target.startswith(b"/") else parts[:-1] + target
+    raise Refusal(f"more than {MAX_SYMLINKS} symlinks, or a loop of them")
 
 
 def make_parent(tree: Tree, parts: tuple[bytes, ...], make: Callable[[], Directory] = Directory) -> Directory:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from builder.exact import copy
+from builder.exact import copy, read_at, write_next
 from builder.tree.nodes import EMPTY, Content
 
 # Content starts on a page boundary: holes stay holes, and a file system with reflinks can share the blocks.
@@ -42,6 +42,14 @@ class Spool:
         # The tail of a sparse file may be a hole, and a hole at the end is not written by anybody.
         os.ftruncate(self.fd, self._end)
         return Content(offset, size)
+
+    def keep(self, data: bytes) -> Content:
+        """Store a small content that is at hand."""
+        return self.add(len(data), lambda fd: write_next(fd, data))
+
+    def read(self, content: Content) -> bytes:
+        """Return a small content whole."""
+        return read_at(self.fd, content.size, content.offset)
 
     def data(self, content: Content) -> Iterator[tuple[int, int]]:
         """Yield (position in the spool, length) of each stretch of `content` that is not a hole, in order."""

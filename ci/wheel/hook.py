@@ -1,10 +1,12 @@
-"""What hatchling does besides when it builds a wheel: manual pages, for `man rootfs-builder` where it is installed."""
+"""What hatchling makes besides when it builds the package: init for guests, and manual pages for `man`."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,15 +14,21 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
-class ManualPages(BuildHookInterface[Any]):
-    """Pages of all commands, written anew for every wheel, from the commands themselves."""
+class Contents(BuildHookInterface[Any]):
+    """Init, compiled for every architecture; and pages of all commands, written anew from the commands themselves."""
 
     def dependencies(self) -> list[str]:
-        """Ask for what the commands import."""
-        return list(self.metadata.core.dependencies)
+        """Ask for the compiler of init where that is to be compiled, and for what the commands import."""
+        with self._imports():
+            from programs import COMPILER
+        compiler = [] if self._init_programs().are_current else [COMPILER]
+        return [*compiler, *self.metadata.core.dependencies]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Write the pages and have them packed; what runs from a checkout has none."""
+        """Make what the wheel gets; a checkout gets init, and has no pages."""
+        programs = self._init_programs()
+        programs.make()
+        build_data["artifacts"] += [path.relative_to(self.root).as_posix() for path in programs.paths]
         if version == "editable":
             return
         self._folder = TemporaryDirectory()
@@ -34,15 +42,27 @@ class ManualPages(BuildHookInterface[Any]):
         if version != "editable":
             self._folder.cleanup()
 
+    def _init_programs(self) -> Any:
+        with self._imports():
+            from programs import Programs
+        guest = Path(self.root, "builder", "guest")
+        return Programs(guest / "init", guest / "programs")
+
     def _pages(self) -> dict[str, str]:
-        sys.path[:0] = [self.root, str(Path(__file__).parent)]
-        try:
+        with self._imports():
             from manual import pages
 
             from builder.cli.main import cli
+        return pages(cli, self.metadata.name, self.metadata.version, _date())
+
+    @contextmanager
+    def _imports(self) -> Iterator[None]:
+        """Find the modules beside this one, and the package that is being built."""
+        sys.path[:0] = [self.root, str(Path(__file__).parent)]
+        try:
+            yield
         finally:
             del sys.path[:2]
-        return pages(cli, self.metadata.name, self.metadata.version, _date())
 
 
 def _date() -> str:

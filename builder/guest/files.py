@@ -1,0 +1,73 @@
+"""The few files of an image that decide what a machine needs: read out of the tree, following its own symlinks."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from builder.errors import LayerRefused
+from builder.tree.lookup import find_node
+from builder.tree.nodes import File, Symlink
+from builder.tree.paths import components
+from builder.tree.spool import Spool
+from builder.tree.tree import Tree
+
+# Of passwd(5) and its like, in bytes; the largest that real systems have are some hundred thousand.
+MAX_SIZE = 16 << 20
+
+# Names that stand for this machine, or for nobody in particular, in hosts(5).
+_USUAL = re.compile(r"localhost\S*|ip6-\S+|broadcasthost|[0-9a-f]{12}")
+
+
+def read_file(tree: Tree, spool: Spool, path: str) -> bytes | None:
+    """Return a file's content, or None where there is none; raises LayerRefused for one of more than 16 MiB."""
+    node = find_node(tree, components(path.encode()))
+    if not isinstance(node, File):
+        return None
+    if node.content.size > MAX_SIZE:
+        raise LayerRefused(
+            "the image", path.encode(), f"has more than {MAX_SIZE} bytes, and init's user is looked up in it"
+        )
+    return spool.read(node.content)
+
+
+def wanting(tree: Tree, spool: Spool) -> tuple[str, ...]:
+    """Say which of `hosts`, `hostname`, `resolv.conf` of /etc the machine has to be given.
+
+    Those that are missing, empty, dangling links, or left over from the container that the image was committed from.
+    """
+    judges = {"hosts": _is_left_hosts, "hostname": _is_left_hostname, "resolv.conf": _is_left_resolver}
+    found = {name: read_file(tree, spool, f"etc/{name}") for name in judges}
+    return tuple(name for name, judge in judges.items() if (data := found[name]) is None or judge(_lines(data)))
+
+
+def is_link(tree: Tree, path: str) -> bool:
+    """Say whether the last component of `path` is a symlink."""
+    return isinstance(find_node(tree, components(path.encode()), follow=False), Symlink)
+
+
+def _lines(data: bytes) -> list[list[str]]:
+    """Split into the words of each line that says anything."""
+    text = data.decode("utf-8", "replace")
+    return [words for line in text.splitlines() if (words := re.sub(r"[#;].*", "", line).split())]
+
+
+def _is_left_hosts(lines: list[list[str]]) -> bool:
+    return all(_USUAL.fullmatch(name) for _, *names in lines for name in names)
+
+
+def _is_left_hostname(lines: list[list[str]]) -> bool:
+    # A container's own name is the start of its ID.
+    return not lines or re.fullmatch("[0-9a-f]{12}", lines[0][0]) is not None
+
+
+def _is_left_resolver(lines: list[list[str]]) -> bool:
+    servers = [words[1] for words in lines if words[0] == "nameserver" and len(words) > 1]
+    return all(_is_loopback(server) for server in servers)
+
+
+def _is_loopback(server: str) -> bool:
+    try:
+        return ipaddress.ip_address(server.partition("%")[0]).is_loopback
+    except ValueError:
+        return True

@@ -1,0 +1,51 @@
+"""An initramfs that finds the disk and starts what it holds: init, drivers, and perhaps a description of its own."""
+
+from __future__ import annotations
+
+import stat
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from builder.guest.cpio import Member, cpio, directory, file
+from builder.guest.modules import load_order
+
+# Where init looks for what belongs to the initramfs (init.h).
+_PLACE = "rb"
+
+
+def initramfs(init: bytes, modules: Path | None = None, description: bytes | None = None) -> bytes:
+    """Return a gzip-compressed newc archive with `init` as /init.
+
+    `modules` is a directory of kernel modules, such as /lib/modules/VERSION; those that a virtual machine needs are
+    loaded. With a `description`, init runs that; without one it starts the disk's own init.
+    """
+    return _compressed(cpio(_members(init, modules, description)))
+
+
+def override_archive(description: bytes) -> bytes:
+    """Return an archive to put behind an initramfs: what it describes counts before what the disk describes.
+
+    The kernel unpacks concatenated archives one after another, so one initramfs serves many boots.
+    """
+    return _compressed(cpio([directory(_PLACE), file(f"{_PLACE}/override", description)]))
+
+
+def _members(init: bytes, modules: Path | None, description: bytes | None) -> Iterator[Member]:
+    for name in ("dev", "proc", "sys", "root", _PLACE, f"{_PLACE}/modules"):
+        yield directory(name)
+    yield Member("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
+    yield file("init", init, 0o755)
+    names = []
+    for name, content in load_order(modules) if modules is not None else ():
+        names.append(name)
+        yield file(f"{_PLACE}/modules/{name}.ko", content)
+    yield file(f"{_PLACE}/modules/order", "".join(f"{name}.ko\n" for name in names).encode())
+    if description is not None:
+        yield file(f"{_PLACE}/description", description)
+
+
+def _compressed(pieces: Iterable[bytes]) -> bytes:
+    # gzip, since every kernel that can unpack anything unpacks it; wbits 31 writes no name and no time.
+    compressor = zlib.compressobj(6, zlib.DEFLATED, 31)
+    return b"".join([*(compressor.compress(piece) for piece in pieces), compressor.flush()])

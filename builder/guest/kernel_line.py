@@ -1,0 +1,38 @@
+"""The kernel command line (admin-guide/kernel-parameters), and the words on it that init reads (guest/init).
+
+Words are apart by spaces. A word with a space stands in double quotes, which the kernel takes away; in values of `rb.`
+options init reads %XX as a byte in hexadecimal, so that quotes, newlines and anything else can be said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from builder.errors import UsageError
+
+INIT = "/.rootfs-builder/init"
+
+# COMMAND_LINE_SIZE of x86 and arm64; the kernel cuts off what is longer, in silence.
+MAX_LENGTH = 2047
+
+_UNSAFE = re.compile(rb"[^A-Za-z0-9_.,:;/@+=<>()\[\]{}*?!$&|^~#'`\\-]")
+
+
+def root_words(format_: str, writable: bool = False, init: str = INIT) -> list[str]:
+    """Return the words that mount /dev/vda, a disk of that format, as the root and start `init`."""
+    return ["root=/dev/vda", f"rootfstype={format_}", "rw" if writable else "ro", f"init={init}"]
+
+
+def guest_word(name: str, value: str) -> str:
+    """Return `rb.NAME=VALUE` so that init reads exactly that value."""
+    escaped = _UNSAFE.sub(lambda match: b"%%%02X" % match[0][0], value.encode("utf-8", "surrogateescape"))
+    return f"rb.{name}={escaped.decode('ascii')}"
+
+
+def kernel_line(words: Iterable[str], append: Sequence[str] = ()) -> str:
+    """Join words, and what the user appends as it is. Raises UsageError for a line that the kernel would cut."""
+    line = " ".join([*words, *append])
+    if len(line.encode()) > MAX_LENGTH:
+        raise UsageError(f"the kernel command line has {len(line.encode())} bytes, and kernels take {MAX_LENGTH}")
+    return line

@@ -1,0 +1,59 @@
+"""The kernel modules that a machine needs before it sees its disk, each behind those that it depends on."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import zstandard
+
+from builder.errors import UsageError
+
+# Drivers of the devices that virtual machines have, then the file systems. What a kernel has built in has no file.
+WANTED = (
+    *("virtio_mmio", "virtio_pci", "virtio_blk", "virtio_net", "virtio_console"),
+    *("ext4", "erofs", "overlay", "dm_verity", "button", "evdev"),
+)
+
+_DECOMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    ".ko": bytes,
+    ".xz": lzma.decompress,
+    ".gz": gzip.decompress,
+    ".zst": lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data),
+}
+
+
+def load_order(directory: Path, wanted: tuple[str, ...] = WANTED) -> Iterator[tuple[str, bytes]]:
+    """Yield (name, content) of the modules below `directory`, as `/lib/modules/VERSION`, in an order to load them in.
+
+    Raises UsageError where there are none, which is more likely a wrong directory than a kernel without modules.
+    """
+    files = {path.name.partition(".ko")[0].replace("-", "_"): path for path in sorted(directory.rglob("*.ko*"))}
+    if not files:
+        raise UsageError(
+            f"{directory}: there are no kernel modules here; name a directory such as /lib/modules/VERSION"
+        )
+    done: set[str] = set()
+    waiting = [name for name in reversed(wanted) if name in files]
+    contents: dict[str, bytes] = {}
+    while waiting:
+        name = waiting.pop()
+        if name in done:
+            continue
+        if name not in contents:
+            contents[name] = _DECOMPRESS[files[name].suffix](files[name].read_bytes())
+            first = [other for other in _dependencies(contents[name]) if other in files and other not in contents]
+            if first:
+                waiting += [name, *first]
+                continue
+        done.add(name)
+        yield name, contents[name]
+
+
+def _dependencies(module: bytes) -> list[str]:
+    """Read the `depends=` record of a module's .modinfo section, which is there also where modules.dep is not."""
+    _, found, rest = module.partition(b"\0depends=")
+    value = rest.partition(b"\0")[0] if found else b""
+    return [name.replace("-", "_") for name in value.decode("ascii", "replace").split(",") if name]

@@ -1,0 +1,113 @@
+"""What a user can say of the machine that a disk becomes, in the words of the image config where it has some."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import re
+import shlex
+from dataclasses import dataclass
+
+from builder.errors import UsageError
+from builder.guest.stop_signal import parse_signal
+from builder.option import GUEST, Form, option
+from builder.words import quoted
+
+AUTO, NONE = "auto", "none"
+
+_HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,62}[A-Za-z0-9])?", re.ASCII)
+
+
+def parse_command(text: str) -> tuple[str, ...]:
+    """Read a program and its arguments: a JSON array of strings, or words quoted as in a shell. Raises UsageError."""
+    try:
+        words = json.loads(text) if text.lstrip().startswith("[") else shlex.split(text)
+    except ValueError as error:
+        raise UsageError(f"{quoted(text)} is neither a JSON array nor words as in a shell: {error}") from error
+    if not all(isinstance(word, str) and "\0" not in word for word in words):
+        raise UsageError(f"{quoted(text)} is not an array of strings without NUL")
+    return tuple(words)
+
+
+def write_command(words: tuple[str, ...]) -> str:
+    """Write a program and its arguments as `parse_command` reads them."""
+    return json.dumps(words)
+
+
+def parse_variable(text: str) -> str:
+    """Read `NAME=VALUE`, or `NAME` for the value that this process has. Raises UsageError."""
+    name, equals, _ = text.partition("=")
+    if not name or "\0" in text:
+        raise UsageError(f"{quoted(text)} is no variable; write NAME=VALUE, or NAME for the value it has here")
+    if equals:
+        return text
+    if name not in os.environ:
+        raise UsageError(f"the variable {quoted(name)} is not set here; write NAME=VALUE")
+    return f"{name}={os.environ[name]}"
+
+
+def parse_host_name(text: str) -> str:
+    """Read a host name (hostname(7)). Raises UsageError."""
+    if not _HOST_NAME.fullmatch(text):
+        raise UsageError(f"{quoted(text)} is no host name: letters, digits, dots and dashes, 64 at most")
+    return text
+
+
+def parse_address(text: str) -> str:
+    """Read an IP address that another machine can have; the host's own resolver is none. Raises UsageError."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        raise UsageError(f"{quoted(text)} is no IP address") from None
+    if address.is_loopback:
+        raise UsageError(f"{text} is the loopback, where a guest finds no name server; name one that it can reach")
+    return str(address)
+
+
+def parse_host(text: str) -> str:
+    """Read `NAME:ADDRESS`, as docker's and podman's --add-host; the address may be IPv6. Raises UsageError."""
+    name, _, address = text.partition(":")
+    parse_host_name(name)
+    try:
+        ipaddress.ip_address(address.strip("[]"))
+    except ValueError:
+        raise UsageError(f"{quoted(text)} is no NAME:ADDRESS") from None
+    return text
+
+
+def parse_stop_signal(text: str) -> str:
+    """Read a signal, and keep it as it was written. Raises UsageError."""
+    parse_signal(text)
+    return text
+
+
+COMMAND = Form("COMMAND", parse_command, write_command)
+VARIABLE = Form("NAME[=VALUE]", parse_variable)
+HOST_NAME = Form("NAME", parse_host_name)
+ADDRESS = Form("ADDRESS", parse_address)
+HOST = Form("NAME:ADDRESS", parse_host)
+SIGNAL = Form("SIGNAL", parse_stop_signal)
+USER = Form("USER[:GROUP]", str)
+PLACE = Form("PATH", str)
+INIT = Form(f"{AUTO}|{NONE}|PATH", str)
+
+
+@dataclass(frozen=True, slots=True)
+class GuestOptions:
+    """What runs in the guest; None, or nothing of a list, leaves what the image says.
+
+    `init` is `auto`, `none`, or the path of a program of the user's own. An `entrypoint` takes the place of the
+    image's Cmd, too, as in podman.
+    """
+
+    init: str = option(NONE, INIT, GUEST, "Make the disk boot into the image's process, or leave its tree as it is.")
+    entrypoint: tuple[str, ...] | None = option(None, COMMAND, GUEST, "Program in the Entrypoint's place.")
+    cmd: tuple[str, ...] | None = option(None, COMMAND, GUEST, "Arguments in the Cmd's place.")
+    env: tuple[str, ...] = option((), VARIABLE, GUEST, "Set a variable.", repeats=True)
+    user: str | None = option(None, USER, GUEST, "Whom the process runs as.")
+    working_dir: str | None = option(None, PLACE, GUEST, "Where it starts; made if it is missing.")
+    stop_signal: str | None = option(None, SIGNAL, GUEST, "What asks it to end.")
+    hostname: str | None = option(None, HOST_NAME, GUEST, "The machine's name.")
+    dns: tuple[str, ...] = option((), ADDRESS, GUEST, "Name server for resolv.conf.", repeats=True)
+    add_host: tuple[str, ...] = option((), HOST, GUEST, "Line for /etc/hosts.", repeats=True)

@@ -1,0 +1,86 @@
+"""What runs: the config, what the user says instead, and the defaults of a container."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from builder.guest.description import Description
+from builder.guest.process import DEFAULT_PATH, NothingToRun, Overrides, describe_process, plan_process
+from builder.image.config import ImageConfig
+
+PASSWD = b"root:x:0:0::/root:\nnginx:x:101:102::/var/cache/nginx:\n"
+GROUP = b"nginx:x:102:\nlogs:x:7:nginx\n"
+CONFIG = ImageConfig(
+    "linux",
+    "amd64",
+    (),
+    entrypoint=("/entry", "-v"),
+    cmd=("nginx", "-g", "daemon off;"),
+    env=("A=1", "PATH=/bin", "A=2", "EMPTY=", "BARE"),
+    working_dir="srv",
+    user="nginx",
+    stop_signal="SIGQUIT",
+)
+NOTHING = ImageConfig("linux", "amd64", ())
+
+
+def described(config: ImageConfig = CONFIG, **overrides: object) -> Description:
+    process = plan_process(config, Overrides(**overrides), "image")  # type: ignore[arg-type]
+    return describe_process(process, "vm", PASSWD, GROUP)
+
+
+def test_the_config_says_what_runs() -> None:
+    assert described() == Description(
+        entrypoint=("/entry", "-v"),
+        cmd=("nginx", "-g", "daemon off;"),
+        env=("HOME=/var/cache/nginx", "HOSTNAME=vm", "PATH=/bin", "A=2", "EMPTY=", "BARE"),
+        cwd="/srv",
+        uid=101,
+        gid=102,
+        groups=(102, 7),
+        stop=3,
+        hostname="vm",
+    )
+
+
+def test_what_an_image_does_not_say_is_as_in_a_container() -> None:
+    assert described(replace(NOTHING, cmd=("sh",))) == Description(
+        cmd=("sh",), env=("HOME=/root", "HOSTNAME=vm", f"PATH={DEFAULT_PATH}"), groups=(0,), hostname="vm"
+    )
+
+
+def test_a_users_entrypoint_takes_the_place_of_cmd_too() -> None:
+    assert described(entrypoint=("/bin/sh",)).argv == ("/bin/sh",)
+    assert described(entrypoint=("/bin/sh",), cmd=("-c", "id")).argv == ("/bin/sh", "-c", "id")
+    assert described(cmd=("id",)).argv == ("/entry", "-v", "id")
+    assert described(entrypoint=(), cmd=("id",)).argv == ("id",)
+
+
+def test_overrides_count_before_the_config() -> None:
+    found = described(env=("A=3", "B=4"), user="root", working_dir="/x/y", stop_signal="HUP")
+    assert found.env == ("HOME=/root", "HOSTNAME=vm", "PATH=/bin", "A=3", "EMPTY=", "BARE", "B=4")
+    assert (found.uid, found.gid, found.groups, found.cwd, found.stop) == (0, 0, (0,), "/x/y", 1)
+
+
+def test_an_image_with_nothing_to_run_is_an_error_that_says_what_to_do() -> None:
+    with pytest.raises(NothingToRun, match="say what to run with --cmd, or leave init out with --init none"):
+        described(NOTHING)
+
+
+def test_a_description_is_strings_with_a_beginning_and_an_end() -> None:
+    description = Description(
+        ("a",), ("b c", ""), ("X=1\n2",), "/", 1, 2, (2, 3), 9, True, "h", ("9.9.9.9",), ("1 x",), ("hosts",)
+    )
+    assert description.encode().split(b"\0") == [
+        b"rootfs-builder 1",
+        *(b"entrypoint=a", b"cmd=b c", b"cmd=", b"env=X=1\n2", b"group=2", b"group=3"),
+        *(b"nameserver=9.9.9.9", b"host=1 x", b"write=hosts", b"cwd=/", b"uid=1", b"gid=2", b"stop=9"),
+        *(b"takeover=yes", b"hostname=h", b"end", b""),
+    ]
+
+
+def test_a_description_holds_no_nul() -> None:
+    with pytest.raises(ValueError, match="no NUL"):
+        Description(cmd=("a\0b",)).encode()
