@@ -11,6 +11,7 @@ import sys
 TYPE_CHECKING = False  # as in typing, whose import takes longer than all else here
 if TYPE_CHECKING:
     import signal
+    from collections.abc import Callable
     from types import FrameType, TracebackType
     from typing import Any, NoReturn
 else:
@@ -91,6 +92,22 @@ class signals_held:
 
 def _quit(number: int, _frame: FrameType | None) -> NoReturn:
     os._exit(128 + number)
+
+
+class signals_given_to:
+    """Call `take` with each of these signals that comes, instead of ending. For the main thread only."""
+
+    def __init__(self, take: Callable[[int], None]) -> None:
+        self._take = take
+
+    def __enter__(self) -> None:
+        self._handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+        for number in _SIGNALS:
+            signal.signal(number, lambda number, _frame: self._take(number))
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, traceback: TracebackType | None) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
 
 
 def _end(number: int, _frame: FrameType | None) -> NoReturn:

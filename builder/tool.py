@@ -25,6 +25,8 @@ _PACKAGES = {
     "e2fsck": ("e2fsprogs", "e2fsprogs", "e2fsprogs"),
     "mkfs.erofs": ("erofs-utils", "erofs-utils", "erofs-utils"),
     "fsck.erofs": ("erofs-utils", "erofs-utils", "erofs-utils"),
+    "qemu-system-x86_64": ("qemu-system-x86", "qemu-system-x86-core", "qemu-system-x86_64"),
+    "qemu-system-aarch64": ("qemu-system-arm", "qemu-system-aarch64-core", "qemu-system-aarch64"),
 }
 _SYSTEMS = ("Debian", "Fedora", "Alpine")
 
@@ -90,12 +92,14 @@ def run_tool(
     output: Path | None = None,
     inherited: Sequence[int] = (),
     watch: Callable[[], None] = lambda: None,
+    every: float = _WATCH_SECONDS,
 ) -> CompletedTool:
     """Run a program to its end and return what it printed.
 
     Its environment is PATH, LC_ALL=C, TZ=UTC and what `environment` adds, its umask 022. Standard input is
     empty, or a pipe that `stdin(pipe)` writes; a tool that has read enough may close it early. After that `watch()` is
-    called every second until the program ends. The descriptors `inherited` are open in it, under the same numbers.
+    called `every` so many seconds until the program ends. The descriptors `inherited` are open in it, under the same
+    numbers.
     However this ends, and even if this process is killed, the program and those it started have been killed.
     Raises ToolMissing, ToolUnusable, ToolFailed with its exit status or signal, or OSError about `output` as soon as
     the program says that a disk is full.
@@ -126,7 +130,7 @@ def run_tool(
                 with suppress(BrokenPipeError), process.stdin as pipe:
                     stdin(pipe)  # type: ignore[arg-type]
             # The end of its words is the end of the tool, but for one that left its pipe to a child.
-            while not stderr.ended(_WATCH_SECONDS) and process.poll() is None:
+            while not stderr.ended(every) and process.poll() is None:
                 watch()
             status = process.wait()
     finally:

@@ -1,0 +1,205 @@
+"""A disk run under QEMU: its process's own streams and status, and nothing written to the disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from builder.disk import FILESYSTEMS
+from builder.disk.filesystem import HEAD
+from builder.errors import BuilderError, UsageError
+from builder.exact import write_next
+from builder.files.descriptors import path_of
+from builder.guest.description import Description
+from builder.guest.initramfs import initramfs, override_archive
+from builder.guest.kernel_line import guest_word, kernel_line, root_words
+from builder.guest.program import init_program
+from builder.output.publish import write_atomically
+from builder.signals import signals_given_to
+from builder.tool import run_tool
+from builder.vm.channels import Channels
+from builder.vm.kernels import newest_kernel
+from builder.vm.kvm import kvm_remembered
+from builder.vm.qemu import MACHINES, Forward, Guest, qemu_argv
+
+# As QEMU's own network has it: the guest's address, the way out, and the name server.
+_NETWORK = "ip=10.0.2.15::10.0.2.2:255.255.255.0:::off:10.0.2.3"
+_LOOK_SECONDS = 0.05
+
+TIMED_OUT = 124
+
+
+class GuestFailed(BuilderError):
+    """A guest ended without saying how its process did; `last_words` are the console's last lines."""
+
+    def __init__(self, disk: Path, last_words: Sequence[str]) -> None:
+        said = f"; its last words: {' / '.join(last_words[-3:])}" if last_words else " without a word"
+        super().__init__(f"{disk}: the guest ended before its process did{said}; look at all of it with -v")
+        self.last_words = tuple(last_words)
+
+
+class GuestTimedOut(BuilderError):
+    """A guest was still running after `seconds`."""
+
+    exit_status = TIMED_OUT
+
+    def __init__(self, disk: Path, seconds: float) -> None:
+        super().__init__(f"{disk}: the guest still ran after {seconds:g} seconds; give it more with --timeout")
+        self.seconds = seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Booted:
+    """How a guest ended: the exit status of its process, and what init had to say."""
+
+    status: int
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BootOptions:
+    """How to run a disk: `memory` in bytes, `timeout` in seconds; what is None is chosen.
+
+    `args` take the place of the image's Cmd, `env` are further variables; `append` are words for the kernel. With
+    `writable` the guest writes to the disk itself, else to nothing. `expect` ends the guest, well, when its process
+    has printed that. `show_console` shows the kernel's and init's words on standard error.
+    """
+
+    machine: str | None = None
+    kernel: Path | None = None
+    initrd: Path | None = None
+    modules: Path | None = None
+    memory: int = 256 << 20
+    vcpus: int = 1
+    append: tuple[str, ...] = ()
+    forwards: tuple[Forward, ...] = ()
+    env: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    data: Path | None = None
+    writable: bool = False
+    timeout: float | None = None
+    expect: str | None = None
+    show_console: bool = False
+
+
+def boot(disk: Path, options: BootOptions, streams: tuple[int, int, int] = (0, 1, 2)) -> Booted:
+    """Boot `disk` until its process ends, which gets `streams` as its 0, 1 and 2.
+
+    SIGINT and SIGTERM ask the guest to end as its image wants to be asked. Raises GuestFailed, GuestTimedOut, and
+    MissingRequirement for what has to be installed.
+    """
+    with _prepared(disk, options) as guest:
+        channels = Channels(*streams, options.show_console, options.expect)
+        started = time.monotonic()
+
+        def look() -> None:
+            channels.handed_over()
+            if channels.expected:
+                raise _Expected
+            if options.timeout is not None and time.monotonic() - started > options.timeout:
+                raise GuestTimedOut(disk, options.timeout)
+
+        try:
+            with signals_given_to(lambda _signal: channels.ask_to_stop()):
+                argv = qemu_argv(guest, channels.ports, channels.console)
+                run_tool(argv, inherited=[*guest.inherited, *channels.descriptors], watch=look, every=_LOOK_SECONDS)
+        except _Expected:
+            return Booted(0)
+        finally:
+            channels.handed_over()
+        channels.finish()
+    if channels.expected:
+        return Booted(0)
+    if channels.status is None:
+        raise GuestFailed(disk, channels.last_words)
+    return Booted(channels.status, channels.init_words)
+
+
+def boot_command(disk: Path, options: BootOptions) -> list[str]:
+    """Return a command that boots `disk` as `boot` does, with the guest's console for standard output."""
+    words = [guest_word("cmd", word) for word in options.args] + [guest_word("env", word) for word in options.env]
+    said = replace(options, args=(), env=(), append=(*options.append, *words))
+    with _prepared(disk, said) as guest:
+        return qemu_argv(replace(guest, line=guest.line.replace(" rb.ports", "")), {})
+
+
+class _Expected(BaseException):
+    """The guest has said what it was to say."""
+
+
+@contextmanager
+def _prepared(disk: Path, options: BootOptions) -> Iterator[Guest]:
+    """Gather what the machine is started with; the initramfs lasts as long as the context."""
+    machine = MACHINES[options.machine or ("virt" if os.uname().machine == "aarch64" else "microvm")]
+    format_ = _format_of(disk)
+    kernel, modules = options.kernel, options.modules
+    if kernel is None:
+        kernel, modules = newest_kernel()
+    words = [f"console={machine.console}", "panic=-1", *([] if options.show_console else ["quiet", "loglevel=3"])]
+    words += ["rb.ports", *root_words(format_, options.writable), _NETWORK]
+    words += ["rb.data=/dev/vdb"] if options.data else []
+    disks = [(disk, options.writable), *([(options.data, True)] if options.data else [])]
+    with ExitStack() as stack:
+        initrd = options.initrd or _initramfs(machine.image_architecture, modules)
+        inherited: list[int] = []
+        if options.args or options.env:
+            override = override_archive(Description(cmd=options.args, env=options.env).encode())
+            inherited.append(stack.enter_context(_nameless(initrd.read_bytes() + override)))
+            initrd = path_of(inherited[0])
+        guest = Guest(
+            machine=machine,
+            kernel=kernel,
+            initrd=initrd,
+            line=kernel_line(words, options.append),
+            disks=disks,
+            memory=options.memory,
+            vcpus=options.vcpus,
+            forwards=options.forwards,
+            network=True,
+            inherited=inherited,
+        )
+        yield replace(guest, kvm=machine.runs_here and kvm_remembered(guest, _cache()))
+
+
+@contextmanager
+def _nameless(content: bytes) -> Iterator[int]:
+    """Put content into a file that has no name, so that nothing of it stays behind; yield its descriptor."""
+    fd = os.memfd_create("initramfs")
+    try:
+        write_next(fd, content)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _format_of(disk: Path) -> str:
+    with disk.open("rb") as file:
+        head = file.read(HEAD)
+    for name, filesystem in FILESYSTEMS.items():
+        if filesystem.recognises(head):
+            return name
+    raise UsageError(f"{disk}: is no disk; build one with rootfs-builder build IMAGE -o {disk}")
+
+
+def _initramfs(architecture: str, modules: Path | None) -> Path:
+    """Make the initramfs for a kernel's modules, or take the one that an earlier boot made of the same."""
+    init = init_program(architecture)
+    facts = [str(modules), *(str(path.stat().st_mtime_ns) for path in [modules] if path)]
+    name = hashlib.sha256(init + "\n".join(facts).encode()).hexdigest()
+    kept = _cache() / f"initramfs-{name}"
+    if not kept.exists():
+        write_atomically(kept, initramfs(init, modules))
+    return kept
+
+
+def _cache() -> Path:
+    """Where initramfs are kept: $XDG_CACHE_HOME/rootfs-builder."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    place = Path(home) / "rootfs-builder"
+    place.mkdir(parents=True, exist_ok=True)
+    return place

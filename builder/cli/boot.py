@@ -1,0 +1,86 @@
+"""`rootfs-builder boot`: a disk as a machine, with the process's own output and exit status."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from builder.actions.boot import BootOptions, boot_command
+from builder.actions.boot import boot as boot_disk
+from builder.cli.command import Command
+from builder.cli.console import Console
+from builder.cli.types import DIRECTORY, FILE, Parsed
+from builder.errors import UsageError
+from builder.guest.options import VARIABLE
+from builder.option import parse_size
+from builder.vm.qemu import MACHINES, Forward
+from builder.words import quoted
+
+SECONDS = click.FloatRange(0, min_open=True)
+_PORT = re.compile(r"(\d{1,5}):(\d{1,5})(?:/(tcp|udp))?", re.ASCII)
+
+
+def parse_forward(text: str) -> Forward:
+    """Read `HOST:GUEST[/udp]`. Raises UsageError."""
+    match = _PORT.fullmatch(text)
+    if match is None or not all(0 < int(port) < 65536 for port in match.group(1, 2)):
+        raise UsageError(f"{quoted(text)} is no HOST:GUEST[/udp] of two ports")
+    return Forward(int(match[1]), int(match[2]), match[3] or "tcp")
+
+
+@click.command(cls=Command)
+@click.argument("disk", type=FILE)
+@click.argument("args", metavar="[-- ARG...]", nargs=-1, type=click.UNPROCESSED)
+@click.option("--machine", type=click.Choice(list(MACHINES)), help="QEMU's kind; by default microvm, or virt on arm64.")
+@click.option("--kernel", type=FILE, help="By default the newest that is installed.")
+@click.option("--modules", type=DIRECTORY, help="Its modules, as /lib/modules/VERSION.")
+@click.option("--initrd", type=FILE, help="By default one is made of the modules.")
+@click.option("--memory", type=Parsed("size", parse_size), default="256M", show_default=True, metavar="SIZE")
+@click.option("--cpus", "vcpus", type=click.IntRange(1, 255), default=1, show_default=True)
+@click.option("--append", multiple=True, metavar="WORDS", help="More of the kernel's command line.")
+@click.option(
+    "--port",
+    "forwards",
+    multiple=True,
+    type=Parsed("port", parse_forward),
+    metavar="HOST:GUEST[/udp]",
+    help="Lead a port of this machine's loopback to one of the guest's.",
+)
+@click.option(
+    "--env", multiple=True, type=Parsed("variable", VARIABLE.parse), metavar=VARIABLE.shown, help="Set a variable."
+)
+@click.option("--data", type=FILE, help="An ext4 disk that keeps what the guest writes to a read-only root.")
+@click.option("--writable", is_flag=True, help="Let the guest write to DISK; by default nothing is.")
+@click.option(
+    "--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Then end it, with status 124."
+)
+@click.option("--expect", metavar="TEXT", help="End it, with status 0, as soon as the process prints this.")
+@click.option("--dry-run", is_flag=True, help="Only print QEMU's command.")
+@click.pass_obj
+def boot(console: Console, /, disk: Path, args: Sequence[str], dry_run: bool, **said: Any) -> None:
+    """Boot DISK under QEMU, and exit with its process's status.
+
+    DISK is one that `build --init auto` made. Standard input, output and error are the process's;
+    the kernel's and init's words appear with -v. ARG... take the place of the image's Cmd. Ctrl-C
+    asks the process to end as the image says. Nothing needs root; KVM is used where it works.
+
+    \b
+    Examples:
+      rootfs-builder boot web.ext4 --port 8080:80
+      rootfs-builder boot alpine.erofs -- /bin/sh -c 'cat /etc/os-release'
+      rootfs-builder boot app.ext4 --timeout 60 --expect 'ready for connections'
+    """
+    append = tuple(said.pop("append"))
+    options = BootOptions(args=tuple(args), append=append, show_console=console.verbose, **said)
+    if dry_run:
+        console.answer(shlex.join(boot_command(disk, options)).encode())
+        return
+    ended = boot_disk(disk, options)
+    for words in ended.words:
+        console.notice(words)
+    click.get_current_context().exit(ended.status)

@@ -1,0 +1,137 @@
+"""What goes between a guest and us: four virtio ports and the console, each a socket that a thread serves."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Thread
+
+from builder.exact import write_next
+from builder.words import legible
+
+# As init calls its ports (guest/init/ports.c).
+IN, OUT, ERR, CONTROL = "rb.in", "rb.out", "rb.err", "rb.control"
+
+_INIT = "rootfs-builder init: "
+
+_READ_SIZE = 65536
+_KEPT_LINES = 40
+
+
+class Channels:
+    """Sockets for QEMU, and threads that carry bytes between them and this process's own streams.
+
+    `status` is what the guest said its process ended with; `expected` whether its standard output has had the text to
+    `expect`; `last_words` are the console's last lines.
+    """
+
+    def __init__(self, stdin: int, stdout: int, stderr: int, show_console: bool, expect: str | None = None) -> None:
+        self.status: int | None = None
+        self.expected = False
+        self._expect = None if expect is None else expect.encode("utf-8", "surrogateescape")
+        self._seen = b""
+        self._words: deque[bytes] = deque(maxlen=_KEPT_LINES)
+        self._line = b""
+        self._threads: list[Thread] = []
+        self._ends: dict[str, socket.socket] = {}
+        ours: dict[str, socket.socket] = {}
+        for name in (IN, OUT, ERR, CONTROL, "console"):
+            ours[name], self._ends[name] = socket.socketpair()
+        self._control = ours[CONTROL]
+        self._start(lambda: _send(stdin, ours[IN]), wait=False)
+        self._start(lambda: _receive(ours[OUT], lambda data: self._show(data, stdout)))
+        self._start(lambda: _receive(ours[ERR], lambda data: _write(stderr, data)))
+        self._start(lambda: _receive(self._control, self._read_status))
+        shown = stderr if show_console else None
+        self._start(lambda: _receive(ours["console"], lambda data: self._keep(data, shown)))
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Descriptors for QEMU, by the ports' names."""
+        return {name: end.fileno() for name, end in self._ends.items() if name != "console"}
+
+    @property
+    def descriptors(self) -> list[int]:
+        """All that QEMU has to inherit."""
+        return [end.fileno() for end in self._ends.values()]
+
+    @property
+    def console(self) -> int:
+        """The descriptor for the guest's serial console."""
+        return self._ends["console"].fileno()
+
+    def handed_over(self) -> None:
+        """Close QEMU's ends here, once it has them: then its end is the end of every stream."""
+        for end in self._ends.values():
+            end.close()
+
+    def ask_to_stop(self) -> None:
+        """Have init send the process its stop signal."""
+        with suppress(OSError):
+            self._control.sendall(b"stop\n")
+
+    def finish(self) -> None:
+        """Wait until everything that the guest wrote is written."""
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def last_words(self) -> list[str]:
+        """What the console said last, a line each, without what a terminal would act on."""
+        lines = [*self._words, self._line]
+        return [legible(line.strip(b"\r")) for line in lines if line.strip()]
+
+    @property
+    def init_words(self) -> tuple[str, ...]:
+        """What init said on the console, without its name."""
+        found = [line.partition(_INIT) for line in self.last_words]
+        return tuple(words for _, name, words in found if name)
+
+    def _start(self, work: Callable[[], None], wait: bool = True) -> None:
+        thread = Thread(target=work, daemon=True)
+        thread.start()
+        if wait:
+            self._threads.append(thread)
+
+    def _read_status(self, data: bytes) -> None:
+        for line in data.split(b"\n"):
+            word, _, number = line.partition(b" ")
+            if word == b"status" and number.isdigit():
+                self.status = int(number) & 0xFF
+
+    def _show(self, data: bytes, stdout: int) -> None:
+        _write(stdout, data)
+        if self._expect is not None:
+            self._seen += data
+            self.expected |= self._expect in self._seen
+            self._seen = self._seen[-len(self._expect) :]
+
+    def _keep(self, data: bytes, shown: int | None) -> None:
+        if shown is not None:
+            _write(shown, data)
+        *lines, self._line = (self._line + data).split(b"\n")
+        self._line = self._line[-4096:]
+        self._words.extend(line[-4096:] for line in lines)
+
+
+def _receive(source: socket.socket, take: Callable[[bytes], object]) -> None:
+    with suppress(OSError), source:
+        while data := source.recv(_READ_SIZE):
+            take(data)
+
+
+def _send(source: int, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := os.read(source, _READ_SIZE):
+            target.sendall(data)
+        # The end of standard input, for the process.
+        target.shutdown(socket.SHUT_WR)
+
+
+def _write(fd: int, data: bytes) -> None:
+    # Nobody reads any more: the guest goes on without.
+    with suppress(BrokenPipeError):
+        write_next(fd, data)
