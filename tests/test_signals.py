@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from support.command import ENVIRONMENT, ROOT
+from support.command import ENVIRONMENT, ROOT, run
+from support.images import Spec, layout
 from support.processes import alive, wait_until
 from support.tars import file, tar
 
@@ -110,6 +112,39 @@ def test_what_a_killed_process_ran_ends_with_it(tmp_path: Path) -> None:
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
     assert len(pids) == 2
     wait_until(lambda: not any(map(alive, pids)))
+
+
+_TOOL = """#!/bin/sh
+case $1 in -V) echo mke2fs 1.47.0 >&2; exit;; esac
+sleep 987654 &
+echo $$ $! >{pids}
+kill -{signal} $PPID
+wait
+"""
+
+
+@pytest.mark.parametrize(("name", "status"), [("TERM", 143), ("INT", 130), ("HUP", 129), ("KILL", -9)])
+def test_a_build_that_is_ended_as_its_tool_starts_leaves_no_tool_and_no_directory(
+    tmp_path: Path, name: str, status: int
+) -> None:
+    layout(tmp_path / "image", Spec((tar(file("file", b"content")),)))
+    for place in ("bin", "out"):
+        (tmp_path / place).mkdir()
+    program = tmp_path / "bin/mke2fs"
+    program.write_text(_TOOL.format(pids=tmp_path / "pids", signal=name))
+    program.chmod(0o755)
+    disk = tmp_path / "out/d.ext4"
+    done = run("-q", "build", f"oci:{tmp_path}/image", "-o", disk, PATH=f"{tmp_path}/bin:/usr/bin:/bin")
+    assert (done.returncode, done.stderr) == (status, "")
+    pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+    wait_until(lambda: not any(map(alive, pids)))
+    left = os.listdir(tmp_path / "out")
+    if name == "KILL":
+        # Nobody could; the next build does.
+        assert run("-q", "build", f"oci:{tmp_path}/image", "-o", disk).returncode == 0
+        left = os.listdir(tmp_path / "out")
+        assert left.pop(left.index("d.ext4"))
+    assert left == []
 
 
 # Ctrl-C before one of the first lines of the command, as the wheel installs it, in a process of its own. Before the

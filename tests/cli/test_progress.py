@@ -66,6 +66,34 @@ def test_a_terminal_shows_one_line_at_a_time_and_the_result_in_the_end(columns: 
     assert all(("━" in each or "╸" in each) == (columns > 40) for each in drawn)
 
 
+# As the command does; the signal comes while something is drawn.
+_INTERRUPTED = """
+import signal, sys, time
+from builder.cli.console import Console
+from builder.cli.streams import open_standard_streams
+from builder.events import Stage
+from builder.signals import end_on_signals
+
+end_on_signals()
+open_standard_streams()
+console = Console()
+try:
+    console.listener()(Stage("packing ext4"))
+    while "rich.live" not in sys.modules or console._display._console is None:
+        time.sleep(0.01)
+    time.sleep(0.5)
+    signal.raise_signal(signal.SIGINT)
+finally:
+    console.end()
+"""
+
+
+def test_an_interrupt_leaves_a_terminal_as_it_was() -> None:
+    status, terminal = run_on_terminal([sys.executable, "-c", _INTERRUPTED], 80, ENVIRONMENT)
+    assert ["packing"] in [[line.split()[0] for line in screen] for screen in terminal.screens]
+    assert (status, terminal.shown(), terminal.cursor_is_visible) == (130, [], True)
+
+
 LINES = [
     (40, READING, 120 * MIB, "reading layer 1 of 3 (sha256:012…   40%"),
     (60, READING, 120 * MIB, "reading layer 1 of 3 (sha256:012…  ━━╸      120.0/300.0 MiB"),
