@@ -86,7 +86,6 @@ def tool_version(name: str) -> str:
 def run_tool(
     argv: Sequence[str | bytes | Path],
     *,
-    cwd: Path | None = None,
     stdin: Producer | None = None,
     environment: Mapping[str, str] | None = None,
     output: Path | None = None,
@@ -118,7 +117,6 @@ def run_tool(
                     stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
-                    cwd=cwd,
                     pass_fds=inherited,
                     env={"PATH": search_path(), "LC_ALL": "C", "TZ": "UTC", **(environment or {})},
                     umask=0o022,
