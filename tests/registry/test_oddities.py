@@ -129,7 +129,11 @@ def test_what_unpacks_without_end_is_refused(raw: RawRegistry, access: Access) -
     assert "documents of more than 4194304 bytes are refused" in str(refused(raw, access))
 
 
-@pytest.mark.parametrize("body", [gzip.compress(MANIFEST)[:-20], b"\x1f\x8b" + MANIFEST, gzip.compress(b"x")[:5]])
+@pytest.mark.parametrize(
+    "body",
+    [gzip.compress(MANIFEST)[:-20], b"\x1f\x8b" + MANIFEST, gzip.compress(b"x")[:5]],
+    ids=["cut", "no gzip behind the magic", "cut in the header"],
+)
 def test_what_cannot_be_unpacked_is_said(raw: RawRegistry, access: Access, body: bytes) -> None:
     raw.odd["GET .*manifests"] = always(answer(200, body, "Content-Encoding: gzip"))
     assert "packed with gzip that is" in str(refused(raw, access))
