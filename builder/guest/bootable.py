@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from builder.errors import LayerRefused, OutputError
+from builder.errors import LayerRefused, OutputError, UsageError
 from builder.guest.description import Description
 from builder.guest.files import read_file, wanting
 from builder.guest.inits import taken_over
@@ -45,6 +45,8 @@ def plan_guest(image: Image, options: GuestOptions) -> Guest | None:
     Raises NothingToRun, UsageError, OutputError for an init that cannot be read, and MissingRequirement.
     """
     if options.init == NONE:
+        if options != GuestOptions():
+            raise UsageError("entrypoint, cmd, env and the like are for init: add --init auto, or leave them out")
         return None
     overrides = Overrides(
         entrypoint=options.entrypoint,
