@@ -22,7 +22,9 @@ class Limits:
 
     max_size: int = option(256 * GIB, SIZE, IMAGE, "Refuse an image that unpacks to more.")
     max_entries: int = option(4_000_000, COUNT, IMAGE, "Refuse an image of more entries.")
-    max_ratio: int = option(_MAX_RATIO, COUNT, IMAGE, "Refuse a layer that unpacks to more times its size.")
+    max_ratio: int = option(
+        _MAX_RATIO, COUNT, IMAGE, "Refuse a layer that unpacks to more than so many times its size."
+    )
     max_metadata: int = GIB // 4
 
     def __post_init__(self) -> None:

@@ -64,11 +64,13 @@ class BuildOptions:
     source_date_epoch: int | None = option(
         None, SECONDS, IMAGE, "The latest time that any file keeps.", decides=True, variable="SOURCE_DATE_EPOCH"
     )
-    tmpdir: Path | None = option(None, DIRECTORY, IMAGE, "Where temporary files go; by default beside the output.")
+    tmpdir: Path | None = option(
+        None, DIRECTORY, IMAGE, "Where temporary files go; by default beside the output, or in TMPDIR."
+    )
     access: Access = field(default_factory=Access)
     force: bool = option(False, SWITCH, OUTPUT, "Build what is up to date, too; replace an output that is no disk.")
     wait: bool = option(
-        True, SWITCH, OUTPUT, "Fail if another process is building the output, and do not wait for it.", name="no-wait"
+        True, SWITCH, OUTPUT, "Fail, instead of waiting, if another process is building the output.", name="no-wait"
     )
     metadata_file: Path | None = option(
         None, FILE, OUTPUT, "Write digests, sizes, UUID and image config here, as JSON.", commands=frozenset({"build"})

@@ -36,38 +36,58 @@ def parse_forward(text: str) -> Forward:
 @click.command(cls=Command)
 @click.argument("disk", type=FILE)
 @click.argument("args", metavar="[-- ARG...]", nargs=-1, type=click.UNPROCESSED)
-@click.option("--machine", type=click.Choice(list(MACHINES)), help="QEMU's kind; by default microvm, or virt on arm64.")
-@click.option("--kernel", type=FILE, help="By default the newest that is installed.")
-@click.option("--modules", type=DIRECTORY, help="Its modules, as /lib/modules/VERSION.")
-@click.option("--initrd", type=FILE, help="By default one is made of the modules.")
-@click.option("--memory", type=Parsed("size", parse_size), default="256M", show_default=True, metavar="SIZE")
-@click.option("--cpus", "vcpus", type=click.IntRange(1, 255), default=1, show_default=True)
-@click.option("--append", multiple=True, metavar="WORDS", help="More of the kernel's command line.")
+@click.option(
+    "--machine", type=click.Choice(list(MACHINES)), help="Kind of machine; by default microvm, or virt on arm64."
+)
+@click.option("--kernel", type=FILE, help="Kernel; by default the newest of /boot.")
+@click.option("--modules", type=DIRECTORY, help="Modules of the kernel, as /lib/modules/VERSION.")
+@click.option("--initrd", type=FILE, help="Initramfs; by default one made of the modules.")
+@click.option(
+    "--memory",
+    type=Parsed("size", parse_size),
+    default="256M",
+    show_default=True,
+    metavar="SIZE",
+    help="Memory of the machine.",
+)
+@click.option(
+    "--cpus", "vcpus", type=click.IntRange(1, 255), default=1, show_default=True, metavar="NUMBER", help="Processors."
+)
+@click.option(
+    "--append", multiple=True, metavar="WORDS", help="Words for the kernel's command line.  [may be repeated]"
+)
 @click.option(
     "--port",
     "forwards",
     multiple=True,
     type=Parsed("port", parse_forward),
     metavar="HOST:GUEST[/udp]",
-    help="Lead a port of this machine's loopback to one of the guest's.",
+    help="Forward a port of this machine's loopback to the guest.  [may be repeated]",
 )
 @click.option(
-    "--env", multiple=True, type=Parsed("variable", VARIABLE.parse), metavar=VARIABLE.shown, help="Set a variable."
+    "--env",
+    multiple=True,
+    type=Parsed("variable", VARIABLE.parse),
+    metavar=VARIABLE.shown,
+    help="Set a variable; without VALUE, as it is here.  [may be repeated]",
 )
 @click.option("--data", type=FILE, help="An ext4 disk that keeps what the guest writes to a read-only root.")
-@click.option("--writable", is_flag=True, help="Let the guest write to DISK; by default nothing is.")
+@click.option("--writable", is_flag=True, help="Let the guest write to DISK; else it stays as it is.")
 @click.option(
-    "--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Then end it, with status 124."
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="End the machine after so long, with status 124.",
 )
-@click.option("--expect", metavar="TEXT", help="End it, with status 0, as soon as the process prints this.")
+@click.option("--expect", metavar="TEXT", help="End the machine, with status 0, as soon as the process prints this.")
 @click.option("--dry-run", is_flag=True, help="Only print QEMU's command.")
 @click.pass_obj
 def boot(console: Console, /, disk: Path, args: Sequence[str], dry_run: bool, **said: Any) -> None:
     """Boot DISK under QEMU, and exit with its process's status.
 
     DISK is one that `build --init auto` made. Standard input, output and error are the process's;
-    the kernel's and init's words appear with -v. ARG... take the place of the image's Cmd. Ctrl-C
-    asks the process to end as the image says. Nothing needs root; KVM is used where it works.
+    -v shows the kernel's and init's words as well. ARG... take the place of the image's Cmd. Ctrl-C
+    sends the process its stop signal. Nothing needs root; KVM is used where it works.
 
     \b
     Examples:

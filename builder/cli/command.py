@@ -27,14 +27,14 @@ def _tell(ctx: click.Context, option: click.Parameter, value: Any) -> None:
 
 
 # Early, so that what is wrong with other words is said in the form that is asked for.
-_SPEECH: dict[str, Any] = {"expose_value": False, "is_eager": True, "callback": _tell}
+_SPEECH: dict[str, Any] = {"group": "Messages", "expose_value": False, "is_eager": True, "callback": _tell}
 SPEECH = (
-    click.Option(["-q", "--quiet"], is_flag=True, help="Say nothing but errors.", **_SPEECH),
-    click.Option(["-v", "--verbose"], is_flag=True, help="With an error, also say what caused it.", **_SPEECH),
-    click.Option(
+    GroupedOption(["-q", "--quiet"], is_flag=True, help="Say nothing but errors.", **_SPEECH),
+    GroupedOption(["-v", "--verbose"], is_flag=True, help="With an error, also say what caused it.", **_SPEECH),
+    GroupedOption(
         ["--log-format"], type=click.Choice(LOG_FORMATS), help="Form of messages.  [default: text]", **_SPEECH
     ),
-    click.Option(
+    GroupedOption(
         ["--progress"],
         type=click.Choice(PROGRESS),
         help="How to show progress on standard error.  [default: auto]",
@@ -57,7 +57,7 @@ class Command(click.Command):
             # Arguments are told in the usage line, and by the words below it.
             if isinstance(parameter, click.Option) and (record := parameter.get_help_record(ctx)):
                 group = parameter.group if isinstance(parameter, GroupedOption) else "Options"
-                sections.setdefault("Messages" if parameter in SPEECH else group, []).append(record)
+                sections.setdefault(group, []).append(record)
         for title, records in sections.items():
             if records:
                 with formatter.section(title):

@@ -30,7 +30,7 @@ def inspect(console: Console, /, image: str, as_json: bool, quick: bool, **optio
     """Say what IMAGE is and what a disk of it takes.
 
     Every layer is read and verified, and a disk of each format is made and thrown away; --quick
-    leaves that out. Temporary files go to --tmpdir, or to TMPDIR if it is not given.
+    leaves that out.
 
     \b
     Examples:

@@ -35,6 +35,8 @@ def table_option(name: str, **changes: Any) -> Callable[[F], F]:
         completed = _COMPLETED.get(entry.form)
         words |= {"type": completed or Parsed(entry.form.shown, entry.form.parse), "metavar": entry.form.shown}
         words |= {"envvar": entry.variable, "show_envvar": True, "multiple": entry.repeats}
+        if entry.repeats:
+            words["help"] += "  [may be repeated]"
         if entry.shown_default:
             words["help"] += f"  [default: {entry.shown_default}]"
     return click.option(*declarations, cls=GroupedOption, **{**words, **changes})

@@ -87,7 +87,7 @@ class DiskOptions:
     )
     free: int = option(0, SIZE, DISK, "Free space to leave on the disk, as 64M (ext4).")
     inodes: int | None = option(None, COUNT, DISK, "Inodes of the disk in all (ext4).")
-    journal: bool = option(True, SWITCH, DISK, "With a journal, the default, or without (ext4).")
+    journal: bool = option(True, SWITCH, DISK, "Give the disk a journal, as by default (ext4).")
     label: str = option("", TEXT, DISK, "Volume label.")
     uuid: UUID | None = option(None, IDENTITY, DISK, "UUID; derived from the content by default.")
     compress: Compression | None = option(
@@ -95,9 +95,7 @@ class DiskOptions:
     )
     dedupe: bool = option(False, SWITCH, DISK, "Store equal data once (erofs).")
     fragments: bool = option(False, SWITCH, DISK, "Pack the tails of files together (erofs).")
-    check: bool = option(
-        True, SWITCH, DISK, "Have e2fsck or fsck.erofs check the disk, the default, or do without.", decides=False
-    )
+    check: bool = option(True, SWITCH, DISK, "Have e2fsck or fsck.erofs check the disk, as by default.", decides=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,13 +101,17 @@ class GuestOptions:
     image's Cmd, too, as in podman.
     """
 
-    init: str = option(NONE, INIT, GUEST, "Make the disk boot into the image's process, or leave its tree as it is.")
-    entrypoint: tuple[str, ...] | None = option(None, COMMAND, GUEST, "Program in the Entrypoint's place.")
-    cmd: tuple[str, ...] | None = option(None, COMMAND, GUEST, "Arguments in the Cmd's place.")
-    env: tuple[str, ...] = option((), VARIABLE, GUEST, "Set a variable.", repeats=True)
-    user: str | None = option(None, USER, GUEST, "Whom the process runs as.")
-    working_dir: str | None = option(None, PLACE, GUEST, "Where it starts; made if it is missing.")
-    stop_signal: str | None = option(None, SIGNAL, GUEST, "What asks it to end.")
+    init: str = option(
+        NONE, INIT, GUEST, "Have the disk boot into the image's process (auto), or into an init of your own."
+    )
+    entrypoint: tuple[str, ...] | None = option(
+        None, COMMAND, GUEST, "Words or a JSON array in the Entrypoint's place, and without Cmd."
+    )
+    cmd: tuple[str, ...] | None = option(None, COMMAND, GUEST, "Words or a JSON array in the Cmd's place.")
+    env: tuple[str, ...] = option((), VARIABLE, GUEST, "Set a variable; without VALUE, as it is here.", repeats=True)
+    user: str | None = option(None, USER, GUEST, "Run the process as this user.")
+    working_dir: str | None = option(None, PLACE, GUEST, "Directory that the process starts in; made if it is missing.")
+    stop_signal: str | None = option(None, SIGNAL, GUEST, "Signal that asks the process to end.")
     hostname: str | None = option(None, HOST_NAME, GUEST, "The machine's name.")
-    dns: tuple[str, ...] = option((), ADDRESS, GUEST, "Name server for resolv.conf.", repeats=True)
-    add_host: tuple[str, ...] = option((), HOST, GUEST, "Line for /etc/hosts.", repeats=True)
+    dns: tuple[str, ...] = option((), ADDRESS, GUEST, "Name server of the guest.", repeats=True)
+    add_host: tuple[str, ...] = option((), HOST, GUEST, "Line for the guest's /etc/hosts.", repeats=True)

@@ -67,7 +67,7 @@ def test_a_page_says_what_help_says(manual: Path, name: str) -> None:
 
 def test_options_stand_under_the_headings_of_help(manual: Path) -> None:
     lines = formatted(manual / "rootfs-builder-build.1").splitlines()
-    for group in dict.fromkeys(entry.group.title for entry in OPTIONS.values()):
+    for group in dict.fromkeys([*(entry.group.title for entry in OPTIONS.values()), "Messages"]):
         assert f"   {group}" in lines
     assert [line for line in lines if line.startswith("       --size")] != []
 
