@@ -109,7 +109,9 @@ def test_the_store_gives_the_same_disk_while_garbage_is_collected(
     disk = build("store:example.com/example:1", tmp_path / "disk.ext4", BuildOptions(access=access), collect_now).output
     assert digest(disk) == digest(first["ext4"])
     assert len(collected) > 5
-    assert set(collected) == {0}
+    # The last stage checks the disk: by then the image is read, and nobody needs its blobs.
+    *meanwhile, afterwards = collected
+    assert (set(meanwhile), afterwards) == ({0}, 6)
     assert collect(store).blobs > 5
 
 

@@ -96,11 +96,13 @@ class Model:
             return
         for old in [old for old in self.at if old[: len(path)] == path]:
             del self.at[old]
-        self.at[path] = self.linked(entry, hidden) if entry.kind is Kind.HARDLINK else inode(entry)
+        self.at[path] = self.linked(entry, path, hidden) if entry.kind is Kind.HARDLINK else inode(entry)
 
-    def linked(self, entry: Entry, hidden: Inode | None) -> Inode:
+    def linked(self, entry: Entry, path: Path, hidden: Inode | None) -> Inode:
         target = split(entry.link)
         above = self.real(target[:-1], links=0)
+        if above is not None and target and (*above, target[-1]) == path:
+            raise ModelRefuses
         found = self.at.get((*above, target[-1])) if above is not None and target else None
         found = found or hidden
         if found is None or found.kind == "directory":
@@ -210,6 +212,7 @@ layers = st.lists(st.lists(entries, max_size=8), min_size=1, max_size=4)
 @settings(max_examples=500, deadline=None, database=None)
 @given(layers)
 @example([[symlink("a", "b")], [directory("a"), opaque("a"), file("a/c", 1)]])
+@example([[file("a", 1)], [file("a", 2), hardlink("a", "a"), opaque("")]])
 def test_the_merge_agrees_with_the_model(stack: list[Layer]) -> None:
     model, tree = Model(), Tree()
     for layer in stack:
