@@ -111,8 +111,8 @@ def test_the_store_gives_the_same_disk_while_garbage_is_collected(
     assert len(collected) > 5
     # The last stage checks the disk: by then the image is read, and nobody needs its blobs.
     *meanwhile, afterwards = collected
-    assert (set(meanwhile), afterwards) == ({0}, 6)
-    assert collect(store).blobs > 5
+    assert set(meanwhile) == {0}
+    assert afterwards > 5
 
 
 @pytest.mark.parametrize("format", FILESYSTEMS)
