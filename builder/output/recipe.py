@@ -2,7 +2,8 @@
 
 It is kept twice: in the metadata beside the disk, if there is any, and in an extended attribute of the disk, where the
 file system has those. Either is believed only as long as the disk has the size and the time of modification that it had
-when it was published; mounting a disk for writing changes the second. Metadata have no clock in them, so their file
+when it was published; mounting a disk for writing changes the second. Neither is believed of another user: who may put
+a file where root builds could put any disk there, and what speaks for it. Metadata have no clock in them, so their file
 gets the disk's time. The time of the last change of the inode (ctime) is not asked for: links, new owners and copies
 that keep everything else change it.
 """
@@ -96,7 +97,7 @@ def known_disk(disk: Path, recipe: str, metadata: Path | None) -> KnownDisk | No
         status = disk.stat()
     except OSError:
         return None
-    if not stat.S_ISREG(status.st_mode):
+    if not _is_ours(status):
         return None
     for known in (metadata and _by_metadata(metadata, recipe), _by_attribute(disk, recipe)):
         if known and (known.facts.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns):
@@ -107,13 +108,15 @@ def known_disk(disk: Path, recipe: str, metadata: Path | None) -> KnownDisk | No
 def _by_metadata(path: Path, wanted: str) -> KnownDisk | None:
     try:
         with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            if not _is_ours(status):
+                return None
             record = msgspec.json.decode(file.read(_MAX_METADATA), type=_Metadata)
-            mtime_ns = os.fstat(file.fileno()).st_mtime_ns
     except (OSError, msgspec.DecodeError, RecursionError):
         return None
     if recipe(record.image.config.digest, record.options, record.tools, record.builder) != wanted:
         return None
-    return KnownDisk(_facts(record.disk, record.tools), mtime_ns, record.disk.sha256)
+    return KnownDisk(_facts(record.disk, record.tools), status.st_mtime_ns, record.disk.sha256)
 
 
 def _by_attribute(disk: Path, wanted: str) -> KnownDisk | None:
@@ -122,6 +125,10 @@ def _by_attribute(disk: Path, wanted: str) -> KnownDisk | None:
     except (OSError, msgspec.DecodeError, RecursionError):
         return None
     return KnownDisk(_facts(kept.disk, kept.tools), kept.mtime) if kept.recipe == wanted else None
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
 
 
 def _facts(disk: _Facts, tools: dict[str, str]) -> DiskFacts:
