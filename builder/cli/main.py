@@ -61,13 +61,13 @@ def cli() -> None:
 
     \b
       oci:DIR[:TAG]                   OCI image layout
-      oci:DIR@DIGEST                  OCI image layout
+      oci:DIR@DIGEST                  the same, by digest
       oci-archive:FILE[:TAG]          the same in a tar
       dir:DIR                         what `skopeo copy … dir:` writes
       docker-archive:FILE[:NAME:TAG]  what `docker save` writes
       docker://NAME[:TAG][@DIGEST]    an image in a registry
       store:NAME[:TAG]                this tool's own store, see `store --help`
-      store:NAME@DIGEST               this tool's own store, see `store --help`
+      store:NAME@DIGEST               the same, by digest
       containers-storage:NAME-or-ID   podman's store; also [overlay@ROOT]NAME
       a plain path                    recognised by what is there
 
