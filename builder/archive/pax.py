@@ -72,8 +72,8 @@ class Extensions:
         """Take the body of a pax header; of repeated records the last one counts.
 
         Returns the body without what libarchive gets wrong. A record without a value means what the header block says,
-        as if it were not there (libarchive reads 0). A size does not make a directory's content: it goes to the header
-        block, where all readers ignore it.
+        as if it were not there (libarchive reads 0); only an extended attribute may be empty. A size does not make a
+        directory's content: it goes to the header block, where all readers ignore it.
         """
         if self.extended:
             raise MalformedTar(None, "it has two pax headers")
@@ -96,7 +96,9 @@ class Extensions:
             raise MalformedTar(path, "it has both a GNU long name and a sparse map")
         if not empty and self.size is None:
             return body
-        return _without(body, {key for key, name in FIELDS.items() if key == b"size" or getattr(self, name) is None})
+        unsaid = {key for key, name in FIELDS.items() if key == b"size" or getattr(self, name) is None}
+        unsaid.update(key for key, xattr in acl.XATTRS.items() if xattr not in self.acls)
+        return _without(body, unsaid.union(REFUSED))
 
     def add_long_name(self, body: bytes, link: bool) -> None:
         """Take the body of a GNU long name (typeflag L) or long link (K) header."""
@@ -113,6 +115,8 @@ class Extensions:
     def _add(self, key: bytes, value: bytes) -> None:
         if key in FIELDS and not value:
             setattr(self, FIELDS[key], None)
+        elif key in acl.XATTRS and not value:
+            self.acls.pop(acl.XATTRS[key], None)
         elif key == b"mtime":
             self.mtime_ns = nanoseconds(value)
         elif key == b"path":
@@ -146,7 +150,7 @@ class Extensions:
             self.sparse.append((key, value))
         elif key in DEVICE_NUMBERS:
             self.device = True
-        elif key in REFUSED:
+        elif key in REFUSED and value:
             raise MalformedTar(self.path, f"its pax record {quoted(key)} cannot be obeyed: {REFUSED[key]}")
 
 

@@ -60,7 +60,7 @@ def test_an_acl_of_a_hardlink_or_beside_the_same_xattr() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "",
+        ",",
         "x",
         "user::rw-",
         "user::rw-,group::r--",

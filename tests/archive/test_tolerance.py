@@ -105,6 +105,20 @@ def test_records_without_a_value_mean_what_the_header_block_says() -> None:
     assert only(pax(records) + hardlink("h", "t")).link == b"t"
 
 
+@pytest.mark.parametrize(
+    "key", [*("SCHILY.acl.access", "SCHILY.acl.default", "SCHILY.acl.ace", "SCHILY.realsize"), "GNU.volume.filename"]
+)
+def test_records_that_no_header_block_has_say_nothing_without_a_value(key: str) -> None:
+    member = pax({key: ""}) + file("f", b"data", mode=0o640)
+    assert only(member) == Entry(b"f", Kind.FILE, 0o640, size=4)
+    assert contents(tar(member)) == {b"f": b"data"}
+
+
+def test_an_acl_that_is_taken_back_is_none() -> None:
+    said = pax_record(b"SCHILY.acl.access", b"user::rwx,user:x:rwx:7,group::rwx,mask::rwx,other::rwx")
+    assert only(pax(said + pax_record(b"SCHILY.acl.access", b"")) + file("f")) == only(file("f"))
+
+
 @pytest.mark.parametrize(("key", "value"), [("uid", b"5"), ("size", b"9"), ("path", b"other"), ("mtime", b"1.5")])
 def test_of_records_that_are_repeated_the_last_one_counts_even_without_a_value(key: str, value: bytes) -> None:
     plain, said = raw("f", b"0", b"data", uid=1, mtime=3), pax_record(key.encode(), value)
