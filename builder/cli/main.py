@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
+from itertools import pairwise
 
 import click
 
@@ -114,7 +115,7 @@ def run(words: Sequence[str]) -> int:
 
 def _form_asked_for(words: Sequence[str]) -> str | None:
     """Find the form of messages in words that click cannot parse."""
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in pairwise([*words, ""]):
         option, _, value = word.partition("=")
         if option == "--log-format" and (value or following) in LOG_FORMATS:
             return value or following

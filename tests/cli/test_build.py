@@ -87,6 +87,12 @@ def test_an_older_disk_is_replaced_and_another_file_is_not(tmp_path: Path, image
     assert run("build", image, "-o", disk, "--force").returncode == 0
 
 
+def test_the_command_alone_says_that_it_wants_one_of_its_commands() -> None:
+    done = run()
+    said = "rootfs-builder: error: Missing command. (see rootfs-builder --help)\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+
+
 WRONG = {
     "no output": (["build", "oci:image"], 2, "Missing option '-o'"),
     "no command": ([], 2, "Missing command"),
