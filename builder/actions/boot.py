@@ -34,6 +34,14 @@ _LOOK_SECONDS = 0.05
 TIMED_OUT = 124
 
 
+class FileUnreadable(BuilderError):
+    """A file or directory that a machine needs is not there, or not for this user."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: cannot be read: {reason}; check the path")
+        self.path = path
+
+
 class GuestFailed(BuilderError):
     """A guest ended without saying how its process did; `last_words` are the console's last lines."""
 
@@ -90,8 +98,8 @@ class BootOptions:
 def boot(disk: Path, options: BootOptions, streams: tuple[int, int, int] = (0, 1, 2)) -> Booted:
     """Boot `disk` until its process ends, which gets `streams` as its 0, 1 and 2.
 
-    SIGINT and SIGTERM ask the guest to end as its image wants to be asked. Raises GuestFailed, GuestTimedOut, and
-    MissingRequirement for what has to be installed.
+    SIGINT and SIGTERM ask the guest to end as its image wants to be asked. Raises GuestFailed, GuestTimedOut,
+    FileUnreadable, and MissingRequirement for what has to be installed.
     """
     with _prepared(disk, options) as guest:
         channels = Channels(*streams, options.show_console, options.expect)
@@ -135,6 +143,9 @@ class _Expected(BaseException):
 @contextmanager
 def _prepared(disk: Path, options: BootOptions) -> Iterator[Guest]:
     """Gather what the machine is started with; the initramfs lasts as long as the context."""
+    for path in (disk, options.kernel, options.modules, options.initrd, options.data):
+        if path is not None:
+            _check_readable(path)
     machine = MACHINES[options.machine or ("virt" if os.uname().machine == "aarch64" else "microvm")]
     format_ = _format_of(disk)
     kernel, modules = options.kernel, options.modules
@@ -175,6 +186,14 @@ def _nameless(content: bytes) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+def _check_readable(path: Path) -> None:
+    try:
+        # Without waiting for somebody to write to a fifo.
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    except OSError as error:
+        raise FileUnreadable(path, os.strerror(error.errno or 0)) from error
 
 
 def _format_of(disk: Path) -> str:
