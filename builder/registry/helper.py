@@ -6,8 +6,10 @@ which they therefore get, as from Docker and podman; the tool runner of the disk
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+from typing import BinaryIO
 
 import msgspec
 
@@ -41,21 +43,41 @@ def ask_helper(name: str, server: str) -> tuple[str, str]:
         path = find_tool(program)
     except ToolMissing:
         raise HelperFailed(f"{program}: is not installed") from None
-    try:
-        ran = subprocess.run([path, "get"], input=server.encode(), capture_output=True, timeout=_PATIENCE, check=False)
-    except subprocess.TimeoutExpired:
-        raise HelperFailed(f"{program}: gave no answer for {server} within {_PATIENCE} s") from None
-    except OSError as error:
-        raise HelperFailed(f"{program}: does not start: {error.strerror}") from error
-    if ran.returncode != 0:
-        if _NOT_FOUND.search(ran.stdout) or _NOT_FOUND.search(ran.stderr):
+    # No pipes: an agent that a helper leaves behind may hold them open for as long as it lives.
+    with _memory() as answered, _memory() as complained:
+        status = _run([path, "get"], server, answered, complained)
+        said, words = _written(answered), _written(complained)
+    if status != 0:
+        if _NOT_FOUND.search(said) or _NOT_FOUND.search(words):
             raise HelperFailed(f"{program}: has no credentials for {server}")
-        raise HelperFailed(f"{program}: failed with status {ran.returncode} for {server}; try it: {program} get")
+        raise HelperFailed(f"{program}: failed with status {status} for {server}; try it: {program} get")
     try:
-        answer = msgspec.json.decode(ran.stdout[:_MAX_ANSWER], type=_Answer) if ran.stdout.strip() else _Answer()
+        answer = msgspec.json.decode(said, type=_Answer) if said.strip() else _Answer()
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         # Not even as a cause: the decoder's words could quote the answer.
         raise HelperFailed(f"{program}: gave an answer for {server} that is none") from None
     if not answer.secret:
         raise HelperFailed(f"{program}: has no credentials for {server}")
     return answer.username or "", answer.secret
+
+
+def _run(argv: list[str], server: str, answered: BinaryIO, complained: BinaryIO) -> int:
+    program = os.path.basename(argv[0])
+    try:
+        return subprocess.run(
+            argv, input=server.encode(), stdout=answered, stderr=complained, timeout=_PATIENCE, check=False
+        ).returncode
+    except subprocess.TimeoutExpired:
+        raise HelperFailed(f"{program}: gave no answer for {server} within {_PATIENCE} s") from None
+    except OSError as error:
+        raise HelperFailed(f"{program}: does not start: {error.strerror}") from error
+
+
+def _memory() -> BinaryIO:
+    """Open a file that is nowhere but in memory, as what is written there is secret."""
+    return open(os.memfd_create("helper"), "w+b", buffering=0)
+
+
+def _written(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read(_MAX_ANSWER)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,17 @@ def test_a_store_of_credentials_is_asked_for_what_the_file_has_not(
     file = write(tmp_path / "auth.json", credsStore="test", auths={"registry.example": {}, "b.example": auth("b")})
     assert user(file) == "kept"
     assert user(file, "b.example") == "b"
+
+
+def test_a_helper_may_leave_an_agent_that_holds_its_streams_open(
+    home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("builder.registry.helper._PATIENCE", 5)
+    helper(home, monkeypatch, f"sleep 300 &\necho $! >{home}/agent\n{ANSWER % 'kept'}")
+    try:
+        assert user(write(tmp_path / "auth.json", credsStore="test")) == "kept"
+    finally:
+        os.kill(int((home / "agent").read_text()), signal.SIGKILL)
 
 
 def test_a_helper_may_give_an_identity_token(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
