@@ -6,15 +6,17 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from builder.disk import FILESYSTEMS
 from builder.disk.filesystem import HEAD
 from builder.errors import BuilderError, UsageError
 from builder.exact import write_next
 from builder.files.descriptors import path_of
+from builder.files.home import home_directory
 from builder.guest.description import Description
 from builder.guest.initramfs import initramfs, override_archive
 from builder.guest.kernel_line import guest_word, kernel_line, root_words
@@ -156,7 +158,8 @@ def _prepared(disk: Path, options: BootOptions) -> Iterator[Guest]:
     words += ["rb.data=/dev/vdb"] if options.data else []
     disks = [(disk, options.writable), *([(options.data, True)] if options.data else [])]
     with ExitStack() as stack:
-        initrd = options.initrd or _initramfs(machine.image_architecture, modules)
+        cache = _cache(stack)
+        initrd = options.initrd or _initramfs(machine.image_architecture, modules, cache)
         inherited: list[int] = []
         if options.args or options.env:
             override = override_archive(Description(cmd=options.args, env=options.env).encode())
@@ -174,7 +177,7 @@ def _prepared(disk: Path, options: BootOptions) -> Iterator[Guest]:
             network=True,
             inherited=inherited,
         )
-        yield replace(guest, kvm=machine.runs_here and kvm_remembered(guest, _cache()))
+        yield replace(guest, kvm=machine.runs_here and kvm_remembered(guest, cache))
 
 
 @contextmanager
@@ -205,20 +208,24 @@ def _format_of(disk: Path) -> str:
     raise UsageError(f"{disk}: is no disk; build one with rootfs-builder build IMAGE -o {disk}")
 
 
-def _initramfs(architecture: str, modules: Path | None) -> Path:
+def _initramfs(architecture: str, modules: Path | None, cache: Path) -> Path:
     """Make the initramfs for a kernel's modules, or take the one that an earlier boot made of the same."""
     init = init_program(architecture)
     facts = [str(modules), *(str(path.stat().st_mtime_ns) for path in [modules] if path)]
     name = hashlib.sha256(init + "\n".join(facts).encode()).hexdigest()
-    kept = _cache() / f"initramfs-{name}"
+    kept = cache / f"initramfs-{name}"
     if not kept.exists():
         write_atomically(kept, initramfs(init, modules))
     return kept
 
 
-def _cache() -> Path:
-    """Where initramfs are kept: $XDG_CACHE_HOME/rootfs-builder."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    place = Path(home) / "rootfs-builder"
-    place.mkdir(parents=True, exist_ok=True)
-    return place
+def _cache(stack: ExitStack) -> Path:
+    """Where initramfs are kept: $XDG_CACHE_HOME/rootfs-builder; until `stack` ends for who cannot have that."""
+    named, home = os.environ.get("XDG_CACHE_HOME"), home_directory()
+    if named or home:
+        place = Path(named or f"{home}/.cache") / "rootfs-builder"
+        with suppress(OSError):
+            place.mkdir(parents=True, exist_ok=True)
+        if os.access(place, os.R_OK | os.W_OK | os.X_OK):
+            return place
+    return Path(stack.enter_context(TemporaryDirectory(prefix="rootfs-builder-")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from support.images import Spec, layout
 from support.tars import file, tar
 
-from builder.actions.boot import BootOptions, FileUnreadable, boot
+from builder.actions.boot import BootOptions, FileUnreadable, boot, boot_command
 from builder.actions.build import build
 
 NEEDED = ["kernel", "modules", "initrd", "data"]
@@ -34,3 +35,15 @@ def test_what_else_a_machine_needs_and_is_not_there_is_named(disk: Path, name: s
     with pytest.raises(FileUnreadable) as refused:
         boot(disk, BootOptions(**needed))
     assert refused.value.path == missing
+
+
+def test_who_has_no_home_to_keep_an_initramfs_in_boots_all_the_same(
+    disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(disk))
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    assert f"file={disk}," in " ".join(boot_command(disk, BootOptions(kernel=disk, initrd=disk)))
+    assert list(temporary.iterdir()) == []
