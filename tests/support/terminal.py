@@ -73,7 +73,9 @@ def run_on_terminal(command: Sequence[str], columns: int, environment: Mapping[s
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     terminal = Terminal(columns)
-    settings = {**environment, "TERM": "xterm-256color"}
+    # A size that is said in the environment would count before the terminal's own; readline puts one there.
+    settings = {name: value for name, value in environment.items() if name not in ("COLUMNS", "LINES")}
+    settings["TERM"] = "xterm-256color"
     with subprocess.Popen(command, env=settings, stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
         # OSError is how a terminal says that its last program has gone.
