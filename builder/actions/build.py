@@ -69,13 +69,17 @@ def build(
         with closing(open_image(reference, options, scratch, listen)) as source:
             image = find_image(source, reference, options.platform, listen)
             guest = plan_guest(image, options.guest)
-            made_with = tools if guest is None else {**tools, "init": guest.digest}
-            wanted = recipe(str(image.config_digest), options.describe(), made_with)
+            tools |= {} if guest is None else {"init": guest.digest}
+            wanted = recipe(str(image.config_digest), options.describe(), tools)
             known = None if options.force else known_disk(output, wanted, options.metadata_file)
             if known is None or options.depfile:
                 # What is seen to be there is also what the disk depends on.
                 check_layers(source, image)
-            facts = known.facts if known else _pack(source, image, guest, options, filesystem, scratch, draft, listen)
+            if known:
+                facts = known.facts
+            else:
+                packed = _pack(source, image, guest, options, filesystem, scratch, draft, listen)
+                facts = replace(packed, tools=tools)
             rule = depfile(str(target), _inputs(source, reference, options, listen))
         drafts = []
         if known is None:

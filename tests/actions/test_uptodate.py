@@ -21,6 +21,7 @@ from builder.disk import FILESYSTEMS
 from builder.disk.filesystem import DiskOptions
 from builder.events import Event, Notice
 from builder.files.litter import work_directory_name
+from builder.guest.options import GuestOptions
 from builder.output import recipe
 from builder.sources.access import Access
 
@@ -82,8 +83,11 @@ def test_a_disk_that_would_come_out_the_same_is_left_as_it_is(tmp_path: Path, im
     assert sorted(os.listdir(tmp_path)) == [disk.name, "image"]
 
 
-def test_metadata_alone_are_enough_and_are_left_as_they_are(tmp_path: Path, image: str, disk: Path) -> None:
-    options = BuildOptions(metadata_file=tmp_path / "m.json")
+@pytest.mark.parametrize("guest", [GuestOptions(), GuestOptions(init="auto", cmd=("/a",))], ids=["no init", "init"])
+def test_metadata_alone_are_enough_and_are_left_as_they_are(
+    tmp_path: Path, image: str, disk: Path, guest: GuestOptions
+) -> None:
+    options = BuildOptions(guest=guest, metadata_file=tmp_path / "m.json")
     build(image, disk, options)
     if keeps_attributes(tmp_path):
         os.removexattr(disk, ATTRIBUTE)
