@@ -101,7 +101,7 @@ void make_writable(const char *root, const char *scratch) {
         mkdir(top, 0755);
         mkdir(merged, 0755);
         if (disk ? !mounted(disk, top, "ext4") : mount("tmpfs", top, "tmpfs", 0, "mode=0755"))
-            fail(disk ? disk : "tmpfs", strerror(errno), "make rb.data= with rootfs-builder blank");
+            fail(disk ? disk : "tmpfs", strerror(errno), "rb.data= has to name a disk with ext4");
         upper = open(top, O_PATH | O_DIRECTORY | O_CLOEXEC);
         mkdirat(upper, "upper", 0755);
         mkdirat(upper, "work", 0755);
