@@ -11,7 +11,7 @@ from builder.guest.description import Description
 from builder.guest.files import read_file, wanting
 from builder.guest.inits import taken_over
 from builder.guest.layer import guest_layer
-from builder.guest.options import AUTO, NONE, GuestOptions
+from builder.guest.options import AUTO, NONE, GuestOptions, parse_host_name
 from builder.guest.process import Overrides, Process, describe_process, plan_process
 from builder.guest.program import init_program
 from builder.image.image import Image
@@ -80,7 +80,7 @@ def _describe(tree: Tree, spool: Spool, guest: Guest) -> Description:
     options = guest.options
     missing = wanting(tree, spool)
     own_name = b"" if "hostname" in missing else read_file(tree, spool, "etc/hostname") or b""
-    hostname = options.hostname or own_name.decode("utf-8", "replace").strip() or _HOST_NAME
+    hostname = options.hostname or _host_name(own_name) or _HOST_NAME
     passwd, group = (read_file(tree, spool, f"etc/{name}") or b"" for name in ("passwd", "group"))
     asked = {"hosts": options.add_host, "hostname": options.hostname, "resolv.conf": options.dns}
     described = replace(
@@ -90,6 +90,14 @@ def _describe(tree: Tree, spool: Spool, guest: Guest) -> Description:
         write=tuple(name for name, said in asked.items() if said or name in missing),
     )
     return taken_over(described, tree, options.stop_signal or guest.image.config.stop_signal)
+
+
+def _host_name(content: bytes) -> str:
+    """Read hostname(5) as an image has it, which may hold anything; "" for what is no host name."""
+    try:
+        return parse_host_name(content.decode("ascii").strip())
+    except (UnicodeDecodeError, UsageError):
+        return ""
 
 
 def _line(host: str) -> str:

@@ -93,7 +93,8 @@ def _fields(data: bytes, count: int) -> Iterator[list[str]]:
     """Split the lines of a colon-separated file; lines of other lengths, and NIS's + and -, say nothing."""
     for line in data.split(b"\n"):
         fields = line.decode("utf-8", "surrogateescape").split(":")
-        if len(fields) >= count and fields[0] and fields[0][0] not in "+-#":
+        # Nor does one with a NUL, which no variable and no path can hold.
+        if len(fields) >= count and fields[0] and fields[0][0] not in "+-#" and b"\0" not in line:
             yield fields
 
 

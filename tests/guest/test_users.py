@@ -79,3 +79,7 @@ def test_names_that_are_no_utf8_are_found() -> None:
     passwd = b"j\xf6rg:x:5:6::/home/j\xf6rg:\n"
     account = find_account(b"j\xf6rg".decode("utf-8", "surrogateescape"), passwd, b"")
     assert account == Account(5, 6, (6,), b"/home/j\xf6rg".decode("utf-8", "surrogateescape"))
+
+
+def test_a_line_with_a_nul_says_nothing() -> None:
+    assert find_account("0", b"root:x:0:0::/ro\0ot:\n", b"") == Account(0, 0, (0,), "/")
