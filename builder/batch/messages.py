@@ -17,6 +17,7 @@ from builder.batch.images import Job
 from builder.batch.report import Outcome
 from builder.errors import BuilderError
 from builder.events import Event, Notice, Progress, Stage
+from builder.option import Written
 from builder.options import OPTIONS, BuildOptions
 from builder.words import quoted
 
@@ -49,7 +50,7 @@ class _Job(msgspec.Struct, forbid_unknown_fields=True):
     line: int
     reference: str
     output: str
-    options: dict[str, str | int | bool | None]
+    options: dict[str, Written]
 
 
 def write_job(job: Job, directory: str) -> str:
@@ -86,6 +87,9 @@ def read_job(text: str) -> tuple[Job, str]:
     unknown = sorted(set(sent.options) - set(OPTIONS))
     if unknown:
         raise JobRefused(f"this job has the option {quoted(unknown[0])}, which is unknown here; {_ADVICE}")
+    single = sorted(name for name, value in sent.options.items() if isinstance(value, list) != OPTIONS[name].repeats)
+    if single:
+        raise JobRefused(f"this job has the option {quoted(single[0])} in another form; {_ADVICE}")
     changes = {name: OPTIONS[name].reread(value) for name, value in sent.options.items()}
     return Job(sent.line, sent.reference, Path(sent.output), BuildOptions().but(changes)), sent.directory
 

@@ -24,6 +24,7 @@ from builder.batch.messages import (
 from builder.batch.report import BUILT, Outcome
 from builder.disk.filesystem import Compression
 from builder.events import Event, Notice, Progress, Stage
+from builder.guest.options import GuestOptions
 
 # Names of files need not be UTF-8.
 ODD = "caf\udce9"
@@ -31,7 +32,12 @@ JOB = Job(
     3,
     f"oci:{ODD}",
     Path(f"disks/{ODD}.erofs"),
-    BuildOptions(format="erofs", disk=DiskOptions(free=1, compress=Compression("zstd", 5)), metadata_file=Path(ODD)),
+    BuildOptions(
+        format="erofs",
+        disk=DiskOptions(free=1, compress=Compression("zstd", 5)),
+        guest=GuestOptions(init="auto", cmd=("sh", "-c", "id"), env=("A=1", f"B={ODD}")),
+        metadata_file=Path(ODD),
+    ),
 )
 OUTCOME = Outcome(3, JOB.reference, f"{JOB.output}", BUILT, 0, 4096, "ab" * 32, "uuid", 1.5, None, ("a\nb", ODD))
 
