@@ -6,19 +6,21 @@ result = build("oci:layout:latest", "rootfs.ext4", BuildOptions(disk=DiskOptions
 
 TYPE_CHECKING = False  # as in typing, whose import takes longer than all else here
 if TYPE_CHECKING:
+    from builder.actions.blank import blank
     from builder.actions.build import BuildResult, build
     from builder.actions.unpack import unpack
     from builder.disk.filesystem import DiskOptions
     from builder.errors import BuilderError
     from builder.options import BuildOptions
 
-__all__ = ["BuildOptions", "BuildResult", "BuilderError", "DiskOptions", "build", "unpack"]
+__all__ = ["BuildOptions", "BuildResult", "BuilderError", "DiskOptions", "blank", "build", "unpack"]
 
 _PLACES = {
     "BuildOptions": "builder.options",
     "BuildResult": "builder.actions.build",
     "BuilderError": "builder.errors",
     "DiskOptions": "builder.disk.filesystem",
+    "blank": "builder.actions.blank",
     "build": "builder.actions.build",
     "unpack": "builder.actions.unpack",
 }

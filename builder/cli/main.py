@@ -22,6 +22,7 @@ COMMANDS = Commands(
         "build": ("builder.cli.build:build", "Build the root disk of IMAGE."),
         "batch": ("builder.cli.batch:batch", "Build a disk of every image in a list."),
         "boot": ("builder.cli.boot:boot", "Boot DISK under QEMU, and exit with its process's status."),
+        "blank": ("builder.cli.blank:blank", "Make an empty ext4 disk for a guest's writes."),
         "unpack": ("builder.cli.unpack:unpack", "Write the root file system of IMAGE to DIRECTORY."),
         "inspect": ("builder.cli.inspect:inspect", "Say what IMAGE is and what a disk of it takes."),
         "store": ("builder.cli.store:store", "Keep images in a store of blobs, each of which is there once."),

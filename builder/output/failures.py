@@ -16,10 +16,10 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @contextmanager
-def failures_named(what: Path | None = None) -> Iterator[None]:
+def failures_named(what: Path | None = None, advice: str = "choose another --tmpdir or output") -> Iterator[None]:
     """Translate OSError, such as a full disk, to OutputError, a missing permission to OutputDenied, others to Shortage.
 
-    `what` is being written; an error that names a file is about that one.
+    `what` is being written; an error that names a file is about that one. `advice` says what to do then.
     """
     try:
         yield
@@ -29,7 +29,6 @@ def failures_named(what: Path | None = None) -> Iterator[None]:
         if not isinstance(error, OSError):
             raise
         where = shown(os.fsdecode(error.filename or what or "writing the build's files"))
-        advice = "choose another --tmpdir or output"
         if error.errno in _NO_ROOM:
             advice = f"free space, or {advice}"
         kind = OutputDenied if isinstance(error, PermissionError) else OutputError
