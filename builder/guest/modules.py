@@ -11,10 +11,11 @@ import zstandard
 
 from builder.errors import UsageError
 
-# Drivers of the devices that virtual machines have, then the file systems. What a kernel has built in has no file.
+# Drivers of the devices that virtual machines have, then the file systems, and what dm-verity hashes with, by the names
+# of older and newer kernels. What a kernel has built in has no file.
 WANTED = (
     *("virtio_mmio", "virtio_pci", "virtio_blk", "virtio_net", "virtio_console"),
-    *("ext4", "erofs", "overlay", "dm_verity", "button", "evdev"),
+    *("ext4", "erofs", "overlay", "dm_verity", "sha256_generic", "sha256", "button", "evdev"),
 )
 
 _DECOMPRESS: dict[str, Callable[[bytes], bytes]] = {

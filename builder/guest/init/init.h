@@ -13,6 +13,8 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -72,10 +74,14 @@ bool flag(const char *name);
 /* mounts.c: the file systems that a container finds, and a root that can be written. */
 void mount_kernel(void);
 void mount_rest(void);
+bool wait_for(const char *device);
 void mount_disk(const char *at);
 void load_modules(void);
 void make_writable(const char *root, const char *scratch);
 void unmount_all(void);
+
+/* mapped.c: devices that the kernel makes of others. */
+void create_mapped(const char *root);
 
 /* network.c */
 void set_up_network(void);

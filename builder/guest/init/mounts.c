@@ -62,18 +62,24 @@ void load_modules(void) {
     }
 }
 
-/* Mount a disk that a driver is about to find: it has ten seconds. */
-static bool mounted(const char *device, const char *at, const char *type) {
-    mkdir(at, 0755);
+/* Wait for a disk that a driver is about to find: it has ten seconds. */
+bool wait_for(const char *device) {
     for (int i = 0; i < 2000 && access(device, F_OK); i++)
         pause_for(5);
-    return !mount(device, at, type, flag("rw") || flag("rb.data") ? 0 : MS_RDONLY, NULL) ||
-           !mount(device, at, type, MS_RDONLY, NULL);
+    return !access(device, F_OK);
 }
 
+static bool mounted(const char *device, const char *at, const char *type, unsigned long flags) {
+    mkdir(at, 0755);
+    return wait_for(device) && !mount(device, at, type, flags, NULL);
+}
+
+/* Mount the root as the kernel would: read-only, unless `rw` says otherwise and the disk lets us. */
 void mount_disk(const char *at) {
-    const char *device = option("root", "/dev/vda"), *type = option("rootfstype", NULL);
-    if (!(type ? mounted(device, at, type) : mounted(device, at, "ext4") || mounted(device, at, "erofs")))
+    const char *device = option("root", "/dev/vda"), *type = option("rootfstype", "ext4");
+    create_mapped(device);
+    if ((!flag("rw") || !mounted(device, at, type, 0)) && !mounted(device, at, type, MS_RDONLY) &&
+        (option("rootfstype", NULL) || !mounted(device, at, "erofs", MS_RDONLY)))
         fail(device, strerror(errno), "root= and rootfstype= say which disk is the root, the kernel needs their drivers");
 }
 
@@ -100,7 +106,7 @@ void make_writable(const char *root, const char *scratch) {
     if (!flag("rb.ro") && !statvfs(root, &status) && status.f_flag & ST_RDONLY) {
         mkdir(top, 0755);
         mkdir(merged, 0755);
-        if (disk ? !mounted(disk, top, "ext4") : mount("tmpfs", top, "tmpfs", 0, "mode=0755"))
+        if (disk ? !mounted(disk, top, "ext4", 0) : mount("tmpfs", top, "tmpfs", 0, "mode=0755"))
             fail(disk ? disk : "tmpfs", strerror(errno), "rb.data= has to name a disk with ext4");
         upper = open(top, O_PATH | O_DIRECTORY | O_CLOEXEC);
         mkdirat(upper, "upper", 0755);
