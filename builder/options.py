@@ -28,6 +28,7 @@ from builder.option import (
     option,
 )
 from builder.sources.access import Access
+from builder.vm.options import VmOptions
 from builder.words import quoted
 
 
@@ -48,7 +49,7 @@ class BuildOptions:
 
     `format` is a key of FILESYSTEMS, by default told from the output's name; `source_date_epoch` (seconds since
     1970) is the latest time that any file keeps; `tmpdir` holds the temporary files, by default beside the output;
-    `access` says how images are reached and what is kept of them;
+    `access` says how images are reached and what is kept of them; `vm` for which machine the disk is;
     `force` builds what would come out the same, and lets the output replace a file that is no disk; `wait` is for
     another process that makes the same output; `metadata_file` and `depfile` are written with the disk.
     What `disk` holds besides options is the build's own to set.
@@ -68,6 +69,7 @@ class BuildOptions:
         None, DIRECTORY, IMAGE, "Where temporary files go; by default beside the output, or in TMPDIR."
     )
     access: Access = field(default_factory=Access)
+    vm: VmOptions = field(default_factory=VmOptions)
     force: bool = option(False, SWITCH, OUTPUT, "Build what is up to date, too; replace an output that is no disk.")
     wait: bool = option(
         True, SWITCH, OUTPUT, "Fail, instead of waiting, if another process is building the output.", name="no-wait"

@@ -26,6 +26,13 @@ from builder.option import Option, parse_count, parse_size, parse_truth, parse_u
 from builder.options import OPTIONS
 from builder.registry import RegistryAccess
 from builder.sources.access import Access
+from builder.vm.machine import MachineOptions
+from builder.vm.options import VmConfig, VmOptions
+
+
+def machine(**said: Any) -> BuildOptions:
+    return BuildOptions(vm=VmOptions(machine=MachineOptions(**said)))
+
 
 # What each option is given here, as written, and BuildOptions as Python has them then.
 SAID: dict[str, tuple[str, BuildOptions]] = {
@@ -64,6 +71,16 @@ SAID: dict[str, tuple[str, BuildOptions]] = {
     ),
     "cert-dir": ("certs.d", BuildOptions(access=Access(registry=RegistryAccess(cert_dir=Path("certs.d"))))),
     "tls-verify": ("false", BuildOptions(access=Access(registry=RegistryAccess(tls_verify=False)))),
+    "vm-config": (
+        "firecracker=a=b.json",
+        BuildOptions(vm=VmOptions(vm_config=(VmConfig("firecracker", Path("a=b.json")),))),
+    ),
+    "kernel": ("vmlinux", machine(kernel=Path("vmlinux"))),
+    "memory": ("2G", machine(memory=2 << 30)),
+    "vcpus": ("4", machine(vcpus=4)),
+    "data": ("data.ext4", machine(data=Path("data.ext4"))),
+    "writable": ("yes", machine(writable=True)),
+    "append": ("quiet x=1", machine(append=("quiet x=1",))),
     "force": ("yes", BuildOptions(force=True)),
     "no-wait": ("yes", BuildOptions(wait=False)),
     "metadata-file": ("m.json", BuildOptions(metadata_file=Path("m.json"))),
@@ -157,6 +174,7 @@ def test_help_shows_options_by_their_groups_with_their_defaults() -> None:
         "Guest:",
         "Image:",
         "Registries and the store:",
+        "Machine:",
         "Output:",
         "Messages:",
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,12 +25,13 @@ from builder.sources.reference import parse_reference
 from builder.sources.resolve import check_layers, find_image
 from builder.sources.source import Source
 from builder.tree.spool import open_spool
+from builder.vm.machine import Root
 from builder.words import quoted
 
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """A disk: where it is, of which image, and what the tools made of it.
+    """A disk: where it is, of which image, what the tools made of it, and what it is to a machine.
 
     Not `built` is one that was there: it would have come out the same.
     """
@@ -38,6 +39,7 @@ class BuildResult:
     output: Path
     image: Image
     disk: DiskFacts
+    root: Root
     built: bool = True
 
 
@@ -71,6 +73,8 @@ def build(
             guest = plan_guest(image, options.guest)
             tools |= {} if guest is None else {"init": guest.digest}
             wanted = recipe(str(image.config_digest), options.describe(), tools)
+            root = Root(output, filesystem.name, image.config.architecture, init=guest is not None)
+            configurations = list(options.vm.configurations(root))
             known = None if options.force else known_disk(output, wanted, options.metadata_file)
             if known is None or options.depfile:
                 # What is seen to be there is also what the disk depends on.
@@ -95,15 +99,17 @@ def build(
             if known.digest is None:
                 listen(Stage("hashing the disk"))
             digest = known.digest or disk_digest(draft.path if drafts else output)
-            record = render_json(describe_build(image, guest, facts, digest, options.describe()))
-        with (
-            staged(options.depfile, rule, listen) as rules,
-            staged(options.metadata_file, record, listen, known.mtime_ns) as records,
-        ):
-            # In this order, whatever cuts us short: make must never see a disk without its dependencies, nor anybody
-            # an older disk with newer metadata.
+            lines = options.vm.lines(root)
+            record = render_json(describe_build(image, guest, facts, digest, options.describe(), lines))
+        with ExitStack() as stack:
+            rules = stack.enter_context(staged(options.depfile, rule, listen))
+            for path, each in configurations:
+                rules += stack.enter_context(staged(path, each.content, listen, executable=each.executable))
+            records = stack.enter_context(staged(options.metadata_file, record, listen, known.mtime_ns))
+            # In this order, whatever cuts us short: make must never see a disk with older dependencies or machines, nor
+            # anybody an older disk with newer metadata.
             publish_in_order((*rules, *drafts, *records))
-    return BuildResult(output, image, facts, built=bool(drafts))
+    return BuildResult(output, image, facts, root, built=bool(drafts))
 
 
 def _pack(
@@ -140,7 +146,9 @@ def _inputs(source: Source, reference: str, options: BuildOptions, listen: Liste
 
 
 def _check_outputs(target: Path, options: BuildOptions) -> None:
-    side_outputs = [path for path in (options.depfile, options.metadata_file) if path]
+    options.vm.check()
+    configurations = [config.file for config in options.vm.vm_config]
+    side_outputs = [path for path in (options.depfile, options.metadata_file, *configurations) if path]
     check_distinct([target, *side_outputs])
     check_output(target, options.force)
     for path in side_outputs:

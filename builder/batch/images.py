@@ -54,10 +54,12 @@ def parse_list(text: str, name: str, directory: Path, defaults: BuildOptions) ->
             job = _job(number, words, directory, defaults)
         except BuilderError as error:
             raise InvalidList(name, number, str(error)) from error
-        for path in (job.output, metadata_path(job.output)):
+        configurations = [config.file for config in job.options.vm.vm_config]
+        for path in (job.output, metadata_path(job.output), *configurations):
             place = os.path.realpath(path)
             if place in jobs:
-                reason = f"writes {path}, and so does line {jobs[place].line}; give one of them output=NAME"
+                advice = "name another" if path in configurations else "give one of them output=NAME"
+                reason = f"writes {path}, and so does line {jobs[place].line}; {advice}"
                 raise InvalidList(name, number, reason)
             jobs[place] = job
     return list(dict.fromkeys(jobs.values()))

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from builder.errors import UsageError
+from builder.words import quoted
 
 INIT = "/.rootfs-builder/init"
 
@@ -19,9 +20,10 @@ MAX_LENGTH = 2047
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_.,:;/@+=<>()\[\]{}*?!$&|^~#'`\\-]")
 
 
-def root_words(format_: str, writable: bool = False, init: str = INIT) -> list[str]:
-    """Return the words that mount /dev/vda, a disk of that format, as the root and start `init`."""
-    return ["root=/dev/vda", f"rootfstype={format_}", "rw" if writable else "ro", f"init={init}"]
+def root_words(format_: str, writable: bool = False, init: str | None = INIT) -> list[str]:
+    """Return the words that mount /dev/vda, a disk of that format, as the root, and start `init`, if it is there."""
+    words = ["root=/dev/vda", f"rootfstype={format_}", "rw" if writable else "ro"]
+    return [*words, f"init={init}"] if init else words
 
 
 def guest_word(name: str, value: str) -> str:
@@ -31,8 +33,10 @@ def guest_word(name: str, value: str) -> str:
 
 
 def kernel_line(words: Iterable[str], append: Sequence[str] = ()) -> str:
-    """Join words, and what the user appends as it is. Raises UsageError for a line that the kernel would cut."""
+    """Join words, and what the user appends as it is. Raises UsageError for what the kernel would cut or break."""
     line = " ".join([*words, *append])
-    if len(line.encode()) > MAX_LENGTH:
-        raise UsageError(f"the kernel command line has {len(line.encode())} bytes, and kernels take {MAX_LENGTH}")
+    if not (line.isascii() and line.isprintable()):
+        raise UsageError(f"{quoted(line)} is no kernel command line, which is ASCII; write other bytes as %XX")
+    if len(line) > MAX_LENGTH:
+        raise UsageError(f"the kernel command line has {len(line)} bytes, and kernels take {MAX_LENGTH}")
     return line

@@ -11,7 +11,6 @@ from typing import Any
 
 from builder.disk.filesystem import DiskFacts
 from builder.guest.bootable import Guest
-from builder.guest.kernel_line import root_words
 from builder.guest.process import settings
 from builder.image.config import ImageConfig
 from builder.image.image import Image
@@ -40,14 +39,23 @@ def describe_image(image: Image) -> dict[str, Any]:
 
 
 def describe_build(
-    image: Image, guest: Guest | None, disk: DiskFacts, digest: str, options: Mapping[str, Any]
+    image: Image,
+    guest: Guest | None,
+    disk: DiskFacts,
+    digest: str,
+    options: Mapping[str, Any],
+    lines: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Describe a build as plain JSON values; `digest` is the disk's sha256 in hex, `options` how it was asked for."""
+    """Describe a build as plain JSON values.
+
+    `digest` is the disk's sha256 in hex, `options` how it was asked for, and `lines` are kernel command lines by VMM.
+    """
     return {
         "builder": version("rootfs-builder"),
         "image": describe_image(image),
         "options": options,
-        "guest": guest and _describe_guest(guest, disk.format),
+        "guest": guest and _describe_guest(guest),
+        "kernelCommandLine": lines,
         "disk": {
             "format": disk.format,
             "uuid": str(disk.uuid),
@@ -72,16 +80,16 @@ def disk_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _describe_guest(guest: Guest, format_: str) -> dict[str, Any]:
+def _describe_guest(guest: Guest) -> dict[str, Any]:
     process = guest.process
     return {
         "init": f"sha256:{guest.digest}",
-        "kernelCommandLine": " ".join(root_words(format_)),
         "argv": list(process.argv),
         "env": list(settings(process.env)),
         "workingDir": process.cwd,
         "user": process.user,
         "stopSignal": process.stop,
+        "ports": [str(port) for port in guest.image.config.exposed_ports],
     }
 
 

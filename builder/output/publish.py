@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builder.errors import OutputError
@@ -27,11 +27,12 @@ class OutputUnsettled(OutputError):
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A file, or a directory, in a workspace, that is to be `output`, beside that workspace."""
+    """A file, perhaps an `executable` one, or a directory, in a workspace, that is to be `output`, beside that."""
 
     work: Workspace
     name: str
     output: Path
+    executable: bool = False
 
     @property
     def path(self) -> Path:
@@ -45,7 +46,7 @@ def publish(draft: Draft) -> None:
     Raises OSError while the output is what it was before, and OutputUnsettled once it is the new one.
     """
     with opened(draft.path, _READ) as fd:
-        os.fchmod(fd, _new_file_mode(draft.work.path))
+        os.fchmod(fd, _new_file_mode(draft.work.path, draft.executable))
         os.fsync(fd)
     _rename(draft)
     try:
@@ -82,7 +83,11 @@ def write_atomically(path: Path, data: bytes, listen: Listener = ignore) -> None
 
 @contextmanager
 def staged(
-    path: Path | None, data: bytes, listen: Listener = ignore, mtime_ns: int | None = None
+    path: Path | None,
+    data: bytes,
+    listen: Listener = ignore,
+    mtime_ns: int | None = None,
+    executable: bool = False,
 ) -> Iterator[list[Draft]]:
     """Write and sync a small file in a workspace of its own, to be published as `path`, with that time if given.
 
@@ -94,7 +99,10 @@ def staged(
     output = resolve_output(path)
     # In any case, so that what a killed build has left there goes.
     with workspace(output.parent, output.name, listen) as work:
-        yield [] if _is_there(output, data, mtime_ns) else [_drafted(work, output, data, mtime_ns)]
+        if _is_there(output, data, mtime_ns) and (os.access(output, os.X_OK) or not executable):
+            yield []
+        else:
+            yield [replace(_drafted(work, output, data, mtime_ns), executable=executable)]
 
 
 def sync(draft: Draft) -> None:
@@ -129,9 +137,9 @@ def _rename(draft: Draft) -> None:
         raise
 
 
-def _new_file_mode(directory: Path) -> int:
+def _new_file_mode(directory: Path, executable: bool) -> int:
     """Tell the mode the umask gives a new file; asking the umask itself would change it for other threads."""
     probe = directory / f"mode-{os.urandom(8).hex()}"
-    with opened(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY) as fd:
+    with opened(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o777 if executable else 0o666) as fd:
         os.unlink(probe)
         return stat.S_IMODE(os.fstat(fd).st_mode)

@@ -12,6 +12,8 @@ from support.recording import Calls, Died
 from support.tars import file, tar
 
 from builder import BuildOptions, build
+from builder.vm.machine import MachineOptions
+from builder.vm.options import VmConfig, VmOptions
 
 
 def image(place: Path, content: bytes) -> str:
@@ -25,12 +27,14 @@ def outputs(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def options(outputs: Path) -> BuildOptions:
-    return BuildOptions(depfile=outputs / "disk.d", metadata_file=outputs / "disk.json")
+def options(outputs: Path, kernel: str = "vmlinux") -> BuildOptions:
+    machine = VmOptions((VmConfig("firecracker", outputs / "disk.vm"),), MachineOptions(kernel=outputs / kernel))
+    return BuildOptions(depfile=outputs / "disk.d", metadata_file=outputs / "disk.json", vm=machine)
 
 
 STEPS = [
     *("sync disk.d", "rename disk.d", "sync out"),
+    *("sync disk.vm", "rename disk.vm", "sync out"),
     *("sync disk.ext4", "rename disk.ext4", "sync out"),
     *("sync disk.json", "rename disk.json", "sync out"),
 ]
@@ -52,8 +56,9 @@ def test_whatever_step_is_the_last_nothing_newer_speaks_for_something_older(
     tmp_path: Path, outputs: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     disk, rule, record = outputs / "disk.ext4", outputs / "disk.d", outputs / "disk.json"
-    build(image(tmp_path / "old", b"old"), disk, options(outputs))
-    before = {path: path.read_bytes() for path in (disk, rule, record)}
+    machine = outputs / "disk.vm"
+    build(image(tmp_path / "old", b"old"), disk, options(outputs, "older"))
+    before = {path: path.read_bytes() for path in (disk, rule, machine, record)}
     reference = image(tmp_path / "new", b"new")
     with monkeypatch.context() as patch:
         ahead = len(_calls_of(reference, tmp_path, patch)) - len(STEPS)
@@ -62,8 +67,8 @@ def test_whatever_step_is_the_last_nothing_newer_speaks_for_something_older(
         with pytest.raises(Died):
             build(reference, disk, options(outputs))
     new = {path: path.read_bytes() != before[path] for path in before}
-    assert new[rule] >= new[disk] >= new[record]
-    assert sorted(path.name for path in outputs.iterdir()) == ["disk.d", "disk.ext4", "disk.json"]
+    assert new[rule] >= new[machine] >= new[disk] >= new[record]
+    assert sorted(path.name for path in outputs.iterdir()) == ["disk.d", "disk.ext4", "disk.json", "disk.vm"]
     # The next build mends it.
     build(reference, disk, options(outputs))
     assert json.loads(record.read_bytes())["disk"]["sha256"] == sha256(disk.read_bytes()).hexdigest()

@@ -1,0 +1,69 @@
+"""What a user can say of the machine that a disk is for, and of who is to run it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from builder.errors import UsageError
+from builder.option import MACHINE, Form, option
+from builder.vm.machine import MachineOptions, Root
+from builder.vm.vmm import Configuration
+from builder.vm.vmms import VMMS
+from builder.words import quoted
+
+
+@dataclass(frozen=True, slots=True)
+class VmConfig:
+    """A configuration to write to `file`, for a key of VMMS."""
+
+    vmm: str
+    file: Path
+
+
+def parse_vm_config(text: str) -> VmConfig:
+    """Read `VMM=FILE`. Raises UsageError."""
+    vmm, _, file = text.partition("=")
+    if vmm not in VMMS or not file:
+        raise UsageError(f"{quoted(text)} is no VMM=FILE; a VMM is one of {', '.join(VMMS)}")
+    return VmConfig(vmm, Path(file))
+
+
+def write_vm_config(config: VmConfig) -> str:
+    """Write what `parse_vm_config` reads."""
+    return f"{config.vmm}={config.file}"
+
+
+VM_CONFIG = Form("VMM=FILE", parse_vm_config, write_vm_config)
+
+
+@dataclass(frozen=True, slots=True)
+class VmOptions:
+    """The machine that a disk is for, and the configurations of it that are written with the disk."""
+
+    vm_config: tuple[VmConfig, ...] = option(
+        (), VM_CONFIG, MACHINE, f"Write how to run the disk here; VMM is {', '.join(VMMS)}.", repeats=True
+    )
+    machine: MachineOptions = field(default_factory=MachineOptions)
+
+    def check(self) -> None:
+        """Raise UsageError for what is said of a machine that nobody is told of."""
+        said = (self.machine.kernel, self.machine.memory, self.machine.vcpus)
+        if not self.vm_config and said != (None, MachineOptions().memory, MachineOptions().vcpus):
+            raise UsageError("--kernel, --memory and --vcpus are for --vm-config: add it, or leave them out")
+
+    def configurations(self, root: Root) -> Iterator[tuple[Path, Configuration]]:
+        """Make each configuration. Raises UsageError for what cannot be run so."""
+        for config in self.vm_config:
+            try:
+                # Paths are relative to where it really is.
+                place = Path(os.path.realpath(config.file))
+                yield config.file, VMMS[config.vmm].configure(root, self.machine, place)
+            except UsageError as error:
+                raise UsageError(f"--vm-config {write_vm_config(config)}: {error}") from error
+
+    def lines(self, root: Root) -> dict[str, str]:
+        """Return the kernel's command line by the keys of VMMS, for those that run such disks."""
+        return {name: vmm.line(root, self.machine) for name, vmm in VMMS.items() if root.architecture in vmm.consoles}

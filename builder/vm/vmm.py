@@ -1,0 +1,65 @@
+"""What is known of a VMM: how Linux calls its console, what the kernel must be told, who writes its configuration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from builder.errors import UsageError
+from builder.vm.machine import MachineOptions, Root, path_from
+from builder.words import quoted
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The content of a file that a VMM reads, or a shell."""
+
+    content: bytes
+    executable: bool = False
+
+    @classmethod
+    def json(cls, document: dict[str, Any]) -> Configuration:
+        """Write a document for people and programs alike."""
+        return cls(json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Vmm:
+    """A VMM: `consoles` by the architectures that it runs, `words` for the kernel, and how many processors it has.
+
+    `configure` makes the content of a file, which need not be there, with paths relative to it. Raises UsageError.
+    """
+
+    name: str
+    consoles: Mapping[str, str]
+    words: tuple[str, ...]
+    most_vcpus: int
+    configure: Callable[[Root, MachineOptions, Path], Configuration]
+
+    def line(self, root: Root, machine: MachineOptions) -> str:
+        """Return the kernel's command line. Raises UsageError."""
+        if root.architecture not in self.consoles:
+            known = " and ".join(self.consoles)
+            raise UsageError(f"{self.name} runs {known}, and the image is for {quoted(root.architecture)}")
+        return machine.line(root, self.consoles[root.architecture], self.words)
+
+    def payload(self, root: Root, machine: MachineOptions) -> tuple[Path, str]:
+        """Return the kernel and its command line. Raises UsageError for a machine that this VMM does not make."""
+        if machine.kernel is None:
+            raise UsageError(f"{self.name} has to be told which kernel to boot: name it with --kernel FILE")
+        machine.check(root)
+        if machine.vcpus > self.most_vcpus:
+            raise UsageError(f"{self.name} has {self.most_vcpus} processors at most; lower --vcpus")
+        return machine.kernel, self.line(root, machine)
+
+    def path(self, path: Path, folder: Path) -> str:
+        """Name a file for who is in `folder`, in UTF-8, as this VMM takes names. Raises UsageError."""
+        name = path_from(path, folder)
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"{self.name} takes names in UTF-8 alone, and {quoted(name)} is none; rename it") from None
+        return name

@@ -1,0 +1,12 @@
+"""The VMMs that a configuration can be for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from builder.vm.firecracker import FIRECRACKER
+from builder.vm.vmm import Vmm
+
+VMMS: Mapping[str, Vmm] = {
+    "firecracker": FIRECRACKER,
+}
