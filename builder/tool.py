@@ -25,6 +25,7 @@ _PACKAGES = {
     "e2fsck": ("e2fsprogs", "e2fsprogs", "e2fsprogs"),
     "mkfs.erofs": ("erofs-utils", "erofs-utils", "erofs-utils"),
     "fsck.erofs": ("erofs-utils", "erofs-utils", "erofs-utils"),
+    "veritysetup": ("cryptsetup-bin", "veritysetup", "cryptsetup"),
     "qemu-system-x86_64": ("qemu-system-x86", "qemu-system-x86-core", "qemu-system-x86_64"),
     "qemu-system-aarch64": ("qemu-system-arm", "qemu-system-aarch64-core", "qemu-system-aarch64"),
 }

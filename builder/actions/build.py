@@ -9,6 +9,7 @@ from pathlib import Path
 from builder.actions.opening import disk_options, open_image, scratch_directory
 from builder.disk import FILESYSTEMS, format_of
 from builder.disk.filesystem import DiskFacts, Filesystem
+from builder.disk.hash_tree import add_hash_tree, check_verity
 from builder.errors import UsageError
 from builder.events import Listener, Notice, Stage, ignore
 from builder.files.workspace import workspace_of
@@ -56,9 +57,10 @@ def build(
     if not target.name:
         raise UsageError(f"output {quoted(str(output))} names no file; call it NAME.ext4 or NAME.erofs")
     options = options or BuildOptions()
-    options = replace(options, format=options.format or format_of(target.name))
+    verity_tools = check_verity(options.disk)
+    options = replace(options, format=options.format or format_of(target.name), disk=options.disk.decided())
     filesystem = FILESYSTEMS[options.format or ""]
-    tools = filesystem.check(options.disk)
+    tools = filesystem.check(options.disk) | verity_tools
     with failures_named():
         _check_outputs(target, options)
         output = resolve_output(target)
@@ -130,7 +132,11 @@ def _pack(
         identity = image.identity if guest is None else make_bootable(tree, spool, guest)
         listen(Stage(f"packing {filesystem.name}"))
         with failures_named(draft.path):
-            return filesystem.pack(tree, spool, disk_options(options, identity), scratch, draft.path, listen)
+            packed = filesystem.pack(tree, spool, disk_options(options, identity), scratch, draft.path, listen)
+            if not options.disk.verity:
+                return packed
+            listen(Stage("hashing for dm-verity"))
+            return add_hash_tree(draft.path, packed, identity)
 
 
 def _inputs(source: Source, reference: str, options: BuildOptions, listen: Listener) -> list[str]:

@@ -37,5 +37,7 @@ def build(console: Console, /, image: str, output: Path, **options: Any) -> None
     result = build_image(image, output, build_options(**options), console.listener())
     disk = result.disk
     facts = f"{disk.format}, {human_size(disk.size)}, {disk.inodes} inodes, UUID {disk.uuid}"
+    if disk.verity:
+        facts += f", verity root hash {disk.verity.root_hash}"
     console.say(f"{output}: {facts}" if result.built else f"{output}: up to date")
     console.answer(os.fsencode(output))

@@ -29,7 +29,7 @@ def table_option(name: str, **changes: Any) -> Callable[[F], F]:
     words: dict[str, Any] = {"group": entry.group.title, "help": entry.help}
     if entry.is_switch:
         words |= {"is_flag": True, "default": entry.held(entry.default)}
-        if words["default"]:
+        if words["default"] is not False:
             declarations[0] += f"/--no-{name}"
     else:
         completed = _COMPLETED.get(entry.form)

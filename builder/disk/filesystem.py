@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 from uuid import UUID
 
+from builder.disk.verity import Verity
 from builder.errors import UsageError
 from builder.events import Listener
 from builder.option import COUNT, DISK, IDENTITY, SIZE, SWITCH, TEXT, Form, option
@@ -87,7 +88,7 @@ class DiskOptions:
     )
     free: int = option(0, SIZE, DISK, "Free space to leave on the disk, as 64M (ext4).")
     inodes: int | None = option(None, COUNT, DISK, "Inodes of the disk in all (ext4).")
-    journal: bool = option(True, SWITCH, DISK, "Give the disk a journal, as by default (ext4).")
+    journal: bool | None = option(None, SWITCH, DISK, "Give the disk a journal, as by default without --verity (ext4).")
     label: str = option("", TEXT, DISK, "Volume label.")
     uuid: UUID | None = option(None, IDENTITY, DISK, "UUID; derived from the content by default.")
     compress: Compression | None = option(
@@ -95,12 +96,22 @@ class DiskOptions:
     )
     dedupe: bool = option(False, SWITCH, DISK, "Store equal data once (erofs).")
     fragments: bool = option(False, SWITCH, DISK, "Pack the tails of files together (erofs).")
+    verity: bool = option(
+        False, SWITCH, DISK, "Append a dm-verity hash tree, behind the size; the disk is read-only then."
+    )
     check: bool = option(True, SWITCH, DISK, "Have e2fsck or fsck.erofs check the disk, as by default.", decides=False)
+
+    def decided(self) -> Self:
+        """These options, with a journal or not where nobody said: for what is written to."""
+        return self if self.journal is not None else replace(self, journal=not self.verity)
 
 
 @dataclass(frozen=True, slots=True)
 class DiskFacts:
-    """What was packed: sizes in bytes, `inodes` in use, and the version of each tool that took part."""
+    """What was packed: sizes in bytes, `inodes` in use, and the version of each tool that took part.
+
+    `size` is that of the whole disk, with the hash tree that `verity` tells of, if it has one.
+    """
 
     format: str
     uuid: UUID
@@ -108,6 +119,7 @@ class DiskFacts:
     block_size: int
     inodes: int
     tools: dict[str, str]
+    verity: Verity | None = None
 
 
 class Filesystem(Protocol):

@@ -9,6 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from builder.disk.filesystem import DiskFacts
 from builder.guest.bootable import Guest
 from builder.guest.process import settings
@@ -64,6 +66,7 @@ def describe_build(
             "inodes": disk.inodes,
             "sha256": digest,
         },
+        "verity": disk.verity and msgspec.to_builtins(disk.verity),
         "tools": disk.tools,
     }
 

@@ -24,6 +24,7 @@ from uuid import UUID
 import msgspec
 
 from builder.disk.filesystem import DiskFacts
+from builder.disk.verity import Verity
 
 _ATTRIBUTE = "user.rootfs-builder"
 _MAX_METADATA = 64 << 20
@@ -52,6 +53,7 @@ class _Attribute(msgspec.Struct):
     mtime: int
     disk: _Facts
     tools: dict[str, str]
+    verity: Verity | None = None
 
 
 class _Config(msgspec.Struct):
@@ -68,6 +70,7 @@ class _Metadata(msgspec.Struct):
     options: dict[str, Any]
     disk: _Facts
     tools: dict[str, str]
+    verity: Verity | None = None
 
 
 def recipe(config: str, options: dict[str, Any], tools: dict[str, str], builder: str | None = None) -> str:
@@ -86,7 +89,7 @@ def keep_recipe(disk: Path, recipe: str, facts: DiskFacts) -> KnownDisk:
     described = _Facts(facts.format, facts.uuid, facts.size, facts.block_size, facts.inodes)
     # Without, it is built once more than necessary.
     with suppress(OSError):
-        attribute = _Attribute(recipe, known.mtime_ns, described, facts.tools)
+        attribute = _Attribute(recipe, known.mtime_ns, described, facts.tools, facts.verity)
         os.setxattr(disk, _ATTRIBUTE, msgspec.json.encode(attribute))
     return known
 
@@ -116,7 +119,7 @@ def _by_metadata(path: Path, wanted: str) -> KnownDisk | None:
         return None
     if recipe(record.image.config.digest, record.options, record.tools, record.builder) != wanted:
         return None
-    return KnownDisk(_facts(record.disk, record.tools), status.st_mtime_ns, record.disk.sha256)
+    return KnownDisk(_facts(record), status.st_mtime_ns, record.disk.sha256)
 
 
 def _by_attribute(disk: Path, wanted: str) -> KnownDisk | None:
@@ -124,12 +127,13 @@ def _by_attribute(disk: Path, wanted: str) -> KnownDisk | None:
         kept = msgspec.json.decode(os.getxattr(disk, _ATTRIBUTE), type=_Attribute)
     except (OSError, msgspec.DecodeError, RecursionError):
         return None
-    return KnownDisk(_facts(kept.disk, kept.tools), kept.mtime) if kept.recipe == wanted else None
+    return KnownDisk(_facts(kept), kept.mtime) if kept.recipe == wanted else None
 
 
 def _is_ours(status: os.stat_result) -> bool:
     return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
 
 
-def _facts(disk: _Facts, tools: dict[str, str]) -> DiskFacts:
-    return DiskFacts(disk.format, disk.uuid, disk.size, disk.blockSize, disk.inodes, tools)
+def _facts(kept: _Attribute | _Metadata) -> DiskFacts:
+    disk = kept.disk
+    return DiskFacts(disk.format, disk.uuid, disk.size, disk.blockSize, disk.inodes, kept.tools, kept.verity)

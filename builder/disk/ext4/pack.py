@@ -82,7 +82,7 @@ class Ext4:
             blocks=needed + -(-options.free // BLOCK_SIZE),
             inodes=planned.last_inode,
             inodes_asked=options.inodes,
-            journal=options.journal,
+            journal=bool(options.decided().journal),
         )
         layout = fitting_layout(mke2fs, demand, options.size)
         fd = os.open(output, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
