@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,7 +26,8 @@ class Found:
 
     `digest` hashes a file's blocks that are not all zero with their offsets, so holes cost nothing and count
     as the zeros they are. `same_as` is the first name, in byte order, of the same inode, and `links` the
-    number of its names (directories: their own name and 1). A symlink's mode is always 0777, as in Linux.
+    number of its names, as the file system says; a directory has one, `.`, and `..` in each directory below, also
+    where a file system does not count them. A symlink's mode is always 0777, as in Linux.
     """
 
     kind: str
@@ -82,17 +84,18 @@ def expected(tree: Tree, spool: Spool) -> dict[bytes, Found]:
     return _with_links(found, nodes)
 
 
-def scan(directory: Path, leave_out: frozenset[bytes] = frozenset()) -> dict[bytes, Found]:
-    """List a real directory, however deep, without following anything; `leave_out` are paths not to enter.
-
-    Mounted ext4 has a `lost+found` that no image brought: leave that out. SELinux labels are the host's.
-    """
+def scan(directory: Path) -> dict[bytes, Found]:
+    """List a real directory, however deep, without following anything. SELinux labels are the host's."""
     found: dict[bytes, Found] = {}
     nodes: dict[bytes, tuple[int, int]] = {}
-    for path, parent, name, status in _walk(directory, leave_out):
+    links: dict[bytes, int] = {}
+    for path, parent, name, status in _walk(directory):
         nodes[path] = (status.st_dev, status.st_ino)
         found[path] = _of_file(parent, name, status)
-    return _with_links(found, nodes)
+        # A directory with 1 is on a file system that does not count them, or not so many.
+        if status.st_nlink > 1 or not stat.S_ISDIR(status.st_mode):
+            links[path] = status.st_nlink
+    return {path: replace(one, links=links.get(path, one.links)) for path, one in _with_links(found, nodes).items()}
 
 
 def differences(actual: dict[bytes, Found], wanted: dict[bytes, Found]) -> list[str]:
@@ -155,7 +158,7 @@ def _of_file(parent: int, name: bytes, status: os.stat_result) -> Found:
     return replace(found, kind=kind, device=(os.major(status.st_rdev), os.minor(status.st_rdev)))
 
 
-def _walk(directory: Path, leave_out: frozenset[bytes]) -> Iterator[tuple[bytes, int, bytes, os.stat_result]]:
+def _walk(directory: Path) -> Iterator[tuple[bytes, int, bytes, os.stat_result]]:
     """Yield (path, descriptor of the parent, name, status) with one descriptor open, going up by `..`."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
     current = os.open(directory, flags & ~os.O_NOFOLLOW)
@@ -170,8 +173,6 @@ def _walk(directory: Path, leave_out: frozenset[bytes]) -> Iterator[tuple[bytes,
                 continue
             name = names.pop()
             path = prefix + name
-            if path in leave_out:
-                continue
             status = os.stat(name, dir_fd=current, follow_symlinks=False)
             yield path, current, name, status
             if stat.S_ISDIR(status.st_mode):
@@ -190,11 +191,19 @@ def _step(current: int, name: bytes, flags: int) -> int:
 def _with_links(
     found: dict[bytes, Found], nodes: dict[bytes, int] | dict[bytes, tuple[int, int]]
 ) -> dict[bytes, Found]:
-    groups: dict[object, list[bytes]] = {}
+    names: dict[object, list[bytes]] = {}
+    below: Counter[bytes] = Counter()
     for path in sorted(found):
-        groups.setdefault(nodes[path], []).append(path)
+        names.setdefault(nodes[path], []).append(path)
+        if found[path].kind == "directory" and path != b".":
+            below[os.path.dirname(path) or b"."] += 1
     return {
-        path: replace(found[path], same_as=names[0], links=len(names)) for names in groups.values() for path in names
+        path: replace(
+            one,
+            same_as=names[nodes[path]][0],
+            links=2 + below[path] if one.kind == "directory" else len(names[nodes[path]]),
+        )
+        for path, one in found.items()
     }
 
 

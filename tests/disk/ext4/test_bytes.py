@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from support.everything import everything
 from support.users import open_to_users, run_as_user
 
 from builder.disk.filesystem import DiskOptions
+from builder.tool import find_tool
 from builder.tree.nodes import File
 from builder.tree.spool import Spool, open_spool
 
@@ -69,6 +72,16 @@ def test_facts_and_superblock_say_what_was_asked_for(tmp_path: Path, spool: Spoo
     )
 
 
+def test_the_superblock_counts_what_is_free_in_all_groups(tmp_path: Path, spool: Spool) -> None:
+    # e2fsck takes it as it comes: the kernel counts anew.
+    pack_ext4(everything(spool), spool, tmp_path / "image", replace(OPTIONS, size=2**30))
+    printed = subprocess.run([find_tool("dumpe2fs"), tmp_path / "image"], capture_output=True, text=True, check=True)
+    groups = [tuple(map(int, found)) for found in re.findall(r"(\d+) free blocks, (\d+) free inodes", printed.stdout)]
+    stated = dumpe2fs(tmp_path / "image")
+    assert len(groups) == 8
+    assert (int(stated["Free blocks"]), int(stated["Free inodes"])) == tuple(map(sum, zip(*groups, strict=True)))
+
+
 def test_a_disk_without_a_journal_has_none_and_is_small(tmp_path: Path, spool: Spool) -> None:
     facts = pack_ext4(tree_of(file=filled(spool, 9)), spool, tmp_path / "image", replace(OPTIONS, journal=False))
     assert "has_journal" not in dumpe2fs(tmp_path / "image")["Filesystem features"]
@@ -92,6 +105,7 @@ import sys
 from pathlib import Path
 from builder.disk.ext4.pack import Ext4
 from builder.disk.filesystem import DiskOptions
+from builder.tool import find_tool
 from builder.events import ignore
 from builder.tree.spool import open_spool
 from support.everything import everything
