@@ -7,7 +7,8 @@ result = build("oci:layout:latest", "rootfs.ext4", BuildOptions(disk=DiskOptions
 TYPE_CHECKING = False  # as in typing, whose import takes longer than all else here
 if TYPE_CHECKING:
     from builder.actions.blank import blank
-    from builder.actions.build import BuildResult, build
+    from builder.actions.build import build
+    from builder.actions.result import BuildResult
     from builder.actions.unpack import unpack
     from builder.disk.filesystem import DiskOptions
     from builder.errors import BuilderError
@@ -17,7 +18,7 @@ __all__ = ["BuildOptions", "BuildResult", "BuilderError", "DiskOptions", "blank"
 
 _PLACES = {
     "BuildOptions": "builder.options",
-    "BuildResult": "builder.actions.build",
+    "BuildResult": "builder.actions.result",
     "BuilderError": "builder.errors",
     "DiskOptions": "builder.disk.filesystem",
     "blank": "builder.actions.blank",

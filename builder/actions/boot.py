@@ -27,10 +27,8 @@ from builder.tool import run_tool
 from builder.vm.channels import Channels
 from builder.vm.kernels import newest_kernel
 from builder.vm.kvm import kvm_remembered
-from builder.vm.qemu import MACHINES, Forward, Guest, qemu_argv
+from builder.vm.qemu import MACHINES, NETWORK, Forward, Guest, qemu_argv
 
-# As QEMU's own network has it: the guest's address, the way out, and the name server.
-_NETWORK = "ip=10.0.2.15::10.0.2.2:255.255.255.0:::off:10.0.2.3"
 _LOOK_SECONDS = 0.05
 
 TIMED_OUT = 124
@@ -154,7 +152,7 @@ def _prepared(disk: Path, options: BootOptions) -> Iterator[Guest]:
     if kernel is None:
         kernel, modules = newest_kernel()
     words = [f"console={machine.console}", "panic=-1", *([] if options.show_console else ["quiet", "loglevel=3"])]
-    words += ["rb.ports", *root_words(format_, options.writable), _NETWORK]
+    words += ["rb.ports", *root_words(format_, options.writable), NETWORK]
     words += ["rb.data=/dev/vdb"] if options.data else []
     disks = [(disk, options.writable), *([(options.data, True)] if options.data else [])]
     with ExitStack() as stack:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from builder.actions.opening import disk_options, open_image, scratch_directory
+from builder.actions.result import BuildResult
 from builder.disk import FILESYSTEMS, format_of
 from builder.disk.filesystem import DiskFacts, Filesystem
 from builder.disk.hash_tree import add_hash_tree, check_verity
@@ -28,20 +29,6 @@ from builder.sources.source import Source
 from builder.tree.spool import open_spool
 from builder.vm.machine import Root
 from builder.words import quoted
-
-
-@dataclass(frozen=True, slots=True)
-class BuildResult:
-    """A disk: where it is, of which image, what the tools made of it, and what it is to a machine.
-
-    Not `built` is one that was there: it would have come out the same.
-    """
-
-    output: Path
-    image: Image
-    disk: DiskFacts
-    root: Root
-    built: bool = True
 
 
 def build(

@@ -38,10 +38,6 @@ def document(root: Root, machine: MachineOptions, folder: Path) -> dict[str, Any
     }
 
 
-def _configure(root: Root, machine: MachineOptions, file: Path) -> Configuration:
-    return Configuration.json(document(root, machine, file.parent))
-
-
 FIRECRACKER = Vmm(
     name="Firecracker",
     consoles={"amd64": "ttyS0", "arm64": "ttyS0"},
@@ -49,5 +45,5 @@ FIRECRACKER = Vmm(
     # what takes long of finding it is left out.
     words=("reboot=k", "panic=1", "i8042.noaux", "i8042.nomux", "i8042.dumbkbd"),
     most_vcpus=32,
-    configure=_configure,
+    configure=lambda root, machine, file: Configuration.json(document(root, machine, file.parent)),
 )

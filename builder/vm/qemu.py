@@ -47,6 +47,17 @@ MACHINES: Mapping[str, Machine] = {
 }
 
 
+# The guest's address on QEMU's own network, as Linux and init are told of it: the way out, and the name server.
+GUEST_ADDRESS = "10.0.2.15"
+NETWORK = f"ip={GUEST_ADDRESS}::10.0.2.2:255.255.255.0:::off:10.0.2.3"
+CONSOLE = ("-serial", "stdio")
+
+
+def machine_for(architecture: str) -> Machine:
+    """Return the least machine for an image's architecture (Go's name of it), which must have one."""
+    return next(machine for machine in MACHINES.values() if machine.image_architecture == architecture)
+
+
 @dataclass(frozen=True, slots=True)
 class Forward:
     """A port of this machine's loopback that leads to one of the guest's."""
@@ -83,40 +94,56 @@ def qemu_argv(guest: Guest, channels: Mapping[str, int], console: int | None = N
     `console`; without one that is standard output.
     """
     machine = guest.machine
-    argv = [
-        machine.program,
-        *("-M", f"{machine.name},accel={'kvm' if guest.kvm else 'tcg'}"),
-        *("-cpu", "host" if guest.kvm else machine.cpu),
-        *(() if guest.kvm else machine.emulated),
-        *("-m", f"{guest.memory >> 20}M"),
-        *("-smp", str(guest.vcpus)),
-        *("-nodefaults", "-no-user-config", "-display", "none"),
-        "-no-reboot",  # a panic restarts, and so ends it
-        *("-kernel", str(guest.kernel)),
-        *(("-initrd", str(guest.initrd)) if guest.initrd else ()),
-        *("-append", guest.line),
-    ]
+    argv = [machine.program, *processor_argv(machine, guest.kvm), *board_argv(guest)]
     if console is None:
-        argv += ["-serial", "stdio"]
+        argv += CONSOLE
     else:
         argv += ["-chardev", f"socket,id=console,fd={console}", "-serial", "chardev:console"]
-    for number, (path, writable) in enumerate(guest.disks):
-        # What is not written to is opened for reading only; a guest that writes all the same writes to nothing.
-        state = "" if writable else ",snapshot=on"
-        argv += ["-drive", f"id=disk{number},file={_escaped(path)},format=raw,if=none{state}"]
-        argv += ["-device", f"virtio-blk-{machine.bus},drive=disk{number}"]
     if channels:
         argv += ["-device", f"virtio-serial-{machine.bus}"]
     for name, fd in channels.items():
         argv += ["-chardev", f"socket,id={name},fd={fd}", "-device", f"virtserialport,chardev={name},name={name}"]
     if guest.network:
         rules = "".join(
-            f",hostfwd={each.protocol}:127.0.0.1:{each.host}-10.0.2.15:{each.guest}" for each in guest.forwards
+            f",hostfwd={each.protocol}:127.0.0.1:{each.host}-{GUEST_ADDRESS}:{each.guest}" for each in guest.forwards
         )
-        argv += ["-netdev", f"user,id=network{rules}", "-device", f"virtio-net-{machine.bus},netdev=network"]
+        argv += network_argv(machine, rules)
     return argv
 
 
-def _escaped(path: Path) -> str:
-    """Write a path as a value of QEMU's options, where a comma ends it unless it is doubled."""
-    return str(path).replace(",", ",,")
+def processor_argv(machine: Machine, kvm: bool) -> list[str]:
+    """Return the arguments that choose the machine, and who is its processor."""
+    if kvm:
+        return ["-M", f"{machine.name},accel=kvm", "-cpu", "host"]
+    return ["-M", f"{machine.name},accel=tcg", "-cpu", machine.cpu, *machine.emulated]
+
+
+def board_argv(guest: Guest) -> list[str]:
+    """Return the arguments for memory, processors, kernel and disks."""
+    argv = [
+        *("-m", f"{guest.memory >> 20}M"),
+        *("-smp", str(guest.vcpus)),
+        *("-nodefaults", "-no-user-config", "-display", "none"),
+        "-no-reboot",  # a panic restarts, and so ends it
+        *("-kernel", _named(guest.kernel)),
+        *(("-initrd", _named(guest.initrd)) if guest.initrd else ()),
+        *("-append", guest.line),
+    ]
+    for number, (path, writable) in enumerate(guest.disks):
+        # What is not written to is opened for reading only; a guest that writes all the same writes to nothing.
+        state = "" if writable else ",snapshot=on"
+        # In a value of QEMU's options a comma ends it unless it is doubled.
+        file = _named(path).replace(",", ",,")
+        argv += ["-drive", f"id=disk{number},file={file},format=raw,if=none{state}"]
+        argv += ["-device", f"virtio-blk-{guest.machine.bus},drive=disk{number}"]
+    return argv
+
+
+def network_argv(machine: Machine, rules: str) -> list[str]:
+    """Return the arguments for QEMU's own network, which needs no root; `rules` are for ports, each after a comma."""
+    return ["-netdev", f"user,id=network{rules}", "-device", f"virtio-net-{machine.bus},netdev=network"]
+
+
+def _named(path: Path) -> str:
+    """Write a path so that QEMU finds no protocol in it, as in `a:b`, and no option, as in `-a`."""
+    return str(path) if str(path).startswith(("/", "../")) else f"./{path}"

@@ -20,6 +20,11 @@ class Configuration:
     content: bytes
     executable: bool = False
 
+    @property
+    def text(self) -> str:
+        """The content as text; bytes that are no UTF-8 as os.fsdecode has them."""
+        return self.content.decode("utf-8", "surrogateescape")
+
     @classmethod
     def json(cls, document: dict[str, Any]) -> Configuration:
         """Write a document for people and programs alike."""

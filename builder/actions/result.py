@@ -1,0 +1,61 @@
+"""What a build gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+from builder.disk.filesystem import DiskFacts
+from builder.image.image import Image
+from builder.vm import cloud_hypervisor, firecracker, qemu_script
+from builder.vm.machine import MachineOptions, Root
+
+
+class Wishes(TypedDict, total=False):
+    """What else can be said of a machine, as of MachineOptions; and an `initrd`, if not the one that was built."""
+
+    memory: int
+    vcpus: int
+    data: Path | None
+    writable: bool
+    append: tuple[str, ...]
+    initrd: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """A disk: where it is, of which image, what the tools made of it, and what it is to a machine.
+
+    Not `built` is one that was there: it would have come out the same. The configurations of machines are for VMMs that
+    are started, and scripts that stand, in `folder`, by default the disk's own; they raise UsageError.
+    """
+
+    output: Path
+    image: Image
+    disk: DiskFacts
+    root: Root
+    built: bool = True
+
+    def firecracker(self, kernel: Path | str, folder: Path | None = None, **wishes: Unpack[Wishes]) -> dict[str, Any]:
+        """Return the configuration that Firecracker reads, as JSON values."""
+        return firecracker.document(*self._machine(kernel, wishes), folder or self.output.parent)
+
+    def cloud_hypervisor(
+        self, kernel: Path | str, folder: Path | None = None, **wishes: Unpack[Wishes]
+    ) -> dict[str, Any]:
+        """Return the VmConfig that cloud-hypervisor's API takes, as JSON values."""
+        return cloud_hypervisor.document(*self._machine(kernel, wishes), folder or self.output.parent)
+
+    def cloud_hypervisor_script(self, kernel: Path | str, folder: Path | None = None, **wishes: Unpack[Wishes]) -> str:
+        """Return a shell script that runs cloud-hypervisor."""
+        return cloud_hypervisor.shell_script(*self._machine(kernel, wishes), folder or self.output.parent).text
+
+    def qemu(self, kernel: Path | str, folder: Path | None = None, **wishes: Unpack[Wishes]) -> str:
+        """Return a shell script that runs QEMU."""
+        return qemu_script.shell_script(*self._machine(kernel, wishes), folder or self.output.parent).text
+
+    def _machine(self, kernel: Path | str, wishes: Wishes) -> tuple[Root, MachineOptions]:
+        said: dict[str, Any] = {"kernel": Path(kernel), **wishes}
+        root = replace(self.root, initrd=said.pop("initrd", self.root.initrd))
+        return root, MachineOptions(**said)
