@@ -25,6 +25,7 @@ from builder.archive.compression import COMPRESSIONS
 from builder.disk import FILESYSTEMS
 from builder.errors import LayerRefused
 from builder.events import Event, Stage
+from builder.guest.options import GuestOptions
 from builder.image.name import ImageName
 from builder.sources.access import Access
 from builder.sources.transports import TRANSPORTS
@@ -35,6 +36,8 @@ from fixtures.facts import differences, read_facts
 from fixtures.image import COMPRESSIONS as EXAMPLE_COMPRESSIONS
 from fixtures.make_example import BUSYBOX, make_example
 
+# The image's own tree, which is known to the last bit.
+BARE = BuildOptions(guest=GuestOptions(init="none"))
 CHECKS = {"ext4": ["e2fsck", "-fn"], "erofs": ["fsck.erofs"]}
 
 
@@ -50,7 +53,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def first(example: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """One disk per format, of the OCI layout."""
     place = tmp_path_factory.mktemp("first")
-    return {name: build(example["oci"], place / f"disk.{name}").output for name in FILESYSTEMS}
+    return {name: build(example["oci"], place / f"disk.{name}", BARE).output for name in FILESYSTEMS}
 
 
 def digest(path: Path) -> str:
@@ -76,7 +79,7 @@ def test_every_transport_has_an_example(example: dict[str, str]) -> None:
 def test_every_transport_gives_the_same_disk(
     example: dict[str, str], first: dict[str, Path], tmp_path: Path, format: str, shape: str
 ) -> None:
-    disk = build(example[shape], tmp_path / f"disk.{format}").output
+    disk = build(example[shape], tmp_path / f"disk.{format}", BARE).output
     assert digest(disk) == digest(first[format])
 
 
@@ -88,7 +91,7 @@ def test_the_store_gives_the_same_disk_wherever_the_image_came_from(
     access = Access(store=str(tmp_path / "store"))
     pulled = pull(example[shape], access, name=ImageName.parse("example.com/example:1"))
     reference = f"store:{pulled.name}"
-    disk = build(reference, tmp_path / f"disk.{format}", BuildOptions(access=access)).output
+    disk = build(reference, tmp_path / f"disk.{format}", replace(BARE, access=access)).output
     assert digest(disk) == digest(first[format])
 
 
@@ -106,7 +109,9 @@ def test_the_store_gives_the_same_disk_while_garbage_is_collected(
             store.remove(pulled.name)
             collected.append(collect(store).blobs)
 
-    disk = build("store:example.com/example:1", tmp_path / "disk.ext4", BuildOptions(access=access), collect_now).output
+    disk = build(
+        "store:example.com/example:1", tmp_path / "disk.ext4", replace(BARE, access=access), collect_now
+    ).output
     assert digest(disk) == digest(first["ext4"])
     assert len(collected) > 5
     # The last stage checks the disk: by then the image is read, and nobody needs its blobs.
@@ -123,7 +128,7 @@ def test_a_plain_path_gives_the_same_disk(
         place = example[shape].partition(":")[2]
         while not Path(place).exists():
             place = place.rpartition(":")[0]
-        disk = build(place, tmp_path / f"{shape}.{format}").output
+        disk = build(place, tmp_path / f"{shape}.{format}", BARE).output
         assert digest(disk) == digest(first[format])
 
 
@@ -134,7 +139,7 @@ def test_a_registry_gives_the_same_disk(
     skopeo_copy(example["oci"], f"docker://{registry.host}/example:1", "--dest-tls-verify=false")
     store = str(tmp_path / "store")
     for access in (Access(keep=False), Access(store=store), Access(store=store)):
-        options = BuildOptions(access=access)
+        options = replace(BARE, access=access)
         disk = build(f"docker://{registry.host}/example:1", tmp_path / f"disk.{format}", replace(options, force=True))
         assert digest(disk.output) == digest(first[format])
 
@@ -145,7 +150,7 @@ def test_every_compression_gives_the_same_disk(
     first: dict[str, Path], tmp_path: Path, format: str, compression: str
 ) -> None:
     references = make_example(tmp_path / "example", compression)
-    disk = build(references["oci"], tmp_path / f"disk.{format}").output
+    disk = build(references["oci"], tmp_path / f"disk.{format}", BARE).output
     assert digest(disk) == digest(first[format])
 
 
@@ -184,8 +189,13 @@ def test_an_ordinary_users_disk_is_the_same_file(
     theirs = open_to_users(tmp_path) / "theirs"
     theirs.mkdir()
     os.chown(theirs, *ids())
-    code = "build(sys.argv[1], sys.argv[2])"
-    run_as_user("from builder import build", code, example["oci"], theirs / f"disk.{format}")
+    code = "build(sys.argv[1], sys.argv[2], BuildOptions(guest=GuestOptions(init='none')))"
+    run_as_user(
+        "from builder import BuildOptions, build; from builder.guest.options import GuestOptions",
+        code,
+        example["oci"],
+        theirs / f"disk.{format}",
+    )
     assert digest(theirs / f"disk.{format}") == digest(first[format])
     assert (theirs / f"disk.{format}").stat().st_uid == ids()[0]
 
@@ -200,8 +210,8 @@ def test_the_disk_file_is_sparse(first: dict[str, Path], format: str) -> None:
 
 @pytest.mark.parametrize("format", FILESYSTEMS)
 def test_source_date_epoch_clamps_every_time(example: dict[str, str], tmp_path: Path, format: str) -> None:
-    early = build(example["oci"], tmp_path / f"early.{format}", BuildOptions(source_date_epoch=1000)).output
-    again = build(example["oci"], tmp_path / f"again.{format}", BuildOptions(source_date_epoch=1000)).output
+    early = build(example["oci"], tmp_path / f"early.{format}", replace(BARE, source_date_epoch=1000)).output
+    again = build(example["oci"], tmp_path / f"again.{format}", replace(BARE, source_date_epoch=1000)).output
     assert digest(early) == digest(again)
     if shutil.which("mount") and tmp_path.owner() == "root":
         with mounted(early) as tree:

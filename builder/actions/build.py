@@ -59,7 +59,7 @@ def build(
         draft = Draft(beside, "disk", output)
         with closing(open_image(reference, options, scratch, listen)) as source:
             image = find_image(source, reference, options.platform, listen)
-            guest = plan_guest(image, options.guest)
+            guest = plan_guest(image, options.guest, listen)
             tools |= {} if guest is None else {"init": guest.digest}
             wanted = recipe(str(image.config_digest), options.describe(), tools)
             root = Root(output, filesystem.name, image.config.architecture, init=guest is not None)

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builder.errors import LayerRefused, OutputError, UsageError
+from builder.events import Listener, Notice
 from builder.guest.description import Description
 from builder.guest.files import read_file, wanting
 from builder.guest.inits import taken_over
 from builder.guest.layer import guest_layer
 from builder.guest.options import AUTO, NONE, GuestOptions, parse_host_name
-from builder.guest.process import Overrides, Process, describe_process, plan_process
-from builder.guest.program import init_program
+from builder.guest.process import NothingToRun, Overrides, Process, describe_process, plan_process
+from builder.guest.program import NoInit, init_program
 from builder.image.image import Image
 from builder.tree.merge import apply_layer
 from builder.tree.paths import Refusal
@@ -39,15 +40,27 @@ class Guest:
         return hashlib.sha256(self.init).hexdigest()
 
 
-def plan_guest(image: Image, options: GuestOptions) -> Guest | None:
-    """Decide what a disk of `image` boots, before any layer is read; None for `init` none.
+def plan_guest(image: Image, options: GuestOptions, listen: Listener) -> Guest | None:
+    """Decide what a disk of `image` boots, before any layer is read; None for init `none`.
 
-    Raises NothingToRun, UsageError, OutputError for an init that cannot be read, and MissingRequirement.
+    None, too, and a Notice, where nothing is said of the guest and the image names no program, or is of an architecture
+    that init was not compiled for. Raises NothingToRun, NoInit, UsageError, and OutputError for an init that cannot be
+    read.
     """
     if options.init == NONE:
-        if options != GuestOptions():
-            raise UsageError("entrypoint, cmd, env and the like are for init: add --init auto, or leave them out")
+        if options != GuestOptions(init=NONE):
+            raise UsageError("entrypoint, cmd, env and the like are for init: leave out --init none, or leave them out")
         return None
+    try:
+        return _planned(image, options)
+    except (NothingToRun, NoInit) as error:
+        if options != GuestOptions():
+            raise
+        listen(Notice(f"{error.reason}, so the disk is the image's tree alone; {error.advice}"))
+        return None
+
+
+def _planned(image: Image, options: GuestOptions) -> Guest:
     overrides = Overrides(
         entrypoint=options.entrypoint,
         cmd=options.cmd,

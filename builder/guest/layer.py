@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from builder.archive.entry import Entry, Kind
 from builder.guest.description import Description
+from builder.linux import WHITEOUT
 from builder.tree.entries import Entries
 from builder.tree.lookup import find_node
 from builder.tree.nodes import EMPTY, Content
@@ -36,6 +37,8 @@ def guest_layer(tree: Tree, spool: Spool, description: Description, init: bytes)
 
 
 def _entries(tree: Tree, spool: Spool, description: Description, init: bytes) -> Iterator[tuple[Entry, Content]]:
+    # What the image has there, for instance since it was made of such a disk, goes: init believes what it finds.
+    yield Entry(WHITEOUT + HOME.encode(), Kind.FILE), EMPTY
     yield Entry(HOME.encode(), Kind.DIRECTORY, 0o755), EMPTY
     yield _file(spool, f"{HOME}/init", init, 0o755)
     yield _file(spool, f"{HOME}/description", description.encode(), 0o644)

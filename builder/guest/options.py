@@ -97,12 +97,13 @@ INIT = Form(f"{AUTO}|{NONE}|PATH", str)
 class GuestOptions:
     """What runs in the guest; None, or nothing of a list, leaves what the image says.
 
-    `init` is `auto`, `none`, or the path of a program of the user's own. An `entrypoint` takes the place of the
-    image's Cmd, too, as in podman.
+    `init` is `auto`, `none`, or the path of a program of the user's own; with `auto`, an image that names no program,
+    or is of an architecture for which there is no init, gets none. An `entrypoint` takes the place of the image's Cmd,
+    too, as in podman.
     """
 
     init: str = option(
-        NONE, INIT, GUEST, "Have the disk boot into the image's process (auto), or into an init of your own."
+        AUTO, INIT, GUEST, "Boot into the image's process (auto), into a program of your own, or have no init (none)."
     )
     entrypoint: tuple[str, ...] | None = option(
         None, COMMAND, GUEST, "Words or a JSON array in the Entrypoint's place, and without Cmd."

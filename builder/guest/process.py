@@ -52,10 +52,9 @@ class NothingToRun(UsageError):
     """An image has neither Entrypoint nor Cmd, and the user gave none."""
 
     def __init__(self, reference: str) -> None:
-        super().__init__(
-            f"{reference}: the image has neither Entrypoint nor Cmd; say what to run with --cmd, "
-            "or leave init out with --init none"
-        )
+        self.reason = f"{reference}: the image has neither Entrypoint nor Cmd"
+        self.advice = "say what to run with --cmd, or leave init out with --init none"
+        super().__init__(f"{self.reason}; {self.advice}")
 
 
 def plan_process(config: ImageConfig, overrides: Overrides, reference: str) -> Process:

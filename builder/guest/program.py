@@ -10,13 +10,19 @@ from builder.errors import MissingRequirement
 ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
+class NoInit(MissingRequirement):
+    """Init was not compiled for the architecture of an image."""
+
+    def __init__(self, architecture: str) -> None:
+        self.reason = f"this installation has no init for {architecture}"
+        self.advice = "name your own with --init PATH, or leave init out with --init none"
+        super().__init__(f"{self.reason}; {self.advice}")
+
+
 def init_program(architecture: str) -> bytes:
-    """Return init for an image's architecture; raises MissingRequirement where this installation has none."""
+    """Return init for an image's architecture (Go's name of it). Raises NoInit."""
     machine = ARCHITECTURES.get(architecture)
     program = None if machine is None else resources.files("builder.guest") / "programs" / f"init-{machine}"
     if program is None or not program.is_file():
-        raise MissingRequirement(
-            f"this installation has no init for {architecture}; "
-            "name your own with --init PATH, or leave it out with --init none"
-        )
+        raise NoInit(architecture)
     return program.read_bytes()

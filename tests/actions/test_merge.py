@@ -16,7 +16,7 @@ def test_a_build_gives_notice_of_dropped_attributes_by_layer(tmp_path: Path) -> 
         tar(file("f"), whiteout("lib")),
         tar(file("app", b"y", xattrs={"btrfs.compression": b"zstd"})),
     )
-    layout(tmp_path / "layout", Spec(layers))
+    layout(tmp_path / "layout", Spec(layers, config={"Cmd": ["/app"]}))
     said: list[Event] = []
     build(f"oci:{tmp_path / 'layout'}", tmp_path / "disk.ext4", listen=said.append)
     texts = [event.text for event in said if isinstance(event, Notice)]

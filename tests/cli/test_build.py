@@ -102,7 +102,11 @@ WRONG = {
     "size beyond reason": (["build", "oci:image", "-o", "d.erofs", "--size", "9" * 5000], 2, "more bytes than a file"),
     "size beyond this machine": (["build", "oci:image", "-o", "d.erofs", "--size", "8388607T"], 1, "d.erofs"),
     "no platform": (["build", "oci:image", "-o", "d.ext4", "--platform", "arm"], 2, "linux/arm"),
-    "what to run, and no init": (["build", "oci:image", "-o", "d.ext4", "--cmd", "id"], 2, "add --init auto"),
+    "what to run, and no init": (
+        ["build", "oci:image", "-o", "d.ext4", "--init", "none", "--cmd", "id"],
+        2,
+        "leave out --init none",
+    ),
     "no format": (["build", "oci:image", "-o", "disk"], 2, "--format"),
     "no transport": (["build", "ftp:image", "-o", "d.ext4"], 2, "ftp"),
     "no image": (["build", "oci:nowhere", "-o", "d.ext4"], 1, "nowhere"),

@@ -14,7 +14,9 @@ from support.tars import file, tar
 
 @pytest.fixture
 def image(tmp_path: Path) -> str:
-    layout(tmp_path / "image", Spec((tar(*(file(f"{n}", b"content" * 1000) for n in range(200))),)))
+    layout(
+        tmp_path / "image", Spec((tar(*(file(f"{n}", b"content" * 1000) for n in range(200))),), config={"Cmd": ["/0"]})
+    )
     return f"oci:{tmp_path}/image"
 
 

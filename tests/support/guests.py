@@ -41,7 +41,7 @@ def image(place: Path, config: Mapping[str, object], *members: bytes) -> str:
 
 def build(reference: str, disk: Path, *words: object) -> Path:
     """Build a disk that boots."""
-    built = command.run("build", reference, "-o", disk, "--init", "auto", *words)
+    built = command.run("build", reference, "-o", disk, *words)
     assert built.returncode == 0, built.stderr
     return disk
 
