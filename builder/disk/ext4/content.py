@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
-from builder.disk.ext4.dirents import block_count, directory_blocks
+from builder.disk.ext4.dirents import Entry, block_count, directory_blocks
 from builder.disk.ext4.extents import tree_blocks
 from builder.disk.ext4.groups import MAX_PER_GROUP
+from builder.disk.ext4.htree import Index, index_of, indexed_blocks
 from builder.disk.ext4.layout import BLOCK_SIZE
 from builder.disk.ext4.plan import FAST_TARGET, Plan
 from builder.disk.numbering import file_type
@@ -25,10 +26,14 @@ _TREE_BLOCKS_PER_GROUP = 6
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The content of inode `number`: its `stretches` of blocks that are not all zero, as (first block, count)."""
+    """The content of inode `number`: its `stretches` of blocks that are not all zero, as (first block, count).
+
+    A directory of more than one block has an index.
+    """
 
     number: int
     stretches: tuple[tuple[int, int], ...]
+    index: Index | None = None
 
     @property
     def blocks(self) -> int:
@@ -36,10 +41,11 @@ class Stored:
         return sum(count for _, count in self.stretches)
 
 
-def collect(planned: Plan, spool: Spool) -> list[Stored]:
+def collect(planned: Plan, spool: Spool, hash_seed: UUID) -> list[Stored]:
     """Return the content of all inodes that have any: directories and long symlinks, then the files.
 
-    Those come in the order of the spool, so that what is next to each other there will be in the image.
+    Names in indexes are hashed with `hash_seed`. Files come in the order of the spool, so that what is next to each
+    other there will be in the image.
     """
     # Most contents are one stretch of few blocks: those are there once.
     known: dict[int, tuple[tuple[int, int], ...]] = {}
@@ -56,7 +62,10 @@ def collect(planned: Plan, spool: Spool) -> list[Stored]:
     for number, node in planned.inodes():
         match node:
             case Directory(children=children):
-                contents.append(Stored(number, one_stretch(block_count(sorted(children)))))
+                names = sorted(children)
+                index = index_of(names, hash_seed)
+                blocks = block_count(names) if index is None else index.blocks
+                contents.append(Stored(number, one_stretch(blocks), index))
             case Symlink(target=target) if len(target) > FAST_TARGET:
                 contents.append(Stored(number, one_stretch(1)))
             case File(content=content) if content.size:
@@ -70,13 +79,20 @@ def collect(planned: Plan, spool: Spool) -> list[Stored]:
     return contents
 
 
-def written(planned: Plan, number: int, parent: int, uuid: UUID) -> bytes:
+def written(planned: Plan, stored: Stored, parent: int, uuid: UUID) -> bytes:
     """Return the content of a directory, whose `parent` is an inode number, or of a long symlink, in whole blocks."""
+    number = stored.number
     node = planned.node(number)
     match node:
         case Directory(children=children):
-            entries = [(name, planned.numbers[child], file_type(child)) for name, child in sorted(children.items())]
-            return directory_blocks(number, parent, entries, uuid)
+
+            def entry(name: bytes) -> Entry:
+                child = children[name]
+                return name, planned.numbers[child], file_type(child)
+
+            if stored.index is not None:
+                return indexed_blocks(number, parent, stored.index, entry, uuid)
+            return directory_blocks(number, parent, map(entry, sorted(children)), uuid)
         case Symlink(target=target):
             return target.ljust(BLOCK_SIZE, b"\0")
         case _:

@@ -100,12 +100,15 @@ class _Stores:
         self._first = array("Q", [0]) * len(planned.nodes)
         self._count = array("I", [0]) * len(planned.nodes)
         self._in_pieces: dict[int, Storage] = {}
+        self._indexed: set[int] = set()
 
     def add(self, stored: Stored, copies: _Copies) -> None:
         """Find room for a content, and write it or note what to copy."""
         node = self._planned.node(stored.number)
         source = node.content.offset if isinstance(node, File) else None
-        content = b"" if isinstance(node, File) else self._written(stored.number)
+        content = b"" if isinstance(node, File) else self._written(stored)
+        if stored.index is not None:
+            self._indexed.add(stored.number)
         extents = []
         for logical, count in stored.stretches:
             for physical, length in self._groups.take(count):
@@ -129,15 +132,16 @@ class _Stores:
         if not count:
             return self._in_pieces.get(number, NOTHING)
         block_map, _ = encode_tree([Extent(0, self._first[place], count)], iter(()), number, self._uuid)
-        return Storage(size_of(self._planned.nodes[place], count), count, block_map)
+        return Storage(size_of(self._planned.nodes[place], count), count, block_map, number in self._indexed)
 
-    def _written(self, number: int) -> bytes:
+    def _written(self, stored: Stored) -> bytes:
+        number = stored.number
         node = self._planned.node(number)
         if isinstance(node, Directory):
             for child in node.children.values():
                 if isinstance(child, Directory):
                     self._parents[self._planned.numbers[child]] = number
-        return written(self._planned, number, self._parents.get(number, 0), self._uuid)
+        return written(self._planned, stored, self._parents.get(number, 0), self._uuid)
 
     def _tree(self, stored: Stored, extents: list[Extent]) -> Storage:
         inner = tree_blocks(len(extents))
@@ -146,7 +150,7 @@ class _Stores:
         for block, node in nodes.items():
             write_at(self._fd, node, block * BLOCK_SIZE)
         size = size_of(self._planned.node(stored.number), stored.blocks)
-        return Storage(size, stored.blocks + inner, block_map)
+        return Storage(size, stored.blocks + inner, block_map, stored.index is not None)
 
 
 class _Copies:

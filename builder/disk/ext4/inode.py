@@ -20,6 +20,7 @@ _INODE = struct.Struct("<HHIIIIIHHIII60sIIIIHHHHHHHHIIIIIII96s")
 _CHECKSUM_LOW, _CHECKSUM_HIGH = 0x7C, 0x82
 
 _EXTENTS_FLAG = 0x80000
+_INDEX_FLAG = 0x1000
 _SECTORS_PER_BLOCK = 8
 _NO_BLOCK_MAP = bytes(60)
 _EMPTY_EXTENT_TREE = struct.pack("<HHHHI", 0xF30A, 0, 4, 0, 0).ljust(60, b"\0")
@@ -31,11 +32,15 @@ MAX_TIME = (2**34 - 2**31) * 10**9 - 1
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """Where an inode's content is: `size` in bytes, how many `blocks` it takes, and the root of its extent tree."""
+    """Where an inode's content is: `size` in bytes, how many `blocks` it takes, and the root of its extent tree.
+
+    A directory may be `indexed`.
+    """
 
     size: int
     blocks: int
     block_map: bytes
+    indexed: bool = False
 
 
 NOTHING = Storage(0, 0, _EMPTY_EXTENT_TREE)
@@ -58,7 +63,8 @@ def encode_inode(number: int, node: Node, links: int, storage: Storage, xattrs: 
     All four times are the modification time: nothing else is known, and nothing of this machine may show.
     `xattrs` are those inside the inode, and the number of the block with the others or 0.
     """
-    size, block_map, flags = storage.size, storage.block_map, _EXTENTS_FLAG
+    size, block_map = storage.size, storage.block_map
+    flags = _EXTENTS_FLAG | (_INDEX_FLAG if storage.indexed else 0)
     if isinstance(node, Symlink) and len(node.target) <= FAST_TARGET:
         size, block_map, flags = len(node.target), node.target, 0
     elif isinstance(node, Device):

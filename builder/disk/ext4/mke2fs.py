@@ -8,7 +8,7 @@ from tempfile import TemporaryFile
 from uuid import UUID
 
 from builder.disk.ext4.layout import BLOCK_SIZE, INODE_SIZE
-from builder.disk.ext4.superblock import Superblock, read_superblock
+from builder.disk.ext4.superblock import Superblock, read_superblock, sign_hashes
 from builder.files.descriptors import path_of
 from builder.tool import run_tool
 
@@ -54,7 +54,7 @@ class Mke2fs:
     def make(self, image: int, layout: Layout, output: Path) -> None:
         """Make an empty file system in the empty file that is open as `image`; `output` is its name in errors.
 
-        Raises ToolFailed, or OSError where the disk is full.
+        Raises ToolFailed, MissingRequirement (a tool that is another one), or OSError where the disk is full.
         """
         extended = (
             f"hash_seed={self.hash_seed}",
@@ -94,6 +94,7 @@ class Mke2fs:
                 environment=self._environment(configuration.fileno()),
                 output=output,
             )
+        sign_hashes(image)
 
     def try_out(self, layout: Layout) -> Superblock:
         """Return the superblock of an empty file system of that layout.

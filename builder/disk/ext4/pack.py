@@ -76,7 +76,7 @@ class Ext4:
         hash_seed = derived_uuid(options.seed, "ext4 hash seed")
         mke2fs = Mke2fs(scratch, uuid, hash_seed, options.label, options.epoch)
 
-        contents = collect(planned, spool)
+        contents = collect(planned, spool, hash_seed)
         needed = blocks_needed(contents, planned, options.inodes or planned.last_inode)
         demand = Demand(
             blocks=needed + -(-options.free // BLOCK_SIZE),

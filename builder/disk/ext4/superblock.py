@@ -5,13 +5,14 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from builder.disk.ext4.layout import checksum
+from builder.disk.ext4.layout import BLOCK_SIZE, checksum
 from builder.errors import MissingRequirement
 from builder.exact import read_at, read_up_to, write_at
 
 SUPERBLOCK, _SIZE = 1024, 1024
 _MAGIC, _MAGIC_OFFSET = b"\x53\xef", 0x38
 _CHECKSUM = 0x3FC
+_FLAGS, _SIGNED_HASH, _UNSIGNED_HASH = 0x160, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,34 @@ def read_superblock(fd: int) -> Superblock:
     )
 
 
+def sign_hashes(fd: int) -> None:
+    """Have the hashes of names count bytes as signed in the image `fd`, wherever mke2fs has made it.
+
+    It takes the way of its own processor, of which some take bytes as unsigned: the same image would differ there.
+    """
+    superblock = read_superblock(fd)
+    for group in range(-(-superblock.blocks // superblock.blocks_per_group)):
+        if not _has_copy(group):
+            continue
+        offset = SUPERBLOCK if group == 0 else group * superblock.blocks_per_group * BLOCK_SIZE
+        data = bytearray(read_at(fd, _SIZE, offset))
+        (flags,) = struct.unpack_from("<I", data, _FLAGS)
+        if flags & _UNSIGNED_HASH:
+            struct.pack_into("<I", data, _FLAGS, flags & ~_UNSIGNED_HASH | _SIGNED_HASH)
+            _seal_and_write(fd, data, offset)
+
+
+def _has_copy(group: int) -> bool:
+    """Tell whether a group has a superblock (feature sparse_super): 0, 1, and the powers of 3, 5 and 7."""
+    for base in (3, 5, 7):
+        power = base
+        while power < group:
+            power *= base
+        if power == group:
+            return True
+    return group < 2
+
+
 def write_free(fd: int, blocks: int, inodes: int) -> None:
     """State in the superblock of the image `fd` how many blocks and inodes are free.
 
@@ -58,5 +87,9 @@ def write_free(fd: int, blocks: int, inodes: int) -> None:
     data = bytearray(read_at(fd, _SIZE, SUPERBLOCK))
     struct.pack_into("<2I", data, 0x0C, blocks & 0xFFFFFFFF, inodes)
     struct.pack_into("<I", data, 0x158, blocks >> 32)
+    _seal_and_write(fd, data, SUPERBLOCK)
+
+
+def _seal_and_write(fd: int, data: bytearray, offset: int) -> None:
     struct.pack_into("<I", data, _CHECKSUM, checksum((bytes(data[:_CHECKSUM]),)))
-    write_at(fd, data, SUPERBLOCK)
+    write_at(fd, data, offset)
