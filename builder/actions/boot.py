@@ -18,7 +18,7 @@ from builder.exact import write_next
 from builder.files.descriptors import path_of
 from builder.files.home import home_directory
 from builder.guest.description import Description
-from builder.guest.initramfs import initramfs, override_archive
+from builder.guest.initramfs import override_archive, quick_initramfs
 from builder.guest.kernel_line import guest_word, kernel_line, root_words
 from builder.guest.program import init_program
 from builder.output.publish import write_atomically
@@ -27,8 +27,12 @@ from builder.tool import run_tool
 from builder.vm.channels import Channels
 from builder.vm.kernels import newest_kernel
 from builder.vm.kvm import kvm_remembered
-from builder.vm.qemu import MACHINES, NETWORK, Forward, Guest, qemu_argv
+from builder.vm.qemu import MACHINES, NETWORK, Forward, Guest, Machine, qemu_argv
 
+# The kernel's tests of its own cryptography take a tenth of an emulated boot.
+_NO_SELF_TESTS = "cryptomgr.notests"
+# Words with which a kernel takes no module without its signature.
+_INSIST = ("module.sig_enforce", "lockdown=")
 _LOOK_SECONDS = 0.05
 
 TIMED_OUT = 124
@@ -152,12 +156,12 @@ def _prepared(disk: Path, options: BootOptions) -> Iterator[Guest]:
     if kernel is None:
         kernel, modules = newest_kernel()
     words = [f"console={machine.console}", "panic=-1", *([] if options.show_console else ["quiet", "loglevel=3"])]
-    words += ["rb.ports", *root_words(format_, options.writable), NETWORK]
+    words += [_NO_SELF_TESTS, "rb.ports", *root_words(format_, options.writable), NETWORK]
     words += ["rb.data=/dev/vdb"] if options.data else []
     disks = [(disk, options.writable), *([(options.data, True)] if options.data else [])]
     with ExitStack() as stack:
         cache = _cache(stack)
-        initrd = options.initrd or _initramfs(machine.image_architecture, modules, cache)
+        initrd = options.initrd or _initramfs(machine, format_, options, modules, cache)
         inherited: list[int] = []
         if options.args or options.env:
             override = override_archive(Description(cmd=options.args, env=options.env).encode())
@@ -206,14 +210,20 @@ def _format_of(disk: Path) -> str:
     raise UsageError(f"{disk}: is no disk; build one with rootfs-builder build IMAGE -o {disk}")
 
 
-def _initramfs(architecture: str, modules: Path | None, cache: Path) -> Path:
-    """Make the initramfs for a kernel's modules, or take the one that an earlier boot made of the same."""
-    init = init_program(architecture)
-    facts = [str(modules), *(str(path.stat().st_mtime_ns) for path in [modules] if path)]
+def _initramfs(machine: Machine, format_: str, options: BootOptions, modules: Path | None, cache: Path) -> Path:
+    """Make the initramfs for such a boot, or take the one that an earlier boot made of the same."""
+    init = init_program(machine.image_architecture)
+    overlay = [] if options.writable and format_ != "erofs" else ["overlay"]
+    data = ["ext4"] if options.data else []
+    wanted = (*machine.drivers, format_, *data, *overlay)
+    signed = any(word in " ".join(options.append) for word in _INSIST)
+    # depmod writes modules.dep whenever modules come or go.
+    changing = [path for path in (modules, modules and modules / "modules.dep") if path and path.exists()]
+    facts = [*wanted, str(signed), str(modules), *(str(path.stat().st_mtime_ns) for path in changing)]
     name = hashlib.sha256(init + "\n".join(facts).encode()).hexdigest()
     kept = cache / f"initramfs-{name}"
     if not kept.exists():
-        write_atomically(kept, initramfs(init, modules))
+        write_atomically(kept, quick_initramfs(init, modules, wanted, signed))
     return kept
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import lzma
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +18,10 @@ WANTED = (
     *("virtio_mmio", "virtio_pci", "virtio_blk", "virtio_net", "virtio_console"),
     *("ext4", "erofs", "overlay", "dm_verity", "sha256_generic", "sha256", "button", "evdev"),
 )
+
+# What ends a module that is signed, and before it struct module_signature, whose last field is the signature's length.
+_SIGNED = b"~Module signature appended~\n"
+_SIGNATURE_INFO = struct.Struct(">8xI")
 
 _DECOMPRESS: dict[str, Callable[[bytes], bytes]] = {
     ".ko": bytes,
@@ -51,6 +56,15 @@ def load_order(directory: Path, wanted: tuple[str, ...] = WANTED) -> Iterator[tu
                 continue
         done.add(name)
         yield name, contents[name]
+
+
+def unsigned(module: bytes) -> bytes:
+    """Return a module without the signature behind it (admin-guide/module-signing), which kernels need not have."""
+    content, mark, rest = module.rpartition(_SIGNED)
+    if not mark or rest or len(content) < _SIGNATURE_INFO.size:
+        return module
+    length = _SIGNATURE_INFO.unpack_from(content, len(content) - _SIGNATURE_INFO.size)[-1]
+    return content[: max(0, len(content) - _SIGNATURE_INFO.size - length)]
 
 
 def _dependencies(module: bytes) -> list[str]:

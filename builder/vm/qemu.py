@@ -33,6 +33,12 @@ class Machine:
         return os.uname().machine == self.architecture
 
     @property
+    def drivers(self) -> tuple[str, ...]:
+        """The kernel modules of its devices."""
+        transport = {"device": "virtio_mmio", "pci": "virtio_pci"}[self.bus]
+        return (transport, "virtio_blk", "virtio_net", "virtio_console")
+
+    @property
     def program(self) -> str:
         """The program that emulates it."""
         return f"qemu-system-{self.architecture}"
@@ -100,7 +106,8 @@ def qemu_argv(guest: Guest, channels: Mapping[str, int], console: int | None = N
     else:
         argv += ["-chardev", f"socket,id=console,fd={console}", "-serial", "chardev:console"]
     if channels:
-        argv += ["-device", f"virtio-serial-{machine.bus}"]
+        # Queues for more ports than there are, 31, would be set up one by one; port 0 is kept for a console.
+        argv += ["-device", f"virtio-serial-{machine.bus},max_ports={len(channels) + 1}"]
     for name, fd in channels.items():
         argv += ["-chardev", f"socket,id={name},fd={fd}", "-device", f"virtserialport,chardev={name},name={name}"]
     if guest.network:
