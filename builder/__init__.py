@@ -10,13 +10,28 @@ if TYPE_CHECKING:
     from builder.actions.build import build
     from builder.actions.result import BuildResult
     from builder.actions.unpack import unpack
+    from builder.additions.addition import AddedTar, Addition, Removal
     from builder.disk.filesystem import DiskOptions
     from builder.errors import BuilderError
     from builder.options import BuildOptions
 
-__all__ = ["BuildOptions", "BuildResult", "BuilderError", "DiskOptions", "blank", "build", "unpack"]
+__all__ = [
+    "AddedTar",
+    "Addition",
+    "BuildOptions",
+    "BuildResult",
+    "BuilderError",
+    "DiskOptions",
+    "Removal",
+    "blank",
+    "build",
+    "unpack",
+]
 
 _PLACES = {
+    "AddedTar": "builder.additions.addition",
+    "Addition": "builder.additions.addition",
+    "Removal": "builder.additions.addition",
     "BuildOptions": "builder.options",
     "BuildResult": "builder.actions.result",
     "BuilderError": "builder.errors",

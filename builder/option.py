@@ -34,12 +34,13 @@ Written = str | int | bool | None | list[str]
 class Form:
     """How a kind of value is written: what stands for it in help, what reads and what writes it.
 
-    `parse` raises UsageError.
+    `parse` raises UsageError. `reread` reads what `write` wrote, where that is not what people write.
     """
 
     shown: str
     parse: Callable[[str], Any]
     write: Callable[[Any], str] = str
+    reread: Callable[[str], Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Option:
 
     A switch whose name begins with `no-` switches off what the value at `path` says. `variable` is the environment
     variable that speaks where the command line does not. The value of one that `repeats` is a tuple, in the order in
-    which it was said.
+    which it was said; several options may say one such tuple, and `first` is the name of the first of them.
     """
 
     form: Form
@@ -70,6 +71,7 @@ class Option:
     variable: str | None
     repeats: bool
     path: tuple[str, ...] = ()
+    first: str = ""
 
     @property
     def is_switch(self) -> bool:
@@ -104,7 +106,7 @@ class Option:
     def reread(self, written: Written) -> Any:
         """Read what `write` wrote. Raises UsageError."""
         if isinstance(written, list):
-            return tuple(self.form.parse(each) for each in written)
+            return tuple((self.form.reread or self.form.parse)(each) for each in written)
         return self.held(written if written is None or isinstance(written, bool) else self.form.parse(str(written)))
 
 
@@ -132,15 +134,23 @@ def option(
         variable,
         repeats,
     )
-    return dataclasses.field(default=default, metadata={"option": declared})
+    return dataclasses.field(default=default, metadata={"options": (declared,)})
+
+
+def in_one_order(*fields: Any) -> Any:
+    """Declare a field of a dataclass that several options say, each with a name of its own, in the order of all."""
+    options = tuple(each for field in fields for each in field.metadata["options"])
+    return dataclasses.field(default=options[0].default, metadata={"options": options})
 
 
 def declared(holder: Any, path: tuple[str, ...] = ()) -> Iterator[Option]:
     """List the options that a dataclass's default instance holds, itself and in dataclasses below it."""
     for field in dataclasses.fields(holder):
         here = (*path, field.name)
-        if found := field.metadata.get("option"):
-            yield dataclasses.replace(found, name=found.name or field.name.replace("_", "-"), path=here)
+        if found := field.metadata.get("options"):
+            names = [each.name or field.name.replace("_", "-") for each in found]
+            for each, name in zip(found, names, strict=True):
+                yield dataclasses.replace(each, name=name, path=here, first=names[0])
         elif dataclasses.is_dataclass(below := getattr(holder, field.name)):
             yield from declared(below, here)
 
@@ -211,6 +221,7 @@ TRUTH = Form("yes|no", parse_truth, lambda truth: "yes" if truth else "no")
 _READING = frozenset({"build", "batch", "unpack", "inspect"})
 DISK = Group("Disk", frozenset({"build", "batch"}), decides=True)
 GUEST = Group("Guest", frozenset({"build", "batch"}), decides=True)
+FILES = Group("Files of your own", frozenset({"build", "batch"}))
 MACHINE = Group("Machine", frozenset({"build", "batch"}))
 IMAGE = Group("Image", _READING)
 REGISTRY = Group("Registries and the store", _READING)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+from builder.additions.addition import ADD, ADD_TAR, REMOVE, Change
 from builder.disk import FILESYSTEMS
 from builder.disk.filesystem import DiskOptions
 from builder.errors import UsageError
@@ -17,6 +18,7 @@ from builder.option import (
     DIRECTORY,
     DISK,
     FILE,
+    FILES,
     IMAGE,
     OUTPUT,
     SECONDS,
@@ -25,6 +27,7 @@ from builder.option import (
     Option,
     Written,
     declared,
+    in_one_order,
     option,
 )
 from builder.sources.access import Access
@@ -47,9 +50,10 @@ PLATFORM = Form("OS/ARCH[/VARIANT]", Platform.parse)
 class BuildOptions:
     """How to build a disk; what is None is chosen by the build. Sizes in bytes.
 
-    `format` is a key of FILESYSTEMS, by default told from the output's name; `source_date_epoch` (seconds since
-    1970) is the latest time that any file keeps; `tmpdir` holds the temporary files, by default beside the output;
-    `access` says how images are reached and what is kept of them; `vm` for which machine the disk is;
+    `format` is a key of FILESYSTEMS, by default told from the output's name; `additions` are made one after the other;
+    `source_date_epoch` (seconds since 1970) is the latest time that any file keeps; `tmpdir` holds the temporary
+    files, by default beside the output; `access` says how images are reached and what is kept of them; `vm` for which
+    machine the disk is;
     `force` builds what would come out the same, and lets the output replace a file that is no disk; `wait` is for
     another process that makes the same output; `metadata_file` and `depfile` are written with the disk.
     What `disk` holds besides options is the build's own to set.
@@ -58,6 +62,12 @@ class BuildOptions:
     format: str | None = option(None, FORMAT, DISK, "Told from the output's name by default.")
     disk: DiskOptions = field(default_factory=DiskOptions)
     guest: GuestOptions = field(default_factory=GuestOptions)
+    # What they are on this machine decides the bytes, and is described with its digest once it was looked at.
+    additions: tuple[Change, ...] = in_one_order(
+        option((), ADD, FILES, "Add a file, a directory or a symlink.", name="add", repeats=True),
+        option((), ADD_TAR, FILES, "Add what is in a tar, as one more layer.", name="add-tar", repeats=True),
+        option((), REMOVE, FILES, "Take a file or a directory out.", name="remove", repeats=True),
+    )
     platform: Platform | None = option(
         None, PLATFORM, IMAGE, "Which image of an index; by default this machine's.", decides=True
     )

@@ -12,7 +12,7 @@ from uuid import UUID
 import click
 import pytest
 
-from builder import BuildOptions, DiskOptions
+from builder import AddedTar, Addition, BuildOptions, DiskOptions, Removal
 from builder.batch.images import parse_list
 from builder.cli.command import SPEECH
 from builder.cli.main import cli
@@ -58,6 +58,12 @@ SAID: dict[str, tuple[str, BuildOptions]] = {
     "hostname": ("web.lan", BuildOptions(guest=GuestOptions(hostname="web.lan"))),
     "dns": ("9.9.9.9", BuildOptions(guest=GuestOptions(dns=("9.9.9.9",)))),
     "add-host": ("db:10.0.0.1", BuildOptions(guest=GuestOptions(add_host=("db:10.0.0.1",)))),
+    "add": (
+        "a,b:c:/x y,mode=4755,owner=1:2",
+        BuildOptions(additions=(Addition("a,b:c", "/x y", mode=0o4755, owner=(1, 2)),)),
+    ),
+    "add-tar": ("a.tar:/srv", BuildOptions(additions=(AddedTar("a.tar", "/srv"),))),
+    "remove": ("/etc/motd", BuildOptions(additions=(Removal("/etc/motd"),))),
     "platform": ("linux/arm/v6", BuildOptions(platform=Platform("linux", "arm", "v6"))),
     "max-size": ("1T", BuildOptions(limits=Limits(max_size=1 << 40))),
     "max-entries": ("7", BuildOptions(limits=Limits(max_entries=7))),
@@ -174,6 +180,7 @@ def test_help_shows_options_by_their_groups_with_their_defaults() -> None:
         "Options:",
         "Disk:",
         "Guest:",
+        "Files of your own:",
         "Image:",
         "Registries and the store:",
         "Machine:",

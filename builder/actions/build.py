@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
 from builder.actions.opening import disk_options, open_image, scratch_directory
 from builder.actions.result import BuildResult
+from builder.additions.survey import Surveyed, check_outside, identity_with, survey
 from builder.disk import FILESYSTEMS, format_of
 from builder.disk.filesystem import DiskFacts, Filesystem
 from builder.disk.hash_tree import add_hash_tree, check_verity
@@ -61,7 +63,9 @@ def build(
             image = find_image(source, reference, options.platform, listen)
             guest = plan_guest(image, options.guest, listen)
             tools |= {} if guest is None else {"init": guest.digest}
-            wanted = recipe(str(image.config_digest), options.describe(), tools)
+            surveyed = survey(options.additions)
+            described = options.describe() | {"additions": [each.record() for each in surveyed]}
+            wanted = recipe(str(image.config_digest), described, tools)
             root = Root(output, filesystem.name, image.config.architecture, init=guest is not None)
             configurations = list(options.vm.configurations(root))
             known = None if options.force else known_disk(output, wanted, options.metadata_file)
@@ -71,9 +75,9 @@ def build(
             if known:
                 facts = known.facts
             else:
-                packed = _pack(source, image, guest, options, filesystem, scratch, draft, listen)
+                packed = _pack(source, image, surveyed, guest, options, filesystem, scratch, draft, listen)
                 facts = replace(packed, tools=tools)
-            rule = depfile(str(target), _inputs(source, reference, options, listen))
+            rule = depfile(str(target), _inputs(source, reference, surveyed, options, listen))
         drafts = []
         if known is None:
             if options.disk.check:
@@ -89,7 +93,7 @@ def build(
                 listen(Stage("hashing the disk"))
             digest = known.digest or disk_digest(draft.path if drafts else output)
             lines = options.vm.lines(root)
-            record = render_json(describe_build(image, guest, facts, digest, options.describe(), lines))
+            record = render_json(describe_build(image, guest, facts, digest, described, lines))
         with ExitStack() as stack:
             rules = stack.enter_context(staged(options.depfile, rule, listen))
             for path, each in configurations:
@@ -104,6 +108,7 @@ def build(
 def _pack(
     source: Source,
     image: Image,
+    surveyed: Sequence[Surveyed],
     guest: Guest | None,
     options: BuildOptions,
     filesystem: Filesystem,
@@ -115,8 +120,10 @@ def _pack(
     from builder.actions.merge import merge
 
     with open_spool(scratch) as spool:
-        tree = merge(source, image, spool, options, listen)
-        identity = image.identity if guest is None else make_bootable(tree, spool, guest)
+        tree = merge(source, image, spool, options, listen, surveyed)
+        identity = identity_with(image.identity, surveyed)
+        if guest is not None:
+            identity = make_bootable(tree, spool, guest, identity)
         listen(Stage(f"packing {filesystem.name}"))
         with failures_named(draft.path):
             packed = filesystem.pack(tree, spool, disk_options(options, identity), scratch, draft.path, listen)
@@ -126,7 +133,9 @@ def _pack(
             return add_hash_tree(draft.path, packed, identity)
 
 
-def _inputs(source: Source, reference: str, options: BuildOptions, listen: Listener) -> list[str]:
+def _inputs(
+    source: Source, reference: str, surveyed: Sequence[Surveyed], options: BuildOptions, listen: Listener
+) -> list[str]:
     """Name the files that the disk depends on, and say so where make cannot watch what it depends on."""
     inputs = source.inputs()
     parsed = parse_reference(reference)
@@ -135,7 +144,7 @@ def _inputs(source: Source, reference: str, options: BuildOptions, listen: Liste
     if options.depfile and not inputs and not pinned:
         advice = "name it by @DIGEST, or build each time: what is up to date is left as it is"
         listen(Notice(f"{options.depfile}: make does not see when {reference} becomes another image; {advice}"))
-    return inputs
+    return list(dict.fromkeys([*inputs, *(path for each in surveyed for path in each.inputs)]))
 
 
 def _check_outputs(target: Path, options: BuildOptions) -> None:
@@ -144,5 +153,7 @@ def _check_outputs(target: Path, options: BuildOptions) -> None:
     side_outputs = [path for path in (options.depfile, options.metadata_file, *configurations) if path]
     check_distinct([target, *side_outputs])
     check_output(target, options.force)
+    written = [target, *side_outputs, *([options.tmpdir] if options.tmpdir else [])]
+    check_outside(options.additions, map(resolve_output, written))
     for path in side_outputs:
         check_side_output(path)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from builder.additions.apply import Build, apply_changes
+from builder.additions.survey import Surveyed
 from builder.events import Listener, Stage
 from builder.image.image import Image
 from builder.layers.account import Account
@@ -14,8 +18,18 @@ from builder.tree.spool import Spool
 from builder.tree.tree import Tree
 
 
-def merge(source: Source, image: Image, spool: Spool, options: BuildOptions, listen: Listener) -> Tree:
-    """Read and verify every layer of `image`, bottom first, and apply each to the tree of those below it."""
+def merge(
+    source: Source,
+    image: Image,
+    spool: Spool,
+    options: BuildOptions,
+    listen: Listener,
+    surveyed: Sequence[Surveyed] = (),
+) -> Tree:
+    """Read and verify every layer of `image`, bottom first, and apply each to the tree of those below it.
+
+    What the user adds comes on top, and counts for the limits, too.
+    """
     tree = Tree()
     account = Account(options.limits)
     for layer in image.layers:
@@ -26,6 +40,7 @@ def merge(source: Source, image: Image, spool: Spool, options: BuildOptions, lis
         with open_layer(source, layer, account, listen) as stream:
             entries = read_layer(stream, spool)
         apply_layer(tree, layer.name, entries.without(stream.is_bookkeeping), listen)
+    apply_changes(Build(tree, spool, account, (options.source_date_epoch or 0) * 10**9, listen), surveyed)
     if options.source_date_epoch is not None:
         tree.clamp_times(options.source_date_epoch)
     return tree

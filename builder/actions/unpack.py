@@ -7,6 +7,7 @@ from pathlib import Path
 
 from builder.actions.merge import merge
 from builder.actions.opening import open_image, scratch_directory
+from builder.additions.survey import check_outside, survey
 from builder.events import Listener, Stage, ignore
 from builder.files.workspace import workspace
 from builder.options import BuildOptions
@@ -30,6 +31,7 @@ def unpack(
     with failures_named():
         check_directory(Path(directory))
         directory = resolve_output(directory)
+    check_outside(options.additions, [directory, *([options.tmpdir] if options.tmpdir else [])])
     with failures_named(), workspace(directory.parent, directory.name, listen) as beside:
         with (
             scratch_directory(options, beside, listen) as scratch,
@@ -37,7 +39,7 @@ def unpack(
         ):
             with open_spool(scratch) as spool:
                 image = resolve(source, reference, options.platform, listen)
-                tree = merge(source, image, spool, options, listen)
+                tree = merge(source, image, spool, options, listen, survey(options.additions))
                 listen(Stage("writing files"))
                 unrestored = write_directory(tree, spool, beside.path / "root")
         publish_directory(Draft(beside, "root", directory))

@@ -97,7 +97,9 @@ def _job(number: int, words: list[str], directory: Path, defaults: BuildOptions)
         if key == "output":
             output = value
         elif repeats:
-            changes[key] = (*changes.get(key, ()), KEYS[key].read(value))
+            # Under one name for all that share an order.
+            first = KEYS[key].first
+            changes[first] = (*changes.get(first, ()), KEYS[key].read(value))
         else:
             changes[key] = KEYS[key].read(value)
     options = defaults.but(changes)

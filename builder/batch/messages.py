@@ -15,7 +15,7 @@ import msgspec
 
 from builder.batch.images import Job
 from builder.batch.report import Outcome
-from builder.errors import BuilderError
+from builder.errors import BuilderError, UsageError
 from builder.events import Event, Notice, Progress, Stage
 from builder.option import Written
 from builder.options import OPTIONS, BuildOptions
@@ -58,7 +58,7 @@ def write_job(job: Job, directory: str) -> str:
     changed = {
         name: entry.write(job.options.value(entry))
         for name, entry in OPTIONS.items()
-        if job.options.value(entry) != entry.default
+        if entry.name == entry.first and job.options.value(entry) != entry.default
     }
     return _line(
         {
@@ -90,8 +90,11 @@ def read_job(text: str) -> tuple[Job, str]:
     single = sorted(name for name, value in sent.options.items() if isinstance(value, list) != OPTIONS[name].repeats)
     if single:
         raise JobRefused(f"this job has the option {quoted(single[0])} in another form; {_ADVICE}")
-    changes = {name: OPTIONS[name].reread(value) for name, value in sent.options.items()}
-    return Job(sent.line, sent.reference, Path(sent.output), BuildOptions().but(changes)), sent.directory
+    try:
+        options = BuildOptions().but({name: OPTIONS[name].reread(value) for name, value in sent.options.items()})
+    except UsageError as error:
+        raise JobRefused(f"this job has an option that cannot be read ({error}); {_ADVICE}") from error
+    return Job(sent.line, sent.reference, Path(sent.output), options), sent.directory
 
 
 def write_event(event: Event) -> str:

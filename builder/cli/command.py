@@ -43,12 +43,22 @@ SPEECH = (
 )
 
 
+# Where a command's context has the names of its options as they were said, one after the other.
+ORDER = f"{__name__}.order"
+
+
 class Command(click.Command):
     """A command with the options of all commands, whose help shows options by their groups, its own first."""
 
     def __init__(self, *positional: Any, **named: Any) -> None:
         super().__init__(*positional, **named)
         self.params += SPEECH
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse as click does, and keep the order of the options: with values, click gives none across them."""
+        _, _, said = self.make_parser(ctx).parse_args(list(args))
+        ctx.meta[ORDER] = [parameter.name for parameter in said]
+        return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a section for each group of options."""

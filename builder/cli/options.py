@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
 
 from builder import option
-from builder.cli.command import GroupedOption
+from builder.cli.command import ORDER, GroupedOption
 from builder.cli.types import DIRECTORY, FILE, Parsed
 from builder.options import OPTIONS, BuildOptions
 
@@ -44,10 +44,25 @@ def table_option(name: str, **changes: Any) -> Callable[[F], F]:
 
 def build_options(**said: Any) -> BuildOptions:
     """Gather the parsed options of a command; what was not said keeps its default."""
-    entries = {name: OPTIONS[name.replace("_", "-")] for name in said}
-    return BuildOptions().but(
-        {entry.name: entry.held(said[name]) for name, entry in entries.items() if said[name] not in (None, ())}
-    )
+    changes: dict[str, Any] = {}
+    together: dict[str, dict[str, Sequence[Any]]] = {}
+    for name, value in said.items():
+        entry = OPTIONS[name.replace("_", "-")]
+        if value in (None, ()):
+            continue
+        if entry.repeats:
+            together.setdefault(entry.first, {})[name] = value
+        else:
+            changes[entry.name] = entry.held(value)
+    return BuildOptions().but(changes | {first: _in_order(values) for first, values in together.items()})
+
+
+def _in_order(values: dict[str, Sequence[Any]]) -> tuple[Any, ...]:
+    """Put the values of options, each's in order, into the order in which all were said on the line."""
+    if len(values) == 1:
+        return tuple(*values.values())
+    rest = {name: iter(each) for name, each in values.items()}
+    return tuple(next(rest[name]) for name in click.get_current_context().meta[ORDER] if name in rest)
 
 
 def all_of(*decorators: Callable[[F], F]) -> Callable[[F], F]:

@@ -74,10 +74,10 @@ def _planned(image: Image, options: GuestOptions) -> Guest:
     return Guest(image, options, process, init)
 
 
-def make_bootable(tree: Tree, spool: Spool, guest: Guest) -> bytes:
+def make_bootable(tree: Tree, spool: Spool, guest: Guest, identity: bytes) -> bytes:
     """Add init and what it is to run to the merged tree; return 32 bytes that stand for the tree then.
 
-    Raises UnknownUser, LayerRefused.
+    `identity` stands for the tree before. Raises UnknownUser, LayerRefused.
     """
     try:
         description = _describe(tree, spool, guest)
@@ -86,7 +86,7 @@ def make_bootable(tree: Tree, spool: Spool, guest: Guest) -> bytes:
         raise LayerRefused("the image", None, f"cannot be looked into for its users: {refusal.reason}") from refusal
     apply_layer(tree, "the layer of init", entries)
     added = guest.digest.encode() + b"\n" + description.encode()
-    return hashlib.sha256(guest.image.identity + added).digest()
+    return hashlib.sha256(identity + added).digest()
 
 
 def _describe(tree: Tree, spool: Spool, guest: Guest) -> Description:
