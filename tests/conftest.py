@@ -13,8 +13,8 @@ from builder.files.import_fs import import_fs
 # Tests make file systems of their own.
 import_fs()
 
-# Registries that run for tests, and an image that takes a while.
-pytest_plugins = ["support.registries", "support.slow"]
+# Registries that run for tests, an image that takes a while, and what a repetition leaves out.
+pytest_plugins = ["support.registries", "support.slow", "support.repeated"]
 
 NEEDS_ROOT = "NOT RUN: needs root"
 

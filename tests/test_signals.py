@@ -45,6 +45,27 @@ def test_a_signal_that_comes_while_libarchive_asks_for_more_is_not_taken_for_a_d
     assert (ended.returncode, ended.stderr) == (143, b"")
 
 
+_CLEANING_UP = """
+import signal
+from builder.signals import end_on_signals
+
+end_on_signals()
+try:
+    signal.raise_signal(signal.SIGTERM)
+finally:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.raise_signal(number)
+    print("cleaned up")
+"""
+
+
+def test_signals_that_come_while_the_first_one_is_cleaned_up_after_change_nothing() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _CLEANING_UP], env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (143, "cleaned up\n", "")
+
+
 # A signal before each line that runs between asking for a tool and having its answer, each in a process of its own.
 _EVERY_LINE = """
 import ctypes, os, signal, subprocess, sys
