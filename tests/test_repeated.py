@@ -45,7 +45,7 @@ def named(path: Path) -> set[str]:
     return found | {above for name in found for above in accumulate(name.split("."), "{}.{}".format)}
 
 
-@pytest.mark.parametrize("name", (*LOGIC, *LIBRARIES))
+@pytest.mark.parametrize("name", [*LOGIC, *LIBRARIES])
 def test_what_is_left_out_touches_nothing_of_users(name: str) -> None:
     assert files(name) != []
     assert {str(path): found for path in files(name) if (found := named(path) & OF_USERS)} == {}
