@@ -27,7 +27,7 @@ from builder.tool import run_tool
 from builder.vm.channels import Channels
 from builder.vm.kernels import newest_kernel
 from builder.vm.kvm import kvm_remembered
-from builder.vm.qemu import MACHINES, NETWORK, Forward, Guest, Machine, qemu_argv
+from builder.vm.qemu import MACHINES, NETWORK, Forward, Guest, Machine, machine_for, qemu_argv
 
 # The kernel's tests of its own cryptography take a tenth of an emulated boot.
 _NO_SELF_TESTS = "cryptomgr.notests"
@@ -150,7 +150,8 @@ def _prepared(disk: Path, options: BootOptions) -> Iterator[Guest]:
     for path in (disk, options.kernel, options.modules, options.initrd, options.data):
         if path is not None:
             _check_readable(path)
-    machine = MACHINES[options.machine or ("virt" if os.uname().machine == "aarch64" else "microvm")]
+    here = "arm64" if os.uname().machine == "aarch64" else "amd64"
+    machine = MACHINES[options.machine] if options.machine else machine_for(here, options.vcpus)
     format_ = _format_of(disk)
     kernel, modules = options.kernel, options.modules
     if kernel is None:

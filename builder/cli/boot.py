@@ -37,7 +37,9 @@ def parse_forward(text: str) -> Forward:
 @click.argument("disk", type=FILE)
 @click.argument("args", metavar="[-- ARG...]", nargs=-1, type=click.UNPROCESSED)
 @click.option(
-    "--machine", type=click.Choice(list(MACHINES)), help="Kind of machine; by default microvm, or virt on arm64."
+    "--machine",
+    type=click.Choice(list(MACHINES)),
+    help="Kind of machine; by default microvm, q35 for several processors, or virt on arm64.",
 )
 @click.option("--kernel", type=FILE, help="Kernel; by default the newest of /boot.")
 @click.option("--modules", type=DIRECTORY, help="Modules of the kernel, as /lib/modules/VERSION.")

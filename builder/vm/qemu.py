@@ -12,7 +12,7 @@ from pathlib import Path
 class Machine:
     """A kind of machine of QEMU's: who emulates it, how its devices are attached, and its console's name in Linux.
 
-    `emulated` are arguments for when no processor of its kind runs it.
+    `emulated` are arguments for when no processor of its kind runs it, which has to be a single one then.
     """
 
     architecture: str
@@ -46,7 +46,7 @@ class Machine:
 
 MACHINES: Mapping[str, Machine] = {
     # It has no clock but the processor's: unless time counts instructions, Linux fails to calibrate that on a busy
-    # machine, and hangs.
+    # machine, and hangs; and if it does, Linux waits for ever for a second processor.
     "microvm": Machine("x86_64", "microvm", "device", "ttyS0", emulated=("-icount", "shift=3")),
     "q35": Machine("x86_64", "q35", "pci", "ttyS0"),
     "virt": Machine("aarch64", "virt", "pci", "ttyAMA0"),
@@ -59,9 +59,10 @@ NETWORK = f"ip={GUEST_ADDRESS}::10.0.2.2:255.255.255.0:::off:10.0.2.3"
 CONSOLE = ("-serial", "stdio")
 
 
-def machine_for(architecture: str) -> Machine:
-    """Return the least machine for an image's architecture (Go's name of it), which must have one."""
-    return next(machine for machine in MACHINES.values() if machine.image_architecture == architecture)
+def machine_for(architecture: str, vcpus: int) -> Machine:
+    """Return the least machine for an image's architecture, amd64 or arm64, that can be emulated, too."""
+    machines = (machine for machine in MACHINES.values() if machine.image_architecture == architecture)
+    return next(machine for machine in machines if vcpus == 1 or not machine.emulated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def qemu_argv(guest: Guest, channels: Mapping[str, int], console: int | None = N
     `console`; without one that is standard output.
     """
     machine = guest.machine
-    argv = [machine.program, *processor_argv(machine, guest.kvm), *board_argv(guest)]
+    argv = [machine.program, *processor_argv(guest, guest.kvm), *board_argv(guest)]
     if console is None:
         argv += CONSOLE
     else:
@@ -118,18 +119,19 @@ def qemu_argv(guest: Guest, channels: Mapping[str, int], console: int | None = N
     return argv
 
 
-def processor_argv(machine: Machine, kvm: bool) -> list[str]:
-    """Return the arguments that choose the machine, and who is its processor."""
+def processor_argv(guest: Guest, kvm: bool) -> list[str]:
+    """Return the arguments that choose the machine, and who are its processors."""
+    machine = guest.machine
     if kvm:
-        return ["-M", f"{machine.name},accel=kvm", "-cpu", "host"]
-    return ["-M", f"{machine.name},accel=tcg", "-cpu", machine.cpu, *machine.emulated]
+        return ["-M", f"{machine.name},accel=kvm", "-cpu", "host", "-smp", str(guest.vcpus)]
+    vcpus = 1 if machine.emulated else guest.vcpus
+    return ["-M", f"{machine.name},accel=tcg", "-cpu", machine.cpu, *machine.emulated, "-smp", str(vcpus)]
 
 
 def board_argv(guest: Guest) -> list[str]:
-    """Return the arguments for memory, processors, kernel and disks."""
+    """Return the arguments for memory, kernel and disks."""
     argv = [
         *("-m", f"{guest.memory >> 20}M"),
-        *("-smp", str(guest.vcpus)),
         *("-nodefaults", "-no-user-config", "-display", "none"),
         "-no-reboot",  # a panic restarts, and so ends it
         *("-kernel", _named(guest.kernel)),

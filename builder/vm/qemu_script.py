@@ -40,7 +40,7 @@ forward=${{FORWARD:+,hostfwd=tcp:127.0.0.1:${{FORWARD%%:*}}-{address}:${{FORWARD
 def shell_script(root: Root, machine: MachineOptions, folder: Path) -> Configuration:
     """Return a script, to stand in `folder`, that runs QEMU. Raises UsageError."""
     kernel, line = QEMU.payload(root, machine)
-    kind = machine_for(root.architecture)
+    kind = machine_for(root.architecture, machine.vcpus)
 
     def from_here(path: Path) -> Path:
         return Path(path_from(path, folder))
@@ -56,8 +56,8 @@ def shell_script(root: Root, machine: MachineOptions, folder: Path) -> Configura
     )
     choices = _CHOICES.format(
         architecture=kind.architecture,
-        kvm=" ".join(processor_argv(kind, kvm=True)),
-        tcg=" ".join(processor_argv(kind, kvm=False)),
+        kvm=" ".join(processor_argv(guest, kvm=True)),
+        tcg=" ".join(processor_argv(guest, kvm=False)),
         address=GUEST_ADDRESS,
     )
     # These words hold nothing that would need quotes but what the shell is to put into them.
@@ -68,7 +68,7 @@ def shell_script(root: Root, machine: MachineOptions, folder: Path) -> Configura
 
 QEMU = Vmm(
     name="QEMU",
-    consoles={architecture: machine_for(architecture).console for architecture in ("amd64", "arm64")},
+    consoles={architecture: machine_for(architecture, 1).console for architecture in ("amd64", "arm64")},
     # The restart after a panic ends it.
     words=("panic=-1",),
     most_vcpus=255,

@@ -28,7 +28,7 @@ def test_it_asks_for_what_boot_asks_for(tmp_path: Path) -> None:
     machine = replace(FULL, kernel=tmp_path / "vmlinux", data=tmp_path / "data.ext4", append=())
     found = asked(tmp_path, disk, machine)
     guest = Guest(
-        machine=MACHINES["microvm"],
+        machine=MACHINES["q35"],
         kernel=Path("vmlinux"),
         initrd=Path("initrd"),
         line=found.values("-append")[0],
@@ -52,6 +52,15 @@ def test_what_is_not_writable_is_not_written_to(tmp_path: Path) -> None:
     assert [drive.endswith(",snapshot=on") for drive in drives] == [True, False]
     (drive,) = asked(tmp_path, root(tmp_path / "web.ext4"), replace(LEAST, writable=True)).values("-drive")
     assert drive == "id=disk0,file=./web.ext4,format=raw,if=none"
+
+
+def test_linux_would_wait_for_ever_for_a_second_processor_of_an_emulated_microvm(tmp_path: Path) -> None:
+    for vcpus, machine in ((1, "microvm,accel=tcg"), (2, "q35,accel=tcg")):
+        found = asked(tmp_path, root(tmp_path / "d"), replace(LEAST, vcpus=vcpus))
+        assert (found.values("-M"), found.values("-smp")) == ([machine], [str(vcpus)])
+    several = Guest(MACHINES["microvm"], Path("k"), None, "", (), 1 << 28, vcpus=2)
+    assert Asked(tmp_path, qemu_argv(several, {})).values("-smp") == ["1"]
+    assert Asked(tmp_path, qemu_argv(replace(several, kvm=True), {})).values("-smp") == ["2"]
 
 
 def test_accel_says_how(tmp_path: Path) -> None:

@@ -1,0 +1,68 @@
+"""The script for QEMU that a build writes is started, from elsewhere, and the machine boots."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from support import guests
+
+from builder import BuildOptions, blank, build
+from builder.guest.initramfs import initramfs
+from builder.guest.options import GuestOptions
+from builder.guest.program import init_program
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_script_for_qemu_boots_the_disk_with_what_was_said_of_the_machine(tmp_path: Path) -> None:
+    guests.skip_without_machines()
+    shell = 'echo kept > /kept; read -r line </proc/cmdline; echo "line: $line"; nproc; grep MemTotal /proc/meminfo'
+    reference = guests.image(tmp_path / "image", {"Cmd": ["/bin/sh", "-c", f"{shell}; grep ' / ' /proc/mounts"]})
+    folder = tmp_path / "it's, a:disk"
+    folder.mkdir()
+    (folder / "initrd").write_bytes(initramfs(init_program("amd64"), guests.KERNEL / "lib/modules"))
+    blank(folder / "data.ext4", 16 << 20)
+    result = build(reference, folder / "web.erofs", BuildOptions(guest=GuestOptions(init="auto")))
+    before = result.output.read_bytes()
+    script = result.qemu(
+        guests.KERNEL / "vmlinuz",
+        initrd=folder / "initrd",
+        data=folder / "data.ext4",
+        vcpus=2,
+        memory=320 << 20,
+        append=("quiet", 'said="two words"'),
+    )
+    (folder / "run").write_text(script)
+    booted = subprocess.run(
+        ["sh", folder / "run"],
+        cwd="/",
+        env={**os.environ, "ACCEL": "tcg"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    lines = [line.strip() for line in booted.stdout.splitlines()]
+    assert booted.returncode == 0, booted.stdout + booted.stderr
+    (line,) = [line for line in lines if line.startswith("line: ")]
+    assert 'rootfstype=erofs ro init=/.rootfs-builder/init rb.data=/dev/vdb quiet said="two words" ip=' in line
+    after = lines[lines.index(line) + 1 :]
+    memory = re.fullmatch(r"MemTotal: +(\d+) kB", after[1])
+    assert after[0] == "2"
+    assert memory
+    assert 320 - 64 < int(memory[1]) >> 10 < 320
+    assert after[2].startswith("overlay / overlay rw,")
+    # What the guest wrote is on the data disk, and nothing on the other.
+    assert result.output.read_bytes() == before
+    assert cat(folder / "data.ext4", "/upper/kept") == "kept\n"
+
+
+def cat(disk: Path, path: str) -> str:
+    debugfs = shutil.which("debugfs", path=f"/usr/sbin:/sbin:{os.environ['PATH']}") or "debugfs"
+    return subprocess.run([debugfs, "-R", f"cat {path}", disk], capture_output=True, text=True, check=True).stdout
