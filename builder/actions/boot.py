@@ -13,14 +13,17 @@ from tempfile import TemporaryDirectory
 
 from builder.disk import FILESYSTEMS
 from builder.disk.filesystem import HEAD
+from builder.disk.verity import Verity
 from builder.errors import BuilderError, UsageError
 from builder.exact import write_next
 from builder.files.descriptors import path_of
 from builder.files.home import home_directory
 from builder.guest.description import Description
 from builder.guest.initramfs import override_archive, quick_initramfs
-from builder.guest.kernel_line import guest_word, kernel_line, root_words
+from builder.guest.kernel_line import ROOT_DISK, guest_word, kernel_line, root_words
+from builder.guest.modules import MAPPER
 from builder.guest.program import init_program
+from builder.output.beside import metadata_path, read_verity
 from builder.output.publish import write_atomically
 from builder.signals import signals_given_to
 from builder.tool import run_tool
@@ -55,6 +58,15 @@ class GuestFailed(BuilderError):
         self.last_words = tuple(last_words)
 
 
+class DiskCorrupt(BuilderError):
+    """A guest ended because a `block` of its disk, of data or of the hash tree (metadata), is not what was built."""
+
+    def __init__(self, disk: Path, block: str) -> None:
+        reason = f"{block} is not what its root hash says; build the disk again, or name its own --metadata"
+        super().__init__(f"{disk}: {reason}")
+        self.block = block
+
+
 class GuestTimedOut(BuilderError):
     """A guest was still running after `seconds`."""
 
@@ -79,7 +91,8 @@ class BootOptions:
 
     `args` take the place of the image's Cmd, `env` are further variables; `append` are words for the kernel. With
     `writable` the guest writes to the disk itself, else to nothing. `expect` ends the guest, well, when its process
-    has printed that. `show_console` shows the kernel's and init's words on standard error.
+    has printed that. `show_console` shows the kernel's and init's words on standard error. What `metadata`, by
+    default those beside the disk, say of a hash tree is checked by the guest's kernel.
     """
 
     machine: str | None = None
@@ -97,13 +110,14 @@ class BootOptions:
     timeout: float | None = None
     expect: str | None = None
     show_console: bool = False
+    metadata: Path | None = None
 
 
 def boot(disk: Path, options: BootOptions, streams: tuple[int, int, int] = (0, 1, 2)) -> Booted:
     """Boot `disk` until its process ends, which gets `streams` as its 0, 1 and 2.
 
-    SIGINT and SIGTERM ask the guest to end as its image wants to be asked. Raises GuestFailed, GuestTimedOut,
-    FileUnreadable, and MissingRequirement for what has to be installed.
+    SIGINT and SIGTERM ask the guest to end as its image wants to be asked. Raises GuestFailed, DiskCorrupt,
+    GuestTimedOut, FileUnreadable, and MissingRequirement for what has to be installed.
     """
     with _prepared(disk, options) as guest:
         channels = Channels(*streams, options.show_console, options.expect)
@@ -127,9 +141,12 @@ def boot(disk: Path, options: BootOptions, streams: tuple[int, int, int] = (0, 1
         channels.finish()
     if channels.expected:
         return Booted(0)
+    if channels.status is None and channels.corrupt:
+        raise DiskCorrupt(disk, channels.corrupt)
     if channels.status is None:
         raise GuestFailed(disk, channels.last_words)
-    return Booted(channels.status, channels.init_words)
+    corrupt = (f"{disk}: {channels.corrupt} is not what its root hash says",) if channels.corrupt else ()
+    return Booted(channels.status, (*channels.init_words, *corrupt))
 
 
 def boot_command(disk: Path, options: BootOptions) -> list[str]:
@@ -147,7 +164,7 @@ class _Expected(BaseException):
 @contextmanager
 def _prepared(disk: Path, options: BootOptions) -> Iterator[Guest]:
     """Gather what the machine is started with; the initramfs lasts as long as the context."""
-    for path in (disk, options.kernel, options.modules, options.initrd, options.data):
+    for path in (disk, options.kernel, options.modules, options.initrd, options.data, options.metadata):
         if path is not None:
             _check_readable(path)
     here = "arm64" if os.uname().machine == "aarch64" else "amd64"
@@ -156,13 +173,18 @@ def _prepared(disk: Path, options: BootOptions) -> Iterator[Guest]:
     kernel, modules = options.kernel, options.modules
     if kernel is None:
         kernel, modules = newest_kernel()
-    words = [f"console={machine.console}", "panic=-1", *([] if options.show_console else ["quiet", "loglevel=3"])]
-    words += [_NO_SELF_TESTS, "rb.ports", *root_words(format_, options.writable), NETWORK]
+    verity = _verity_of(disk, options)
+    # What dm-verity finds, it says as an error.
+    quiet = ["quiet", f"loglevel={4 if verity else 3}"]
+    words = [f"console={machine.console}", "panic=-1", *([] if options.show_console else quiet)]
+    table = verity.table(ROOT_DISK) if verity else None
+    words += [_NO_SELF_TESTS, "rb.ports", *root_words(format_, options.writable, table=table), NETWORK]
     words += ["rb.data=/dev/vdb"] if options.data else []
+    line = kernel_line(words, options.append)
     disks = [(disk, options.writable), *([(options.data, True)] if options.data else [])]
     with ExitStack() as stack:
         cache = _cache(stack)
-        initrd = options.initrd or _initramfs(machine, format_, options, modules, cache)
+        initrd = options.initrd or _initramfs(machine, format_, options, line, modules, cache)
         inherited: list[int] = []
         if options.args or options.env:
             override = override_archive(Description(cmd=options.args, env=options.env).encode())
@@ -172,7 +194,7 @@ def _prepared(disk: Path, options: BootOptions) -> Iterator[Guest]:
             machine=machine,
             kernel=kernel,
             initrd=initrd,
-            line=kernel_line(words, options.append),
+            line=line,
             disks=disks,
             memory=options.memory,
             vcpus=options.vcpus,
@@ -202,6 +224,16 @@ def _check_readable(path: Path) -> None:
         raise FileUnreadable(path, os.strerror(error.errno or 0)) from error
 
 
+def _verity_of(disk: Path, options: BootOptions) -> Verity | None:
+    try:
+        verity = read_verity(disk, options.metadata)
+    except OSError as error:
+        raise FileUnreadable(options.metadata or metadata_path(disk), os.strerror(error.errno or 0)) from error
+    if verity and options.writable:
+        raise UsageError(f"{disk}: nothing is ever written to a disk with a hash tree; leave out --writable")
+    return verity
+
+
 def _format_of(disk: Path) -> str:
     with disk.open("rb") as file:
         head = file.read(HEAD)
@@ -211,13 +243,16 @@ def _format_of(disk: Path) -> str:
     raise UsageError(f"{disk}: is no disk; build one with rootfs-builder build IMAGE -o {disk}")
 
 
-def _initramfs(machine: Machine, format_: str, options: BootOptions, modules: Path | None, cache: Path) -> Path:
+def _initramfs(
+    machine: Machine, format_: str, options: BootOptions, line: str, modules: Path | None, cache: Path
+) -> Path:
     """Make the initramfs for such a boot, or take the one that an earlier boot made of the same."""
     init = init_program(machine.image_architecture)
     overlay = [] if options.writable and format_ != "erofs" else ["overlay"]
     data = ["ext4"] if options.data else []
-    wanted = (*machine.drivers, format_, *data, *overlay)
-    signed = any(word in " ".join(options.append) for word in _INSIST)
+    mapper = MAPPER if "dm-mod.create=" in line else ()
+    wanted = (*machine.drivers, format_, *data, *overlay, *mapper)
+    signed = any(word in line for word in _INSIST)
     # depmod writes modules.dep whenever modules come or go.
     changing = [path for path in (modules, modules and modules / "modules.dep") if path and path.exists()]
     facts = [*wanted, str(signed), str(modules), *(str(path.stat().st_mtime_ns) for path in changing)]

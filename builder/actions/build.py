@@ -13,6 +13,7 @@ from builder.additions.survey import Surveyed, check_outside, identity_with, sur
 from builder.disk import FILESYSTEMS, format_of
 from builder.disk.filesystem import DiskFacts, Filesystem
 from builder.disk.hash_tree import add_hash_tree, check_verity
+from builder.disk.verity import UNKNOWN
 from builder.errors import UsageError
 from builder.events import Listener, Notice, Stage, ignore
 from builder.files.workspace import workspace_of
@@ -67,7 +68,8 @@ def build(
             described = options.describe() | {"additions": [each.record() for each in surveyed]}
             wanted = recipe(str(image.config_digest), described, tools)
             root = Root(output, filesystem.name, image.config.architecture, init=guest is not None)
-            configurations = list(options.vm.configurations(root))
+            # That it can be run is known before any layer is read, its root hash only afterwards.
+            options.vm.check_root(replace(root, verity=UNKNOWN if options.disk.verity else None))
             known = None if options.force else known_disk(output, wanted, options.metadata_file)
             if known is None or options.depfile:
                 # What is seen to be there is also what the disk depends on.
@@ -78,6 +80,8 @@ def build(
                 packed = _pack(source, image, surveyed, guest, options, filesystem, scratch, draft, listen)
                 facts = replace(packed, tools=tools)
             rule = depfile(str(target), _inputs(source, reference, surveyed, options, listen))
+        root = replace(root, verity=facts.verity)
+        configurations = list(options.vm.configurations(root))
         drafts = []
         if known is None:
             if options.disk.check:

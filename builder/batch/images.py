@@ -14,6 +14,7 @@ from builder.disk import FILESYSTEMS, format_of
 from builder.errors import BuilderError, UsageError
 from builder.image.platform import Platform
 from builder.options import OPTIONS, BuildOptions
+from builder.output.beside import metadata_path
 from builder.sources.reference import parse_reference
 from builder.sources.transport import Reference
 from builder.words import quoted
@@ -63,11 +64,6 @@ def parse_list(text: str, name: str, directory: Path, defaults: BuildOptions) ->
                 raise InvalidList(name, number, reason)
             jobs[place] = job
     return list(dict.fromkeys(jobs.values()))
-
-
-def metadata_path(output: Path) -> Path:
-    """Tell where the metadata of a disk of a batch stands: beside it."""
-    return output.with_name(f"{output.name}.json")
 
 
 def _lines(text: str, name: str) -> Iterator[tuple[int, list[str]]]:

@@ -19,12 +19,13 @@ from dataclasses import replace
 from typing import Any
 
 from builder.actions.build import build
-from builder.batch.images import Job, metadata_path
+from builder.batch.images import Job
 from builder.batch.messages import JobRefused, read_job, write_event, write_outcome, write_refusal
 from builder.batch.report import BUILT, CANCELLED, FAILED, UP_TO_DATE, Outcome, without_disk
 from builder.errors import BuilderError
 from builder.events import Event, Listener, Notice, ignore
 from builder.exact import write_next
+from builder.output.beside import metadata_path
 from builder.output.failures import failures_named
 from builder.shortage import shortage
 from builder.signals import end_on_signals, signals_held

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 import click
 
-from builder.batch.images import Job, metadata_path, parse_list
+from builder.batch.images import Job, parse_list
 from builder.batch.report import CANCELLED, FAILED, UNFINISHED, Outcome, render_report, summary, without_disk
 from builder.batch.run import run_batch
 from builder.cli.command import Command
@@ -22,6 +22,7 @@ from builder.cli.types import DIRECTORY, FILE, Parsed
 from builder.errors import BuilderError
 from builder.events import Event, Notice, Progress, Stage
 from builder.option import COUNT
+from builder.output.beside import metadata_path
 from builder.output.checks import check_distinct, check_side_output, resolve_output
 from builder.output.failures import failures_named
 from builder.output.publish import write_atomically

@@ -74,6 +74,7 @@ def parse_forward(text: str) -> Forward:
     help="Set a variable; without VALUE, as it is here.  [may be repeated]",
 )
 @click.option("--data", type=FILE, help="An ext4 disk that keeps what the guest writes to a read-only root.")
+@click.option("--metadata", type=FILE, help="Metadata of DISK, with its root hash; by default DISK.json, if there.")
 @click.option("--writable", is_flag=True, help="Let the guest write to DISK; else it stays as it is.")
 @click.option(
     "--timeout",

@@ -49,6 +49,10 @@ class Verity(msgspec.Struct, frozen=True, rename="camel"):
         return f"0 {sectors} verity 1 {disks} {self.algorithm} {self.root_hash} {self.salt}"
 
 
+# Stands for a tree that is not made yet: its table is as long as any.
+UNKNOWN = Verity(root_hash="0" * 64, salt="0" * 64, hash_offset=2**63 - BLOCK_SIZE, data_blocks=2**63 // BLOCK_SIZE - 1)
+
+
 def tree_size(data_blocks: int) -> int:
     """Tell how many bytes the superblock and the tree over so many blocks take."""
     blocks, level = 1, data_blocks

@@ -14,15 +14,23 @@ from builder.words import quoted
 
 INIT = "/.rootfs-builder/init"
 
+# How Linux calls the first disk.
+ROOT_DISK = "/dev/vda"
+
 # COMMAND_LINE_SIZE of x86 and arm64; the kernel cuts off what is longer, in silence.
 MAX_LENGTH = 2047
 
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_.,:;/@+=<>()\[\]{}*?!$&|^~#'`\\-]")
 
 
-def root_words(format_: str, writable: bool = False, init: str | None = INIT) -> list[str]:
-    """Return the words that mount /dev/vda, a disk of that format, as the root, and start `init`, if it is there."""
-    words = ["root=/dev/vda", f"rootfstype={format_}", "rw" if writable else "ro"]
+def root_words(format_: str, writable: bool = False, init: str | None = INIT, table: str | None = None) -> list[str]:
+    """Return the words that mount ROOT_DISK, of that format, as the root, and start `init`, if it is there.
+
+    With `table`, the root is what the device mapper makes of that disk, as with dm-verity; kernels whose device mapper
+    is built in do that themselves (admin-guide/device-mapper/dm-init), init does it for others from an initramfs.
+    """
+    words = [f'dm-mod.create="rootfs,,,ro,{table}"', "root=/dev/dm-0"] if table else [f"root={ROOT_DISK}"]
+    words += [f"rootfstype={format_}", "rw" if writable else "ro"]
     return [*words, f"init={init}"] if init else words
 
 

@@ -12,11 +12,13 @@ import zstandard
 
 from builder.errors import UsageError
 
-# Drivers of the devices that virtual machines have, then the file systems, and what dm-verity hashes with, by the names
-# of older and newer kernels. What a kernel has built in has no file.
+# The device mapper, and what dm-verity hashes with by the names of older and newer kernels.
+MAPPER = ("dm_verity", "sha256_generic", "sha256")
+
+# Drivers of the devices that virtual machines have, then the file systems. What a kernel has built in has no file.
 WANTED = (
     *("virtio_mmio", "virtio_pci", "virtio_blk", "virtio_net", "virtio_console"),
-    *("ext4", "erofs", "overlay", "dm_verity", "sha256_generic", "sha256", "button", "evdev"),
+    *("ext4", "erofs", "overlay", *MAPPER, "button", "evdev"),
 )
 
 # What ends a module that is signed, and before it struct module_signature, whose last field is the signature's length.

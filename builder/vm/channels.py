@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -17,6 +18,9 @@ IN, OUT, ERR, CONTROL = "rb.in", "rb.out", "rb.err", "rb.control"
 
 _INIT = "rootfs-builder init: "
 
+# What dm-verity says of a block that is not what the root hash vouches for; `metadata` is the hash tree.
+_CORRUPT = re.compile(rb"device-mapper: verity: \S+ ((?:meta)?data block \d+) is corrupted")
+
 _READ_SIZE = 65536
 _KEPT_LINES = 40
 
@@ -25,12 +29,14 @@ class Channels:
     """Sockets for QEMU, and threads that carry bytes between them and this process's own streams.
 
     `status` is what the guest said its process ended with; `expected` whether its standard output has had the text to
-    `expect`; `last_words` are the console's last lines.
+    `expect`; `last_words` are the console's last lines, and
+    `corrupt` is the first block that dm-verity found to be another than it was built.
     """
 
     def __init__(self, stdin: int, stdout: int, stderr: int, show_console: bool, expect: str | None = None) -> None:
         self.status: int | None = None
         self.expected = False
+        self.corrupt: str | None = None
         self._expect = None if expect is None else expect.encode("utf-8", "surrogateescape")
         self._seen = b""
         self._words: deque[bytes] = deque(maxlen=_KEPT_LINES)
@@ -113,6 +119,9 @@ class Channels:
         if shown is not None:
             _write(shown, data)
         *lines, self._line = (self._line + data).split(b"\n")
+        for line in lines:
+            if self.corrupt is None and (found := _CORRUPT.search(line)):
+                self.corrupt = found[1].decode("ascii")
         self._line = self._line[-4096:]
         self._words.extend(line[-4096:] for line in lines)
 

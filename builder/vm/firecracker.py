@@ -25,8 +25,9 @@ def document(root: Root, machine: MachineOptions, folder: Path) -> dict[str, Any
             "drive_id": name,
             "path_on_host": FIRECRACKER.path(path, folder),
             # For the root device it adds `root=/dev/vda` and ro or rw behind the line, where they count: the same as
-            # in the line. docs/initrd.md wants none beside an initramfs, which mounts the root itself.
-            "is_root_device": name == "rootfs" and root.initrd is None,
+            # in the line. docs/initrd.md wants none beside an initramfs, which mounts the root itself; and with a hash
+            # tree the root is another device.
+            "is_root_device": name == "rootfs" and root.initrd is None and root.verity is None,
             "is_read_only": not writable,
         }
         # By default a guest's fsync is answered, and nothing is synced.

@@ -6,8 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder.disk.verity import Verity
 from builder.errors import UsageError
-from builder.guest.kernel_line import INIT, kernel_line, root_words
+from builder.guest.kernel_line import INIT, ROOT_DISK, kernel_line, root_words
 from builder.option import COUNT, FILE, MACHINE, SIZE, SWITCH, TEXT, option
 
 # How Linux calls the second disk.
@@ -18,7 +19,7 @@ DATA = "/dev/vdb"
 class Root:
     """A disk as the root of a machine: where it is, its format, and the architecture of its image (Go's name of it).
 
-    `init` says whether init is in it; an `initrd` comes with it.
+    `init` says whether init is in it; an `initrd` comes with it; `verity` is its hash tree.
     """
 
     disk: Path
@@ -26,6 +27,7 @@ class Root:
     architecture: str
     init: bool
     initrd: Path | None = None
+    verity: Verity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +52,16 @@ class MachineOptions:
             raise UsageError(f"a memory of {self.memory} bytes is no whole number of MiB; write it as 256M or 2G")
         if self.writable and root.format == "erofs":
             raise UsageError("an erofs is never written to: leave out --writable, or build an ext4")
+        if self.writable and root.verity:
+            raise UsageError("nothing is ever written to a disk with --verity: leave out --writable, or --verity")
         if self.writable and self.data:
             raise UsageError("--data keeps what is written to a read-only root: leave out --writable, or --data")
 
     def line(self, root: Root, console: str, words: tuple[str, ...]) -> str:
         """Return the kernel's command line, with `words` of the VMM's. Raises UsageError for one that is too long."""
         own = [f"console={console}", *words]
-        own += root_words(root.format, self.writable, INIT if root.init else None)
+        table = root.verity.table(ROOT_DISK) if root.verity else None
+        own += root_words(root.format, self.writable, INIT if root.init else None, table)
         own += [f"rb.data={DATA}"] if self.data else []
         return kernel_line(own, self.append)
 

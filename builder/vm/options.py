@@ -54,6 +54,11 @@ class VmOptions:
         if not self.vm_config and said != (None, MachineOptions().memory, MachineOptions().vcpus):
             raise UsageError("--kernel, --memory and --vcpus are for --vm-config: add it, or leave them out")
 
+    def check_root(self, root: Root) -> None:
+        """Raise UsageError for a disk that cannot be run as said."""
+        self.lines(root)
+        list(self.configurations(root))
+
     def configurations(self, root: Root) -> Iterator[tuple[Path, Configuration]]:
         """Make each configuration. Raises UsageError for what cannot be run so."""
         for config in self.vm_config:

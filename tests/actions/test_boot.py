@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 from support.images import Spec, layout
 from support.tars import file, tar
+from support.verity import read_verity, skip_without_veritysetup
 
+from builder import BuildOptions, DiskOptions
 from builder.actions.boot import BootOptions, FileUnreadable, boot, boot_command
 from builder.actions.build import build
+from builder.errors import UsageError
 
-NEEDED = ["kernel", "modules", "initrd", "data"]
+NEEDED = ["kernel", "modules", "initrd", "data", "metadata"]
 
 
 @pytest.fixture
@@ -47,3 +50,25 @@ def test_who_has_no_home_to_keep_an_initramfs_in_boots_all_the_same(
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     assert f"file={disk}," in " ".join(boot_command(disk, BootOptions(kernel=disk, initrd=disk)))
     assert list(temporary.iterdir()) == []
+
+
+def test_the_kernel_is_told_of_the_hash_tree_that_the_metadata_beside_the_disk_tell_of(tmp_path: Path) -> None:
+    skip_without_veritysetup()
+    layout(tmp_path / "image", Spec((tar(file("a", b"content")),)))
+    metadata = tmp_path / "disk.ext4.json"
+    options = BuildOptions(disk=DiskOptions(verity=True), metadata_file=metadata)
+    disk = build(f"oci:{tmp_path}/image", tmp_path / "disk.ext4", options).output
+    plain = BootOptions(kernel=disk, initrd=disk)
+    line = " ".join(boot_command(disk, plain))
+    stated = read_verity(metadata)
+    blocks, start = stated["dataBlocks"], stated["dataBlocks"] + 1
+    disks = f"/dev/vda /dev/vda 4096 4096 {blocks} {start} sha256 {stated['rootHash']} {stated['salt']}"
+    assert f'dm-mod.create="rootfs,,,ro,0 {blocks * 8} verity 1 {disks}" root=/dev/dm-0 rootfstype=ext4 ro ' in line
+    with pytest.raises(UsageError, match="nothing is ever written to a disk with a hash tree; leave out --writable"):
+        boot_command(disk, BootOptions(kernel=disk, initrd=disk, writable=True))
+    metadata.rename(tmp_path / "elsewhere.json")
+    assert "dm-mod" not in " ".join(boot_command(disk, plain))
+    named = BootOptions(kernel=disk, initrd=disk, metadata=tmp_path / "elsewhere.json")
+    assert " ".join(boot_command(disk, named)) == line
+    with pytest.raises(UsageError, match=r"the kernel command line has 2\d+ bytes, and kernels take 2047"):
+        boot_command(disk, BootOptions(kernel=disk, initrd=disk, metadata=named.metadata, append=("x" * 1700,)))

@@ -19,6 +19,11 @@ from support.verity import flip, is_intact, read_verity, skip_without_veritysetu
 from builder import BuildOptions, DiskOptions, build
 from builder.disk import FILESYSTEMS
 from builder.disk.filesystem import HEAD
+from builder.errors import UsageError
+from builder.guest.options import GuestOptions
+from builder.vm.machine import MachineOptions
+from builder.vm.options import VmConfig, VmOptions
+from builder.vm.vmms import VMMS
 
 VERITY = BuildOptions(disk=DiskOptions(verity=True))
 
@@ -132,3 +137,34 @@ def test_the_command_says_the_root_hash_and_refuses_a_journal(image: str, tmp_pa
     reason = "--journal: nothing is ever written to a disk with --verity; leave out one of them"
     assert (refused.returncode, refused.stderr) == (2, f"rootfs-builder: error: {reason}\n")
     assert not (tmp_path / "e.ext4").exists()
+
+
+def test_every_vmm_is_told_of_the_hash_tree_and_none_writes_to_it(
+    image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = replace(
+        VERITY,
+        guest=GuestOptions(init="auto", entrypoint=("/etc/motd",)),
+        vm=VmOptions(tuple(VmConfig(name, Path(f"{name}.out")) for name in VMMS), MachineOptions(Path("vmlinux"))),
+        metadata_file=Path("m.json"),
+    )
+    made = build(image, "web.ext4", options)
+    stated = read_verity(Path("m.json"))
+    for name, line in json.loads(Path("m.json").read_bytes())["kernelCommandLine"].items():
+        assert f' sha256 {stated["rootHash"]} {stated["salt"]}" root=/dev/dm-0 rootfstype=ext4 ro ' in line, name
+    # In JSON or for a shell, the words between the quotes are as they are.
+    assert all(stated["rootHash"] in Path(f"{name}.out").read_text() for name in VMMS)
+    firecracker = json.loads(Path("firecracker.out").read_bytes())
+    # It would say root=/dev/vda behind our words.
+    assert [drive["is_root_device"] for drive in firecracker["drives"]] == [False]
+    assert not build(image, "web.ext4", options).built
+    assert made.root.verity == made.disk.verity
+    before = Path("firecracker.out").read_bytes()
+    writable = replace(options, vm=replace(options.vm, machine=MachineOptions(Path("vmlinux"), writable=True)))
+    with pytest.raises(UsageError, match="nothing is ever written to a disk with --verity: leave out --writable"):
+        build(image, "other.ext4", writable)
+    long = replace(options.vm, machine=MachineOptions(Path("vmlinux"), append=("x" * 1700,)))
+    with pytest.raises(UsageError, match=r"the kernel command line has 2\d+ bytes, and kernels take 2047"):
+        build("oci:image", "other.ext4", replace(options, vm=long))
+    assert (Path("firecracker.out").read_bytes() == before, Path("other.ext4").exists()) == (True, False)
