@@ -1,0 +1,29 @@
+"""A read-only root with a data disk keeps what the guest writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support import command, guests
+from support.disks import check_ext4
+
+pytestmark = pytest.mark.slow
+
+
+def test_what_the_guest_writes_is_there_at_the_second_boot(tmp_path: Path) -> None:
+    guests.skip_without_machines()
+    cmd = ["/bin/sh", "-c", "cat /etc/group /count; echo x >>/count; echo new >/etc/group"]
+    disk = guests.build(guests.image(tmp_path / "image", {"Cmd": cmd}), tmp_path / "disk.erofs")
+    made = command.run("blank", "-o", tmp_path / "data.ext4", "--size", "32M")
+    assert made.returncode == 0, made.stderr
+    before = disk.read_bytes()
+    first = guests.boot(disk, "--data", tmp_path / "data.ext4")
+    assert (first.returncode, first.stdout) == (0, guests.GROUP), first.stderr
+    check_ext4(tmp_path / "data.ext4")
+    second = guests.boot(disk, "--data", tmp_path / "data.ext4")
+    assert (second.returncode, second.stdout) == (0, b"new\nx\n"), second.stderr
+    check_ext4(tmp_path / "data.ext4")
+    assert disk.read_bytes() == before
+    again = command.run("blank", "-o", tmp_path / "data.ext4", "--size", "32M")
+    assert (again.returncode, "may hold what a guest wrote" in again.stderr) == (1, True)
