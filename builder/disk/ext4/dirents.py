@@ -55,14 +55,10 @@ def entry_blocks(entries: Iterable[Entry], number: int, uuid: UUID) -> bytes:
             blocks += _closed(block, last, number, uuid)
             block = bytearray()
         last = len(block)
-        block += encode_entry(name, inode, kind, size)
+        block += _ENTRY.pack(inode, size, len(name), kind)
+        block += name.ljust(size - _ENTRY.size, b"\0")
     blocks += _closed(block, last, number, uuid)
     return bytes(blocks)
-
-
-def encode_entry(name: bytes, inode: int, kind: int, size: int) -> bytes:
-    """Return an entry that owns `size` bytes, filled up with zeros as far as the name alone would need."""
-    return _ENTRY.pack(inode, size, len(name), kind) + name.ljust(entry_size(name) - _ENTRY.size, b"\0")
 
 
 def _closed(block: bytearray, last: int, number: int, uuid: UUID) -> bytes:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from uuid import UUID
 
-from builder.disk.ext4.dirents import ROOM, Entry, block_count, encode_entry, entry_blocks, entry_size
+from builder.disk.ext4.dirents import ROOM, Entry, block_count, entry_blocks, entry_size
 from builder.disk.ext4.half_md4 import name_hashes
 from builder.disk.ext4.layout import BLOCK_SIZE, checksum
 from builder.disk.numbering import FT_DIRECTORY
@@ -22,16 +22,16 @@ from builder.disk.numbering import FT_DIRECTORY
 # Hash and block of what is below; in the first, room for such and how many there are take the place of the hash.
 _BELOW = struct.Struct("<II")
 _COUNTS = struct.Struct("<HH")
-# dx_root_info: zero, version of the hash, own size, levels of nodes, flags.
-_INFO = struct.Struct("<IBBBB")
+# dx_root: the directory's own entry and its parent's; zero, version of the hash, size of this, levels of nodes, flags.
+_ROOT = struct.Struct("<IHBB4s IHBB4s IBBBB")
 _HALF_MD4 = 1
+# dx_node: an entry of nothing.
+_NODE = struct.Struct("<IHBB")
 # dx_tail: zero, checksum.
 _TAIL = struct.Struct("<II")
 
-_ROOT_HEAD = 2 * entry_size(b"..") + _INFO.size
-_NODE_HEAD = entry_size(b"")
-_IN_ROOT = (BLOCK_SIZE - _ROOT_HEAD - _TAIL.size) // _BELOW.size
-_IN_NODE = (BLOCK_SIZE - _NODE_HEAD - _TAIL.size) // _BELOW.size
+_IN_ROOT = (BLOCK_SIZE - _ROOT.size - _TAIL.size) // _BELOW.size
+_IN_NODE = (BLOCK_SIZE - _NODE.size - _TAIL.size) // _BELOW.size
 
 # Without the feature large_dir, which Linux has from 4.13 on and few boot loaders read, there is one level of nodes.
 # That is for a million entries of the longest names at least, and fifty million short ones.
@@ -64,25 +64,28 @@ class Index:
 
 
 def index_of(names: Sequence[bytes], seed: UUID) -> Index | None:
-    """Return the index of a directory with these `names` on a file system with this hash seed; None: it has none.
+    """Return the index of a directory with these sorted `names` under a file system's hash seed; None: it has none.
 
     As in a directory that the kernel made, there is none for what is in one block. There is none either where kernel
     and e2fsck would not agree, or where a tree of two levels is too small: the kernel reads such a directory through.
     """
     if block_count(names) == 1:
         return None
-    ordered = sorted(zip(name_hashes(names, seed.bytes), names, strict=True))
-    if ordered[-1][0] == _LAST_HASH:
+    # Numbers are sorted in a third of the time that pairs take: the hash above, and the place among the names below.
+    keys = sorted(value << 32 | place for place, value in enumerate(name_hashes(names, seed.bytes)))
+    if keys[-1] >> 32 == _LAST_HASH:
         return None
+    ordered = [names[key & 0xFFFFFFFF] for key in keys]
     leaves = [(0, 0)]
-    room, before = ROOM, -1
-    for place, (value, name) in enumerate(ordered):
+    room = ROOM
+    for place, name in enumerate(ordered):
         size = entry_size(name)
         if size > room:
+            value, before = keys[place] >> 32, keys[place - 1] >> 32
             leaves.append((value | (value == before), place))
             room = ROOM
-        room, before = room - size, value
-    return Index([name for _, name in ordered], leaves) if len(leaves) <= _MAX_LEAVES else None
+        room -= size
+    return Index(ordered, leaves) if len(leaves) <= _MAX_LEAVES else None
 
 
 def indexed_blocks(number: int, parent: int, index: Index, entry: Callable[[bytes], Entry], uuid: UUID) -> bytes:
@@ -92,13 +95,12 @@ def indexed_blocks(number: int, parent: int, index: Index, entry: Callable[[byte
     nodes = b""
     if index.nodes:
         parts = [below[start : start + _IN_NODE] for start in range(0, len(below), _IN_NODE)]
-        head = encode_entry(b"", 0, 0, BLOCK_SIZE)
+        head = _NODE.pack(0, BLOCK_SIZE, 0, 0)
         nodes = b"".join(_closed(head, part, number, uuid) for part in parts)
         below = [(part[0][0], 1 + node) for node, part in enumerate(parts)]
-    dots = encode_entry(b".", number, FT_DIRECTORY, entry_size(b".")) + encode_entry(
-        b"..", parent, FT_DIRECTORY, BLOCK_SIZE - entry_size(b".")
-    )
-    root = _closed(dots + _INFO.pack(0, _HALF_MD4, _INFO.size, int(bool(nodes)), 0), below, number, uuid)
+    own, parents = (number, 12, 1, FT_DIRECTORY, b"."), (parent, BLOCK_SIZE - 12, 2, FT_DIRECTORY, b"..")
+    head = _ROOT.pack(*own, *parents, 0, _HALF_MD4, 8, 1 if nodes else 0, 0)
+    root = _closed(head, below, number, uuid)
     places = [*(place for _, place in index.leaves), len(index.names)]
     leaves = (entry_blocks(map(entry, index.names[start:end]), number, uuid) for start, end in pairwise(places))
     return b"".join([root, nodes, *leaves])
