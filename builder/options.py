@@ -64,9 +64,17 @@ class BuildOptions:
     guest: GuestOptions = field(default_factory=GuestOptions)
     # What they are on this machine decides the bytes, and is described with its digest once it was looked at.
     additions: tuple[Change, ...] = in_one_order(
-        option((), ADD, FILES, "Add a file, a directory or a symlink.", name="add", repeats=True),
+        option(
+            (),
+            ADD,
+            FILES,
+            "Add a file, what is in a directory, or a symlink; ,mode=0755 and ,owner=UID:GID may follow. This option "
+            "and the next two act in the order in which they are said.",
+            name="add",
+            repeats=True,
+        ),
         option((), ADD_TAR, FILES, "Add what is in a tar, as one more layer.", name="add-tar", repeats=True),
-        option((), REMOVE, FILES, "Take a file or a directory out.", name="remove", repeats=True),
+        option((), REMOVE, FILES, "Take a file, or a directory with all in it, out.", name="remove", repeats=True),
     )
     platform: Platform | None = option(
         None, PLATFORM, IMAGE, "Which image of an index; by default this machine's.", decides=True

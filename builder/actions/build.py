@@ -79,7 +79,8 @@ def build(
             else:
                 packed = _pack(source, image, surveyed, guest, options, filesystem, scratch, draft, listen)
                 facts = replace(packed, tools=tools)
-            rule = depfile(str(target), _inputs(source, reference, surveyed, options, listen))
+            inputs = _inputs(source, reference, surveyed, options, listen)
+            rule = depfile(str(target), inputs) if options.depfile else b""
         root = replace(root, verity=facts.verity)
         configurations = list(options.vm.configurations(root))
         drafts = []

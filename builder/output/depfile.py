@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from builder.errors import UsageError
+from builder.words import quoted
+
 
 def depfile(target: str, inputs: Sequence[str]) -> bytes:
     """Render a rule that makes `target` depend on `inputs`, and an empty rule for each of them.
 
-    The empty rules keep make going when an input has been removed, for instance a blob of an older image.
+    The empty rules keep make going when an input has been removed, for instance a blob of an older image. Raises
+    UsageError for a name with a line end in it, for which make has no form.
     """
+    for name in (target, *inputs):
+        if "\n" in name:
+            raise UsageError(f"make knows no file {quoted(name)}: rename it, or leave --depfile out")
     names = [_escape(name) for name in inputs]
     rule = " \\\n  ".join([f"{_as_target(_escape(target))}:", *names])
     return "\n\n".join([rule, *(f"{_as_target(name)}:" for name in names)]).encode("utf-8", "surrogateescape") + b"\n"

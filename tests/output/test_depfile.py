@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.errors import UsageError
 from builder.output.depfile import depfile
 
 ODD_NAMES = ["plain", "with space", "dollar$sign", "hash#tag", "a:b", "per%cent", "back\\slash", "ü"]
@@ -16,6 +17,12 @@ ODD_NAMES = ["plain", "with space", "dollar$sign", "hash#tag", "a:b", "per%cent"
 
 def test_the_rule_and_an_empty_rule_per_input() -> None:
     assert depfile("out.ext4", ["a", "b c"]) == b"out.ext4: \\\n  a \\\n  b\\ c\n\na:\n\nb\\ c:\n"
+
+
+@pytest.mark.parametrize("inputs", [["a", "b\nc"], ["a\n"]])
+def test_a_name_with_a_line_end_is_refused_as_make_has_no_form_for_it(inputs: list[str]) -> None:
+    with pytest.raises(UsageError, match="rename it, or leave --depfile out"):
+        depfile("disk", inputs)
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
