@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from threading import Thread
 
@@ -17,6 +19,8 @@ from builder.registry import RegistryAccess
 from builder.registry.address import Address
 from builder.registry.failures import NoTls
 from builder.registry.http import Http
+from builder.sources import open_source
+from builder.sources.access import Access, Means
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +91,21 @@ def client_files(place: Path, ca: trustme.CA) -> Path:
     (place / "client.cert").write_bytes(identity.cert_chain_pems[0].bytes())
     (place / "client.key").write_bytes(identity.private_key_pem.bytes())
     return place
+
+
+def test_no_password_is_sent_to_a_token_server_without_tls(tmp_path: Path) -> None:
+    """The registry has TLS, and so has something to lose."""
+    ca = trustme.CA()
+    answer = OK.replace(b"200 OK", b'401 Unauthorized\r\nWWW-Authenticate: Bearer realm="http://tokens.invalid/"')
+    server = TlsServer(server_context(ca), answer)
+    registry = RegistryAccess(cert_dir=client_files(tmp_path / "certs", ca), authfile=tmp_path / "auth.json")
+    (tmp_path / "auth.json").write_text(json.dumps({"auths": {server.host: {"auth": "dTpw"}}}))
+    try:
+        with closing(open_source(f"docker://{server.host}/a", Access(registry=registry), Means(tmp_path))) as source:
+            with pytest.raises(SourceUnreadable, match="names no server over https where tokens could be fetched"):
+                source.root()
+    finally:
+        server.stop()
 
 
 def test_https_is_not_left_for_http(tmp_path: Path) -> None:
