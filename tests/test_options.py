@@ -49,6 +49,8 @@ SAID: dict[str, tuple[str, BuildOptions]] = {
     "verity": ("yes", BuildOptions(disk=DiskOptions(verity=True))),
     "check": ("no", BuildOptions(disk=DiskOptions(check=False))),
     "init": ("none", BuildOptions(guest=GuestOptions(init="none"))),
+    "initrd": ("/boot/initrd", BuildOptions(guest=GuestOptions(initrd=Path("/boot/initrd")))),
+    "modules": ("/lib/modules/6.1", BuildOptions(guest=GuestOptions(modules=Path("/lib/modules/6.1")))),
     "entrypoint": ('["/a b", "c"]', BuildOptions(guest=GuestOptions(entrypoint=("/a b", "c")))),
     "cmd": ("sh -c id", BuildOptions(guest=GuestOptions(cmd=("sh", "-c", "id")))),
     "env": ("A=1=2", BuildOptions(guest=GuestOptions(env=("A=1=2",)))),

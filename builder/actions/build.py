@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -18,6 +19,7 @@ from builder.errors import UsageError
 from builder.events import Listener, Notice, Stage, ignore
 from builder.files.workspace import workspace_of
 from builder.guest.bootable import Guest, make_bootable, plan_guest
+from builder.guest.facts import Initrd, Resolved
 from builder.image.image import Image
 from builder.options import BuildOptions
 from builder.output.checks import check_distinct, check_output, check_side_output, resolve_output
@@ -30,7 +32,7 @@ from builder.sources.reference import parse_reference
 from builder.sources.resolve import check_layers, find_image
 from builder.sources.source import Source
 from builder.tree.spool import open_spool
-from builder.vm.machine import Root
+from builder.vm.machine import Root, path_from
 from builder.words import quoted
 
 
@@ -63,23 +65,27 @@ def build(
         with closing(open_image(reference, options, scratch, listen)) as source:
             image = find_image(source, reference, options.platform, listen)
             guest = plan_guest(image, options.guest, listen)
-            tools |= {} if guest is None else {"init": guest.digest}
+            has_init = guest is not None and guest.is_on_disk
+            tools |= {"init": guest.digest} if guest and has_init else {}
             surveyed = survey(options.additions)
             described = options.describe() | {"additions": [each.record() for each in surveyed]}
             wanted = recipe(str(image.config_digest), described, tools)
-            root = Root(output, filesystem.name, image.config.architecture, init=guest is not None)
+            initrd = options.guest.initrd and resolve_output(options.guest.initrd)
+            root = Root(output, filesystem.name, image.config.architecture, init=has_init, initrd=initrd)
             # That it can be run is known before any layer is read, its root hash only afterwards.
             options.vm.check_root(replace(root, verity=UNKNOWN if options.disk.verity else None))
             known = None if options.force else known_disk(output, wanted, options.metadata_file)
+            if known and (known.guest is None) != (guest is None):
+                known = None
             if known is None or options.depfile:
                 # What is seen to be there is also what the disk depends on.
                 check_layers(source, image)
             if known:
-                facts = known.facts
+                facts, resolved = known.facts, known.guest
             else:
-                packed = _pack(source, image, surveyed, guest, options, filesystem, scratch, draft, listen)
+                packed, resolved = _pack(source, image, surveyed, guest, options, filesystem, scratch, draft, listen)
                 facts = replace(packed, tools=tools)
-            inputs = _inputs(source, reference, surveyed, options, listen)
+            inputs = _inputs(source, reference, surveyed, options, listen) + (guest.inputs if guest else [])
             rule = depfile(str(target), inputs) if options.depfile else b""
         root = replace(root, verity=facts.verity)
         configurations = list(options.vm.configurations(root))
@@ -90,24 +96,27 @@ def build(
                 filesystem.verify(draft.path)
             # Syncing and hashing take long, so they come before anything that shows.
             sync(draft)
-            known = keep_recipe(draft.path, wanted, facts)
+            known = keep_recipe(draft.path, wanted, facts, resolved)
             drafts = [draft]
+        archive = guest.initramfs(resolved) if guest and resolved and initrd else b""
+        boots = guest.facts(resolved, _described(archive, options)) if guest and resolved else None
         record = b""
         if options.metadata_file:
             if known.digest is None:
                 listen(Stage("hashing the disk"))
             digest = known.digest or disk_digest(draft.path if drafts else output)
             lines = options.vm.lines(root)
-            record = render_json(describe_build(image, guest, facts, digest, described, lines))
+            record = render_json(describe_build(image, boots, facts, digest, described, lines))
         with ExitStack() as stack:
             rules = stack.enter_context(staged(options.depfile, rule, listen))
+            rules += stack.enter_context(staged(options.guest.initrd, archive, listen))
             for path, each in configurations:
                 rules += stack.enter_context(staged(path, each.content, listen, executable=each.executable))
             records = stack.enter_context(staged(options.metadata_file, record, listen, known.mtime_ns))
             # In this order, whatever cuts us short: make must never see a disk with older dependencies or machines, nor
             # anybody an older disk with newer metadata.
             publish_in_order((*rules, *drafts, *records))
-    return BuildResult(output, image, facts, root, built=bool(drafts))
+    return BuildResult(output, image, facts, root, boots, built=bool(drafts))
 
 
 def _pack(
@@ -120,22 +129,31 @@ def _pack(
     scratch: Path,
     draft: Draft,
     listen: Listener,
-) -> DiskFacts:
+) -> tuple[DiskFacts, Resolved | None]:
     # Here, because it imports what reads layers, for which no disk that is up to date should wait.
     from builder.actions.merge import merge
 
     with open_spool(scratch) as spool:
         tree = merge(source, image, spool, options, listen, surveyed)
-        identity = identity_with(image.identity, surveyed)
+        identity, resolved = identity_with(image.identity, surveyed), None
         if guest is not None:
-            identity = make_bootable(tree, spool, guest, identity)
+            resolved, identity = make_bootable(tree, spool, guest, identity)
         listen(Stage(f"packing {filesystem.name}"))
         with failures_named(draft.path):
             packed = filesystem.pack(tree, spool, disk_options(options, identity), scratch, draft.path, listen)
             if not options.disk.verity:
-                return packed
+                return packed, resolved
             listen(Stage("hashing for dm-verity"))
-            return add_hash_tree(draft.path, packed, identity)
+            return add_hash_tree(draft.path, packed, identity), resolved
+
+
+def _described(archive: bytes, options: BuildOptions) -> Initrd | None:
+    """Describe an initramfs for metadata, which stand somewhere else on the machine that has both."""
+    path, beside = options.guest.initrd, options.metadata_file
+    if path is None:
+        return None
+    place = path_from(path, beside.parent) if beside else str(path)
+    return Initrd(place, len(archive), hashlib.sha256(archive).hexdigest())
 
 
 def _inputs(
@@ -155,7 +173,9 @@ def _inputs(
 def _check_outputs(target: Path, options: BuildOptions) -> None:
     options.vm.check()
     configurations = [config.file for config in options.vm.vm_config]
-    side_outputs = [path for path in (options.depfile, options.metadata_file, *configurations) if path]
+    side_outputs = [
+        path for path in (options.depfile, options.metadata_file, options.guest.initrd, *configurations) if path
+    ]
     check_distinct([target, *side_outputs])
     check_output(target, options.force)
     written = [target, *side_outputs, *([options.tmpdir] if options.tmpdir else [])]

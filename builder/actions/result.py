@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from builder.disk.filesystem import DiskFacts
+from builder.guest.facts import GuestFacts
 from builder.image.image import Image
 from builder.vm import cloud_hypervisor, firecracker, qemu_script
 from builder.vm.machine import MachineOptions, Root
@@ -35,6 +36,7 @@ class BuildResult:
     image: Image
     disk: DiskFacts
     root: Root
+    guest: GuestFacts | None = None
     built: bool = True
 
     def firecracker(self, kernel: Path | str, folder: Path | None = None, **wishes: Unpack[Wishes]) -> dict[str, Any]:

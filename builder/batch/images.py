@@ -55,11 +55,12 @@ def parse_list(text: str, name: str, directory: Path, defaults: BuildOptions) ->
             job = _job(number, words, directory, defaults)
         except BuilderError as error:
             raise InvalidList(name, number, str(error)) from error
-        configurations = [config.file for config in job.options.vm.vm_config]
-        for path in (job.output, metadata_path(job.output), *configurations):
+        named = [config.file for config in job.options.vm.vm_config]
+        named += [job.options.guest.initrd] if job.options.guest.initrd else []
+        for path in (job.output, metadata_path(job.output), *named):
             place = os.path.realpath(path)
             if place in jobs:
-                advice = "name another" if path in configurations else "give one of them output=NAME"
+                advice = "name another" if path in named else "give one of them output=NAME"
                 reason = f"writes {path}, and so does line {jobs[place].line}; {advice}"
                 raise InvalidList(name, number, reason)
             jobs[place] = job

@@ -1,4 +1,4 @@
-"""An image's tree becomes bootable: what runs is decided, and comes with init as one more layer."""
+"""An image's tree becomes bootable: what runs is decided, and comes with init as one more layer, or in an initramfs."""
 
 from __future__ import annotations
 
@@ -6,15 +6,22 @@ import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from builder.errors import LayerRefused, OutputError, UsageError
+import msgspec
+
+from builder.errors import LayerRefused, UsageError
 from builder.events import Listener, Notice
 from builder.guest.description import Description
+from builder.guest.facts import GuestFacts, Initrd, Resolved
 from builder.guest.files import read_file, wanting
-from builder.guest.inits import taken_over
+from builder.guest.host_files import read_host_file
+from builder.guest.initramfs import initramfs
+from builder.guest.inits import own_stop_signal
 from builder.guest.layer import guest_layer
+from builder.guest.modules import Module, load_order
 from builder.guest.options import AUTO, NONE, GuestOptions, parse_host_name
 from builder.guest.process import NothingToRun, Overrides, Process, describe_process, plan_process
 from builder.guest.program import NoInit, init_program
+from builder.guest.users import find_account
 from builder.image.image import Image
 from builder.tree.merge import apply_layer
 from builder.tree.paths import Refusal
@@ -27,27 +34,65 @@ _HOST_NAME = "localhost"
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """What a disk of `image` boots: what runs, and init, whose sha256 is `digest` in hex."""
+    """What is to boot from a disk of `image`: what runs, init, and the kernel modules that are loaded before."""
 
     image: Image
     options: GuestOptions
     process: Process
     init: bytes
+    modules: tuple[Module, ...] = ()
 
     @property
     def digest(self) -> str:
         """The sha256 of init, in hex."""
         return hashlib.sha256(self.init).hexdigest()
 
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether the disk holds init; else an initramfs does, and the disk is the image's tree alone."""
+        return self.options.initrd is None
+
+    @property
+    def inputs(self) -> list[str]:
+        """The files of this machine that went in."""
+        own = [] if self.options.init == AUTO else [self.options.init]
+        return own + [str(module.path) for module in self.modules]
+
+    def describe(self, resolved: Resolved) -> Description:
+        """Say all that init is told."""
+        hosts = tuple(_line(host) for host in self.options.add_host)
+        return replace(describe_process(self.process, resolved), nameservers=self.options.dns, hosts=hosts)
+
+    def initramfs(self, resolved: Resolved) -> bytes:
+        """Return the initramfs of a disk that does not hold init."""
+        return initramfs(self.init, self.modules, self.describe(resolved).encode())
+
+    def facts(self, resolved: Resolved, initrd: Initrd | None = None) -> GuestFacts:
+        """Tell what boots."""
+        description = self.describe(resolved)
+        return GuestFacts(
+            init=f"sha256:{self.digest}",
+            initrd=initrd,
+            argv=description.argv,
+            env=description.env,
+            working_dir=description.cwd,
+            user=self.process.user,
+            ports=tuple(map(str, self.image.config.exposed_ports)),
+            **msgspec.structs.asdict(resolved),
+        )
+
 
 def plan_guest(image: Image, options: GuestOptions, listen: Listener) -> Guest | None:
     """Decide what a disk of `image` boots, before any layer is read; None for init `none`.
 
     None, too, and a Notice, where nothing is said of the guest and the image names no program, or is of an architecture
-    that init was not compiled for. Raises NothingToRun, NoInit, UsageError, and OutputError for an init that cannot be
-    read.
+    that init was not compiled for. Raises NothingToRun, NoInit, UsageError, and HostFileRefused.
     """
+    if options.modules and not options.initrd:
+        raise UsageError("--modules go into an initramfs: name one with --initrd, or leave them out")
     if options.init == NONE:
+        if options.initrd:
+            raise UsageError("--initrd is a place for init: leave out --init none, or --initrd")
         if options != GuestOptions(init=NONE):
             raise UsageError("entrypoint, cmd, env and the like are for init: leave out --init none, or leave them out")
         return None
@@ -70,39 +115,52 @@ def _planned(image: Image, options: GuestOptions) -> Guest:
         stop_signal=options.stop_signal,
     )
     process = plan_process(image.config, overrides, image.reference)
-    init = init_program(image.config.architecture) if options.init == AUTO else _own_init(Path(options.init))
-    return Guest(image, options, process, init)
+    own = options.init != AUTO
+    init = read_host_file(Path(options.init), "init") if own else init_program(image.config.architecture)
+    modules = tuple(load_order(Path(options.modules))) if options.modules else ()
+    return Guest(image, options, process, init, modules)
 
 
-def make_bootable(tree: Tree, spool: Spool, guest: Guest, identity: bytes) -> bytes:
-    """Add init and what it is to run to the merged tree; return 32 bytes that stand for the tree then.
+def make_bootable(tree: Tree, spool: Spool, guest: Guest, identity: bytes) -> tuple[Resolved, bytes]:
+    """Add init and what it is to run to the merged tree, unless that goes into an initramfs.
 
-    `identity` stands for the tree before. Raises UnknownUser, LayerRefused.
+    `identity` stands for the tree before. Returns what the tree says of the process, and 32 bytes that stand for the
+    tree then. Raises UnknownUser, LayerRefused.
     """
     try:
-        description = _describe(tree, spool, guest)
+        resolved = _resolve(tree, spool, guest)
+        if not guest.is_on_disk:
+            return resolved, identity
+        description = guest.describe(resolved)
         entries = guest_layer(tree, spool, description, guest.init)
     except Refusal as refusal:
-        raise LayerRefused("the image", None, f"cannot be looked into for its users: {refusal.reason}") from refusal
+        reason = f"cannot be looked into for what runs: {refusal.reason}; leave init out with --init none"
+        raise LayerRefused("the image", None, reason) from refusal
     apply_layer(tree, "the layer of init", entries)
     added = guest.digest.encode() + b"\n" + description.encode()
-    return hashlib.sha256(identity + added).digest()
+    return resolved, hashlib.sha256(identity + added).digest()
 
 
-def _describe(tree: Tree, spool: Spool, guest: Guest) -> Description:
-    options = guest.options
+def _resolve(tree: Tree, spool: Spool, guest: Guest) -> Resolved:
+    options, process = guest.options, guest.process
+    passwd, group = (read_file(tree, spool, f"etc/{name}") or b"" for name in ("passwd", "group"))
+    account = find_account(process.user, passwd, group)
     missing = wanting(tree, spool)
     own_name = b"" if "hostname" in missing else read_file(tree, spool, "etc/hostname") or b""
-    hostname = options.hostname or _host_name(own_name) or _HOST_NAME
-    passwd, group = (read_file(tree, spool, f"etc/{name}") or b"" for name in ("passwd", "group"))
     asked = {"hosts": options.add_host, "hostname": options.hostname, "resolv.conf": options.dns}
-    described = replace(
-        describe_process(guest.process, hostname, passwd, group),
-        nameservers=options.dns,
-        hosts=tuple(_line(host) for host in options.add_host),
-        write=tuple(name for name, said in asked.items() if said or name in missing),
+    init_stop = own_stop_signal(process.argv[0], tree)
+    stated = options.stop_signal or guest.image.config.stop_signal
+    return Resolved(
+        uid=account.uid,
+        gid=account.gid,
+        groups=account.groups,
+        home=account.home,
+        hostname=options.hostname or _host_name(own_name) or _HOST_NAME,
+        # Without a stated signal, an init is sent its own.
+        stop_signal=process.stop if stated or init_stop is None else init_stop,
+        takeover=init_stop is not None,
+        writes=tuple(name for name, said in asked.items() if said or name in missing),
     )
-    return taken_over(described, tree, options.stop_signal or guest.image.config.stop_signal)
 
 
 def _host_name(content: bytes) -> str:
@@ -117,10 +175,3 @@ def _line(host: str) -> str:
     """Turn `NAME:ADDRESS` into a line of hosts(5)."""
     name, _, address = host.partition(":")
     return f"{address.strip('[]')}\t{name}"
-
-
-def _own_init(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise OutputError(str(path), f"cannot be read as init: {error.strerror}") from error

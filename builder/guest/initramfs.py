@@ -8,19 +8,19 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from builder.guest.cpio import Member, cpio, directory, file
-from builder.guest.modules import WANTED, load_order, unsigned
+from builder.guest.modules import Module, load_order, unsigned
 
 # Where init looks for what belongs to the initramfs (init.h).
 _PLACE = "rb"
 
 
-def initramfs(init: bytes, modules: Path | None = None, description: bytes | None = None) -> bytes:
-    """Return a gzip-compressed newc archive with `init` as /init.
+def initramfs(init: bytes, modules: Iterable[Module] = (), description: bytes | None = None) -> bytes:
+    """Return a gzip-compressed newc archive with `init` as /init, which loads `modules` in their order.
 
-    `modules` is a directory of kernel modules, such as /lib/modules/VERSION; those that a virtual machine needs are
-    loaded. With a `description`, init runs that; without one it starts the disk's own init.
+    With a `description`, init runs that; without one it starts the disk's own init.
     """
-    return _compressed(cpio(_members(init, _modules(modules, WANTED), description)))
+    loaded = ((module.name, module.content) for module in modules)
+    return _compressed(cpio(_members(init, loaded, description)))
 
 
 def quick_initramfs(init: bytes, modules: Path | None, wanted: tuple[str, ...], signed: bool = False) -> bytes:
@@ -29,7 +29,8 @@ def quick_initramfs(init: bytes, modules: Path | None, wanted: tuple[str, ...], 
     An emulated processor takes a tenth of a second to see whether a module's signature is right, so modules have none
     unless they are to be `signed`, for kernels that insist.
     """
-    loaded = ((name, content if signed else unsigned(content)) for name, content in _modules(modules, wanted))
+    found = () if modules is None else load_order(modules, wanted)
+    loaded = ((module.name, module.content if signed else unsigned(module.content)) for module in found)
     return b"".join(cpio(_members(init, loaded)))
 
 
@@ -39,10 +40,6 @@ def override_archive(description: bytes) -> bytes:
     The kernel unpacks concatenated archives one after another, so one initramfs serves many boots.
     """
     return _compressed(cpio([directory(_PLACE), file(f"{_PLACE}/override", description)]))
-
-
-def _modules(directory: Path | None, wanted: tuple[str, ...]) -> Iterable[tuple[str, bytes]]:
-    return () if directory is None else load_order(directory, wanted)
 
 
 def _members(init: bytes, modules: Iterable[tuple[str, bytes]], description: bytes | None = None) -> Iterator[Member]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from builder.guest.description import Description
 from builder.guest.stop_signal import parse_signal
 from builder.tree.lookup import find_node, find_path
 from builder.tree.paths import components
@@ -23,18 +20,12 @@ _S6_INIT, _S6_FOLDERS = "/init", ("package/admin/s6-overlay", "etc/s6-overlay", 
 _STOP = {b"systemd": "SIGRTMIN+3", b"busybox": "SIGUSR2", b"openrc-init": "SIGTERM", b"s6-svscan": "SIGTERM"}
 
 
-def taken_over(description: Description, tree: Tree, stated_signal: str) -> Description:
-    """Return the description with `takeover`, where its program is an init; `stated_signal` is the user's or image's.
-
-    Without a stated signal, an init is sent its own.
-    """
-    program = description.argv[0]
+def own_stop_signal(program: str, tree: Tree) -> int | None:
+    """Return the signal that asks `program` to end, if it is an init; None for any other program."""
     if not _is_init(program, tree):
-        return description
+        return None
     real = find_path(tree, components(program.encode("utf-8", "surrogateescape")))
-    name = real[-1] if real else b""
-    stop = description.stop if stated_signal else parse_signal(_STOP.get(name, "SIGTERM"))
-    return replace(description, takeover=True, stop=stop)
+    return parse_signal(_STOP.get(real[-1] if real else b"", "SIGTERM"))
 
 
 def _is_init(program: str, tree: Tree) -> bool:

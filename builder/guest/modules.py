@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
 import lzma
 import struct
+import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import zstandard
 
 from builder.errors import UsageError
+from builder.guest.host_files import MAX_SIZE, HostFileRefused, read_host_file
 
 # The device mapper, and what dm-verity hashes with by the names of older and newer kernels.
 MAPPER = ("dm_verity", "sha256_generic", "sha256")
@@ -25,20 +28,50 @@ WANTED = (
 _SIGNED = b"~Module signature appended~\n"
 _SIGNATURE_INFO = struct.Struct(">8xI")
 
+_WHAT = "a kernel module"
+
+
+def _until_its_end(stream: Any, data: bytes) -> bytes:
+    content = stream.decompress(data, MAX_SIZE + 1)
+    if not stream.eof and len(content) <= MAX_SIZE:
+        raise EOFError
+    return bytes(content)
+
+
+def _zstd(data: bytes) -> bytes:
+    if zstandard.frame_content_size(data) > MAX_SIZE:
+        raise EOFError
+    return zstandard.ZstdDecompressor().decompress(data, MAX_SIZE + 1)
+
+
 _DECOMPRESS: dict[str, Callable[[bytes], bytes]] = {
     ".ko": bytes,
-    ".xz": lzma.decompress,
-    ".gz": gzip.decompress,
-    ".zst": lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data),
+    ".xz": lambda data: _until_its_end(lzma.LZMADecompressor(), data),
+    ".gz": lambda data: _until_its_end(zlib.decompressobj(31), data),
+    ".zst": _zstd,
 }
 
 
-def load_order(directory: Path, wanted: tuple[str, ...] = WANTED) -> Iterator[tuple[str, bytes]]:
-    """Yield (name, content) of the modules below `directory`, as `/lib/modules/VERSION`, in an order to load them in.
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A kernel module: its name with underscores, the file that holds it, and what the kernel loads."""
 
-    Raises UsageError where there are none, which is more likely a wrong directory than a kernel without modules.
+    name: str
+    path: Path
+    content: bytes
+
+
+def load_order(directory: Path, wanted: tuple[str, ...] = WANTED) -> Iterator[Module]:
+    """Yield the modules below `directory`, as `/lib/modules/VERSION`, in an order to load them in.
+
+    Raises UsageError where there are none, which is more likely a wrong directory than a kernel without modules, and
+    HostFileRefused for one that cannot be read.
     """
-    files = {path.name.partition(".ko")[0].replace("-", "_"): path for path in sorted(directory.rglob("*.ko*"))}
+    files = {
+        path.name.partition(".ko")[0].replace("-", "_"): path
+        for path in sorted(directory.rglob("*.ko*"))
+        if path.suffix in _DECOMPRESS
+    }
     if not files:
         raise UsageError(
             f"{directory}: there are no kernel modules here; name a directory such as /lib/modules/VERSION"
@@ -51,13 +84,13 @@ def load_order(directory: Path, wanted: tuple[str, ...] = WANTED) -> Iterator[tu
         if name in done:
             continue
         if name not in contents:
-            contents[name] = _DECOMPRESS[files[name].suffix](files[name].read_bytes())
+            contents[name] = _read(files[name])
             first = [other for other in _dependencies(contents[name]) if other in files and other not in contents]
             if first:
                 waiting += [name, *first]
                 continue
         done.add(name)
-        yield name, contents[name]
+        yield Module(name, files[name], contents[name])
 
 
 def unsigned(module: bytes) -> bytes:
@@ -67,6 +100,19 @@ def unsigned(module: bytes) -> bytes:
         return module
     length = _SIGNATURE_INFO.unpack_from(content, len(content) - _SIGNATURE_INFO.size)[-1]
     return content[: max(0, len(content) - _SIGNATURE_INFO.size - length)]
+
+
+def _read(path: Path) -> bytes:
+    data = read_host_file(path, _WHAT)
+    try:
+        content = _DECOMPRESS[path.suffix](data)
+    except (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
+        raise HostFileRefused(path, _WHAT, "it cannot be decompressed; install the kernel again") from error
+    if len(content) > MAX_SIZE:
+        raise HostFileRefused(path, _WHAT, f"it has more than {MAX_SIZE >> 20} MiB; name another directory")
+    if not content.startswith(b"\x7fELF"):
+        raise HostFileRefused(path, _WHAT, "it is no ELF file; install the kernel again")
+    return content
 
 
 def _dependencies(module: bytes) -> list[str]:

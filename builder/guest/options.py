@@ -8,10 +8,11 @@ import os
 import re
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 
 from builder.errors import UsageError
 from builder.guest.stop_signal import parse_signal
-from builder.option import GUEST, Form, option
+from builder.option import DIRECTORY, FILE, GUEST, Form, option
 from builder.words import quoted
 
 AUTO, NONE = "auto", "none"
@@ -98,12 +99,19 @@ class GuestOptions:
     """What runs in the guest; None, or nothing of a list, leaves what the image says.
 
     `init` is `auto`, `none`, or the path of a program of the user's own; with `auto`, an image that names no program,
-    or is of an architecture for which there is no init, gets none. An `entrypoint` takes the place of the image's Cmd,
-    too, as in podman.
+    or is of an architecture for which there is no init, gets none. `initrd` is a file to write an initramfs to, with
+    init and the `modules` of a kernel; the disk is the image's tree alone then. An `entrypoint` takes the place of the
+    image's Cmd, too, as in podman.
     """
 
     init: str = option(
         AUTO, INIT, GUEST, "Boot into the image's process (auto), into a program of your own, or have no init (none)."
+    )
+    initrd: Path | None = option(
+        None, FILE, GUEST, "Write an initramfs with init here; the disk is the image's tree alone then.", decides=False
+    )
+    modules: Path | None = option(
+        None, DIRECTORY, GUEST, "Kernel modules for --initrd, such as /lib/modules/VERSION.", decides=False
     )
     entrypoint: tuple[str, ...] | None = option(
         None, COMMAND, GUEST, "Words or a JSON array in the Entrypoint's place, and without Cmd."

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from builder.errors import UsageError
 from builder.guest.description import Description
+from builder.guest.facts import Resolved
 from builder.guest.stop_signal import parse_signal
-from builder.guest.users import find_account
 from builder.image.config import ImageConfig
 
 # Docker's and podman's, where an image says nothing.
@@ -80,23 +80,21 @@ def plan_process(config: ImageConfig, overrides: Overrides, reference: str) -> P
     )
 
 
-def describe_process(process: Process, hostname: str, passwd: bytes, group: bytes) -> Description:
-    """Say in init's words what `process` is on a machine named `hostname`; raises UnknownUser.
-
-    `passwd` and `group` are the image's own files.
-    """
-    account = find_account(process.user, passwd, group)
-    env = {"HOME": account.home, "HOSTNAME": hostname, **process.env}
+def describe_process(process: Process, resolved: Resolved) -> Description:
+    """Say in init's words what `process` is, with what the image's own files say of it."""
+    env = {"HOME": resolved.home, "HOSTNAME": resolved.hostname, **process.env}
     return Description(
         entrypoint=process.entrypoint,
         cmd=process.cmd,
         env=settings(env),
         cwd=process.cwd,
-        uid=account.uid,
-        gid=account.gid,
-        groups=account.groups,
-        stop=process.stop,
-        hostname=hostname,
+        uid=resolved.uid,
+        gid=resolved.gid,
+        groups=resolved.groups,
+        stop=resolved.stop_signal,
+        takeover=resolved.takeover,
+        hostname=resolved.hostname,
+        write=resolved.writes,
     )
 
 

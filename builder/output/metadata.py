@@ -12,8 +12,7 @@ from typing import Any
 import msgspec
 
 from builder.disk.filesystem import DiskFacts
-from builder.guest.bootable import Guest
-from builder.guest.process import settings
+from builder.guest.facts import GuestFacts
 from builder.image.config import ImageConfig
 from builder.image.image import Image
 
@@ -42,7 +41,7 @@ def describe_image(image: Image) -> dict[str, Any]:
 
 def describe_build(
     image: Image,
-    guest: Guest | None,
+    guest: GuestFacts | None,
     disk: DiskFacts,
     digest: str,
     options: Mapping[str, Any],
@@ -56,7 +55,7 @@ def describe_build(
         "builder": version("rootfs-builder"),
         "image": describe_image(image),
         "options": options,
-        "guest": guest and _describe_guest(guest),
+        "guest": guest and msgspec.to_builtins(guest),
         "kernelCommandLine": lines,
         "disk": {
             "format": disk.format,
@@ -81,19 +80,6 @@ def disk_digest(path: Path) -> str:
     """Hash a disk: sha256 in hex of all its bytes, holes as the zeros they read as."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _describe_guest(guest: Guest) -> dict[str, Any]:
-    process = guest.process
-    return {
-        "init": f"sha256:{guest.digest}",
-        "argv": list(process.argv),
-        "env": list(settings(process.env)),
-        "workingDir": process.cwd,
-        "user": process.user,
-        "stopSignal": process.stop,
-        "ports": [str(port) for port in guest.image.config.exposed_ports],
-    }
 
 
 def _describe_config(config: ImageConfig) -> dict[str, Any]:

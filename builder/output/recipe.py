@@ -25,6 +25,7 @@ import msgspec
 
 from builder.disk.filesystem import DiskFacts
 from builder.disk.verity import Verity
+from builder.guest.facts import Resolved
 
 _ATTRIBUTE = "user.rootfs-builder"
 _MAX_METADATA = 64 << 20
@@ -32,11 +33,15 @@ _MAX_METADATA = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class KnownDisk:
-    """A disk of which it is known what it was made from; `digest` is its sha256 in hex, where somebody hashed it."""
+    """A disk of which it is known what it was made from; `digest` is its sha256 in hex, where somebody hashed it.
+
+    `guest` is what the image's own files say of the process that boots, where one does.
+    """
 
     facts: DiskFacts
     mtime_ns: int
     digest: str | None = None
+    guest: Resolved | None = None
 
 
 class _Facts(msgspec.Struct):
@@ -54,6 +59,7 @@ class _Attribute(msgspec.Struct):
     disk: _Facts
     tools: dict[str, str]
     verity: Verity | None = None
+    guest: Resolved | None = None
 
 
 class _Config(msgspec.Struct):
@@ -71,6 +77,7 @@ class _Metadata(msgspec.Struct):
     disk: _Facts
     tools: dict[str, str]
     verity: Verity | None = None
+    guest: Resolved | None = None
 
 
 def recipe(config: str, options: dict[str, Any], tools: dict[str, str], builder: str | None = None) -> str:
@@ -83,14 +90,15 @@ def recipe(config: str, options: dict[str, Any], tools: dict[str, str], builder:
     return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
-def keep_recipe(disk: Path, recipe: str, facts: DiskFacts) -> KnownDisk:
+def keep_recipe(disk: Path, recipe: str, facts: DiskFacts, guest: Resolved | None) -> KnownDisk:
     """Keep with a finished disk what it was made from, where its file system can."""
-    known = KnownDisk(facts, disk.stat().st_mtime_ns)
+    known = KnownDisk(facts, disk.stat().st_mtime_ns, guest=guest)
     described = _Facts(facts.format, facts.uuid, facts.size, facts.block_size, facts.inodes)
     # Without, it is built once more than necessary.
     with suppress(OSError):
-        attribute = _Attribute(recipe, known.mtime_ns, described, facts.tools, facts.verity)
-        os.setxattr(disk, _ATTRIBUTE, msgspec.json.encode(attribute))
+        attribute = _Attribute(recipe, known.mtime_ns, described, facts.tools, facts.verity, guest)
+        # Not msgspec's encoder: a home may hold bytes that are no UTF-8, which JSON escapes as Python has them.
+        os.setxattr(disk, _ATTRIBUTE, json.dumps(msgspec.to_builtins(attribute), separators=(",", ":")).encode())
     return known
 
 
@@ -114,20 +122,20 @@ def _by_metadata(path: Path, wanted: str) -> KnownDisk | None:
             status = os.fstat(file.fileno())
             if not _is_ours(status):
                 return None
-            record = msgspec.json.decode(file.read(_MAX_METADATA), type=_Metadata)
-    except (OSError, msgspec.DecodeError, RecursionError):
+            record = msgspec.convert(json.loads(file.read(_MAX_METADATA)), _Metadata)
+    except (OSError, ValueError, RecursionError):
         return None
     if recipe(record.image.config.digest, record.options, record.tools, record.builder) != wanted:
         return None
-    return KnownDisk(_facts(record), status.st_mtime_ns, record.disk.sha256)
+    return KnownDisk(_facts(record), status.st_mtime_ns, record.disk.sha256, record.guest)
 
 
 def _by_attribute(disk: Path, wanted: str) -> KnownDisk | None:
     try:
-        kept = msgspec.json.decode(os.getxattr(disk, _ATTRIBUTE), type=_Attribute)
-    except (OSError, msgspec.DecodeError, RecursionError):
+        kept = msgspec.convert(json.loads(os.getxattr(disk, _ATTRIBUTE)), _Attribute)
+    except (OSError, ValueError, RecursionError):
         return None
-    return KnownDisk(_facts(kept), kept.mtime) if kept.recipe == wanted else None
+    return KnownDisk(_facts(kept), kept.mtime, guest=kept.guest) if kept.recipe == wanted else None
 
 
 def _is_ours(status: os.stat_result) -> bool:

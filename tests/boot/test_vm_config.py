@@ -13,6 +13,7 @@ from support import guests
 
 from builder import BuildOptions, blank, build
 from builder.guest.initramfs import initramfs
+from builder.guest.modules import load_order
 from builder.guest.options import GuestOptions
 from builder.guest.program import init_program
 
@@ -25,7 +26,7 @@ def test_a_script_for_qemu_boots_the_disk_with_what_was_said_of_the_machine(tmp_
     reference = guests.image(tmp_path / "image", {"Cmd": ["/bin/sh", "-c", f"{shell}; grep ' / ' /proc/mounts"]})
     folder = tmp_path / "it's, a:disk"
     folder.mkdir()
-    (folder / "initrd").write_bytes(initramfs(init_program("amd64"), guests.KERNEL / "lib/modules"))
+    (folder / "initrd").write_bytes(initramfs(init_program("amd64"), load_order(guests.KERNEL / "lib/modules")))
     blank(folder / "data.ext4", 16 << 20)
     result = build(reference, folder / "web.erofs", BuildOptions(guest=GuestOptions(init="auto")))
     before = result.output.read_bytes()

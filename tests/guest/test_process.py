@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from builder.guest.description import Description
+from builder.guest.facts import Resolved
 from builder.guest.process import DEFAULT_PATH, NothingToRun, Overrides, describe_process, plan_process
+from builder.guest.users import find_account
 from builder.image.config import ImageConfig
 
 PASSWD = b"root:x:0:0::/root:\nnginx:x:101:102::/var/cache/nginx:\n"
@@ -28,7 +30,9 @@ NOTHING = ImageConfig("linux", "amd64", ())
 
 def described(config: ImageConfig = CONFIG, **overrides: object) -> Description:
     process = plan_process(config, Overrides(**overrides), "image")  # type: ignore[arg-type]
-    return describe_process(process, "vm", PASSWD, GROUP)
+    account = find_account(process.user, PASSWD, GROUP)
+    found = Resolved(account.uid, account.gid, account.groups, account.home, "vm", process.stop, False, ())
+    return describe_process(process, found)
 
 
 def test_the_config_says_what_runs() -> None:
