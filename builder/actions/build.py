@@ -74,7 +74,9 @@ def build(
             root = Root(output, filesystem.name, image.config.architecture, init=has_init, initrd=initrd)
             # That it can be run is known before any layer is read, its root hash only afterwards.
             options.vm.check_root(replace(root, verity=UNKNOWN if options.disk.verity else None))
-            known = None if options.force else known_disk(output, wanted, options.metadata_file)
+            known = None
+            if not options.force:
+                known = known_disk(output, wanted, options.metadata_file, checked=options.disk.check)
             if known and (known.guest is None) != (guest is None):
                 known = None
             if known is None or options.depfile:
@@ -94,6 +96,7 @@ def build(
             if options.disk.check:
                 listen(Stage(f"checking the {filesystem.name} file system"))
                 filesystem.verify(draft.path)
+                facts = replace(facts, checked=True)
             # Syncing and hashing take long, so they come before anything that shows.
             sync(draft)
             known = keep_recipe(draft.path, wanted, facts, resolved)

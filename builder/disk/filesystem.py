@@ -110,7 +110,8 @@ class DiskOptions:
 class DiskFacts:
     """What was packed: sizes in bytes, `inodes` in use, and the version of each tool that took part.
 
-    `size` is that of the whole disk, with the hash tree that `verity` tells of, if it has one.
+    `size` is that of the whole disk, with the hash tree that `verity` tells of, if it has one. `checked` is one in
+    which the format's own tool has found no fault.
     """
 
     format: str
@@ -120,6 +121,7 @@ class DiskFacts:
     inodes: int
     tools: dict[str, str]
     verity: Verity | None = None
+    checked: bool = False
 
 
 class Filesystem(Protocol):

@@ -63,6 +63,7 @@ def describe_build(
             "size": disk.size,
             "blockSize": disk.block_size,
             "inodes": disk.inodes,
+            "checked": disk.checked,
             "sha256": digest,
         },
         "verity": disk.verity and msgspec.to_builtins(disk.verity),

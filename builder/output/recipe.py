@@ -50,6 +50,7 @@ class _Facts(msgspec.Struct):
     size: int
     blockSize: int
     inodes: int
+    checked: bool = False
     sha256: str | None = None
 
 
@@ -93,7 +94,7 @@ def recipe(config: str, options: dict[str, Any], tools: dict[str, str], builder:
 def keep_recipe(disk: Path, recipe: str, facts: DiskFacts, guest: Resolved | None) -> KnownDisk:
     """Keep with a finished disk what it was made from, where its file system can."""
     known = KnownDisk(facts, disk.stat().st_mtime_ns, guest=guest)
-    described = _Facts(facts.format, facts.uuid, facts.size, facts.block_size, facts.inodes)
+    described = _Facts(facts.format, facts.uuid, facts.size, facts.block_size, facts.inodes, facts.checked)
     # Without, it is built once more than necessary.
     with suppress(OSError):
         attribute = _Attribute(recipe, known.mtime_ns, described, facts.tools, facts.verity, guest)
@@ -102,16 +103,21 @@ def keep_recipe(disk: Path, recipe: str, facts: DiskFacts, guest: Resolved | Non
     return known
 
 
-def known_disk(disk: Path, recipe: str, metadata: Path | None) -> KnownDisk | None:
-    """Say what is known of the disk of an earlier build, if it was made by this recipe and is as it was then."""
+def known_disk(disk: Path, recipe: str, metadata: Path | None, *, checked: bool) -> KnownDisk | None:
+    """Say what is known of the disk of an earlier build, if it was made by this recipe and is as it was then.
+
+    With `checked` it must have been checked, too.
+    """
     try:
         status = disk.stat()
     except OSError:
         return None
     if not _is_ours(status):
         return None
-    for known in (metadata and _by_metadata(metadata, recipe), _by_attribute(disk, recipe)):
-        if known and (known.facts.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns):
+    for known in (_by_metadata(metadata, recipe) if metadata else None, _by_attribute(disk, recipe)):
+        if known is None or (checked and not known.facts.checked):
+            continue
+        if (known.facts.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns):
             return known
     return None
 
@@ -144,4 +150,6 @@ def _is_ours(status: os.stat_result) -> bool:
 
 def _facts(kept: _Attribute | _Metadata) -> DiskFacts:
     disk = kept.disk
-    return DiskFacts(disk.format, disk.uuid, disk.size, disk.blockSize, disk.inodes, kept.tools, kept.verity)
+    return DiskFacts(
+        disk.format, disk.uuid, disk.size, disk.blockSize, disk.inodes, kept.tools, kept.verity, disk.checked
+    )
