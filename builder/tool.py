@@ -91,6 +91,7 @@ def run_tool(
     environment: Mapping[str, str] | None = None,
     output: Path | None = None,
     inherited: Sequence[int] = (),
+    stdout: int | None = None,
     watch: Callable[[], None] = lambda: None,
     every: float = _WATCH_SECONDS,
 ) -> CompletedTool:
@@ -99,7 +100,7 @@ def run_tool(
     Its environment is PATH, LC_ALL=C, TZ=UTC and what `environment` adds, its umask 022. Standard input is
     empty, or a pipe that `stdin(pipe)` writes; a tool that has read enough may close it early. After that `watch()` is
     called `every` so many seconds until the program ends. The descriptors `inherited` are open in it, under the same
-    numbers.
+    numbers. Standard output goes to the descriptor `stdout`, and is not returned then.
     However this ends, and even if this process is killed, the program and those it started have been killed.
     Raises ToolMissing, ToolUnusable, ToolFailed with its exit status or signal, or OSError about `output` as soon as
     the program says that a disk is full.
@@ -116,31 +117,32 @@ def run_tool(
                     argv,
                     executable=executable,
                     stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
+                    stdout=subprocess.PIPE if stdout is None else stdout,
                     stderr=subprocess.PIPE,
                     pass_fds=inherited,
                     env={"PATH": search_path(), "LC_ALL": "C", "TZ": "UTC", **(environment or {})},
                     umask=0o022,
                     process_group=group,
                 )
-            stdout, stderr = _Output(process.stdout), _Output(process.stderr, process.kill)
+            printed = _Output(process.stdout) if process.stdout else None
+            complaints = _Output(process.stderr, process.kill)
             if stdin is not None and process.stdin is not None:
                 # EPIPE: the tool reads no more; whether that is a failure its exit status says.
                 with suppress(BrokenPipeError), process.stdin as pipe:
                     stdin(pipe)  # type: ignore[arg-type]
             # The end of its words is the end of the tool, but for one that left its pipe to a child.
-            while not stderr.ended(every) and process.poll() is None:
+            while not complaints.ended(every) and process.poll() is None:
                 watch()
             status = process.wait()
     finally:
         if process is not None:
             process.wait()
-    printed = CompletedTool(stdout.text(), stderr.text())
-    if stderr.error:
-        raise OSError(stderr.error, os.strerror(stderr.error), os.fspath(output or name))
+    completed = CompletedTool(printed.text() if printed else "", complaints.text())
+    if complaints.error:
+        raise OSError(complaints.error, os.strerror(complaints.error), os.fspath(output or name))
     if status != 0:
-        raise ToolFailed([os.fsdecode(argument) for argument in argv], status, printed.stderr, printed.stdout)
-    return printed
+        raise ToolFailed([os.fsdecode(argument) for argument in argv], status, completed.stderr, completed.stdout)
+    return completed
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -10,8 +11,10 @@ from typing import Any
 
 import click
 
-from builder.actions.boot import BootOptions, boot_command
 from builder.actions.boot import boot as boot_disk
+from builder.actions.boot import boot_command
+from builder.actions.boot_console import console_command
+from builder.actions.booting import BootOptions
 from builder.cli.command import Command
 from builder.cli.console import Console
 from builder.cli.types import DIRECTORY, FILE, Parsed
@@ -19,6 +22,7 @@ from builder.errors import UsageError
 from builder.guest.options import VARIABLE
 from builder.option import parse_size
 from builder.vm.qemu import MACHINES, Forward
+from builder.vm.vmms import VMMS
 from builder.words import quoted
 
 SECONDS = click.FloatRange(0, min_open=True)
@@ -36,6 +40,13 @@ def parse_forward(text: str) -> Forward:
 @click.command(cls=Command)
 @click.argument("disk", type=FILE)
 @click.argument("args", metavar="[-- ARG...]", nargs=-1, type=click.UNPROCESSED)
+@click.option(
+    "--vmm",
+    type=click.Choice(list(VMMS)),
+    default="qemu",
+    show_default=True,
+    help="What runs the machine; but for qemu it needs KVM.",
+)
 @click.option(
     "--machine",
     type=click.Choice(list(MACHINES)),
@@ -83,7 +94,7 @@ def parse_forward(text: str) -> Forward:
     help="End the machine after so long, with status 124.",
 )
 @click.option("--expect", metavar="TEXT", help="End the machine, with status 0, as soon as the process prints this.")
-@click.option("--dry-run", is_flag=True, help="Only print QEMU's command.")
+@click.option("--dry-run", is_flag=True, help="Only print the command.")
 @click.pass_obj
 def boot(console: Console, /, disk: Path, args: Sequence[str], dry_run: bool, **said: Any) -> None:
     """Boot DISK under QEMU, and exit with its process's status.
@@ -101,7 +112,9 @@ def boot(console: Console, /, disk: Path, args: Sequence[str], dry_run: bool, **
     append = tuple(said.pop("append"))
     options = BootOptions(args=tuple(args), append=append, show_console=console.verbose, **said)
     if dry_run:
-        console.answer(shlex.join(boot_command(disk, options)).encode())
+        qemu = options.vmm == "qemu"
+        command = shlex.join(boot_command(disk, options)) if qemu else console_command(disk, options)
+        console.answer(os.fsencode(command))
         return
     ended = boot_disk(disk, options)
     for words in ended.words:

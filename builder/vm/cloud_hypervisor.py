@@ -7,10 +7,12 @@ Facts are of its API (vmm/src/api/openapi/cloud-hypervisor.yaml, VmConfig) and o
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 from builder.vm.machine import MachineOptions, Root
+from builder.vm.runner import SOCKET, Runner
 from builder.vm.script import quoted_words, script
 from builder.vm.vmm import Configuration, Vmm
 
@@ -73,6 +75,11 @@ def _configure(root: Root, machine: MachineOptions, file: Path) -> Configuration
     return shell_script(root, machine, file.parent)
 
 
+def _command(root: Root, machine: MachineOptions, place: Path) -> list[str]:
+    made = document(root, machine, Path.cwd())
+    return ["cloud-hypervisor", *_arguments(made), "--api-socket", f"path={_value(str(place / SOCKET))}"]
+
+
 CLOUD_HYPERVISOR = Vmm(
     name="cloud-hypervisor",
     consoles={"amd64": "ttyS0", "arm64": "ttyAMA0"},
@@ -80,4 +87,13 @@ CLOUD_HYPERVISOR = Vmm(
     words=("panic=10",),
     most_vcpus=254,
     configure=_configure,
+    runner=Runner(
+        program="cloud-hypervisor",
+        origin="https://github.com/cloud-hypervisor/cloud-hypervisor/releases",
+        drivers=("virtio_pci", "virtio_blk"),
+        command=_command,
+        shown=lambda root, machine: shlex.join(["cloud-hypervisor", *_arguments(document(root, machine, Path.cwd()))]),
+        stop_path="/api/v1/vm.power-button",
+        stop_body="",
+    ),
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from builder.vm.machine import MachineOptions, Root
+from builder.vm.runner import SOCKET, Runner
 from builder.vm.vmm import Configuration, Vmm
 
 
@@ -39,6 +40,19 @@ def document(root: Root, machine: MachineOptions, folder: Path) -> dict[str, Any
     }
 
 
+def _command(root: Root, machine: MachineOptions, place: Path) -> list[str]:
+    made = Configuration.json(document(root, machine, Path.cwd()))
+    (place / "machine.json").write_bytes(made.content)
+    # Its own log is on standard output, too.
+    quiet = ("--level", "Error")
+    return ["firecracker", *quiet, "--api-sock", f"{place / SOCKET}", "--config-file", f"{place / 'machine.json'}"]
+
+
+def _shown(root: Root, machine: MachineOptions) -> str:
+    made = Configuration.json(document(root, machine, Path.cwd()))
+    return f"firecracker --no-api --config-file /dev/stdin <<'END'\n{made.text}END"
+
+
 FIRECRACKER = Vmm(
     name="Firecracker",
     consoles={"amd64": "ttyS0", "arm64": "ttyS0"},
@@ -47,4 +61,13 @@ FIRECRACKER = Vmm(
     words=("reboot=k", "panic=1", "i8042.noaux", "i8042.nomux", "i8042.dumbkbd"),
     most_vcpus=32,
     configure=lambda root, machine, file: Configuration.json(document(root, machine, file.parent)),
+    runner=Runner(
+        program="firecracker",
+        origin="https://github.com/firecracker-microvm/firecracker/releases",
+        drivers=("virtio_mmio", "virtio_blk"),
+        command=_command,
+        shown=_shown,
+        stop_path="/actions",
+        stop_body='{"action_type": "SendCtrlAltDel"}',
+    ),
 )

@@ -10,6 +10,7 @@ from typing import Any
 
 from builder.errors import UsageError
 from builder.vm.machine import MachineOptions, Root, path_from
+from builder.vm.runner import Runner
 from builder.words import quoted
 
 
@@ -36,6 +37,7 @@ class Vmm:
     """A VMM: `consoles` by the architectures that it runs, `words` for the kernel, and how many processors it has.
 
     `configure` makes the content of a file, which need not be there, with paths relative to it. Raises UsageError.
+    `runner` starts it, unless that is QEMU, which boots in ways of its own.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Vmm:
     words: tuple[str, ...]
     most_vcpus: int
     configure: Callable[[Root, MachineOptions, Path], Configuration]
+    runner: Runner | None = None
 
     def line(self, root: Root, machine: MachineOptions) -> str:
         """Return the kernel's command line. Raises UsageError."""

@@ -12,7 +12,8 @@ from support.tars import file, tar
 from support.verity import read_verity, skip_without_veritysetup
 
 from builder import BuildOptions, DiskOptions
-from builder.actions.boot import BootOptions, FileUnreadable, boot, boot_command
+from builder.actions.boot import boot, boot_command
+from builder.actions.booting import BootOptions, FileUnreadable
 from builder.actions.build import build
 from builder.errors import UsageError
 

@@ -1,0 +1,187 @@
+"""What every way to boot a disk has in common: what can be said, how it can end, which kernel and initramfs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from builder.disk import FILESYSTEMS
+from builder.disk.filesystem import HEAD
+from builder.disk.verity import Verity
+from builder.errors import BuilderError, UsageError
+from builder.files.home import home_directory
+from builder.guest.initramfs import quick_initramfs
+from builder.guest.modules import MAPPER
+from builder.guest.program import init_program
+from builder.output.beside import metadata_path, read_verity
+from builder.output.publish import write_atomically
+from builder.vm.qemu import Forward
+
+# The kernel's tests of its own cryptography take a tenth of an emulated boot.
+NO_SELF_TESTS = "cryptomgr.notests"
+# Words with which a kernel takes no module without its signature.
+_INSIST = ("module.sig_enforce", "lockdown=")
+
+TIMED_OUT = 124
+LOOK_SECONDS = 0.05
+
+
+class Expected(BaseException):
+    """The guest has said what it was to say."""
+
+
+class FileUnreadable(BuilderError):
+    """A file or directory that a machine needs is not there, or not for this user."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: cannot be read: {reason}; check the path")
+        self.path = path
+
+
+class GuestFailed(BuilderError):
+    """A guest ended without saying how its process did; `last_words` are the console's last lines."""
+
+    def __init__(self, disk: Path, last_words: Sequence[str]) -> None:
+        said = f"; its last words: {' / '.join(last_words[-3:])}" if last_words else " without a word"
+        super().__init__(f"{disk}: the guest ended before its process did{said}; look at all of it with -v")
+        self.last_words = tuple(last_words)
+
+
+class DiskCorrupt(BuilderError):
+    """A guest ended because a `block` of its disk, of data or of the hash tree (metadata), is not what was built."""
+
+    def __init__(self, disk: Path, block: str) -> None:
+        reason = f"{block} is not what its root hash says; build the disk again, or name its own --metadata"
+        super().__init__(f"{disk}: {reason}")
+        self.block = block
+
+
+class GuestTimedOut(BuilderError):
+    """A guest was still running after `seconds`."""
+
+    exit_status = TIMED_OUT
+
+    def __init__(self, disk: Path, seconds: float) -> None:
+        super().__init__(f"{disk}: the guest still ran after {seconds:g} seconds; give it more with --timeout")
+        self.seconds = seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Booted:
+    """How a guest ended: the exit status of its process, and what init had to say."""
+
+    status: int
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BootOptions:
+    """How to run a disk: `memory` in bytes, `timeout` in seconds; what is None is chosen. `vmm` is a key of VMMS.
+
+    `args` take the place of the image's Cmd, `env` are further variables; `append` are words for the kernel. With
+    `writable` the guest writes to the disk itself, else to nothing. `expect` ends the guest, well, when its process
+    has printed that. `show_console` shows the kernel's and init's words on standard error. What `metadata`, by
+    default those beside the disk, say of a hash tree is checked by the guest's kernel.
+    """
+
+    vmm: str = "qemu"
+    machine: str | None = None
+    kernel: Path | None = None
+    initrd: Path | None = None
+    modules: Path | None = None
+    memory: int = 256 << 20
+    vcpus: int = 1
+    append: tuple[str, ...] = ()
+    forwards: tuple[Forward, ...] = ()
+    env: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    data: Path | None = None
+    writable: bool = False
+    timeout: float | None = None
+    expect: str | None = None
+    show_console: bool = False
+    metadata: Path | None = None
+
+
+def architecture_here() -> str:
+    """Return the architecture of this machine as image configs have it; what is no arm64 boots as amd64."""
+    return "arm64" if os.uname().machine == "aarch64" else "amd64"
+
+
+def check_readable(disk: Path, options: BootOptions) -> None:
+    """Look whether all files that a machine needs can be read. Raises FileUnreadable."""
+    for path in (disk, options.kernel, options.modules, options.initrd, options.data, options.metadata):
+        if path is not None:
+            _check_readable(path)
+
+
+def _check_readable(path: Path) -> None:
+    try:
+        # Without waiting for somebody to write to a fifo.
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    except OSError as error:
+        raise FileUnreadable(path, os.strerror(error.errno or 0)) from error
+
+
+def verity_of(disk: Path, options: BootOptions) -> Verity | None:
+    """Return what its metadata say of a disk's hash tree. Raises FileUnreadable, UsageError."""
+    try:
+        verity = read_verity(disk, options.metadata)
+    except OSError as error:
+        raise FileUnreadable(options.metadata or metadata_path(disk), os.strerror(error.errno or 0)) from error
+    if verity and options.writable:
+        raise UsageError(f"{disk}: nothing is ever written to a disk with a hash tree; leave out --writable")
+    return verity
+
+
+def format_of(disk: Path) -> str:
+    """Return the key of FILESYSTEMS for what a disk holds. Raises UsageError."""
+    with disk.open("rb") as file:
+        head = file.read(HEAD)
+    for name, filesystem in FILESYSTEMS.items():
+        if filesystem.recognises(head):
+            return name
+    raise UsageError(f"{disk}: is no disk; build one with rootfs-builder build IMAGE -o {disk}")
+
+
+def boot_initramfs(
+    architecture: str,
+    drivers: Sequence[str],
+    format_: str,
+    options: BootOptions,
+    line: str,
+    modules: Path | None,
+    cache: Path,
+) -> Path:
+    """Make the initramfs for such a boot, or take the one that an earlier boot made of the same."""
+    init = init_program(architecture)
+    overlay = [] if options.writable and format_ != "erofs" else ["overlay"]
+    data = ["ext4"] if options.data else []
+    mapper = MAPPER if "dm-mod.create=" in line else ()
+    wanted = (*drivers, format_, *data, *overlay, *mapper)
+    signed = any(word in line for word in _INSIST)
+    # depmod writes modules.dep whenever modules come or go.
+    changing = [path for path in (modules, modules and modules / "modules.dep") if path and path.exists()]
+    facts = [*wanted, str(signed), str(modules), *(str(path.stat().st_mtime_ns) for path in changing)]
+    name = hashlib.sha256(init + "\n".join(facts).encode()).hexdigest()
+    kept = cache / f"initramfs-{name}"
+    if not kept.exists():
+        write_atomically(kept, quick_initramfs(init, modules, wanted, signed))
+    return kept
+
+
+def boot_cache(stack: ExitStack) -> Path:
+    """Tell where initramfs are kept: $XDG_CACHE_HOME/rootfs-builder; until `stack` ends for who cannot have that."""
+    named, home = os.environ.get("XDG_CACHE_HOME"), home_directory()
+    if named or home:
+        place = Path(named or f"{home}/.cache") / "rootfs-builder"
+        with suppress(OSError):
+            place.mkdir(parents=True, exist_ok=True)
+        if os.access(place, os.R_OK | os.W_OK | os.X_OK):
+            return place
+    return Path(stack.enter_context(TemporaryDirectory(prefix="rootfs-builder-")))
