@@ -80,9 +80,14 @@ def test_a_directory_is_merged_also_through_a_symlink() -> None:
 def test_directories_that_are_there_keep_their_mode_and_owner() -> None:
     for name in ("tmp", "usr/bin"):
         os.makedirs(f"root/{name}", mode=0o700)
-    added = add(Addition("root", "/"), Addition("root/tmp", "/tmp"))
+    added = add(Addition("root", "/"), Addition("root/tmp", "/tmp"), mtime_ns=7)
     assert added.lines("tmp") == ["tmp/ 1777 0:0"]
     assert added.lines("usr/bin") == ["usr/bin/ 751 7:8"]
+    assert {node.mtime_ns for _, node in added.tree.walk()} == {0}
+    # Also where something is said of what is added: only TARGET itself is meant.
+    added = add(Addition("root", "/", mode=0o700, owner=(1, 2)))
+    assert added.lines("usr/bin") == ["usr/bin/ 751 7:8"]
+    assert (added.tree.root.mode, added.tree.root.uid, added.tree.root.gid) == (0o700, 1, 2)
 
 
 def test_of_the_target_itself_what_is_said_is_set() -> None:

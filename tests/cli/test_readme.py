@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import click
 import pytest
-from support.command import ENVIRONMENT, ROOT
+from support.command import ENVIRONMENT, ROOT, argv
 from support.images import Spec, layout
 from support.tars import file, tar
 
@@ -63,6 +64,21 @@ def test_the_makefile_rebuilds_when_the_image_changes_and_only_then(tmp_path: Pa
 def test_the_list_of_images_is_one(tmp_path: Path) -> None:
     jobs = parse_list(block("", "# images.txt"), "README.md", tmp_path, BuildOptions())
     assert [job.output.name for job in jobs] == ["alpine-3.20.ext4", "alpine-3.20-arm64.ext4", "busybox-latest.erofs"]
+
+
+def test_files_of_ones_own_are_added_as_the_recipe_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout(tmp_path / "alpine", Spec((tar(file("etc/motd", b"x"), file("usr/bin/sh")),), tag="3.20"))
+    (tmp_path / "site").mkdir()
+    for name in ("app", "app.conf", "site/index.html"):
+        (tmp_path / name).write_text("port = 80\n")
+    recipe = block("", "--add app:/usr/bin/").partition("\napp.ext4\n")[0]
+    words = shlex.split(recipe.removeprefix("$ rootfs-builder").replace("\\\n>", ""))
+    done = subprocess.run(argv(*words), cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "app.ext4\n", "")
+    (tmp_path / "app.ext4").unlink()
+    monkeypatch.chdir(tmp_path)
+    exec(block("python", "Addition("), {})
+    assert (tmp_path / "app.ext4").exists()
 
 
 def test_the_table_of_references_has_every_transport() -> None:
