@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +18,7 @@ from builder.errors import BuilderError, UsageError
 from builder.events import Event, Notice, Progress, Stage
 from builder.option import Written
 from builder.options import OPTIONS, BuildOptions
+from builder.version import VERSION
 from builder.words import quoted
 
 # Counts up with every change of what is sent, also between releases.
@@ -62,7 +62,7 @@ def write_job(job: Job, directory: str) -> str:
     }
     return _line(
         {
-            "builder": version("rootfs-builder"),
+            "builder": VERSION,
             "form": _FORM,
             "directory": directory,
             "line": job.line,
@@ -77,7 +77,7 @@ def read_job(text: str) -> tuple[Job, str]:
     """Read what `write_job` wrote. Raises JobRefused, in one line, for what another version wrote."""
     written = _parsed(text)
     head = _converted(written, _Head)
-    here = (version("rootfs-builder"), _FORM)
+    here = (VERSION, _FORM)
     if (head.builder, head.form) != here:
         raise JobRefused(
             f"this job is of rootfs-builder {head.builder} (form {head.form}), "

@@ -14,6 +14,7 @@ from builder.cli.console import LOG_FORMATS, Console
 from builder.cli.streams import open_standard_streams
 from builder.errors import BuilderError, MissingRequirement, UsageError
 from builder.shortage import shortage
+from builder.version import VERSION
 
 _NAME = "rootfs-builder"
 
@@ -37,13 +38,7 @@ COMMANDS = Commands(
 def _print_version(ctx: click.Context, _option: click.Parameter, asked: bool) -> None:
     if not asked:
         return
-    # Here, because it imports half of the standard library.
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        click.echo(f"{_NAME}, version {version(_NAME)}")
-    except PackageNotFoundError:
-        click.echo(f"{_NAME}, not installed, so of no version")
+    click.echo(f"{_NAME}, version {VERSION}")
     ctx.exit()
 
 

@@ -10,12 +10,15 @@ import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import EntryPoint, entry_points
 from pkgutil import extend_path
 from threading import Lock
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from builder.errors import MissingRequirement
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 _ASKED_FOR = "pkg_resources"
 _lock = Lock()
@@ -64,5 +67,8 @@ def _declare_namespace(name: str) -> None:
 
 def _iter_entry_points(group: str, name: str | None = None) -> Iterator[EntryPoint]:
     """Find what installed distributions offer in a group, under one name or under all."""
+    # Here, because it takes long to import.
+    from importlib.metadata import entry_points
+
     found = entry_points(group=group)
     return iter(found if name is None else found.select(name=name))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from builder.disk.filesystem import DiskFacts
 from builder.guest.facts import GuestFacts
 from builder.image.config import ImageConfig
 from builder.image.image import Image
+from builder.version import VERSION
 
 
 def describe_image(image: Image) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def describe_build(
     `digest` is the disk's sha256 in hex, `options` how it was asked for, and `lines` are kernel command lines by VMM.
     """
     return {
-        "builder": version("rootfs-builder"),
+        "builder": VERSION,
         "image": describe_image(image),
         "options": options,
         "guest": guest and msgspec.to_builtins(guest),

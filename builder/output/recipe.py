@@ -16,7 +16,6 @@ import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -26,6 +25,7 @@ import msgspec
 from builder.disk.filesystem import DiskFacts
 from builder.disk.verity import Verity
 from builder.guest.facts import Resolved
+from builder.version import VERSION
 
 _ATTRIBUTE = "user.rootfs-builder"
 _MAX_METADATA = 64 << 20
@@ -87,7 +87,7 @@ def recipe(config: str, options: dict[str, Any], tools: dict[str, str], builder:
     That is the image by the digest of its config, which binds the layers' content and not how they are packed; the
     options as BuildOptions describes them; the versions of the tools, and of this program if none is given.
     """
-    said = [builder or version("rootfs-builder"), config, options, tools]
+    said = [builder or VERSION, config, options, tools]
     return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 

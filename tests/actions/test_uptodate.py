@@ -172,7 +172,7 @@ def test_a_disk_is_built_when_what_makes_it_changes(
     elif changed == "tool":
         monkeypatch.setattr("builder.disk.ext4.pack.tool_version", lambda _name: "1.99.0")
     else:
-        monkeypatch.setattr(recipe, "version", lambda _name: "99")
+        monkeypatch.setattr(recipe, "VERSION", "99")
     built_again(image, disk, options)
 
 
