@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from builder.actions.boot_console import boot_on_console
+from builder.actions.boot_failures import of_guest, of_qemu
 from builder.actions.booting import (
     LOOK_SECONDS,
     NO_SELF_TESTS,
@@ -17,7 +18,6 @@ from builder.actions.booting import (
     BootOptions,
     DiskCorrupt,
     Expected,
-    GuestFailed,
     GuestTimedOut,
     architecture_here,
     boot_cache,
@@ -26,6 +26,7 @@ from builder.actions.booting import (
     format_of,
     verity_of,
 )
+from builder.errors import ToolFailed
 from builder.exact import write_next
 from builder.files.descriptors import path_of
 from builder.guest.description import Description
@@ -34,7 +35,7 @@ from builder.guest.kernel_line import ROOT_DISK, guest_word, kernel_line, root_w
 from builder.signals import signals_given_to
 from builder.tool import run_tool
 from builder.vm.channels import Channels
-from builder.vm.kernels import newest_kernel
+from builder.vm.kernels import modules_of, newest_kernel
 from builder.vm.kvm import kvm_remembered
 from builder.vm.qemu import MACHINES, NETWORK, Guest, machine_for, qemu_argv
 
@@ -42,8 +43,9 @@ from builder.vm.qemu import MACHINES, NETWORK, Guest, machine_for, qemu_argv
 def boot(disk: Path, options: BootOptions, streams: tuple[int, int, int] = (0, 1, 2)) -> Booted:
     """Boot `disk` until its process ends, which gets `streams` as its 0, 1 and 2.
 
-    SIGINT and SIGTERM ask the guest to end as its image wants to be asked. Raises GuestFailed, DiskCorrupt,
-    GuestTimedOut, FileUnreadable, and MissingRequirement for what has to be installed.
+    SIGINT and SIGTERM ask the guest to end as its image wants to be asked; a second one ends it at once. Raises
+    GuestFailed, GuestTimedOut, DiskCorrupt, NoInit, PortTaken, FileUnreadable, and MissingRequirement for what
+    has to be installed.
     """
     if options.vmm != "qemu":
         return boot_on_console(disk, options, streams[1], streams[2])
@@ -58,12 +60,23 @@ def boot(disk: Path, options: BootOptions, streams: tuple[int, int, int] = (0, 1
             if options.timeout is not None and time.monotonic() - started > options.timeout:
                 raise GuestTimedOut(disk, options.timeout)
 
+        asked = False
+
+        def stop(signal: int) -> None:
+            nonlocal asked
+            if asked:  # Whoever asks again does not want to wait for the process.
+                raise SystemExit(128 + signal)
+            asked = True
+            channels.ask_to_stop()
+
         try:
-            with signals_given_to(lambda _signal: channels.ask_to_stop()):
+            with signals_given_to(stop):
                 argv = qemu_argv(guest, channels.ports, channels.console)
                 run_tool(argv, inherited=[*guest.inherited, *channels.descriptors], watch=look, every=LOOK_SECONDS)
         except Expected:
             return Booted(0)
+        except ToolFailed as error:
+            raise of_qemu(error) from error
         finally:
             channels.handed_over()
         channels.finish()
@@ -72,7 +85,7 @@ def boot(disk: Path, options: BootOptions, streams: tuple[int, int, int] = (0, 1
     if channels.status is None and channels.corrupt:
         raise DiskCorrupt(disk, channels.corrupt)
     if channels.status is None:
-        raise GuestFailed(disk, channels.last_words)
+        raise of_guest(disk, channels.last_words, None if options.modules or options.initrd else options.kernel)
     corrupt = (f"{disk}: {channels.corrupt} is not what its root hash says",) if channels.corrupt else ()
     return Booted(channels.status, (*channels.init_words, *corrupt))
 
@@ -94,6 +107,8 @@ def _prepared(disk: Path, options: BootOptions) -> Iterator[Guest]:
     kernel, modules = options.kernel, options.modules
     if kernel is None:
         kernel, modules = newest_kernel()
+    elif modules is None and options.initrd is None:
+        modules = modules_of(kernel)
     verity = verity_of(disk, options)
     # What dm-verity finds, it says as an error.
     quiet = ["quiet", f"loglevel={4 if verity else 3}"]

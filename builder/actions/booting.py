@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from builder.vm.qemu import Forward
 NO_SELF_TESTS = "cryptomgr.notests"
 # Words with which a kernel takes no module without its signature.
 _INSIST = ("module.sig_enforce", "lockdown=")
+
+_LEAST_MEMORY = 64 << 20
 
 TIMED_OUT = 124
 LOOK_SECONDS = 0.05
@@ -114,10 +117,17 @@ def architecture_here() -> str:
 
 
 def check_readable(disk: Path, options: BootOptions) -> None:
-    """Look whether all files that a machine needs can be read. Raises FileUnreadable."""
+    """Look whether all files that a machine needs can be read, and are what it needs.
+
+    Raises FileUnreadable, UsageError.
+    """
     for path in (disk, options.kernel, options.modules, options.initrd, options.data, options.metadata):
         if path is not None:
             _check_readable(path)
+    if options.data and format_of(options.data) != "ext4":
+        raise UsageError(f"{options.data}: is no ext4, as data need it; make one with rootfs-builder blank")
+    if options.memory < _LEAST_MEMORY:
+        raise UsageError(f"no kernel starts in {options.memory} bytes of memory; give it 64M or more")
 
 
 def _check_readable(path: Path) -> None:
@@ -141,8 +151,12 @@ def verity_of(disk: Path, options: BootOptions) -> Verity | None:
 
 def format_of(disk: Path) -> str:
     """Return the key of FILESYSTEMS for what a disk holds. Raises UsageError."""
-    with disk.open("rb") as file:
-        head = file.read(HEAD)
+    kind = disk.stat().st_mode
+    head = b""
+    # A directory cannot be read, and a fifo only when somebody writes.
+    if stat.S_ISREG(kind) or stat.S_ISBLK(kind):
+        with disk.open("rb") as file:
+            head = file.read(HEAD)
     for name, filesystem in FILESYSTEMS.items():
         if filesystem.recognises(head):
             return name

@@ -39,6 +39,7 @@ class Channels:
         self.corrupt: str | None = None
         self._expect = None if expect is None else expect.encode("utf-8", "surrogateescape")
         self._seen = b""
+        self._gone = False
         self._words: deque[bytes] = deque(maxlen=_KEPT_LINES)
         self._line = b""
         self._threads: list[Thread] = []
@@ -109,7 +110,10 @@ class Channels:
                 self.status = int(number) & 0xFF
 
     def _show(self, data: bytes, stdout: int) -> None:
-        _write(stdout, data)
+        if not self._gone and not _write(stdout, data):
+            # Nobody reads any more, as behind `| head -1`: the process is asked to end, and the rest is dropped.
+            self._gone = True
+            self.ask_to_stop()
         if self._expect is not None:
             self._seen += data
             self.expected |= self._expect in self._seen
@@ -140,7 +144,10 @@ def _send(source: int, target: socket.socket) -> None:
         target.shutdown(socket.SHUT_WR)
 
 
-def _write(fd: int, data: bytes) -> None:
-    # Nobody reads any more: the guest goes on without.
-    with suppress(BrokenPipeError):
+def _write(fd: int, data: bytes) -> bool:
+    """Write it all; False where nobody reads any more."""
+    try:
         write_next(fd, data)
+    except BrokenPipeError:
+        return False
+    return True

@@ -14,17 +14,36 @@ _INSTALL = "linux-image-cloud-amd64 (Debian), kernel-core (Fedora) or linux-virt
 def newest_kernel(boot: Path = Path("/boot"), modules: Path = Path("/lib/modules")) -> tuple[Path, Path]:
     """Return the newest /boot/vmlinuz-VERSION and its /lib/modules/VERSION.
 
-    Raises MissingRequirement, which names what to install.
+    Alpine's /boot/vmlinuz-virt goes with the newest /lib/modules/VERSION-virt.
+    Raises MissingRequirement, which names what to install or to allow.
     """
-    kernels = sorted(boot.glob("vmlinuz-*"), key=lambda path: _version(path.name), reverse=True)
-    usable = [(path, modules / path.name.removeprefix("vmlinuz-")) for path in kernels]
-    usable = [(path, tree) for path, tree in usable if os.access(path, os.R_OK) and tree.is_dir()]
-    if not usable:
-        reason = "none that this user may read" if kernels else "none"
+    whole = [(path, tree) for path in boot.glob("vmlinuz-*") if (tree := _modules_of(path, modules)) is not None]
+    whole.sort(key=lambda found: _version(found[1].name), reverse=True)
+    usable = [(path, tree) for path, tree in whole if os.access(path, os.R_OK)]
+    if usable:
+        return usable[0]
+    if whole:
+        path = whole[0][0]
         raise MissingRequirement(
-            f"{boot} has {reason} of the kernels to boot with; install {_INSTALL}, or name one with --kernel"
+            f"{path} is not for this user to read, as Ubuntu has it; "
+            f"allow it with sudo chmod a+r {path}, or name another kernel with --kernel"
         )
-    return usable[0]
+    raise MissingRequirement(
+        f"{boot} has none of the kernels to boot with; install {_INSTALL}, or name one with --kernel"
+    )
+
+
+def modules_of(kernel: Path, modules: Path = Path("/lib/modules")) -> Path | None:
+    """Return the modules of a kernel that is called vmlinuz-VERSION, where they are installed."""
+    return _modules_of(kernel, modules) if kernel.name.startswith("vmlinuz-") else None
+
+
+def _modules_of(kernel: Path, modules: Path) -> Path | None:
+    version = kernel.name.removeprefix("vmlinuz-")
+    if (modules / version).is_dir():
+        return modules / version
+    flavours = sorted(modules.glob(f"*-{version}"), key=lambda path: _version(path.name))
+    return flavours[-1] if flavours else None
 
 
 def _version(name: str) -> list[tuple[int, str]]:

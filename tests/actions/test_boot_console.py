@@ -101,7 +101,8 @@ def test_time_and_an_expected_text_end_it(disk: Path, vmm: str) -> None:
 def test_firecracker_reads_a_configuration_with_all_that_was_said(disk: Path) -> None:
     place = disk.parent
     install(place, "firecracker", f'cp "$6" {place}/machine.json; {SAYS}')
-    said = options(disk, "firecracker", memory=1 << 30, vcpus=2, data=place / "kvm", append=("a=b",), args=("x y",))
+    data = build(f"oci:{place}/image", place / "data.ext4").output
+    said = options(disk, "firecracker", memory=1 << 30, vcpus=2, data=data, append=("a=b",), args=("x y",))
     booted(disk, said)
     asked = argv(place)
     assert asked[:3] == ["--level", "Error", "--api-sock"]

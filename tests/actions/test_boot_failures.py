@@ -1,0 +1,99 @@
+"""What a boot lacks is said in one line, before or after there was a machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from support.images import Spec, layout
+from support.tars import file, tar
+
+from builder.actions.boot import boot
+from builder.actions.boot_failures import NoInit, PortTaken, of_guest, of_qemu
+from builder.actions.booting import BootOptions, GuestFailed
+from builder.actions.build import build
+from builder.errors import MissingRequirement, ToolFailed, UsageError
+from builder.vm.kernels import newest_kernel
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    layout(tmp_path / "image", Spec((tar(file("a", b"content")),)))
+    return build(f"oci:{tmp_path}/image", tmp_path / "disk.erofs").output
+
+
+@pytest.mark.parametrize("place", ["directory", "fifo", "/dev/null", "text"])
+def test_what_is_no_disk_is_refused_in_a_line(disk: Path, place: str) -> None:
+    (disk.parent / "directory").mkdir()
+    os.mkfifo(disk.parent / "fifo")
+    (disk.parent / "text").write_text("no disk")
+    wrong = disk.parent / place
+    for path, data in ((wrong, None), (disk, wrong)):
+        with pytest.raises(UsageError, match=r"is no disk; build one with rootfs-builder build"):
+            boot(path, BootOptions(kernel=disk, data=data))
+
+
+def test_data_want_ext4_and_a_kernel_memory(disk: Path) -> None:
+    with pytest.raises(UsageError, match=r"is no ext4, as data need it; make one with rootfs-builder blank"):
+        boot(disk, BootOptions(kernel=disk, data=disk))
+    with pytest.raises(UsageError, match="no kernel starts in 1024 bytes of memory; give it 64M or more"):
+        boot(disk, BootOptions(kernel=disk, memory=1024))
+
+
+def test_a_system_without_a_kernel_is_told_what_to_install(tmp_path: Path) -> None:
+    with pytest.raises(MissingRequirement) as refused:
+        newest_kernel(tmp_path / "boot", tmp_path / "modules")
+    for package in ("linux-image-cloud-amd64 (Debian)", "kernel-core (Fedora)", "linux-virt (Alpine)", "--kernel"):
+        assert package in str(refused.value)
+
+
+def test_the_newest_kernel_that_has_modules_is_taken(tmp_path: Path) -> None:
+    names = ["6.9.0", "6.10.0", "6.9.1-virt", "6.9.10-virt"]
+    for name in names:
+        (tmp_path / "modules" / name).mkdir(parents=True)
+    (tmp_path / "boot").mkdir()
+    for name in ("vmlinuz-virt", "vmlinuz-7.0.0"):
+        (tmp_path / "boot" / name).touch()
+    # As Alpine names it.
+    found = tmp_path / "boot/vmlinuz-virt", tmp_path / "modules/6.9.10-virt"
+    assert newest_kernel(tmp_path / "boot", tmp_path / "modules") == found
+    for name in ("vmlinuz-6.9.0", "vmlinuz-6.10.0"):
+        (tmp_path / "boot" / name).touch()
+    found = tmp_path / "boot/vmlinuz-6.10.0", tmp_path / "modules/6.10.0"
+    assert newest_kernel(tmp_path / "boot", tmp_path / "modules") == found
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_a_kernel_that_only_root_may_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "modules/6.8").mkdir(parents=True)
+    (tmp_path / "boot").mkdir()
+    (tmp_path / "boot/vmlinuz-6.8").touch(mode=0)
+    with pytest.raises(MissingRequirement, match=r"vmlinuz-6.8 is not for this user to read, .* sudo chmod a\+r"):
+        newest_kernel(tmp_path / "boot", tmp_path / "modules")
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    said = "qemu-system-x86_64: -netdev user,id=n: Could not set up host forwarding rule 'tcp:127.0.0.1:8080-:80'\n"
+    failed = ToolFailed(["qemu-system-x86_64"], 1, said)
+    assert isinstance(of_qemu(failed), PortTaken)
+    assert str(of_qemu(failed)).startswith("port 8080 of this machine is in use")
+    other = ToolFailed(["qemu-system-x86_64"], 1, "something else")
+    assert of_qemu(other) is other
+
+
+@pytest.mark.parametrize(
+    ("said", "kernel", "kind", "words"),
+    [
+        ("init: /.rootfs-builder/init: No such file or directory; x", None, NoInit, "build it with --init auto"),
+        ("/dev/vda: No such file or directory; root= says", Path("/k"), UsageError, "with --modules"),
+        ("rb.ports: the kernel shows none; it needs the driver virtio_console", Path("/k"), UsageError, "/k: "),
+        ("/dev/vda: No such file or directory; root= says", None, GuestFailed, "its last words"),
+        ("Kernel panic", Path("/k"), GuestFailed, "Kernel panic"),
+    ],
+)  # fmt: skip
+def test_a_guest_that_ended_early_is_said_to_lack_what_it_lacked(
+    said: str, kernel: Path | None, kind: type[Exception], words: str
+) -> None:
+    failure = of_guest(Path("/disk"), [said], kernel)
+    assert (type(failure), words in str(failure)) == (kind, True)
