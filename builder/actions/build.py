@@ -67,7 +67,7 @@ def build(
             guest = plan_guest(image, options.guest, listen)
             has_init = guest is not None and guest.is_on_disk
             tools |= {"init": guest.digest} if guest and has_init else {}
-            surveyed = survey(options.additions)
+            surveyed = survey(options.additions, options.limits, listen)
             described = options.describe() | {"additions": [each.record() for each in surveyed]}
             wanted = recipe(str(image.config_digest), described, tools)
             initrd = options.guest.initrd and resolve_output(options.guest.initrd)

@@ -39,7 +39,7 @@ def unpack(
         ):
             with open_spool(scratch) as spool:
                 image = resolve(source, reference, options.platform, listen)
-                tree = merge(source, image, spool, options, listen, survey(options.additions))
+                tree = merge(source, image, spool, options, listen, survey(options.additions, options.limits, listen))
                 listen(Stage("writing files"))
                 unrestored = write_directory(tree, spool, beside.path / "root")
         publish_directory(Draft(beside, "root", directory))

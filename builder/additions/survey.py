@@ -15,7 +15,10 @@ from typing import Any
 
 from builder.additions.addition import AddedTar, Addition, Change, Removal, check_target
 from builder.additions.host import AdditionFailed, Found, content, find, open_file
-from builder.archive.entry import Kind
+from builder.archive.entry import Entry, Kind
+from builder.events import Listener, Stage, ignore
+from builder.layers.account import Account
+from builder.limits import Limits
 from builder.linux import SYMLINK_MODE
 from builder.words import quoted
 
@@ -88,9 +91,12 @@ class Listing:
         return Surveyed(self._addition, kind, mode, digest or self._rows.hexdigest(), tuple(inputs))
 
 
-def survey(changes: Sequence[Change]) -> tuple[Surveyed, ...]:
-    """Read all that is to be added. Raises AdditionFailed and MissingRequirement."""
-    return tuple(_survey(change) for change in changes)
+def survey(changes: Sequence[Change], limits: Limits, listen: Listener = ignore) -> tuple[Surveyed, ...]:
+    """Read all that is to be added. Raises AdditionFailed, MissingRequirement and LimitExceeded."""
+    if any(not isinstance(change, Removal) for change in changes):
+        listen(Stage("looking at what is added"))
+    account = Account(limits)
+    return tuple(_survey(change, account) for change in changes)
 
 
 def identity_with(identity: bytes, surveyed: Sequence[Surveyed]) -> bytes:
@@ -131,7 +137,7 @@ def check_outside(changes: Sequence[Change], written: Iterable[Path]) -> None:
                 raise AdditionFailed(str(change), f"{quoted(str(path))} is written there; write it somewhere else")
 
 
-def _survey(change: Change) -> Surveyed:
+def _survey(change: Change, account: Account) -> Surveyed:
     if isinstance(change, Removal):
         return Surveyed(change)
     name = str(change)
@@ -142,12 +148,15 @@ def _survey(change: Change) -> Surveyed:
     source = os.fspath(change.source)
     if isinstance(change, AddedTar):
         with open_file(source, name) as file:
+            account.packed(name, file.size)
             # What a tool that failed leaves is no archive of nothing.
             if not file.size:
                 raise AdditionFailed(name, "it is empty, and even a tar of nothing has an end; make it again")
             return Surveyed(change, Kind.FILE, None, _digest(file, name), (source,))
     listing, inputs = Listing(change), []
     for found in find(source, name):
+        # Before it is read: hashing the zeros of a hole takes as long as anything else.
+        account.entry(name, Entry(found.path, found.kind, size=found.size))
         listing.add(found, _digest(found, name) if found.kind is Kind.FILE else "")
         # What make would follow to somewhere else is no file that was read.
         if found.kind is not Kind.SYMLINK:

@@ -20,6 +20,7 @@ from builder.additions.addition import Change
 from builder.additions.survey import identity_with, survey
 from builder.disk.filesystem import DiskOptions
 from builder.guest.options import GuestOptions
+from builder.limits import Limits
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +31,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def identity(*changes: Change) -> bytes:
-    return identity_with(b"image", survey(changes))
+    return identity_with(b"image", survey(changes, Limits()))
 
 
 def test_everything_counts_for_the_derived_uuid_but_where_it_comes_from() -> None:

@@ -17,7 +17,9 @@ from builder.additions.addition import Change
 from builder.additions.host import Found, find
 from builder.additions.survey import survey
 from builder.archive.entry import Kind
+from builder.errors import LimitExceeded
 from builder.files.removal import remove_tree
+from builder.limits import Limits
 
 
 @pytest.fixture(autouse=True)
@@ -123,7 +125,7 @@ def test_a_file_that_is_written_to_while_it_is_read_is_noticed(monkeypatch: pyte
 
         monkeypatch.setattr(host, "read_up_to", reading)
         with pytest.raises(host.AdditionFailed, match=r"^--add f:/f: it changed while it was read; build again when"):
-            survey((Addition("f", "/f"),))
+            survey((Addition("f", "/f"),), Limits())
 
 
 def grow(path: str) -> None:
@@ -161,8 +163,8 @@ def test_what_changes_between_survey_and_build_is_noticed(
     Path("d/f").write_text("x")
     os.link("d/f", "d/h")
 
-    def surveyed(changes: Sequence[Change]) -> object:
-        done = survey(changes)
+    def surveyed(changes: Sequence[Change], limits: Limits) -> object:
+        done = survey(changes, limits)
         CHANGES[what]()
         return done
 
@@ -198,3 +200,18 @@ def test_a_descriptor_is_open_only_while_its_file_is_looked_at() -> None:
         os.fstat(each.fd)
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(files[0].fd)
+
+
+def test_what_is_over_a_limit_is_not_read_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open("sparse", "wb") as file:
+        file.truncate(1 << 40)
+    Path("d").mkdir()
+    for name in "abc":
+        Path("d", name).touch()
+    monkeypatch.setattr(host, "read_up_to", lambda *_: pytest.fail("was read"))
+    for change in (Addition("sparse", "/x"), AddedTar("sparse")):
+        with pytest.raises(LimitExceeded, match="raise --max-size"):
+            survey((change,), Limits())
+    monkeypatch.setattr(host, "read_up_to", lambda *_: b"")
+    with pytest.raises(LimitExceeded, match="raise --max-entries"):
+        survey((Addition("d", "/d"),), Limits(max_entries=3))

@@ -121,8 +121,8 @@ def test_a_tar_that_changes_between_survey_and_build_is_noticed(monkeypatch: pyt
     Path("x.tar").write_bytes(CONTENT)
     survey = add.__globals__["survey"]
 
-    def surveyed(changes: object) -> object:
-        done = survey(changes)
+    def surveyed(changes: object, limits: object) -> object:
+        done = survey(changes, limits)
         # Behind the end of the archive, where no reader of tars looks.
         Path("x.tar").write_bytes(CONTENT + bytes(512))
         return done

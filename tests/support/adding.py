@@ -61,7 +61,7 @@ def add(*changes: Change, tree: Tree | None = None, limits: Limits | None = None
     """Apply changes to `image()`, or to a tree."""
     tree = tree or image()
     with tempfile.TemporaryDirectory() as place, open_spool(Path(place)) as spool:
-        apply_changes(Build(tree, spool, Account(limits or Limits()), mtime_ns), survey(changes))
+        apply_changes(Build(tree, spool, Account(limits or Limits()), mtime_ns), survey(changes, Limits()))
         content = {
             os.fsdecode(path): spool.read(node.content)
             for path, node in tree.walk()
