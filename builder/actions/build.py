@@ -16,7 +16,7 @@ from builder.disk.filesystem import DiskFacts, Filesystem
 from builder.disk.hash_tree import add_hash_tree, check_verity
 from builder.disk.verity import UNKNOWN
 from builder.errors import UsageError
-from builder.events import Listener, Notice, Stage, ignore
+from builder.events import Listener, Stage, ignore
 from builder.files.workspace import workspace_of
 from builder.guest.bootable import Guest, make_bootable, plan_guest
 from builder.guest.facts import Initrd, Resolved
@@ -87,7 +87,7 @@ def build(
             else:
                 packed, resolved = _pack(source, image, surveyed, guest, options, filesystem, scratch, draft, listen)
                 facts = replace(packed, tools=tools)
-            inputs = _inputs(source, reference, surveyed, options, listen) + (guest.inputs if guest else [])
+            inputs = _inputs(source, reference, surveyed) + (guest.inputs if guest else [])
             rule = depfile(str(target), inputs) if options.depfile else b""
         root = replace(root, verity=facts.verity)
         configurations = list(options.vm.configurations(root))
@@ -159,17 +159,18 @@ def _described(archive: bytes, options: BuildOptions) -> Initrd | None:
     return Initrd(place, len(archive), hashlib.sha256(archive).hexdigest())
 
 
-def _inputs(
-    source: Source, reference: str, surveyed: Sequence[Surveyed], options: BuildOptions, listen: Listener
-) -> list[str]:
-    """Name the files that the disk depends on, and say so where make cannot watch what it depends on."""
+def _inputs(source: Source, reference: str, surveyed: Sequence[Surveyed]) -> list[str]:
+    """Name the files that the disk depends on.
+
+    Where make cannot watch what the image is, that is the reference, which is no file: so make asks us each time, and
+    what is up to date is left as it is.
+    """
     inputs = source.inputs()
     parsed = parse_reference(reference)
     # In the name of an image, an @ comes before a digest.
     pinned = parsed.digest or (not parsed.names_a_file and "@" in parsed.place)
-    if options.depfile and not inputs and not pinned:
-        advice = "name it by @DIGEST, or build each time: what is up to date is left as it is"
-        listen(Notice(f"{options.depfile}: make does not see when {reference} becomes another image; {advice}"))
+    if not inputs and not pinned:
+        inputs = [reference]
     return list(dict.fromkeys([*inputs, *(path for each in surveyed for path in each.inputs)]))
 
 
