@@ -15,7 +15,7 @@ from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.image.media_types import OCI_MANIFEST
 from builder.image.name import ImageName
-from builder.store.store import Store
+from builder.store.store import Store, blob_path
 
 BLOB = b"some content" * 100
 BUSYBOX = ImageName.parse("docker.io/library/busybox:1")
@@ -55,6 +55,20 @@ def test_nothing_is_made_by_looking(store: Store) -> None:
     assert list(store.references()) == []
     store.lease().close()
     assert store.room.names("") == []
+
+
+@pytest.mark.parametrize(("now", "error"), [(b"[ ]", DigestMismatch), (b"{}", SizeMismatch), (b"{ }!", SizeMismatch)])
+def test_a_document_that_is_another_than_was_put_is_refused(store: Store, now: bytes, error: type[Exception]) -> None:
+    document = describe(b"{ }")
+    with store.lease() as lease:
+        store.put(document, [b"{ }"], lease)
+    assert store.read(document, "it") == b"{ }"
+    held = store.room.create("tmp", "damage")
+    held.append(now)
+    store.room.rename(held.path, blob_path(document.digest))
+    held.close()
+    with pytest.raises(error):
+        store.read(document, "it")
 
 
 def test_an_empty_blob_is_a_blob(store: Store) -> None:

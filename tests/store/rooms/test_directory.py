@@ -30,7 +30,6 @@ from builder.store.check import check
 from builder.store.collect import collect
 from builder.store.rooms.directory import LocalRoom
 from builder.store.rooms.directory_file import using
-from builder.store.store import Store
 
 BLOB = b"some content" * 100
 
@@ -274,14 +273,3 @@ def test_the_lock_is_the_systems_so_that_other_processes_heed_it(tmp_path: Path)
     with room.lock(exclusive=True):
         assert free() == [False, False]
     assert free() == [True, True]
-
-
-def test_a_room_knows_a_replaced_file_from_the_one_before(tmp_path: Path) -> None:
-    room = LocalRoom(str(tmp_path))
-    (tmp_path / "a").write_text("one")
-    before = room.stamp("a")
-    (tmp_path / "b").write_text("two")
-    room.rename("b", "a")
-    assert before is not None
-    assert room.stamp("a") != before
-    assert Store(room).room.stamp("b") is None
