@@ -33,6 +33,9 @@ WORDS = [
     *("--vm-config", "cloud-hypervisor=cloud-hypervisor.sh", "--metadata-file", "metadata.json"),
 ]
 
+# Init is in the disk, or beside it.
+BESIDE = {"ext4": [], "erofs": ["--initrd", "web.initrd"]}
+
 _AS_ANOTHER = """
 os.environ.update(HERE="of the host", TZ="Asia/Tokyo", LC_ALL="C")
 os.umask(0o077)
@@ -58,7 +61,8 @@ def inputs(place: Path, mode: int, time: int) -> Path:
 
 
 def made(place: Path, disk: str) -> dict[str, bytes]:
-    names = [disk, "firecracker.json", "qemu.sh", "cloud-hypervisor.sh", "metadata.json"]
+    beside = BESIDE[disk.partition(".")[2]][1:]
+    names = [disk, *beside, "firecracker.json", "qemu.sh", "cloud-hypervisor.sh", "metadata.json"]
     return {name: (place / name).read_bytes() for name in names}
 
 
@@ -66,7 +70,7 @@ def made(place: Path, disk: str) -> dict[str, bytes]:
 def test_root_and_others_make_the_same_files_elsewhere_and_later(tmp_path: Path, format_: str) -> None:
     skip_without_veritysetup()
     disk = f"web.{format_}"
-    words = ["-q", "build", "oci:image", "-o", disk, *WORDS]
+    words = ["-q", "build", "oci:image", "-o", disk, *WORDS, *BESIDE[format_]]
     ours = inputs(tmp_path / "ours", 0o644, 1_000_000_000)
     argv = command.argv(*words)
     ran = subprocess.run(
