@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from pathlib import Path
 
@@ -40,7 +39,8 @@ def read_verity(disk: Path, metadata: Path | None = None) -> Verity | None:
     Raises UsageError for a file that is none of ours, DiskCut, and OSError for one that cannot be read.
     """
     path = metadata or metadata_path(disk)
-    if metadata is None and not os.path.lexists(path):
+    # What else has that name, such as a fifo or a directory, is no metadata of this disk.
+    if metadata is None and not path.is_file():
         return None
     with path.open("rb") as file:
         content = file.read(_MAX_METADATA)

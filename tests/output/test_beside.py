@@ -60,6 +60,11 @@ def test_what_is_no_metadata_is_one_line_and_not_a_disk_without_a_tree(disk: Pat
     assert str(refused.value).endswith("); build the disk again, or name them with --metadata")
 
 
+def test_what_is_beside_and_no_file_is_not_waited_for(disk: Path) -> None:
+    os.mkfifo(disk.with_name("disk.ext4.json"))
+    assert read_verity(disk) is None
+
+
 def test_a_root_hash_that_says_more_to_the_kernel_is_no_root_hash(disk: Path) -> None:
     write(disk.with_name("disk.ext4.json"), {**VERITY, "salt": '" init=/bin/sh "'})
     with pytest.raises(UsageError, match=r"Expected `str` matching regex"):
