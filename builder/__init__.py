@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from builder.additions.addition import AddedTar, Addition, Removal
     from builder.disk.filesystem import DiskOptions
     from builder.errors import BuilderError
+    from builder.guest.facts import GuestFacts
+    from builder.guest.options import GuestOptions
     from builder.options import BuildOptions
 
 __all__ = [
@@ -22,6 +24,8 @@ __all__ = [
     "BuildResult",
     "BuilderError",
     "DiskOptions",
+    "GuestFacts",
+    "GuestOptions",
     "Removal",
     "blank",
     "build",
@@ -36,6 +40,8 @@ _PLACES = {
     "BuildResult": "builder.actions.result",
     "BuilderError": "builder.errors",
     "DiskOptions": "builder.disk.filesystem",
+    "GuestFacts": "builder.guest.facts",
+    "GuestOptions": "builder.guest.options",
     "blank": "builder.actions.blank",
     "build": "builder.actions.build",
     "unpack": "builder.actions.unpack",

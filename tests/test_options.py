@@ -228,3 +228,8 @@ def test_what_is_no_size_is_refused(text: str) -> None:
 def test_what_cannot_be_read_is_refused(parse: Callable[[str], object], text: str) -> None:
     with pytest.raises(UsageError, match=repr(text)):
         parse(text)
+
+
+def test_an_empty_command_is_said_and_nothing_of_a_list_is_not() -> None:
+    assert build_options(entrypoint=(), env=()) == BuildOptions(guest=GuestOptions(entrypoint=()))
+    assert OPTIONS["entrypoint"].read("") == ()

@@ -51,6 +51,7 @@ def build(
     options = options or BuildOptions()
     verity_tools = check_verity(options.disk)
     options = replace(options, format=options.format or format_of(target.name), disk=options.disk.decided())
+    options = replace(options, guest=options.guest.decided())
     filesystem = FILESYSTEMS[options.format or ""]
     tools = filesystem.check(options.disk) | verity_tools
     with failures_named():
@@ -140,7 +141,7 @@ def _pack(
         tree = merge(source, image, spool, options, listen, surveyed)
         identity, resolved = identity_with(image.identity, surveyed), None
         if guest is not None:
-            resolved, identity = make_bootable(tree, spool, guest, identity)
+            resolved, identity = make_bootable(tree, spool, guest, identity, listen)
         listen(Stage(f"packing {filesystem.name}"))
         with failures_named(draft.path):
             packed = filesystem.pack(tree, spool, disk_options(options, identity), scratch, draft.path, listen)

@@ -48,7 +48,8 @@ def build_options(**said: Any) -> BuildOptions:
     together: dict[str, dict[str, Sequence[Any]]] = {}
     for name, value in said.items():
         entry = OPTIONS[name.replace("_", "-")]
-        if value in (None, ()):
+        # Nothing of what can be repeated is not said; an empty command is.
+        if value is None or (entry.repeats and value == ()):
             continue
         if entry.repeats:
             together.setdefault(entry.first, {})[name] = value

@@ -11,6 +11,7 @@ import msgspec
 from builder.errors import LayerRefused, UsageError
 from builder.events import Listener, Notice
 from builder.guest.description import Description
+from builder.guest.executable import doubt
 from builder.guest.facts import GuestFacts, Initrd, Resolved
 from builder.guest.files import read_file, wanting
 from builder.guest.host_files import read_host_file
@@ -121,12 +122,14 @@ def _planned(image: Image, options: GuestOptions) -> Guest:
     return Guest(image, options, process, init, modules)
 
 
-def make_bootable(tree: Tree, spool: Spool, guest: Guest, identity: bytes) -> tuple[Resolved, bytes]:
+def make_bootable(tree: Tree, spool: Spool, guest: Guest, identity: bytes, listen: Listener) -> tuple[Resolved, bytes]:
     """Add init and what it is to run to the merged tree, unless that goes into an initramfs.
 
     `identity` stands for the tree before. Returns what the tree says of the process, and 32 bytes that stand for the
     tree then. Raises UnknownUser, LayerRefused.
     """
+    if (reason := doubt(guest.process, tree)) is not None:
+        listen(Notice(f"{guest.image.reference}: as it is, the process will not start: {reason}"))
     try:
         resolved = _resolve(tree, spool, guest)
         if not guest.is_on_disk:

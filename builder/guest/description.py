@@ -17,7 +17,6 @@ last is `end`; every one between is `KEY=VALUE`, where a KEY marked with * may c
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -50,7 +49,8 @@ class Description:
     def encode(self) -> bytes:
         """Return the file's content. Raises ValueError for a text with a NUL, which whoever read it has refused."""
         strings = [VERSION, *(f"{key}={value}" for key, value in self._settings()), "end"]
-        encoded = [os.fsencode(text) for text in strings]
+        # Whatever the locale is here; bytes that are no UTF-8 are as Python keeps them (PEP 383).
+        encoded = [text.encode("utf-8", "surrogateescape") for text in strings]
         if any(b"\0" in text for text in encoded):
             raise ValueError("a description holds no NUL")
         return b"\0".join(encoded) + b"\0"

@@ -7,12 +7,13 @@ import json
 import os
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any, Self
 
 from builder.errors import UsageError
 from builder.guest.stop_signal import parse_signal
-from builder.option import DIRECTORY, FILE, GUEST, Form, option
+from builder.option import DIRECTORY, FILE, GUEST, Form, Option, option
 from builder.words import quoted
 
 AUTO, NONE = "auto", "none"
@@ -24,11 +25,11 @@ def parse_command(text: str) -> tuple[str, ...]:
     """Read a program and its arguments: a JSON array of strings, or words quoted as in a shell. Raises UsageError."""
     try:
         words = json.loads(text) if text.lstrip().startswith("[") else shlex.split(text)
-    except ValueError as error:
-        raise UsageError(f"{quoted(text)} is neither a JSON array nor words as in a shell: {error}") from error
-    if not all(isinstance(word, str) and "\0" not in word for word in words):
-        raise UsageError(f"{quoted(text)} is not an array of strings without NUL")
-    return tuple(words)
+    except (RecursionError, ValueError) as error:
+        raise UsageError(f"{quoted(text, 200)} is neither a JSON array nor words as in a shell: {error}") from error
+    if not all(isinstance(word, str) for word in words):
+        raise UsageError(f"{quoted(text, 200)} is not an array of strings")
+    return tuple(parse_text(word) for word in words)
 
 
 def write_command(words: tuple[str, ...]) -> str:
@@ -36,10 +37,23 @@ def write_command(words: tuple[str, ...]) -> str:
     return json.dumps(words)
 
 
+def parse_text(text: str) -> str:
+    """Read what a program may be given: no NUL, and bytes that are no UTF-8 only as Python keeps them (PEP 383).
+
+    Raises UsageError, also for further halves of characters, which JSON can write.
+    """
+    try:
+        if b"\0" not in text.encode("utf-8", "surrogateescape"):
+            return text
+    except UnicodeEncodeError:
+        raise UsageError(f"{quoted(text, 200)} is no text: it has one half of a character") from None
+    raise UsageError(f"{quoted(text, 200)} has a NUL, which no program can be given")
+
+
 def parse_variable(text: str) -> str:
     """Read `NAME=VALUE`, or `NAME` for the value that this process has. Raises UsageError."""
-    name, equals, _ = text.partition("=")
-    if not name or "\0" in text:
+    name, equals, _ = parse_text(text).partition("=")
+    if not name:
         raise UsageError(f"{quoted(text)} is no variable; write NAME=VALUE, or NAME for the value it has here")
     if equals:
         return text
@@ -89,8 +103,8 @@ HOST_NAME = Form("NAME", parse_host_name)
 ADDRESS = Form("ADDRESS", parse_address)
 HOST = Form("NAME:ADDRESS", parse_host)
 SIGNAL = Form("SIGNAL", parse_stop_signal)
-USER = Form("USER[:GROUP]", str)
-PLACE = Form("PATH", str)
+USER = Form("USER[:GROUP]", parse_text)
+PLACE = Form("PATH", parse_text)
 INIT = Form(f"{AUTO}|{NONE}|PATH", str)
 
 
@@ -124,3 +138,16 @@ class GuestOptions:
     hostname: str | None = option(None, HOST_NAME, GUEST, "The machine's name.")
     dns: tuple[str, ...] = option((), ADDRESS, GUEST, "Name server of the guest.", repeats=True)
     add_host: tuple[str, ...] = option((), HOST, GUEST, "Line for the guest's /etc/hosts.", repeats=True)
+
+    def decided(self) -> Self:
+        """These options as the command line would have read them, whatever Python said. Raises UsageError."""
+        said = {field.name: (field.metadata["options"][0], getattr(self, field.name)) for field in fields(self)}
+        return replace(self, **{name: _reread(entry, value) for name, (entry, value) in said.items()})
+
+
+def _reread(entry: Option, value: Any) -> Any:
+    if value is None:
+        return None
+    if entry.repeats:
+        return tuple(entry.form.parse(each) for each in value)
+    return entry.form.parse(value if isinstance(value, str) else entry.form.write(value))

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from posixpath import normpath
+from typing import TypeVar
 
-from builder.errors import UsageError
+from builder.errors import UnsupportedImage, UsageError
 from builder.guest.description import Description
 from builder.guest.facts import Resolved
 from builder.guest.stop_signal import parse_signal
 from builder.image.config import ImageConfig
+from builder.tree.paths import Refusal, components
+from builder.words import quoted
+
+T = TypeVar("T")
 
 # Docker's and podman's, where an image says nothing.
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -60,23 +67,28 @@ class NothingToRun(UsageError):
 def plan_process(config: ImageConfig, overrides: Overrides, reference: str) -> Process:
     """Decide what runs, where and with which environment, as far as the config and the user say.
 
-    Raises NothingToRun, and UsageError for a stop signal that is none.
+    Raises NothingToRun; UsageError, or UnsupportedImage where the image says it, for a stop signal or a working
+    directory that is none.
     """
-    entrypoint, cmd = config.entrypoint, config.cmd
+    entrypoint, cmd = _words(config.entrypoint), _words(config.cmd)
     if overrides.entrypoint is not None:
         entrypoint, cmd = overrides.entrypoint, ()
     if overrides.cmd is not None:
         cmd = overrides.cmd
+    # As in podman, which writes `--entrypoint ''` so.
+    entrypoint = () if entrypoint == ("",) else entrypoint
     if not entrypoint + cmd:
         raise NothingToRun(reference)
-    variables = _variables([*config.env, *overrides.env])
+    variables = _variables([*_words(config.env), *overrides.env])
     return Process(
         entrypoint=entrypoint,
         cmd=cmd,
         env={"PATH": DEFAULT_PATH, **variables},
-        cwd=_absolute(config.working_dir if overrides.working_dir is None else overrides.working_dir),
-        user=config.user if overrides.user is None else overrides.user,
-        stop=parse_signal(overrides.stop_signal or config.stop_signal or DEFAULT_SIGNAL),
+        cwd=_stated(_directory, overrides.working_dir, config.working_dir, "/", "--working-dir", reference),
+        user=_text(config.user) if overrides.user is None else overrides.user,
+        stop=_stated(
+            parse_signal, overrides.stop_signal, config.stop_signal, DEFAULT_SIGNAL, "--stop-signal", reference
+        ),
     )
 
 
@@ -112,6 +124,31 @@ def _variables(settings: Iterable[str]) -> Mapping[str, str | None]:
     return found
 
 
-def _absolute(directory: str) -> str:
-    """Return a working directory as it is in the guest, where `/` stands for the root; relative ones begin there."""
-    return "/" + directory.lstrip("/")
+def _words(words: Iterable[str]) -> tuple[str, ...]:
+    return tuple(_text(word) for word in words)
+
+
+def _text(text: str) -> str:
+    """Read what a config says as Go's tools do: one half of a character, which JSON can write, is no character."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
+
+
+def _stated(parse: Callable[[str], T], said: str | None, image: str, default: str, option: str, reference: str) -> T:
+    """Read what the user says, or else the image, or else the default; what is wrong with the image is its fault."""
+    if said:
+        return parse(said)
+    try:
+        return parse(_text(image) or default)
+    except UsageError as error:
+        advice = f"name another with {option}, or leave init out with --init none"
+        raise UnsupportedImage(reference, f"{error}; {advice}") from error
+
+
+def _directory(path: str) -> str:
+    """Return a working directory as it is in the guest, where relative ones begin at the root; as WORKDIR reads it."""
+    place = normpath("/" + path.lstrip("/"))
+    try:
+        components(place.encode("utf-8", "surrogateescape"))
+    except Refusal as refusal:
+        raise UsageError(f"the working directory {quoted(place, 200)} {refusal.reason}") from refusal
+    return place

@@ -16,7 +16,7 @@ from builder.guest.process import NothingToRun
 from builder.guest.program import NoInit
 from builder.guest.users import UnknownUser
 
-FILES = (directory("etc"), file("etc/passwd", b"root:x:0:0::/root:\n"))
+FILES = (directory("etc"), file("etc/passwd", b"root:x:0:0::/root:\n"), file("app", b"#!/bin/sh\n", mode=0o755))
 NONE = GuestOptions(init="none")
 ALONE = ", so the disk is the image's tree alone; "
 OR_NONE = ", or leave init out with --init none"

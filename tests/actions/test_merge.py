@@ -14,7 +14,7 @@ def test_a_build_gives_notice_of_dropped_attributes_by_layer(tmp_path: Path) -> 
     layers = (
         tar(file("app", b"x", xattrs=apple), file("lib", xattrs=apple), symlink("s", "t", xattrs={"user.a": b"1"})),
         tar(file("f"), whiteout("lib")),
-        tar(file("app", b"y", xattrs={"btrfs.compression": b"zstd"})),
+        tar(file("app", b"y", mode=0o755, xattrs={"btrfs.compression": b"zstd"})),
     )
     layout(tmp_path / "layout", Spec(layers, config={"Cmd": ["/app"]}))
     said: list[Event] = []

@@ -18,7 +18,7 @@ def slow_image(slow_layout: Path) -> str:
 
 
 def test_an_output_that_is_up_to_date_is_left_and_its_path_printed_all_the_same(tmp_path: Path) -> None:
-    layout(tmp_path / "image", Spec((tar(file("a", b"first")),), config={"Cmd": ["/a"]}))
+    layout(tmp_path / "image", Spec((tar(file("a", b"first", mode=0o755)),), config={"Cmd": ["/a"]}))
     words = ("build", f"oci:{tmp_path}/image", "-o", tmp_path / "d.ext4", "--metadata-file", tmp_path / "m.json")
     assert run(*words).returncode == 0
     before = (tmp_path / "d.ext4").stat()

@@ -23,7 +23,9 @@ from builder.cli.sizes import human_size
 def place(tmp_path: Path) -> Path:
     """Three small images, one of them damaged."""
     for name in ("a", "b", "broken"):
-        layout(tmp_path / name, Spec((tar(file(name, name.encode() * 1000)),), config={"Cmd": [f"/{name}"]}))
+        layout(
+            tmp_path / name, Spec((tar(file(name, name.encode() * 1000, mode=0o755)),), config={"Cmd": [f"/{name}"]})
+        )
     damage(tmp_path / "broken")
     return tmp_path
 

@@ -14,9 +14,8 @@ from support.tars import file, tar
 
 @pytest.fixture
 def image(tmp_path: Path) -> str:
-    layout(
-        tmp_path / "image", Spec((tar(*(file(f"{n}", b"content" * 1000) for n in range(200))),), config={"Cmd": ["/0"]})
-    )
+    layer = tar(*(file(f"{n}", b"content" * 1000, mode=0o755) for n in range(200)))
+    layout(tmp_path / "image", Spec((layer,), config={"Cmd": ["/0"]}))
     return f"oci:{tmp_path}/image"
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from builder.errors import UnsupportedImage, UsageError
 from builder.guest.description import Description
 from builder.guest.facts import Resolved
 from builder.guest.process import DEFAULT_PATH, NothingToRun, Overrides, describe_process, plan_process
@@ -60,6 +61,57 @@ def test_a_users_entrypoint_takes_the_place_of_cmd_too() -> None:
     assert described(entrypoint=("/bin/sh",), cmd=("-c", "id")).argv == ("/bin/sh", "-c", "id")
     assert described(cmd=("id",)).argv == ("/entry", "-v", "id")
     assert described(entrypoint=(), cmd=("id",)).argv == ("id",)
+
+
+@pytest.mark.parametrize("entrypoint", [(), ("",)])
+def test_an_empty_entrypoint_clears_the_images(entrypoint: tuple[str, ...]) -> None:
+    assert described(entrypoint=entrypoint, cmd=("id",)).entrypoint == ()
+    with pytest.raises(NothingToRun):
+        described(entrypoint=entrypoint)
+    # An image may have one, too.
+    assert described(replace(CONFIG, entrypoint=("",))).argv == ("nginx", "-g", "daemon off;")
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [("", "/"), ("/", "/"), ("srv", "/srv"), ("//srv//x/", "/srv/x"), ("/a/./b/../c", "/a/c"), ("/../..", "/")],
+)
+def test_a_working_directory_is_absolute_and_clean(said: str, found: str) -> None:
+    assert described(replace(CONFIG, working_dir=said)).cwd == found
+    assert described(working_dir=said or "/").cwd == found
+
+
+@pytest.mark.parametrize("place", ["/" + "x" * 256, "/x" * 2049, "\0"])
+def test_a_working_directory_that_linux_cannot_hold_is_refused(place: str) -> None:
+    with pytest.raises(UsageError, match="the working directory '/"):
+        described(working_dir=place)
+    with pytest.raises(
+        UnsupportedImage, match=r"image: the working directory .*; name another with --working-dir, or l"
+    ):
+        described(replace(CONFIG, working_dir=place))
+
+
+def test_a_stop_signal_of_the_image_that_is_none_says_what_to_do() -> None:
+    config = replace(CONFIG, stop_signal="SIGNOTHING")
+    with pytest.raises(
+        UnsupportedImage, match=r"'SIGNOTHING' is not a signal; .*; name another with --stop-signal, or"
+    ):
+        described(config)
+    assert described(config, stop_signal="rtmin+3").stop == 37
+
+
+def test_half_a_character_of_a_config_is_none_as_for_other_tools() -> None:
+    found = described(replace(CONFIG, cmd=("\ud800", "\udcff"), env=("A=\udfff",), user="0"))
+    assert (found.cmd, found.env[-1]) == (("\ufffd", "\ufffd"), "A=\ufffd")
+    assert b"cmd=\xef\xbf\xbd\0" in found.encode()
+
+
+def test_arguments_of_any_size_and_bytes_arrive_in_the_description() -> None:
+    cmd = ("/app", "", "a\nb", "'\"\\", "\udcff", "x" * 100_000, *map(str, range(2000)))
+    found = described(entrypoint=(), cmd=cmd, env=("V=" + "y" * 100_000, "N=1\n2"))
+    strings = found.encode().split(b"\0")
+    assert strings[1 : len(cmd) + 1] == [b"cmd=" + word.encode("utf-8", "surrogateescape") for word in cmd]
+    assert {b"env=N=1\n2", b"env=V=" + b"y" * 100_000} <= set(strings)
 
 
 def test_overrides_count_before_the_config() -> None:

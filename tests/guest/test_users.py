@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from builder.guest.users import Account, UnknownUser, find_account
@@ -15,6 +17,8 @@ user7456:x:7456:100:Vasya:/home/user7456
 nohome:x:50:51
 +nis::::::
 broken:x:abc:1::/:
+adm:x:1:1::/second:
+  web:x:8:9::/home/web:/bin/sh
 """
 GROUP = b"""\
 root:x:0:root
@@ -23,17 +27,28 @@ grp:x:1234:root,adm,user7456
 444:x:555:111
 odd:x:444:
 several:x:10:adm,
+few:x:600
+adm:x:999:adm
+ spaces:x:11:x,web\t
 """
 
 
 @pytest.mark.parametrize(
     ("user", "account"),
     [
+        # The first of several lines counts for a name, all of them for who is a member.
+        ("adm:adm", Account(42, 43, (43,), "/var/adm")),
+        # A line without members is a group, too.
+        ("adm:few", Account(42, 600, (600,), "/var/adm")),
+        ("adm:600", Account(42, 600, (600,), "/var/adm")),
+        ("007:010", Account(7, 10, (10,), "/")),
+        # Space around a line is none of it, as from editors that end lines with CR LF.
+        ("web", Account(8, 9, (9, 11), "/home/web")),
         ("", Account(0, 0, (0, 1234), "/root")),
         ("root", Account(0, 0, (0, 1234), "/root")),
         ("0", Account(0, 0, (0, 1234), "/root")),
         ("root:", Account(0, 0, (0, 1234), "/root")),
-        ("adm", Account(42, 43, (43, 1234, 10), "/var/adm")),
+        ("adm", Account(42, 43, (43, 1234, 10, 999), "/var/adm")),
         ("adm:grp", Account(42, 1234, (1234,), "/var/adm")),
         ("adm:10", Account(42, 10, (10,), "/var/adm")),
         ("adm:77", Account(42, 77, (77,), "/var/adm")),
@@ -68,6 +83,38 @@ def test_an_unknown_user_is_an_error_that_says_what_to_do(user: str, reason: str
         find_account(user, PASSWD, GROUP)
     assert reason in str(caught.value)
     assert "choose another with --user, or leave init out with --init none" in str(caught.value)
+
+
+def test_ids_that_linux_cannot_hold_are_refused_wherever_they_come_from() -> None:
+    """Also those of supplementary groups; what nobody is a member of harms nobody."""
+    passwd = b"a:x:2147483648:1::/:\nb:x:1:4294967295::/:\nc:x:1:1::/:\n"
+    for user, number in (("a", 2147483648), ("b", 4294967295), ("c", 4294967296)):
+        with pytest.raises(UnknownUser, match=f"{number} is no id; they end at 2147483647"):
+            find_account(user, passwd, b"big:x:4294967296:c\n")
+    assert find_account("c", passwd, b"big:x:4294967296:other\n").groups == (1,)
+    with pytest.raises(UnknownUser, match="99999999999"):
+        find_account("99999999999", passwd, b"")
+
+
+def test_more_groups_than_linux_takes_are_refused() -> None:
+    groups = b"".join(b"g%d:x:%d:c\n" % (number, number) for number in range(65537))
+    with pytest.raises(UnknownUser, match="is in 65537 groups of the image's /etc/group, and Linux takes 65536"):
+        find_account("c", b"c:x:1:0::/:\n", groups)
+
+
+@pytest.mark.parametrize(
+    "filler", [b":", b",", b"\n", b"x,", b"\0"], ids=["colons", "commas", "lines", "names", "NULs"]
+)
+def test_16_mib_of_a_line_take_little_memory(filler: bytes) -> None:
+    data = (filler * (16 << 20))[: (16 << 20) - 32] + b"\nc:x:1:2:a,c::\nd:x:3:4::/d:\n"
+    tracemalloc.start()
+    try:
+        account = find_account("d", data, data)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (account.uid, account.home) == (3, "/d")
+    assert peak < 100 << 20
 
 
 def test_an_image_without_the_files_knows_numbers_only() -> None:

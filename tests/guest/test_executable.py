@@ -1,0 +1,70 @@
+"""A program that the image does not have is told at build time, not only by the machine."""
+
+from __future__ import annotations
+
+import pytest
+from support.entries import directory, file, symlink
+
+from builder.guest.executable import doubt
+from builder.guest.process import Overrides, plan_process
+from builder.image.config import ImageConfig
+from builder.tree.entries import Entries
+from builder.tree.merge import apply_layer
+from builder.tree.tree import Tree
+
+PATH = "PATH=/usr/bin:/bin::rel"
+
+
+@pytest.fixture(scope="module")
+def tree() -> Tree:
+    layer = [
+        *(file("usr/bin/tool", mode=0o755), file("usr/bin/plain", mode=0o644), directory("usr/bin/folder")),
+        *(symlink("bin", "usr/bin"), symlink("usr/bin/link", "/opt/real"), file("opt/real", mode=0o100)),
+        *(symlink("usr/bin/loop", "loop"), file("srv/here", mode=0o711), file("srv/rel/there", mode=0o755)),
+    ]
+    tree = Tree()
+    apply_layer(tree, "layer", Entries(layer))
+    return tree
+
+
+def found(tree: Tree, *argv: str, env: str = PATH) -> str | None:
+    config = ImageConfig("linux", "amd64", (), env=(env,), working_dir="/srv")
+    return doubt(plan_process(config, Overrides(cmd=argv), "image"), tree)
+
+
+@pytest.mark.parametrize(
+    "program",
+    ["tool", "/usr/bin/tool", "/bin/tool", "link", "here", "there", "./here", "rel/there", "../bin/tool", "/tmp/made"],
+)
+def test_what_is_there_is_found_as_the_machine_finds_it(tree: Tree, program: str) -> None:
+    assert found(tree, program) is None
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        ("nginx", "the image has no program 'nginx' in '/usr/bin:/bin::rel' (status 127)"),
+        ("/bin/nginx", "the image has no program '/bin/nginx' (status 127)"),
+        ("./tool", "the image has no program './tool' (status 127)"),
+        ("folder", "the image has no program 'folder' in '/usr/bin:/bin::rel' (status 127)"),
+        ("plain", "nobody may execute 'plain' (status 126)"),
+        ("a\x1b[2J", r"the image has no program 'a\x1b[2J' in '/usr/bin:/bin::rel' (status 127)"),
+    ],
+)
+def test_what_is_not_is_said(tree: Tree, program: str, reason: str) -> None:
+    assert found(tree, program) == reason
+
+
+def test_without_a_path_there_is_the_default(tree: Tree) -> None:
+    assert found(tree, "tool", env="A=1") is None
+
+
+def test_a_loop_of_links_is_left_to_the_machine(tree: Tree) -> None:
+    assert found(tree, "/usr/bin/loop") is None
+
+
+def test_what_is_too_long_for_linux_is_said(tree: Tree) -> None:
+    assert found(tree, "tool", "x" * 131071) is None
+    reason = "Linux takes no argument or variable of more than 131071 bytes (status 126)"
+    assert found(tree, "tool", "x" * 131072) == reason
+    assert found(tree, "tool", env=PATH + "x" * 131072) == reason
