@@ -16,7 +16,7 @@ from builder.disk.filesystem import DiskFacts, Filesystem
 from builder.disk.hash_tree import add_hash_tree, check_verity
 from builder.disk.verity import UNKNOWN
 from builder.errors import UsageError
-from builder.events import Listener, Stage, ignore
+from builder.events import Listener, Notice, Stage, ignore
 from builder.files.workspace import workspace_of
 from builder.guest.bootable import Guest, make_bootable, plan_guest
 from builder.guest.facts import Initrd, Resolved
@@ -75,6 +75,8 @@ def build(
             root = Root(output, filesystem.name, image.config.architecture, init=has_init, initrd=initrd)
             # That it can be run is known before any layer is read, its root hash only afterwards.
             options.vm.check_root(replace(root, verity=UNKNOWN if options.disk.verity else None))
+            for remark in options.vm.remarks():
+                listen(Notice(remark))
             known = None
             if not options.force:
                 known = known_disk(output, wanted, options.metadata_file, checked=options.disk.check)
@@ -176,11 +178,11 @@ def _inputs(source: Source, reference: str, surveyed: Sequence[Surveyed]) -> lis
 
 
 def _check_outputs(target: Path, options: BuildOptions) -> None:
-    options.vm.check()
     configurations = [config.file for config in options.vm.vm_config]
     side_outputs = [
         path for path in (options.depfile, options.metadata_file, options.guest.initrd, *configurations) if path
     ]
+    options.vm.check([target, *side_outputs])
     check_distinct([target, *side_outputs])
     check_output(target, options.force)
     written = [target, *side_outputs, *([options.tmpdir] if options.tmpdir else [])]

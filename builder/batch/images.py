@@ -99,7 +99,8 @@ def _job(number: int, words: list[str], directory: Path, defaults: BuildOptions)
             changes[first] = (*changes.get(first, ()), KEYS[key].read(value))
         else:
             changes[key] = KEYS[key].read(value)
-    options = defaults.but(changes)
+    # What is said for all is for those that have somebody to tell it.
+    options = replace(defaults, vm=defaults.vm if "vm-config" in changes else defaults.vm.if_configured()).but(changes)
     path = directory / _file_name(output, reference, options)
     return Job(
         number,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from builder.errors import UsageError
@@ -48,11 +49,31 @@ class VmOptions:
     )
     machine: MachineOptions = field(default_factory=MachineOptions)
 
-    def check(self) -> None:
-        """Raise UsageError for what is said of a machine that nobody is told of."""
-        said = (self.machine.kernel, self.machine.memory, self.machine.vcpus)
-        if not self.vm_config and said != (None, MachineOptions().memory, MachineOptions().vcpus):
+    def check(self, outputs: Iterable[Path]) -> None:
+        """Raise UsageError for what is said of a machine that nobody is told of, and for what would be written over."""
+        if self != self.if_configured():
             raise UsageError("--kernel, --memory and --vcpus are for --vm-config: add it, or leave them out")
+        read = {os.path.realpath(path): path for path in (self.machine.kernel, self.machine.data) if path}
+        for output in outputs:
+            if path := read.get(os.path.realpath(output)):
+                raise UsageError(f"{path}: is for the machine, and would be written over; give the output another name")
+
+    def if_configured(self) -> VmOptions:
+        """Return these options, without what only a configuration would tell, if there is none."""
+        default = MachineOptions()
+        machine = replace(self.machine, kernel=None, memory=default.memory, vcpus=default.vcpus)
+        return self if self.vm_config else replace(self, machine=machine)
+
+    def remarks(self) -> Iterator[str]:
+        """Say what will be in the way of a machine that is started as things are now."""
+        for path in (self.machine.kernel, self.machine.data) if self.vm_config else ():
+            if path and not path.exists():
+                yield f"{path}: is not there yet; the machine wants it"
+        if self.machine.kernel and "firecracker" in (config.vmm for config in self.vm_config):
+            with suppress(OSError), self.machine.kernel.open("rb") as file:
+                # The signature of a bzImage (the kernel's arch/x86/boot.rst).
+                if file.read(0x206)[0x202:] == b"HdrS":
+                    yield f"{self.machine.kernel}: is a compressed kernel; Firecracker up to 1.16 wants its vmlinux"
 
     def check_root(self, root: Root) -> None:
         """Raise UsageError for a disk that cannot be run as said."""

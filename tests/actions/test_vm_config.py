@@ -13,7 +13,9 @@ from support.machines import validate
 from support.tars import file, tar
 
 from builder import BuildOptions, build
+from builder.batch.images import InvalidList, parse_list
 from builder.errors import OutputError, UsageError
+from builder.events import Event, Notice
 from builder.guest.options import GuestOptions
 from builder.image.platform import Platform
 from builder.vm.machine import MachineOptions
@@ -124,3 +126,65 @@ def test_a_disk_for_no_machine_that_is_known_has_no_lines(image: str) -> None:
     said = BuildOptions(guest=GuestOptions(init="none"), metadata_file=Path("m.json"))
     build(image, "other.ext4", replace(said, platform=Platform("linux", "s390x")))
     assert json.loads(Path("m.json").read_bytes())["kernelCommandLine"] == {}
+
+
+@pytest.mark.parametrize("said", [{"kernel": Path("web.ext4")}, {"kernel": Path("k"), "data": Path("./vm.json")}])
+def test_what_the_machine_reads_is_not_written_over(image: str, said: dict[str, Path]) -> None:
+    Path("web.ext4").write_bytes(b"")
+    with pytest.raises(UsageError, match="is for the machine, and would be written over"):
+        build(image, "web.ext4", options(VmConfig("qemu", Path("vm.json")), machine=MachineOptions(**said)))  # type: ignore[arg-type]
+    assert outputs() == {"web.ext4": b""}
+
+
+BZ_IMAGE = bytes(0x202) + b"HdrS" + bytes(100)
+REMARKS = {
+    "firecracker": ["vmlinux: is a compressed kernel; Firecracker up to 1.16 wants its vmlinux"],
+    "qemu": [],
+    "cloud-hypervisor": [],
+}
+
+
+@pytest.mark.parametrize("vmm", VMMS)
+def test_what_will_be_in_the_way_of_the_machine_is_noticed(image: str, vmm: str) -> None:
+    heard: list[Event] = []
+    config = options(VmConfig(vmm, Path("vm")))
+
+    def noticed() -> list[str]:
+        heard.clear()
+        build(image, "web.ext4", config, heard.append)
+        return [event.text for event in heard if isinstance(event, Notice)]
+
+    assert noticed() == ["vmlinux: is not there yet; the machine wants it"]
+    Path("vmlinux").write_bytes(b"\x7fELF")
+    assert noticed() == []
+    Path("vmlinux").write_bytes(BZ_IMAGE)
+    assert noticed() == REMARKS[vmm]
+
+
+def test_a_script_may_be_run_by_who_may_read_it(image: str) -> None:
+    before = os.umask(0o027)
+    try:
+        build(image, "web.ext4", options(VmConfig("qemu", Path("run")), VmConfig("firecracker", Path("vm.json"))))
+    finally:
+        os.umask(before)
+    assert [Path(name).stat().st_mode & 0o777 for name in ("run", "vm.json")] == [0o750, 0o640]
+    os.chmod("run", 0o640)
+    build(image, "web.ext4", options(VmConfig("qemu", Path("run"))))
+    assert Path("run").stat().st_mode & 0o111
+
+
+def test_lists_have_machines_too_and_what_is_said_for_all_is_for_those_lines() -> None:
+    said = BuildOptions(vm=VmOptions(machine=MachineOptions(kernel=Path("k"), memory=1 << 30, append=("quiet",))))
+    text = "oci:a vm-config=firecracker=a.json vm-config=qemu=a.sh vcpus=2\noci:b\n"
+    with_machine, without = parse_list(text, "list", Path("disks"), said)
+    assert with_machine.options.vm == VmOptions(
+        (VmConfig("firecracker", Path("a.json")), VmConfig("qemu", Path("a.sh"))),
+        MachineOptions(kernel=Path("k"), memory=1 << 30, vcpus=2, append=("quiet",)),
+    )
+    assert without.options.vm == VmOptions(machine=MachineOptions(append=("quiet",)))
+
+
+def test_two_lines_of_a_list_write_no_configuration_twice() -> None:
+    text = "oci:a vm-config=qemu=run\noci:b vm-config=qemu=./run\n"
+    with pytest.raises(InvalidList, match="line 2: writes run, and so does line 1; name another"):
+        parse_list(text, "list", Path("disks"), BuildOptions())
