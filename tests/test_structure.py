@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,14 +24,22 @@ def modules() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
 
 
-def imports(path: Path) -> Iterator[str]:
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
+def imports(path: Path) -> list[str]:
     """The dotted names that a file imports, wherever in it the import stands."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    found: list[str] = []
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} imports relatively"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found += (f"{node.module}.{alias.name}" for alias in node.names)
+    return found
 
 
 def part(path: Path) -> str:
@@ -91,7 +99,7 @@ def test_only_the_command_line_knows_click() -> None:
 
 def named(path: Path) -> set[str]:
     """What a file names, as `print` and `sys.stderr`."""
-    nodes = ast.walk(ast.parse(path.read_text()))
+    nodes = ast.walk(parsed(path))
     return {ast.unparse(node) for node in nodes if isinstance(node, (ast.Name, ast.Attribute))}
 
 
@@ -101,7 +109,7 @@ PARTIAL = {"write", "pwrite", "pwritev", "writev", "pread", "copy_file_range", "
 
 def partial_calls(path: Path) -> set[str]:
     """Those of the system's partial calls that a file names: `os.write`, or `write` imported from os."""
-    tree = ast.parse(path.read_text())
+    tree = parsed(path)
     named = {
         node.attr
         for node in ast.walk(tree)
@@ -163,7 +171,7 @@ def test_content_is_held_against_its_digest_in_one_place() -> None:
     hashing = {
         str(path.relative_to(PACKAGE))
         for path in modules()
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.Attribute) and node.attr == "hasher"
     }
     assert hashing == {"image/verifier.py"}

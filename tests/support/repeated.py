@@ -13,11 +13,14 @@ import pytest
 
 TESTS = Path(__file__).parents[1]
 
-# Nothing but Python and packages whose versions are the same everywhere: it needs neither repetition.
+# Nothing but Python and packages whose versions are the same everywhere: it needs neither repetition. What installs the
+# wheel as a CI service does is among it, for ci/test-debian13 installs the wheel there in all ways.
 LOGIC = (
     "batch/test_images.py",
     "batch/test_messages.py",
     "ci/test_mutants.py",
+    "ci/test_pipelines.py",
+    "ci/test_wheel.py",
     "containers_storage/test_chain.py",
     "containers_storage/test_records.py",
     "containers_storage/test_tarsplit.py",
@@ -66,8 +69,6 @@ LIBRARIES = (
     "archive/test_tolerance.py",
     "archive/test_writer.py",
     "ci/test_manual.py",
-    "ci/test_pipelines.py",
-    "ci/test_wheel.py",
     "cli/test_console.py",
     "cli/test_messages.py",
     "cli/test_progress.py",
