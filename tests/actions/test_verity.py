@@ -133,6 +133,10 @@ def test_a_batch_writes_the_root_hash_beside_each_disk(image: str, tmp_path: Pat
 def test_the_command_says_the_root_hash_and_refuses_a_journal(image: str, tmp_path: Path) -> None:
     built = command.run("build", image, "-o", tmp_path / "d.ext4", "--verity", "--metadata-file", tmp_path / "m")
     assert f"verity root hash {read_verity(tmp_path / 'm')['rootHash']}\n" in built.stderr
+    assert "its root hash is in no file" not in built.stderr
+    unkept = command.run("build", image, "-o", tmp_path / "f.ext4", "--verity")
+    advice = f"its root hash is in no file; --metadata-file {tmp_path}/f.ext4.json keeps it, for boot, too"
+    assert unkept.stderr.endswith(f"rootfs-builder: notice: {tmp_path}/f.ext4: {advice}\n")
     refused = command.run("build", image, "-o", tmp_path / "e.ext4", "--verity", "--journal")
     reason = "--journal: nothing is ever written to a disk with --verity; leave out one of them"
     assert (refused.returncode, refused.stderr) == (2, f"rootfs-builder: error: {reason}\n")
