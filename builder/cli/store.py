@@ -63,6 +63,9 @@ def list_(console: Console, /, store: str | None, as_json: bool) -> None:
         console.answer(json.dumps([_described(image, found) for image in found], indent=2).encode())
     elif found:
         console.answer("\n".join(_table([_HEADINGS, *map(_row, found)])).encode())
+    else:
+        # With its place: it may be that of a mistyped --store, where nothing is.
+        console.say(f"no images in {opened.place}")
 
 
 @click.command(cls=Command)

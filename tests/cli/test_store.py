@@ -41,7 +41,9 @@ def failed(ran: subprocess.CompletedProcess[str], status: int) -> str:
 
 
 def test_images_are_pulled_listed_built_removed_and_collected(images: Path) -> None:
-    assert answered(store(images, "list")) == ""
+    nothing = store(images, "list")
+    assert (answered(nothing), nothing.stderr) == ("", f"no images in {images}/store/images\n")
+    assert (answered(store(images, "-q", "list")), answered(store(images, "list", "--json"))) == ("", "[]\n")
     pulled = store(images, "pull", f"oci:{images}/app:1.0", images / "saved.tar", "--platform", "linux/amd64")
     assert answered(pulled) == "localhost/app:1.0\ndocker.io/library/example:1\n"
     assert pulled.stderr.splitlines()[0].startswith("pulling 2 layers, ")
