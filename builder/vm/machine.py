@@ -54,6 +54,8 @@ class MachineOptions:
             raise UsageError("an erofs is never written to: leave out --writable, or build an ext4")
         if self.writable and root.verity:
             raise UsageError("nothing is ever written to a disk with --verity: leave out --writable, or --verity")
+        if self.data and not (root.init or root.initrd):
+            raise UsageError("--data is for init, which joins it to the root: leave out --init none, or --data")
         if self.writable and self.data:
             raise UsageError("--data keeps what is written to a read-only root: leave out --writable, or --data")
 

@@ -8,7 +8,6 @@ import shlex
 import signal
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -151,16 +150,20 @@ def serving(disk: Path, vmm: str, answer: str) -> tuple[Booted, bytes]:
     install(place, vmm, f'for last; do :; done\nexec python3 {place}/serve.py "{found}" {place}/asked "{answer}"')
     out = os.memfd_create("out")
 
+    over = threading.Event()
+
     def end() -> None:
-        while b"hello" not in os.pread(out, 100, 0):
-            time.sleep(0.02)
-        os.kill(os.getpid(), signal.SIGTERM)
+        while not over.wait(0.02):
+            if b"hello" in os.pread(out, 100, 0):
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
 
     thread = threading.Thread(target=end)
     thread.start()
     try:
         return boot(disk, options(disk, vmm, timeout=60), (0, out, 2)), (place / "asked").read_bytes()
     finally:
+        over.set()
         thread.join()
         os.close(out)
 

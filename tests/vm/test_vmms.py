@@ -110,6 +110,14 @@ def test_an_erofs_is_not_written_to(place: Path, vmm: str) -> None:
 
 
 @pytest.mark.parametrize("vmm", VMMS)
+def test_a_data_disk_needs_init_on_the_disk_or_in_an_initramfs(place: Path, vmm: str) -> None:
+    machine = replace(LEAST, data=Path("data.ext4"))
+    with pytest.raises(UsageError, match="--data is for init"):
+        configured(vmm, root(place / "web.ext4", init=False), machine)
+    assert "data.ext4" in configured(vmm, root(place / "web.ext4", init=False, initrd=place / "initrd"), machine)
+
+
+@pytest.mark.parametrize("vmm", VMMS)
 def test_an_image_for_another_machine_is_refused(place: Path, vmm: str) -> None:
     with pytest.raises(UsageError, match="runs amd64 and arm64, and the image is for 's390x'"):
         configured(vmm, root(place / "web.ext4", "s390x"), LEAST)
