@@ -29,8 +29,7 @@ from builder.actions.booting import (
 from builder.errors import ToolFailed
 from builder.exact import write_next
 from builder.files.descriptors import path_of
-from builder.guest.description import Description
-from builder.guest.initramfs import override_archive
+from builder.guest.initramfs import options_archive
 from builder.guest.kernel_line import ROOT_DISK, guest_word, kernel_line, root_words
 from builder.signals import signals_given_to
 from builder.tool import run_tool
@@ -125,8 +124,8 @@ def _prepared(disk: Path, options: BootOptions) -> Iterator[Guest]:
         )
         inherited: list[int] = []
         if options.args or options.env:
-            override = override_archive(Description(cmd=options.args, env=options.env).encode())
-            inherited.append(stack.enter_context(_nameless(initrd.read_bytes() + override)))
+            more = options_archive(options.args, options.env)
+            inherited.append(stack.enter_context(_nameless(initrd.read_bytes() + more)))
             initrd = path_of(inherited[0])
         guest = Guest(
             machine=machine,

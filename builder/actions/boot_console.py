@@ -26,8 +26,7 @@ from builder.actions.booting import (
     verity_of,
 )
 from builder.errors import MissingRequirement, ToolFailed, ToolMissing, UsageError
-from builder.guest.description import Description
-from builder.guest.initramfs import override_archive
+from builder.guest.initramfs import options_archive
 from builder.guest.kernel_line import guest_word
 from builder.signals import signals_given_to
 from builder.tool import find_tool, run_tool
@@ -147,7 +146,6 @@ def _prepared(disk: Path, options: BootOptions, runner: Runner) -> Iterator[tupl
         cache = boot_cache(stack)
         initrd = options.initrd or boot_initramfs(architecture, runner.drivers, format_, options, line, modules, cache)
         if options.args or options.env:
-            override = override_archive(Description(cmd=options.args, env=options.env).encode())
-            (place / "initrd").write_bytes(initrd.read_bytes() + override)
+            (place / "initrd").write_bytes(initrd.read_bytes() + options_archive(options.args, options.env))
             initrd = place / "initrd"
         yield replace(root, initrd=initrd), machine, place

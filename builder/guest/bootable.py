@@ -32,6 +32,8 @@ from builder.tree.tree import Tree
 # The name of a machine that nobody named: the same for every build of the image.
 _HOST_NAME = "localhost"
 
+_LOCAL_HOSTS = ("127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback")
+
 
 @dataclass(frozen=True, slots=True)
 class Guest:
@@ -61,8 +63,13 @@ class Guest:
 
     def describe(self, resolved: Resolved) -> Description:
         """Say all that init is told."""
-        hosts = tuple(_line(host) for host in self.options.add_host)
-        return replace(describe_process(self.process, resolved), nameservers=self.options.dns, hosts=hosts)
+        hosts = [*_LOCAL_HOSTS, *(_line(host) for host in self.options.add_host)]
+        servers = [f"nameserver {server}" for server in self.options.dns]
+        return replace(
+            describe_process(self.process, resolved),
+            hosts="".join(f"{line}\n" for line in hosts) if "hosts" in resolved.writes else None,
+            resolver="".join(f"{line}\n" for line in servers) if "resolv.conf" in resolved.writes else None,
+        )
 
     def initramfs(self, resolved: Resolved) -> bytes:
         """Return the initramfs of a disk that does not hold init."""

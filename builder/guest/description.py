@@ -1,6 +1,6 @@
 """What init is told, in the form in which it reads it: `/.rootfs-builder/description`.
 
-The file is a sequence of strings, each ended by a NUL. The first is `rootfs-builder 1`, the version of the form; the
+The file is a sequence of strings, each ended by a NUL. The first is `rootfs-builder 2`, the version of the form; the
 last is `end`; every one between is `KEY=VALUE`, where a KEY marked with * may come several times, in order:
 
     entrypoint*  cmd*   the program and its arguments: entrypoint, then cmd
@@ -10,9 +10,12 @@ last is `end`; every one between is `KEY=VALUE`, where a KEY marked with * may c
     stop                the number of the signal that asks the process to end
     takeover            present where the program is an init itself, and becomes process 1
     hostname            the machine's name
-    nameserver*         an address for resolv.conf
-    host*               a line for hosts
-    write*              which of hosts, hostname, resolv.conf in /etc init writes
+    hosts               present where init writes /etc/hosts: lines for it, before the one of the machine itself
+    hostname-file       present where init writes /etc/hostname
+    resolver            present where init writes /etc/resolv.conf: its content; empty is what ip= or DHCP say
+
+At boot, the kernel command line has the last word: rb.cmd= (once for each argument), rb.env=, rb.hostname=. What is too
+long for it, an initramfs has open as descriptor 9 when init starts: such words as they are, each ended by a NUL.
 """
 
 from __future__ import annotations
@@ -20,12 +23,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-VERSION = "rootfs-builder 1"
+VERSION = "rootfs-builder 2"
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """All that init is told. Texts may hold any character but NUL; `stop` is a signal's number on Linux."""
+    """All that init is told. Texts may hold any character but NUL; `stop` is a signal's number on Linux.
+
+    `hosts` and `resolver` are contents of files of /etc, None for those that the machine need not be given.
+    """
 
     entrypoint: tuple[str, ...] = ()
     cmd: tuple[str, ...] = ()
@@ -37,9 +43,9 @@ class Description:
     stop: int = 15
     takeover: bool = False
     hostname: str = ""
-    nameservers: tuple[str, ...] = ()
-    hosts: tuple[str, ...] = ()
-    write: tuple[str, ...] = ()
+    hosts: str | None = None
+    hostname_file: bool = False
+    resolver: str | None = None
 
     @property
     def argv(self) -> tuple[str, ...]:
@@ -57,7 +63,6 @@ class Description:
 
     def _settings(self) -> Iterator[tuple[str, object]]:
         lists = {"entrypoint": self.entrypoint, "cmd": self.cmd, "env": self.env, "group": self.groups}
-        lists |= {"nameserver": self.nameservers, "host": self.hosts, "write": self.write}
         for key, values in lists.items():
             yield from ((key, value) for value in values)
         yield from (("cwd", self.cwd), ("uid", self.uid), ("gid", self.gid), ("stop", self.stop))
@@ -65,3 +70,9 @@ class Description:
             yield "takeover", "yes"
         if self.hostname:
             yield "hostname", self.hostname
+        if self.hosts is not None:
+            yield "hosts", self.hosts
+        if self.hostname_file:
+            yield "hostname-file", "yes"
+        if self.resolver is not None:
+            yield "resolver", self.resolver

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import zlib
 from collections.abc import Iterable, Iterator
@@ -34,12 +35,14 @@ def quick_initramfs(init: bytes, modules: Path | None, wanted: tuple[str, ...], 
     return b"".join(cpio(_members(init, loaded)))
 
 
-def override_archive(description: bytes) -> bytes:
-    """Return an archive to put behind an initramfs: what it describes counts before what the disk describes.
+def options_archive(args: Iterable[str], env: Iterable[str]) -> bytes:
+    """Return an archive to put behind an initramfs: `args` take the place of Cmd, `env` are further variables.
 
     The kernel unpacks concatenated archives one after another, so one initramfs serves many boots.
     """
-    return _compressed(cpio([directory(_PLACE), file(f"{_PLACE}/override", description)]))
+    words = [f"rb.cmd={word}" for word in args] + [f"rb.env={word}" for word in env]
+    content = b"".join(os.fsencode(word) + b"\0" for word in words)
+    return _compressed(cpio([directory(_PLACE), file(f"{_PLACE}/options", content)]))
 
 
 def _members(init: bytes, modules: Iterable[tuple[str, bytes]], description: bytes | None = None) -> Iterator[Member]:

@@ -47,8 +47,10 @@ def _entries(tree: Tree, spool: Spool, description: Description, init: bytes) ->
             yield Entry(path.encode(), Kind.DIRECTORY, mode), EMPTY
     if _is_missing(tree, description.cwd):
         yield Entry(description.cwd.encode("utf-8", "surrogateescape"), Kind.DIRECTORY, 0o755), EMPTY
-    for name in description.write:
-        if _is_missing(tree, f"etc/{name}"):
+    written = {"hosts": description.hosts is not None, "hostname": description.hostname_file}
+    written |= {"resolv.conf": description.resolver is not None}
+    for name, needed in written.items():
+        if needed and _is_missing(tree, f"etc/{name}"):
             yield _file(spool, f"etc/{name}", b"", 0o644)
 
 

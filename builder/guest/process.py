@@ -95,6 +95,9 @@ def plan_process(config: ImageConfig, overrides: Overrides, reference: str) -> P
 def describe_process(process: Process, resolved: Resolved) -> Description:
     """Say in init's words what `process` is, with what the image's own files say of it."""
     env = {"HOME": resolved.home, "HOSTNAME": resolved.hostname, **process.env}
+    if resolved.takeover:
+        # systemd takes a machine for a container where images for containers say so, and leaves its devices alone.
+        env.pop("container", None)
     return Description(
         entrypoint=process.entrypoint,
         cmd=process.cmd,
@@ -106,7 +109,7 @@ def describe_process(process: Process, resolved: Resolved) -> Description:
         stop=resolved.stop_signal,
         takeover=resolved.takeover,
         hostname=resolved.hostname,
-        write=resolved.writes,
+        hostname_file="hostname" in resolved.writes,
     )
 
 

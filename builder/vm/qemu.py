@@ -109,8 +109,10 @@ def qemu_argv(guest: Guest, channels: Mapping[str, int], console: int | None = N
     if channels:
         # Queues for more ports than there are, 31, would be set up one by one; port 0 is kept for a console.
         argv += ["-device", f"virtio-serial-{machine.bus},max_ports={len(channels) + 1}"]
-    for name, fd in channels.items():
-        argv += ["-chardev", f"socket,id={name},fd={fd}", "-device", f"virtserialport,chardev={name},name={name}"]
+    for number, (name, fd) in enumerate(channels.items(), start=1):
+        # Init takes the ports by their numbers (guest/init/ports.c).
+        port = f"virtserialport,chardev={name},name={name},nr={number}"
+        argv += ["-chardev", f"socket,id={name},fd={fd}", "-device", port]
     if guest.network:
         rules = "".join(
             f",hostfwd={each.protocol}:127.0.0.1:{each.host}-{GUEST_ADDRESS}:{each.guest}" for each in guest.forwards

@@ -140,8 +140,8 @@ def test_a_guest_that_goes_on_is_ended_in_time(tmp_path: Path) -> None:
 def test_a_damaged_description_ends_with_a_readable_line(tmp_path: Path) -> None:
     disk = build(image(tmp_path / "image", {"Cmd": ["true"]}), tmp_path / "disk.ext4")
     data = disk.read_bytes()
-    assert data.count(b"rootfs-builder 1\0cmd") == 1
-    disk.write_bytes(data.replace(b"rootfs-builder 1\0cmd", b"rootfs-builder 9\0cmd"))
+    assert data.count(b"rootfs-builder 2\0cmd") == 1
+    disk.write_bytes(data.replace(b"rootfs-builder 2\0cmd", b"rootfs-builder 9\0cmd"))
     ran = boot(disk)
     assert ran.returncode == 1
     assert b"/.rootfs-builder/description: it is damaged, or of another version; build the disk again" in ran.stderr

@@ -102,7 +102,7 @@ def test_the_process_has_the_ids_and_nothing_that_init_had(tmp_path: Path) -> No
         (lambda data: data + b"x", "it is damaged"),
         (lambda data: data.replace(b"uid=0", b"uid=x"), "it is damaged"),
         (lambda data: data.replace(b"cwd=/", b"cwd+/"), "it is damaged"),
-        (lambda data: data.replace(b"builder 1", b"builder 2"), "it is damaged, or of another version"),
+        (lambda data: data.replace(b"builder 2", b"builder 3"), "it is damaged, or of another version"),
         (lambda data: data.replace(b"stop=", b"stay="), "it says stay, which this init does not know"),
         (lambda data: b"", "it is damaged, or of another version"),
     ],

@@ -32,7 +32,7 @@ def made(spool: Spool, layer: Layer, **files: bytes) -> Tree:
 def test_a_scratch_image_gets_init_and_mount_points(tmp_path: Path) -> None:
     with open_spool(tmp_path) as spool:
         tree = made(spool, [])
-        description = Description(cmd=("/app",), cwd="/srv/app", write=("hosts",))
+        description = Description(cmd=("/app",), cwd="/srv/app", hosts="")
         apply_layer(tree, "guest", guest_layer(tree, spool, description, b"\x7fELF init"))
         assert [line.partition(" ")[0] for line in listing(tree)] == [
             *(".rootfs-builder/", ".rootfs-builder/description", ".rootfs-builder/init", ".rootfs-builder/merged/"),
@@ -58,7 +58,7 @@ def test_what_the_image_has_is_left_alone(tmp_path: Path) -> None:
     with open_spool(tmp_path) as spool:
         tree = made(spool, [*own, symlink("run", "var/run")], hosts=b"10.0.0.1 db\n")
         before = listing(tree)
-        apply_layer(tree, "guest", guest_layer(tree, spool, Description(cmd=("/app",), write=("hosts",)), b"init"))
+        apply_layer(tree, "guest", guest_layer(tree, spool, Description(cmd=("/app",), hosts=""), b"init"))
         assert [line for line in listing(tree) if not line.startswith(".rootfs-builder")] == before
         assert tree.root.children[b"proc"].mode == 0o711
 

@@ -126,14 +126,12 @@ def test_an_image_with_nothing_to_run_is_an_error_that_says_what_to_do() -> None
 
 
 def test_a_description_is_strings_with_a_beginning_and_an_end() -> None:
-    description = Description(
-        ("a",), ("b c", ""), ("X=1\n2",), "/", 1, 2, (2, 3), 9, True, "h", ("9.9.9.9",), ("1 x",), ("hosts",)
-    )
+    description = Description(("a",), ("b c", ""), ("X=1\n2",), "/", 1, 2, (2, 3), 9, True, "h", "1\tx\n", True, "")
     assert description.encode().split(b"\0") == [
-        b"rootfs-builder 1",
+        b"rootfs-builder 2",
         *(b"entrypoint=a", b"cmd=b c", b"cmd=", b"env=X=1\n2", b"group=2", b"group=3"),
-        *(b"nameserver=9.9.9.9", b"host=1 x", b"write=hosts", b"cwd=/", b"uid=1", b"gid=2", b"stop=9"),
-        *(b"takeover=yes", b"hostname=h", b"end", b""),
+        *(b"cwd=/", b"uid=1", b"gid=2", b"stop=9", b"takeover=yes", b"hostname=h"),
+        *(b"hosts=1\tx\n", b"hostname-file=yes", b"resolver=", b"end", b""),
     ]
 
 

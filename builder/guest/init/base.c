@@ -1,14 +1,14 @@
-/* Memory, files, and what people read on the console. With no memory for a few strings there is nothing to go on with.
- */
+/* Memory, files, and what people read on the console. */
 
 #include "init.h"
 
 #include <stdarg.h>
 
+int console = 2;
+
 void *larger(void *old, size_t size) {
     void *memory = realloc(old, size);
-    if (!memory)
-        fail("out of memory", "the machine has too little", "give it more");
+    if (!memory) fail("out of memory", "the machine has too little", "give it more");
     return memory;
 }
 
@@ -18,88 +18,47 @@ void append(struct words *to, const char *word) {
     to->at[to->count] = NULL;
 }
 
-static char *joined(const char *first, va_list rest) {
+char *join_all(const char *first, ...) {
     char *text = NULL;
     size_t length = 0;
+    va_list rest;
+    va_start(rest, first);
     for (const char *part = first; part; part = va_arg(rest, const char *)) {
         size_t size = strlen(part);
-        text = larger(text, length + size + 1);
-        memcpy(text + length, part, size + 1);
+        text = memcpy((char *)larger(text, length + size + 1) + length, part, size + 1) - length;
         length += size;
     }
-    return text;
-}
-
-char *join(const char *first, ...) {
-    va_list rest;
-    va_start(rest, first);
-    char *text = joined(first, rest);
     va_end(rest);
     return text;
 }
 
-char *digits(unsigned long number) {
-    char text[24], *at = text + sizeof text - 1;
-    for (*at = 0; number || !*at; number /= 10)
-        *--at = (char)('0' + number % 10);
-    return join(at, END);
-}
-
-/* Read a whole file, with a NUL behind it; NULL where it cannot be read. Files of /proc do not know their size. */
+/* Read a whole file, with a NUL behind it; NULL where it cannot be read. A fifo of the image's is not waited for. */
 char *read_file(const char *path, size_t *size) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return NULL;
-    size_t used = 0, room = 65536;
-    char *data = larger(NULL, room);
-    ssize_t got;
-    while ((got = read(fd, data + used, room - used - 1)) > 0)
-        if (room - (used += (size_t)got) < 2)
-            data = larger(data, room *= 2);
-    close(fd);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    char *data = NULL;
+    size_t used = 0;
+    for (ssize_t got = 1; got > 0; used += (size_t)got) {
+        data = larger(data, used + 65536);
+        if ((got = read(fd, data + used, 65535)) < 0) return NULL;
+    }
     data[used] = 0;
-    if (size)
-        *size = used;
-    return got < 0 ? NULL : data;
+    close(fd);
+    *(size ? size : &used) = used;
+    return data;
 }
 
-bool write_file(const char *path, const char *text, size_t size) {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    ssize_t put;
-    for (; fd >= 0 && size && (put = write(fd, text, size)) > 0; size -= (size_t)put)
-        text += put;
-    return fd >= 0 && close(fd) == 0 && !size;
+bool write_file(const char *path, const char *text) {
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK, 0644);
+    return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) && close(fd) == 0;
 }
 
-/* The kernel opens the console for process 1 where there is a node for it; an initramfs may have none. */
-void open_console(void) {
-    int console = open("/dev/console", O_RDWR | O_NOCTTY | O_CLOEXEC);
-    if (console < 0)
-        console = open("/dev/null", O_RDWR | O_CLOEXEC);
-    for (int fd = 0; fd < 3 && console >= 0; fd++)
-        dup2(console, fd);
-}
-
-static void print(const char *text) {
-    char *line = join("rootfs-builder init: ", text, "\n", END);
-    /* A name may hold what would move the reader's cursor. */
-    for (char *at = line; at[1]; at++)
-        if ((unsigned char)*at < ' ' || *at == 127)
-            *at = '?';
-    if (write(2, line, strlen(line)) < 0)
-        return;
-}
-
-void say(const char *first, ...) {
-    va_list rest;
-    va_start(rest, first);
-    print(joined(first, rest));
-    va_end(rest);
+/* Print a line, in which a name may hold what would move the reader's cursor. */
+void print(char *line) {
+    for (char *at = line; at[1]; at++) *at = (unsigned char)*at < ' ' || *at == 127 ? '?' : *at;
+    for (ssize_t put; *line && (put = write(console, line, strlen(line))) > 0;) line += put;
 }
 
 _Noreturn void fail(const char *what, const char *why, const char *todo) {
-    print(join(what, ": ", why, "; ", todo, END));
+    say(what, ": ", why, "; ", todo);
     end(OURS);
 }
-
-void pause_for(int milliseconds) { nanosleep(&(struct timespec){0, milliseconds * 1000000L}, NULL); }

@@ -1,37 +1,28 @@
 /* What the parts of init share. All of it runs as process 1 of a machine that holds one image's process. */
 
 #pragma once
-
-#include <arpa/inet.h>
-#include <dirent.h>
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <linux/input.h>
-#include <net/if.h>
-#include <net/route.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-/* Where the disk keeps what the build put there, where an initramfs does, and our files in a running guest. */
+/* Where the disk keeps what the build put there, where an initramfs does, and our files in a running guest; further
+ * options, which an initramfs opens for itself and for the disk's init after it. */
 #define DISK "/.rootfs-builder"
 #define INITRAMFS "/rb"
 #define RUN "/run/rootfs-builder"
+#define MORE_OPTIONS "/proc/self/fd/9"
+enum { OPTIONS_FD = 9 };
 
 /* Exit statuses as podman's: ours, not executable, not found, and a death by a signal. */
 enum { OURS = 125, NOT_EXECUTABLE = 126, NOT_FOUND = 127, BY_SIGNAL = 128 };
@@ -42,62 +33,52 @@ struct words {
     size_t count;
 };
 
-/* base.c: memory, files, words for people. Lists of arguments end with END. */
-#define END ((char *)NULL)
+/* base.c: memory, files, words for people. */
+#define FIGURES "0123456789"
+#define join(...) join_all(__VA_ARGS__, NULL)
+#define say(...) print(join("rootfs-builder init: ", __VA_ARGS__, "\n"))
+extern int console;
 void *larger(void *old, size_t size);
 void append(struct words *to, const char *word);
-char *join(const char *first, ...);
-char *digits(unsigned long number);
+char *join_all(const char *first, ...) __attribute__((sentinel));
 char *read_file(const char *path, size_t *size);
-bool write_file(const char *path, const char *text, size_t size);
-void open_console(void);
-void say(const char *first, ...);
+bool write_file(const char *path, const char *text);
+void print(char *line);
 _Noreturn void fail(const char *what, const char *why, const char *todo);
-void pause_for(int milliseconds);
 
-/* description.c: what to run, and the kernel's command line. */
-struct description {
-    struct words entrypoint, cmd, env, nameservers, hosts, write;
-    const char *cwd, *hostname;
-    gid_t *groups;
-    size_t group_count;
-    uid_t uid;
-    gid_t gid;
-    int stop;
-    bool takeover; /* the program is an init itself, and becomes process 1 */
-};
-void read_description(struct description *to, const char *path);
-void override(struct description *to, const char *path);
+/* description.c: what to run, by the keys of builder/guest/description.py, and options. From UID on, they are numbers.
+ */
+enum key { ENTRYPOINT, CMD, ENV, CWD, HOSTNAME, HOSTS, HOSTNAME_FILE, RESOLVER, TAKEOVER, UID, GID, GROUP, STOP, KEYS };
+extern struct words described[KEYS];
+const char *last(enum key key, const char *otherwise);
+unsigned number(const char *text);
+void read_description(const char *path);
+struct words values(const char *name);
 const char *option(const char *name, const char *otherwise);
 bool flag(const char *name);
 
-/* mounts.c: the file systems that a container finds, and a root that can be written. */
+/* mounts.c */
 void mount_kernel(void);
 void mount_rest(void);
-bool wait_for(const char *device);
-void mount_disk(const char *at);
 void load_modules(void);
+void mount_disk(const char *at);
 void make_writable(const char *root, const char *scratch);
 void unmount_all(void);
 
-/* mapped.c: devices that the kernel makes of others. */
-void create_mapped(const char *root);
-
 /* network.c */
 void set_up_network(void);
-void write_host_files(const struct description *what);
+void write_host_files(void);
 
-/* ports.c: the channels of `rootfs-builder boot`, and how the outside says stop. */
+/* ports.c */
 enum port { IN, OUT, ERR, CONTROL, PORTS };
 extern int ports[PORTS];
 void open_ports(void);
+void tell_status(int status);
 void relay(int from, int to);
 void finish_relays(void);
 void listen_for_stop(int signal);
 
-/* process.c */
-int run(const struct description *what);
-_Noreturn void take_over(const struct description *what);
-
-/* main.c */
+/* process.c, main.c */
+int run(void);
+_Noreturn void take_over(void);
 _Noreturn void end(int status);

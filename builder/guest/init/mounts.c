@@ -1,132 +1,169 @@
-/* The file systems that a container finds, and a root that can be written. */
+/* The file systems that a container finds, a root that can be written, and the devices below it. */
 
 #include "init.h"
+
+#include <linux/dm-ioctl.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
 
 static const struct place {
     const char *type, *path;
     unsigned long flags;
     const char *data;
-} kernel[] = {{"devtmpfs", "/dev", MS_NOSUID, "mode=0755"},
+} places[] = {{"devtmpfs", "/dev", MS_NOSUID, "mode=0755"},
               {"proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL},
-              {"sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL}},
-  rest[] = {{"devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5"},
-            {"tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777"},
-            {"mqueue", "/dev/mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL},
-            {"tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=0755"},
-            {"cgroup2", "/sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, "nsdelegate,memory_recursiveprot"}},
-  tmp = {"tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777"};
-#define COUNT(array) (sizeof array / sizeof *array)
-
-static const char *const links[][2] = {{"/proc/self/fd", "/dev/fd"},
-                                       {"/proc/self/fd/0", "/dev/stdin"},
-                                       {"/proc/self/fd/1", "/dev/stdout"},
-                                       {"/proc/self/fd/2", "/dev/stderr"}};
+              {"sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL},
+              {"devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5"},
+              {"tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777"},
+              {"mqueue", "/dev/mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL},
+              {"tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=0755"},
+              {"cgroup2", "/sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, "nsdelegate,memory_recursiveprot"},
+              {"tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777"}};
+enum { KERNEL = 3, TMP = 8 }; /* how many come first, and which one only where it is needed */
 
 static void mount_at(const struct place *place) {
     struct stat here, above;
     mkdir(place->path, 0755);
     /* What is mounted is on another device than the directory around it. */
-    if (!stat(place->path, &here) && !stat(join(place->path, "/..", END), &above) && here.st_dev != above.st_dev)
-        return;
+    if (!stat(place->path, &here) && !stat(join(place->path, "/.."), &above) && here.st_dev != above.st_dev) return;
     int failed = mount(place->type, place->path, place->type, place->flags, place->data);
     if (failed && errno == EINVAL) /* an older kernel may lack an option */
         failed = mount(place->type, place->path, place->type, place->flags, NULL);
-    if (failed && errno != ENODEV)
-        say(place->type, " cannot be mounted at ", place->path, ": ", strerror(errno), END);
+    if (failed && errno != ENODEV) say(place->type, " cannot be mounted at ", place->path, ": ", strerror(errno));
 }
 
 void mount_kernel(void) {
-    for (size_t i = 0; i < COUNT(kernel); i++)
-        mount_at(&kernel[i]);
+    for (int i = 0; i < KERNEL; i++) mount_at(&places[i]);
 }
 
 void mount_rest(void) {
-    for (size_t i = 0; i < COUNT(rest); i++)
-        mount_at(&rest[i]);
-    for (size_t i = 0; i < COUNT(links); i++)
-        if (symlink(links[i][0], links[i][1]) && errno != EEXIST)
-            say(links[i][1], " cannot be made: ", strerror(errno), END);
+    for (int i = KERNEL; i < TMP; i++) mount_at(&places[i]);
+    const char *links[][2] = {{"/dev/fd", ""}, {"/dev/stdin", "/0"}, {"/dev/stdout", "/1"}, {"/dev/stderr", "/2"}};
+    for (int i = 0; i < 4; i++)
+        if (symlink(join("/proc/self/fd", links[i][1]), links[i][0]) && errno != EEXIST)
+            say(links[i][0], " cannot be made: ", strerror(errno));
     /* An image without a /tmp, and a root that stays read-only, get one in memory. */
-    if (access("/tmp", W_OK))
-        mount_at(&tmp);
+    if (access("/tmp/.", W_OK)) mount_at(&places[TMP]);
 }
 
 /* Load the modules that the initramfs lists, one a line, in that order. */
 void load_modules(void) {
     char *order = read_file(INITRAMFS "/modules/order", NULL);
-    for (char *name = order ? strtok(order, "\n") : NULL; name; name = strtok(NULL, "\n")) {
-        int fd = open(join(INITRAMFS "/modules/", name, END), O_RDONLY | O_CLOEXEC);
+    for (char *name; (name = strsep(&order, "\n")) && *name;) {
+        int fd = open(join(INITRAMFS "/modules/", name), O_RDONLY | O_CLOEXEC);
         if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) && errno != EEXIST))
-            say("the module ", name, " cannot be loaded: ", strerror(errno), END);
+            say("the module ", name, " cannot be loaded: ", strerror(errno));
         close(fd);
     }
 }
 
 /* Wait for a disk that a driver is about to find: it has ten seconds. */
-bool wait_for(const char *device) {
-    for (int i = 0; i < 2000 && access(device, F_OK); i++)
-        pause_for(5);
+static bool wait_for(const char *device) {
+    for (int i = 0; i < 2000 && access(device, F_OK); i++) usleep(5000);
     return !access(device, F_OK);
 }
 
-static bool mounted(const char *device, const char *at, const char *type, unsigned long flags) {
-    mkdir(at, 0755);
-    return wait_for(device) && !mount(device, at, type, flags, NULL);
+/* A request to the device mapper, and behind it the targets of a device: more than a kernel command line can hold. */
+static struct {
+    struct dm_ioctl head;
+    _Alignas(8) char targets[1 << 20];
+} request;
+
+static struct dm_ioctl *about(const char *name, unsigned flags) {
+    request.head = (struct dm_ioctl){.version = {4}, .data_size = sizeof request, .flags = flags};
+    request.head.data_start = sizeof request - sizeof request.targets;
+    strncpy(request.head.name, name, sizeof request.head.name - 1);
+    return &request.head;
+}
+
+/* Write `START LENGTH TYPE ARGUMENTS` down, when the disks among the arguments are there; return the end. */
+static char *add_target(char *at, char *table) {
+    struct dm_target_spec *target = memset(at, 0, sizeof *target);
+    target->sector_start = strtoull(table, &table, 10);
+    target->length = strtoull(table, &table, 10);
+    table += strspn(table, " ");
+    strncpy(target->target_type, strsep(&table, " "), sizeof target->target_type - 1);
+    char *text = strcpy(at + sizeof *target, table ? table : "");
+    target->next = (unsigned)(sizeof *target + strlen(text) + 8) & ~7U;
+    for (char *word; (word = strsep(&table, " "));)
+        if (!strncmp(word, "/dev/", 5)) wait_for(word);
+    return at + target->next;
+}
+
+/* Create NAME,UUID,MINOR,FLAGS,TABLE[,TABLE...], where UUID and MINOR may be empty. */
+static bool created(int control, char *rest) {
+    char *fields[4], *end = request.targets;
+    unsigned count = 0;
+    for (int i = 0; i < 4; i++) {
+        rest += rest ? strspn(rest, " ") : 0;
+        fields[i] = rest ? strsep(&rest, ",") : "";
+    }
+    for (char *table; (table = strsep(&rest, ",")); count++) end = add_target(end, table);
+    struct dm_ioctl *head = about(fields[0], *fields[2] ? DM_PERSISTENT_DEV_FLAG : 0);
+    strncpy(head->uuid, fields[1], sizeof head->uuid - 1);
+    head->dev = (number(fields[2]) & 0xff) | (number(fields[2]) & 0xfff00) << 12;
+    if (ioctl(control, DM_DEV_CREATE, head)) return false;
+    about(fields[0], strcmp(fields[3], "ro") ? 0 : DM_READONLY_FLAG)->target_count = count;
+    return !ioctl(control, DM_TABLE_LOAD, head) && !ioctl(control, DM_DEV_SUSPEND, about(fields[0], 0));
+}
+
+/* Create the devices that dm-mod.create= names (the kernel's admin-guide/device-mapper/dm-init.rst), such as one with
+ * dm-verity, unless `root` is there: a kernel whose device mapper is a module gets it too late to do that itself. */
+static void create_mapped(const char *root) {
+    char *devices = access(root, F_OK) && flag("dm-mod.create") ? join(option("dm-mod.create", "")) : NULL;
+    int control = devices ? open("/dev/mapper/control", O_RDWR | O_CLOEXEC) : -1;
+    for (char *device; (device = strsep(&devices, ";"));)
+        if (!created(control, device))
+            fail("dm-mod.create=", strerror(errno), "the kernel needs dm-verity, and the hash and disks that it names");
+    close(control);
 }
 
 /* Mount the root as the kernel would: read-only, unless `rw` says otherwise and the disk lets us. */
 void mount_disk(const char *at) {
     const char *device = option("root", "/dev/vda"), *type = option("rootfstype", "ext4");
     create_mapped(device);
-    if ((!flag("rw") || !mounted(device, at, type, 0)) && !mounted(device, at, type, MS_RDONLY) &&
-        (option("rootfstype", NULL) || !mounted(device, at, "erofs", MS_RDONLY)))
-        fail(device, strerror(errno), "root= and rootfstype= say which disk is the root, the kernel needs their drivers");
+    mkdir(at, 0755);
+    if (!wait_for(device) ||
+        ((!flag("rw") || mount(device, at, type, 0, NULL)) && mount(device, at, type, MS_RDONLY, NULL) &&
+         (flag("rootfstype") || mount(device, at, "erofs", MS_RDONLY, NULL))))
+        fail(device, strerror(errno),
+             "root= and rootfstype= have to name the disk, and the kernel needs their drivers");
 }
 
-/* Make `root` the root of everything, with the kernel's file systems moved there. */
-static void enter(const char *root) {
-    for (size_t i = 0; i < COUNT(kernel); i++) {
-        const char *target = join(root, kernel[i].path, END);
-        mkdir(target, 0755);
-        if (mount(kernel[i].path, target, NULL, MS_MOVE, NULL))
-            say(kernel[i].path, " cannot be moved to the disk: ", strerror(errno), END);
-    }
-    if (chdir(root) || mount(".", "/", NULL, MS_MOVE, NULL) || chroot(".") || chdir("/"))
-        fail(root, strerror(errno), "this should not happen");
-}
+static int data = -1; /* the file system on the disk rb.data */
 
-/* The directory whose file system gets what is written over a read-only root. */
-static int upper = -1;
-
-/* Go to `root`; over one that is read-only goes an overlay, whose upper half is in memory or on the disk rb.data.
- * `scratch` is a directory for the mount points `upper` and `merged`. */
+/* Go to `root`, and have an overlay over one that is read-only, unless rb.ro says no: its upper half is in memory or on
+ * the disk rb.data. `scratch` is a directory for the mount points `upper` and `merged`. */
 void make_writable(const char *root, const char *scratch) {
-    const char *top = join(scratch, "/upper", END), *merged = join(scratch, "/merged", END), *disk = option("rb.data", NULL);
+    const char *top = join(scratch, "/upper"), *merged = join(scratch, "/merged"), *disk = option("rb.data", NULL);
     struct statvfs status;
-    if (!flag("rb.ro") && !statvfs(root, &status) && status.f_flag & ST_RDONLY) {
+    if (!flag("rb.ro") && (disk || (!statvfs(root, &status) && status.f_flag & ST_RDONLY))) {
+        const char *upper = join(top, "/upper"), *work = join(top, "/work");
         mkdir(top, 0755);
         mkdir(merged, 0755);
-        if (disk ? !mounted(disk, top, "ext4", 0) : mount("tmpfs", top, "tmpfs", 0, "mode=0755"))
+        if (disk ? !wait_for(disk) || mount(disk, top, "ext4", 0, NULL) : mount("tmpfs", top, "tmpfs", 0, "mode=0755"))
             fail(disk ? disk : "tmpfs", strerror(errno), "rb.data= has to name a disk with ext4");
-        upper = open(top, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        mkdirat(upper, "upper", 0755);
-        mkdirat(upper, "work", 0755);
-        const char *data = join("lowerdir=", root, ",upperdir=", top, "/upper,workdir=", top, "/work", END);
-        if (!mount("overlay", merged, "overlay", 0, data))
+        data = disk ? open(top, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+        mkdir(upper, 0755);
+        mkdir(work, 0755);
+        if (!mount("overlay", merged, "overlay", 0, join("lowerdir=", root, ",upperdir=", upper, ",workdir=", work)))
             root = merged;
         else if (disk)
             fail("rb.data", strerror(errno), "take a kernel with overlayfs");
         else
-            say("the root stays read-only, for this kernel has no overlayfs: ", strerror(errno), END);
+            say("the root stays read-only, for this kernel has no overlayfs: ", strerror(errno));
     }
-    if (strcmp(root, "/"))
-        enter(root);
+    if (!strcmp(root, "/")) return;
+    if (chdir(root) || mount(".", "/", NULL, MS_MOVE, NULL) || chroot(".") || chdir("/"))
+        fail(root, strerror(errno), "this should not happen");
+    /* Anew, for a move would follow the image's links out of it. */
+    mount_kernel();
 }
 
-/* What is read-only is clean on its disk. */
+/* What is read-only is clean on its disk; what is not in use is unmounted. */
 void unmount_all(void) {
-    mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL);
-    if (upper >= 0)
-        mount(NULL, join("/proc/self/fd/", digits((unsigned long)upper), END), NULL, MS_REMOUNT | MS_RDONLY, NULL);
     sync();
+    mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL);
+    if (data >= 0 && !fchdir(data)) mount(NULL, ".", NULL, MS_REMOUNT | MS_RDONLY, NULL);
+    umount2("/", MNT_DETACH);
 }

@@ -2,115 +2,82 @@
 
 #include "init.h"
 
-/* ip=CLIENT:SERVER:GATEWAY:NETMASK:HOSTNAME:DEVICE:AUTOCONF:DNS0:DNS1 (the kernel's nfsroot.rst). */
-enum { CLIENT, SERVER, GATEWAY, NETMASK, HOSTNAME, DEVICE, AUTOCONF, DNS0, DNS1, FIELDS };
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <net/route.h>
+
+/* ip=CLIENT:SERVER:GATEWAY:NETMASK:NAME:DEVICE:AUTOCONF:DNS0:DNS1 (the kernel's admin-guide/nfs/nfsroot.rst). */
+enum { CLIENT, SERVER, GATEWAY, NETMASK, NAME, DEVICE, AUTOCONF, DNS0, DNS1, FIELDS };
 static const char *fields[FIELDS] = {"", "", "", "", "", "", "", "", ""};
 
-static void set_flags(int fd, const char *device, short flags) {
-    struct ifreq request = {0};
-    strncpy(request.ifr_name, device, IFNAMSIZ - 1);
-    if (!ioctl(fd, SIOCGIFFLAGS, &request)) {
-        request.ifr_flags |= flags;
-        ioctl(fd, SIOCSIFFLAGS, &request);
-    }
-}
+static bool is_address(const char *text) { return inet_addr(text) != INADDR_NONE; }
 
 static struct sockaddr address(const char *text) {
     struct sockaddr_in inet = {.sin_family = AF_INET, .sin_addr.s_addr = inet_addr(text)};
     struct sockaddr generic;
-    memcpy(&generic, &inet, sizeof generic);
-    return generic;
+    return *(struct sockaddr *)memcpy(&generic, &inet, sizeof generic);
 }
 
-/* The first interface by name that is not the loopback, or "". */
-static const char *first_device(void) {
-    const char *name = "";
-    DIR *directory = opendir("/sys/class/net");
-    for (struct dirent *entry; directory && (entry = readdir(directory));)
-        if (entry->d_name[0] != '.' && strcmp(entry->d_name, "lo") && (!*name || strcmp(entry->d_name, name) < 0))
-            name = join(entry->d_name, END);
-    return name;
-}
-
-static void configure(int fd) {
-    const char *device = *fields[DEVICE] ? fields[DEVICE] : first_device();
-    struct ifreq request = {0};
+/* Make one request about a device, whose other half is an address, or else that it be up. */
+static bool asked(int fd, unsigned long what, const char *device, const char *text) {
+    struct ifreq request = {.ifr_flags = strcmp(device, "lo") ? IFF_UP | IFF_MULTICAST : IFF_UP};
+    if (text) request.ifr_addr = address(text);
     strncpy(request.ifr_name, device, IFNAMSIZ - 1);
-    if (!ioctl(fd, SIOCGIFADDR, &request))
-        return; /* the kernel has done it */
-    request.ifr_addr = address(fields[CLIENT]);
-    bool failed = inet_addr(fields[CLIENT]) == INADDR_NONE || ioctl(fd, SIOCSIFADDR, &request);
-    request.ifr_netmask = address(fields[NETMASK]);
-    failed |= *fields[NETMASK] && ioctl(fd, SIOCSIFNETMASK, &request);
-    set_flags(fd, device, IFF_UP);
+    return !ioctl(fd, what, &request);
+}
+
+/* Give a device what the fields say, unless the kernel has done it; errno says why not. */
+static bool configured(int fd, const char *device) {
     struct rtentry route = {.rt_flags = RTF_UP | RTF_GATEWAY, .rt_gateway = address(fields[GATEWAY])};
     route.rt_dst = route.rt_genmask = address("0.0.0.0");
-    failed |= *fields[GATEWAY] && ioctl(fd, SIOCADDRT, &route) && errno != EEXIST;
-    if (failed)
-        say("ip=", option("ip", ""), " cannot be set up on ", device, ": ", strerror(errno),
-            "; without a kernel that does DHCP (CONFIG_IP_PNP) it must have the address", END);
+    if (asked(fd, SIOCGIFADDR, device, NULL)) return true;
+    errno = EINVAL;
+    return is_address(fields[CLIENT]) && asked(fd, SIOCSIFADDR, device, fields[CLIENT]) &&
+           (!*fields[NETMASK] || asked(fd, SIOCSIFNETMASK, device, fields[NETMASK])) &&
+           asked(fd, SIOCSIFFLAGS, device, NULL) &&
+           (!*fields[GATEWAY] || !ioctl(fd, SIOCADDRT, &route) || errno == EEXIST);
 }
 
+/* Also names the machine: rb.hostname does, else the build, else ip=. */
 void set_up_network(void) {
-    char *rest = join(option("ip", ""), END);
-    for (int field = CLIENT; rest && field < FIELDS; field++)
-        fields[field] = strsep(&rest, ":");
+    const char *ip = option("ip", "off"), *built = last(HOSTNAME, "");
+    bool wanted = *ip && strcmp(ip, "off") && strcmp(ip, "none");
+    char *rest = wanted ? join(ip) : NULL;
+    for (int field = CLIENT; rest && field < FIELDS; field++) fields[field] = strsep(&rest, ":");
+    const char *device = *fields[DEVICE] ? fields[DEVICE] : "eth0";
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    set_flags(fd, "lo", IFF_UP);
-    if (*fields[CLIENT])
-        configure(fd);
+    asked(fd, SIOCSIFFLAGS, "lo", NULL);
+    if (wanted && !configured(fd, device))
+        say("ip=", ip, " cannot be set up on ", device, ": ", strerror(errno),
+            "; without a kernel that does DHCP (CONFIG_IP_PNP) it must have the address");
     close(fd);
     /* As in a container: an ordinary user may serve port 80, and ping. */
-    write_file("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0", 1);
-    write_file("/proc/sys/net/ipv4/ping_group_range", "0 2147483647", 12);
+    write_file("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
+    write_file("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
+    const char *name = option("rb.hostname", *fields[NAME] && !strcmp(built, "localhost") ? fields[NAME] : built);
+    append(&described[HOSTNAME], name);
+    if (strcmp(name, built)) append(&described[ENV], join("HOSTNAME=", name));
+    if (sethostname(name, strlen(name))) say("the host name ", name, " is refused: ", strerror(errno));
 }
 
-static const char *resolver(const struct description *what) {
-    const char *text = "";
-    for (size_t i = 0; i < what->nameservers.count; i++)
-        text = join(text, "nameserver ", what->nameservers.at[i], "\n", END);
-    for (int field = DNS0; !what->nameservers.count && field <= DNS1; field++)
-        if (*fields[field])
-            text = join(text, "nameserver ", fields[field], "\n", END);
-    /* What the kernel heard by DHCP stands here, in the form of resolv.conf. */
-    const char *heard = *text ? NULL : read_file("/proc/net/pnp", NULL);
-    return heard ? heard : text;
-}
-
-static const char *names(const struct description *what) {
-    const char *text = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
-    bool known = inet_addr(fields[CLIENT]) != INADDR_NONE;
-    if (what->hostname)
-        text = join(text, known ? fields[CLIENT] : "127.0.1.1", "\t", what->hostname, "\n", END);
-    for (size_t i = 0; i < what->hosts.count; i++)
-        text = join(text, what->hosts.at[i], "\n", END);
-    return text;
-}
-
-/* Write a file of /etc, or lay it over the one of a root that cannot be written. A symlink there leads nowhere. */
+/* Put a file of ours in place of one in /etc, which may be a link, a fifo or a hardlink to another; or lay it over that
+ * where the root cannot be written. */
 static void place(const char *name, const char *text) {
-    const char *path = join("/etc/", name, END), *ours = join(RUN "/", name, END);
-    struct stat status;
+    const char *path = join("/etc/", name), *ours = join(RUN "/", name);
     mkdir("/etc", 0755);
     mkdir(RUN, 0755);
-    if (!lstat(path, &status) && S_ISLNK(status.st_mode))
-        unlink(path);
-    if (!write_file(path, text, strlen(text)) &&
-        (!write_file(ours, text, strlen(text)) || mount(ours, path, NULL, MS_BIND, NULL)))
-        say(path, " cannot be written: ", strerror(errno), END);
+    unlink(path);
+    if (!write_file(path, text) && (!write_file(ours, text) || mount(ours, path, NULL, MS_BIND, NULL)))
+        say(path, " cannot be written: ", strerror(errno));
 }
 
-void write_host_files(const struct description *what) {
-    const char *hostname = what->hostname ? what->hostname : fields[HOSTNAME];
-    if (*hostname && sethostname(hostname, strlen(hostname)))
-        say("the host name ", hostname, " is refused: ", strerror(errno), END);
-    for (size_t i = 0; i < what->write.count; i++) {
-        const char *name = what->write.at[i];
-        const char *text = !strcmp(name, "hosts") ? names(what)
-                           : strcmp(name, "hostname") ? resolver(what)
-                           : *hostname ? join(hostname, "\n", END)
-                                       : "";
-        if (*text)
-            place(name, text);
-    }
+void write_host_files(void) {
+    const char *hosts = last(HOSTS, NULL), *name = last(HOSTNAME, ""), *servers = last(RESOLVER, NULL);
+    if (hosts) place("hosts", join(hosts, is_address(fields[CLIENT]) ? fields[CLIENT] : "127.0.1.1", "\t", name, "\n"));
+    if (last(HOSTNAME_FILE, NULL)) place("hostname", join(name, "\n"));
+    for (int field = DNS0; servers && !*last(RESOLVER, "") && field <= DNS1; field++)
+        servers = *fields[field] ? join(servers, "nameserver ", fields[field], "\n") : servers;
+    /* What the kernel heard by DHCP stands here, in the form of resolv.conf. */
+    servers = servers && !*servers ? read_file("/proc/net/pnp", NULL) : servers;
+    if (servers && *servers) place("resolv.conf", servers);
 }

@@ -1,97 +1,83 @@
-/* The channels of `rootfs-builder boot`: virtio ports by name, with bytes as they are; and how the outside says stop.
+/* The channels of `rootfs-builder boot`: virtio ports, with bytes as they are; and how the outside says stop.
  *
- * A port can be open only once, so the process gets pipes, which threads relay: /dev/stdout can be opened again then. */
+ * A port can be open only once, so the process gets pipes, which threads relay: /dev/stdout can be opened again then.
+ */
 
 #include "init.h"
 
-#define CLASS "/sys/class/virtio-ports/"
+#include <linux/input.h>
 
-static const char *const names[PORTS] = {"rb.in\n", "rb.out\n", "rb.err\n", "rb.control\n"};
 int ports[PORTS] = {-1, -1, -1, -1};
 
-static bool opened(const char *device) {
-    const char *name = read_file(join(CLASS, device, "/name", END), NULL);
-    for (int i = 0; name && i < PORTS; i++)
-        if (!strcmp(name, names[i]) && ports[i] < 0)
-            return (ports[i] = open(join("/dev/", device, END), O_RDWR | O_CLOEXEC)) >= 0;
-    return false;
-}
-
-/* The host says with rb.ports that there will be ports; they come up one by one. */
+/* The host says with rb.ports that there will be ports, on one of the first virtio devices; they come up one by one. */
 void open_ports(void) {
-    int missing = flag("rb.ports") ? PORTS : 0;
-    for (int tries = 0; missing && tries < 5000; tries++, pause_for(2)) {
-        DIR *directory = opendir(CLASS);
-        for (struct dirent *entry; directory && (entry = readdir(directory));)
-            missing -= opened(entry->d_name);
-        if (directory)
-            closedir(directory);
+    static const char *const names[PORTS] = {"rb.in\n", "rb.out\n", "rb.err\n", "rb.control\n"};
+    char device[] = "vport0p1", *name;
+    for (int i = 0, tries = 0; flag("rb.ports") && i < PORTS; i++, device[7]++) {
+        while (
+            (!(name = read_file(join("/sys/class/virtio-ports/", device, "/name"), NULL)) || strcmp(name, names[i])) &&
+            tries++ < 50000) {
+            device[5] = (char)('0' + tries % 10);
+            usleep(tries % 10 ? 0 : 2000);
+        }
+        if ((ports[i] = open(join("/dev/", device), O_RDWR | O_CLOEXEC)) < 0)
+            fail("rb.ports", strerror(errno), "the kernel needs the driver virtio_console");
     }
-    if (missing)
-        fail("rb.ports", "the kernel shows none", "it needs the driver virtio_console");
 }
 
-struct way {
-    int from, to;
-};
+/* Tell the host, or else whoever reads the console, how the process ended. */
+void tell_status(int status) {
+    char figures[] = {(char)('0' + status / 100), (char)('0' + status / 10 % 10), (char)('0' + status % 10), 0};
+    char *line = join("status ", figures + (status < 100) + (status < 10), "\n");
+    if (ports[CONTROL] < 0 || write(ports[CONTROL], line, strlen(line)) < 0)
+        print(join("rootfs-builder init: the process ended with ", line));
+}
 
+/* Start a thread that gets a way: where it reads from, and where it writes to, or which signal it sends. */
 static pthread_t start(void *(*work)(void *), int from, int to) {
-    struct way *way = malloc(sizeof *way);
+    int *way = larger(NULL, 2 * sizeof *way);
     pthread_t thread;
-    if (way)
-        *way = (struct way){from, to};
-    if (!way || pthread_create(&thread, NULL, work, way))
-        fail("threads", "the machine has too little memory", "give it more");
+    way[0] = from, way[1] = to;
+    if (pthread_create(&thread, NULL, work, way)) fail("threads", "the machine has too little memory", "give it more");
     return thread;
 }
 
 static void *copy(void *argument) {
-    struct way *way = argument;
-    static _Thread_local char buffer[16384];
+    const int *way = argument, from = way[0], to = way[1];
+    char buffer[16384];
     ssize_t got, put = 1;
-    while (put > 0 && (got = read(way->from, buffer, sizeof buffer)) > 0)
-        for (ssize_t done = 0; done < got && (put = write(way->to, buffer + done, (size_t)(got - done))) > 0; done += put)
-            ;
-    close(way->from);
-    close(way->to);
+    while (put > 0 && (got = read(from, buffer, sizeof buffer)) > 0)
+        for (char *at = buffer; got > 0 && (put = write(to, at, (size_t)got)) > 0; got -= put) at += put;
+    close(from);
+    close(to);
     return NULL;
 }
 
-static pthread_t outputs[2];
-static size_t output_count;
+static pthread_t relays[3], *relaying = relays;
 
-/* Copy on a thread until one side is closed. What goes to the host is waited for in the end. */
-void relay(int from, int to) {
-    pthread_t thread = start(copy, from, to);
-    if (to == ports[OUT] || to == ports[ERR])
-        outputs[output_count++] = thread;
-}
+/* Copy on a thread until one side is closed. */
+void relay(int from, int to) { *relaying++ = start(copy, from, to); }
 
+/* Wait for all that goes to the host; the first relay comes from there, and may wait for ever. */
 void finish_relays(void) {
-    while (output_count)
-        pthread_join(outputs[--output_count], NULL);
+    while (relaying > relays + 1) pthread_join(*--relaying, NULL);
 }
 
 /* A line on the control port, or a press of the power button, is a signal for process 1. */
 static void *listen_to(void *argument) {
-    struct way *way = argument;
+    const int *way = argument, from = way[0], to = way[1];
     struct input_event event;
-    char byte;
-    if (way->from == ports[CONTROL])
-        while (read(way->from, &byte, 1) == 1)
-            byte == '\n' ? kill(1, way->to) : 0;
-    else
-        while (read(way->from, &event, sizeof event) == sizeof event)
-            event.type == EV_KEY && event.code == KEY_POWER && event.value == 1 ? kill(1, way->to) : 0;
+    while (read(from, &event, sizeof event) > 0)
+        if (from == ports[CONTROL] || (event.type == EV_KEY && event.code == KEY_POWER && event.value == 1))
+            kill(1, to);
     return NULL;
 }
 
 /* Send process 1 a signal whenever the outside asks for an end. */
 void listen_for_stop(int signal) {
     char path[] = "/dev/input/event0";
-    for (int fd = ports[CONTROL]; path[sizeof path - 2] <= '9'; path[sizeof path - 2]++) {
-        if (fd >= 0)
-            start(listen_to, fd, signal);
+    for (int fd = ports[CONTROL]; path[16] <= '9'; path[16]++) {
+        if (fd >= 0) start(listen_to, fd, signal);
         fd = open(path, O_RDONLY | O_CLOEXEC);
     }
 }
