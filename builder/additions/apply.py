@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 from builder.additions.addition import AddedTar, Addition, Removal
-from builder.additions.host import AdditionFailed, Found, changed, content, find
+from builder.additions.host import ZEROS, AdditionFailed, Found, changed, content, find
 from builder.additions.survey import Listing, Surveyed, mode_of
 from builder.additions.tar import read_tar
 from builder.archive.entry import Entry, Kind
@@ -28,7 +28,6 @@ from builder.tree.tree import Tree
 from builder.words import quoted
 
 _BLOCK = 4096
-_ZEROS = bytes(_BLOCK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,13 +189,15 @@ class _Adding:
 
 def _write(fd: int, data: bytes, position: int) -> None:
     """Write all but blocks of zeros: a hole or not is the host's file system's choice, and no part of the content."""
-    if _ZEROS not in data:
+    if data == ZEROS[: len(data)]:
+        return
+    if ZEROS[:_BLOCK] not in data:
         write_at(fd, data, position)
         return
     start = None
     for offset in range(0, len(data) + _BLOCK, _BLOCK):
         block = data[offset : offset + _BLOCK]
-        if block and block != _ZEROS[: len(block)]:
+        if block and block != ZEROS[: len(block)]:
             start = offset if start is None else start
         elif start is not None:
             write_at(fd, data[start:offset], position + start)

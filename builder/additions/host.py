@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +17,8 @@ from builder.files.below import LISTED, PLACE, NotRegular, open_directory, open_
 from builder.files.descent import Descent
 from builder.files.files import reading
 from builder.words import quoted
+
+ZEROS = bytes(CHUNK)
 
 _KINDS = {
     stat.S_IFCHR: "a character device",
@@ -94,8 +98,11 @@ def content(found: Found, name: str) -> Iterator[bytes]:
     before = os.fstat(found.fd)
     position = 0
     while position < found.size:
+        end = min(position + CHUNK, found.size)
         with reading(name):
-            chunk = read_up_to(found.fd, min(CHUNK, found.size - position), position)
+            start = min(_next_data(found.fd, position), end)
+            # A hole is not read: the kernel would fill its cache with zeros.
+            chunk = ZEROS[: start - position] if start > position else read_up_to(found.fd, end - position, position)
         if not chunk:
             raise changed(name, found.path)
         position += len(chunk)
@@ -111,6 +118,16 @@ def changed(name: str, path: bytes) -> AdditionFailed:
     """Say that something is not what it was a moment ago."""
     what = f"{quoted(path)} in it" if path else "it"
     return AdditionFailed(name, f"{what} changed while it was read; build again when nobody writes to it")
+
+
+def _next_data(fd: int, position: int) -> int:
+    """Give the next position that is not in a hole; past every end, where there is none."""
+    try:
+        return os.lseek(fd, position, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        return sys.maxsize
 
 
 class _Walk:

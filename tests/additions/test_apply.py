@@ -6,12 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
-from support.adding import add, image, refused
+from support.adding import add, refused
 
 from builder import Addition, Removal
-from builder.additions import apply
-from builder.limits import Limits
-from builder.tree.nodes import Directory, File
+from builder.tree.nodes import Directory
 
 
 @pytest.fixture(autouse=True)
@@ -245,43 +243,3 @@ def test_directories_are_in_byte_order_whatever_the_host_says(monkeypatch: pytes
         assert isinstance(directory, Directory)
         orders.append(list(directory.children))
     assert orders == [[b"B", b"a", b"b", "\u00e9".encode()]] * 2
-
-
-def test_holes_stay_holes_and_zeros_are_holes_wherever_the_host_wrote_them() -> None:
-    with open("sparse", "wb") as file:
-        file.seek(40 << 20)
-        file.write(b"x" * 10)
-        file.truncate(60 << 20)
-    write("dense", bytes(8192) + b"y" + bytes(8191) + b"z" * 4096 + bytes(5))
-    tree = image()
-    data = {}
-    written: list[tuple[int, int]] = []
-
-    def record(_fd: int, chunk: bytes, position: int) -> None:
-        written.append((position, len(chunk)))
-
-    for name in ("sparse", "dense"):
-        written.clear()
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(apply, "write_at", record)
-            add(Addition(name, f"/{name}"), tree=tree)
-        data[name] = list(written)
-    assert data == {"sparse": [(40 << 20, 4096)], "dense": [(8192, 4096), (16384, 4096)]}
-    node = tree.root.children[b"sparse"]
-    assert isinstance(node, File)
-    assert node.content.size == 60 << 20
-
-
-def test_content_arrives_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("builder.additions.host.CHUNK", 10_000)
-    data = b"".join((b"a" * 4096, bytes(5000), os.urandom(30_000), bytes(4096), b"b", bytes(9000)))
-    assert add(Addition(write("f", data), "/f")).content["f"] == data
-
-
-def test_additions_count_for_the_limits_of_an_image() -> None:
-    write("d/a", b"x" * 600)
-    write("d/b", b"x" * 600)
-    assert "raise --max-size" in refused(Addition("d", "/d"), limits=Limits(max_size=1000), status=3)
-    assert "raise --max-size" in refused(Addition(b"x" * 2000, "/d"), limits=Limits(max_size=1000), status=3)
-    assert "raise --max-entries" in refused(Addition("d", "/d"), limits=Limits(max_entries=2), status=3)
-    add(Addition("d", "/d"), limits=Limits(max_size=1200, max_entries=3))
