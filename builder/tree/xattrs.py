@@ -29,6 +29,7 @@ from builder.words import quoted
 _FOREIGN = "no file system of Linux keeps it"
 _UNSERVED = "Linux does not serve it there"
 _OVERLAY = "overlayfs would take it for its own"
+_EMPTY = "it is empty, and gives no capability"
 
 
 @dataclass(slots=True)
@@ -50,7 +51,7 @@ class Xattrs:
         if not entry.xattrs:
             return NO_XATTRS
         key = tuple(entry.xattrs.items())
-        kept = {name: value for name, value in key if not self._drops(entry, name)}
+        kept = {name: value for name, value in key if not self._drops(entry, name, value)}
         for name, value in kept.items():
             _check(name, value)
         if sum(len(name) + 1 for name in kept) > MAX_XATTR_NAMES:
@@ -64,17 +65,20 @@ class Xattrs:
             others = f" and {first.count - 1} more" if first.count > 1 else ""
             yield f"extended attribute {where}{others} left out: {reason}"
 
-    def _drops(self, entry: Entry, name: bytes) -> bool:
-        reason = _reason_to_drop(entry.kind, name)
+    def _drops(self, entry: Entry, name: bytes, value: bytes) -> bool:
+        reason = _reason_to_drop(entry.kind, name, value)
         if reason is None:
             return False
         self._dropped.setdefault(reason, _Dropped(name, entry)).count += 1
         return True
 
 
-def _reason_to_drop(kind: Kind, name: bytes) -> str | None:
+def _reason_to_drop(kind: Kind, name: bytes, value: bytes) -> str | None:
     if name.startswith(OVERLAY_PREFIXES):
         return _OVERLAY
+    if name == CAPABILITY and not value:
+        # Linux takes it, and gives none afterwards.
+        return _EMPTY
     if name in ACLS:
         # posix_acl_xattr_get and posix_acl_xattr_set, fs/posix_acl.c
         served = kind is Kind.DIRECTORY if name == ACL_DEFAULT else kind is not Kind.SYMLINK

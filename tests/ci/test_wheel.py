@@ -15,9 +15,11 @@ from pathlib import Path
 import pytest
 from oldest import oldest
 
+from builder.version import VERSION
+
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-NAME = f"rootfs_builder-{PROJECT['version']}"
+NAME = f"rootfs_builder-{VERSION}"
 
 
 def build(target: str, folder: Path, **environment: str) -> Path:

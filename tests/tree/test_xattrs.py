@@ -20,6 +20,7 @@ from builder.tree.entries import Entries
 from builder.tree.merge import apply_layer
 from builder.tree.spool import open_spool
 from builder.tree.tree import Tree
+from builder.tree.xattrs import Xattrs
 from builder.words import quoted
 
 NO_ID = 2**32 - 1
@@ -162,7 +163,7 @@ def test_extended_attributes_that_no_file_system_holds_are_refused(xattrs: dict[
     assert refusal([file("a", xattrs=xattrs)]) == reason
 
 
-CAPABILITIES = [b"", bytes(20), b"\1\0\0\1" + bytes(8), b"\2\0\0\2" + bytes(16), b"\0\0\0\3" + bytes(16)]
+CAPABILITIES = [bytes(20), b"\1\0\0\1" + bytes(8), b"\2\0\0\2" + bytes(16), b"\0\0\0\3" + bytes(16)]
 
 
 @pytest.mark.parametrize("value", [*CAPABILITIES, b"\0\0\0\2" + bytes(20), b"\0\0\0\4" + bytes(20)])
@@ -172,11 +173,25 @@ def test_capabilities_that_linux_does_not_take_are_refused(value: bytes) -> None
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("value", CAPABILITIES[1:])  # It sets an empty one, and then does not show it.
+@pytest.mark.parametrize("value", CAPABILITIES)
 def test_linux_takes_no_capabilities_that_are_refused(value: bytes, tmp_path: Path) -> None:
     (tmp_path / "f").touch()
     with pytest.raises(OSError, match="Invalid argument"):
         os.setxattr(tmp_path / "f", "security.capability", value)
+
+
+@pytest.mark.root
+def test_an_empty_capability_is_none_for_linux_and_in_the_tree(tmp_path: Path) -> None:
+    (tmp_path / "f").touch()
+    os.setxattr(tmp_path / "f", "security.capability", b"")
+    with pytest.raises(OSError, match=r"Invalid argument|No data"):
+        os.getxattr(tmp_path / "f", "security.capability")
+    xattrs = Xattrs()
+    (empty, _) = file("f", xattrs={b"security.capability": b"", b"user.a": b""})
+    assert xattrs.kept(empty) == {b"user.a": b""}
+    assert list(xattrs.dropped()) == [
+        "extended attribute 'security.capability' of file 'f' left out: it is empty, and gives no capability"
+    ]
 
 
 def test_capabilities_of_one_user_namespace_are_kept_unless_no_root_can_have_them() -> None:
