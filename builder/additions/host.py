@@ -120,6 +120,14 @@ def changed(name: str, path: bytes) -> AdditionFailed:
     return AdditionFailed(name, f"{what} changed while it was read; build again when nobody writes to it")
 
 
+def _is_of_proc(directory: int) -> bool:
+    """Tell whether the symlinks in a directory are the kernel's own, whose targets are no paths (proc(5))."""
+    try:
+        return os.fstat(directory).st_dev == os.stat("/proc").st_dev != os.stat("/").st_dev
+    except FileNotFoundError:
+        return False
+
+
 def _next_data(fd: int, position: int) -> int:
     """Give the next position that is not in a hole; past every end, where there is none."""
     try:
@@ -211,6 +219,12 @@ class _Walk:
                 target = read_link(name, parent)
             if target is None:
                 raise changed(self._name, path)
+            if _is_of_proc(parent):
+                what = quoted(path or self._source)
+                reason = (
+                    f"{what} is an open file or pipe, as <(...) of a shell; write its content to a file and name that"
+                )
+                raise AdditionFailed(self._name, reason)
             yield Found(path, Kind.SYMLINK, link=target)
             return
         if not stat.S_ISREG(mode):

@@ -90,6 +90,17 @@ def test_what_no_disk_takes_is_refused_by_name(kind: str) -> None:
     assert f"'d/sub/odd' is {what}" in refused(AddedTar("d/sub/odd"))
 
 
+def test_what_a_shell_hands_over_as_a_pipe_is_no_symlink_and_refused() -> None:
+    reading, writing = os.pipe()
+    try:
+        text = refused(Addition(f"/dev/fd/{reading}", "/x"))
+        assert f"'/dev/fd/{reading}' is an open file or pipe, as <(...) of a shell; write its content to a file" in text
+        assert f"'/dev/fd/{reading}' is a fifo" in refused(AddedTar(f"/dev/fd/{reading}"))
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
 def test_devices_are_refused_by_name() -> None:
     assert "'/dev/null' is a character device" in refused(Addition("/dev/null", "/d"))
     assert "'/dev/null' is a character device" in refused(AddedTar("/dev/null"))
