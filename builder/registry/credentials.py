@@ -26,6 +26,8 @@ from builder.registry.helper import HelperFailed, ask_helper
 # Docker's own key for its Hub, from the days of the first version of the protocol; podman uses the host.
 _HUB_SERVERS = ("https://index.docker.io/v1/", DOCKER_HUB)
 _HUB_HOSTS = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
+# Docker's file before version 1.7: all of it is what `auths` holds in the others.
+_OLD_DOCKER = ".dockercfg"
 # A helper's user name for a secret that is an identity token.
 _IDENTITY_TOKEN = "<token>"
 
@@ -95,6 +97,8 @@ def auth_files(environment: Mapping[str, str]) -> Iterator[Path]:
         yield Path(config, "containers", "auth.json")
     if docker:
         yield Path(docker, "config.json")
+    if home:
+        yield home / _OLD_DOCKER
 
 
 def _read(file: Path) -> _AuthFile | None:
@@ -107,7 +111,9 @@ def _read(file: Path) -> _AuthFile | None:
     except OSError as error:
         raise _Unusable(f"the credentials cannot be read: {error.strerror}") from error
     try:
-        return _convert(msgspec.json.decode(data), _AuthFile) if data.strip() else _AuthFile()
+        content: object = msgspec.json.decode(data.strip() or b"{}")
+        read: _AuthFile = _convert({"auths": content} if file.name == _OLD_DOCKER else content, _AuthFile)
+        return read
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         # Without the decoder's words, which could quote a secret.
         raise _Unusable("is no file of credentials") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,20 @@ def test_files_are_looked_into_in_podmans_order(home: Path) -> None:
     for name, path in reversed(places(home).items()):
         write(path, auths={"registry.example": auth(name)})
         assert user(None) == name
+
+
+@pytest.mark.parametrize("key", ["registry.example", "https://registry.example/v1/"])
+def test_the_file_of_old_docker_has_entries_alone_and_comes_last(home: Path, key: str) -> None:
+    (home / ".dockercfg").write_text(json.dumps({key: auth("old") | {"email": "old@example.com"}}))
+    assert user(None) == "old"
+    write(places(home)["docker"], auths={"registry.example": auth("docker")})
+    assert user(None) == "docker"
+
+
+@pytest.mark.parametrize("content", ["", " \n", "null", "{}"])
+def test_an_old_file_without_an_entry_has_none(home: Path, content: str) -> None:
+    (home / ".dockercfg").write_text(content)
+    assert user(None) is None
 
 
 def test_a_file_without_an_entry_leaves_it_to_the_next(home: Path) -> None:
