@@ -11,16 +11,10 @@ import os
 from functools import partial
 from pathlib import Path
 
-from builder.disk.erofs.buffer import check_not_full, reserve
 from builder.disk.erofs.features import Features, check_compression, installed_features, is_at_least
 from builder.disk.erofs.image import SUPERBLOCK, is_superblock
 from builder.disk.erofs.image import opened as opened_image
 from builder.disk.erofs.layout import BLOCK
-from builder.disk.erofs.limits import check_tree, fits_tar
-from builder.disk.erofs.plan import plan
-from builder.disk.erofs.restore import restore
-from builder.disk.erofs.staging import staged
-from builder.disk.erofs.tar import write_tar
 from builder.disk.filesystem import DiskFacts, DiskOptions, check_label, derived_uuid, rounded_up
 from builder.disk.judge import judge
 from builder.errors import DiskTooSmall, MissingRequirement, ToolFailed, UsageError
@@ -71,6 +65,14 @@ class Erofs:
         self, tree: Tree, spool: Spool, options: DiskOptions, scratch: Path, output: Path, listen: Listener
     ) -> DiskFacts:
         """Write the image; a `size` pads it with a hole. What the installed version lacks: MissingRequirement."""
+        # Here, because what writes a disk is not needed to know that one is up to date.
+        from builder.disk.erofs.buffer import check_not_full, reserve
+        from builder.disk.erofs.limits import check_tree, fits_tar
+        from builder.disk.erofs.plan import plan
+        from builder.disk.erofs.restore import restore
+        from builder.disk.erofs.staging import staged
+        from builder.disk.erofs.tar import write_tar
+
         features = installed_features()
         check_tree(tree)
         planned = plan(tree, spool, _least_compressed(options))

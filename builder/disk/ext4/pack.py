@@ -11,13 +11,10 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from builder.disk.ext4.content import blocks_needed, collect
-from builder.disk.ext4.fill import fill
-from builder.disk.ext4.inode import file_system_time
 from builder.disk.ext4.layout import BLOCK_SIZE
 from builder.disk.ext4.mke2fs import Mke2fs
-from builder.disk.ext4.plan import Plan, plan
 from builder.disk.ext4.size import Demand, fitting_layout
 from builder.disk.ext4.superblock import SUPERBLOCK, is_superblock, read_superblock
 from builder.disk.filesystem import DiskFacts, DiskOptions, check_label, derived_uuid, rounded_up
@@ -27,6 +24,9 @@ from builder.events import Listener, Meter, Notice, Stage
 from builder.tool import find_tool, tool_version
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
+
+if TYPE_CHECKING:
+    from builder.disk.ext4.plan import Plan
 
 _TOOL = "mke2fs"
 _CHECKER = "e2fsck"
@@ -70,6 +70,11 @@ class Ext4:
 
         Raises TreeRefused for what ext4 cannot hold, DiskTooSmall, ToolFailed, or OSError (a full disk).
         """
+        # Here, because what writes a disk is not needed to know that one is up to date.
+        from builder.disk.ext4.content import blocks_needed, collect
+        from builder.disk.ext4.fill import fill
+        from builder.disk.ext4.plan import plan
+
         planned = plan(tree)
         _notice_times(planned, listen)
         uuid = options.uuid or derived_uuid(options.seed, "ext4 UUID")
@@ -114,6 +119,8 @@ class Ext4:
 
 
 def _notice_times(planned: Plan, listen: Listener) -> None:
+    from builder.disk.ext4.inode import file_system_time
+
     changed = sum(node.mtime_ns != file_system_time(node.mtime_ns) for node in planned.nodes)
     if changed:
         listen(Notice(f"{changed} modification times outside ext4's range (1901 to 2446) became its first or last"))
