@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support import command, guests
-from support.disks import check_ext4
+from support.disks import check_ext4, dumpe2fs
 
 pytestmark = pytest.mark.slow
 
@@ -21,6 +21,7 @@ def test_what_the_guest_writes_is_there_at_the_second_boot(tmp_path: Path) -> No
     first = guests.boot(disk, "--data", tmp_path / "data.ext4")
     assert (first.returncode, first.stdout) == (0, guests.GROUP), first.stderr
     check_ext4(tmp_path / "data.ext4")
+    assert "needs_recovery" not in dumpe2fs(tmp_path / "data.ext4")["Filesystem features"].split()
     second = guests.boot(disk, "--data", tmp_path / "data.ext4")
     assert (second.returncode, second.stdout) == (0, b"new\nx\n"), second.stderr
     check_ext4(tmp_path / "data.ext4")

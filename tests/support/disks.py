@@ -35,7 +35,7 @@ def pack_ext4(
 def check_ext4(image: Path) -> None:
     """Require that e2fsck finds no fault."""
     checked = subprocess.run([find_tool("e2fsck"), "-fn", image], capture_output=True, text=True, check=False)
-    assert (checked.returncode, "WARNING" in checked.stdout) == (0, False), checked.stdout + checked.stderr
+    assert (checked.returncode, "WARNING" in checked.stdout.upper()) == (0, False), checked.stdout + checked.stderr
 
 
 def dumpe2fs(image: Path) -> dict[str, str]:

@@ -4,6 +4,7 @@
 
 #include <linux/dm-ioctl.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <sys/syscall.h>
 
 static const struct place {
@@ -130,20 +131,21 @@ void mount_disk(const char *at) {
              "root= and rootfstype= have to name the disk, and the kernel needs their drivers");
 }
 
-static int data = -1; /* the file system on the disk rb.data */
+#define OVERLAY 0x794c7630 /* linux/magic.h */
 
 /* Go to `root`, and have an overlay over one that is read-only, unless rb.ro says no: its upper half is in memory or on
  * the disk rb.data. `scratch` is a directory for the mount points `upper` and `merged`. */
 void make_writable(const char *root, const char *scratch) {
     const char *top = join(scratch, "/upper"), *merged = join(scratch, "/merged"), *disk = option("rb.data", NULL);
-    struct statvfs status;
-    if (!flag("rb.ro") && (disk || (!statvfs(root, &status) && status.f_flag & ST_RDONLY))) {
+    struct statfs on = {0};
+    statfs(root, &on);
+    /* The init of the initramfs may have made the overlay already: two over one disk would spoil it. */
+    if (!flag("rb.ro") && (disk ? on.f_type != OVERLAY : on.f_flags & ST_RDONLY)) {
         const char *upper = join(top, "/upper"), *work = join(top, "/work");
         mkdir(top, 0755);
         mkdir(merged, 0755);
         if (disk ? !wait_for(disk) || mount(disk, top, "ext4", 0, NULL) : mount("tmpfs", top, "tmpfs", 0, "mode=0755"))
             fail(disk ? disk : "tmpfs", strerror(errno), "rb.data= has to name a disk with ext4");
-        data = disk ? open(top, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
         mkdir(upper, 0755);
         mkdir(work, 0755);
         if (!mount("overlay", merged, "overlay", 0, join("lowerdir=", root, ",upperdir=", upper, ",workdir=", work)))
@@ -162,8 +164,10 @@ void make_writable(const char *root, const char *scratch) {
 
 /* What is read-only is clean on its disk; what is not in use is unmounted. */
 void unmount_all(void) {
+    const char *disk = flag("rb.ro") ? NULL : option("rb.data", NULL);
     sync();
     mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL);
-    if (data >= 0 && !fchdir(data)) mount(NULL, ".", NULL, MS_REMOUNT | MS_RDONLY, NULL);
+    /* Where the init of the initramfs has mounted it nobody gets any more; here it is once more, the same one. */
+    if (disk && !mount(disk, "/run", "ext4", 0, NULL)) mount(NULL, "/run", NULL, MS_REMOUNT | MS_RDONLY, NULL);
     umount2("/", MNT_DETACH);
 }
