@@ -1,9 +1,17 @@
-"""Init itself, as process 1 of namespaces of its own: quick, where booting a machine takes seconds."""
+"""Init itself, as process 1 of namespaces of its own: quick, where booting a machine takes seconds.
+
+All of it twice: as the program that disks get, and compiled for this machine with sanitizers.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
+import signal
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +23,8 @@ from fixtures.make_example import BUSYBOX
 
 pytestmark = pytest.mark.root
 
+SOURCES = Path(__file__).parents[2] / "builder/guest/init"
+
 # What a kernel would have made; the console is a file. A process's end of a namespace is its machine's.
 _ENTER = """
 mount -t tmpfs dev root/dev
@@ -22,36 +32,92 @@ mknod root/dev/null c 1 3
 touch root/dev/console
 mount --bind console root/dev/console
 mount -t proc proc root/proc
+mount --bind cmdline root/proc/cmdline
 exec chroot root /.rootfs-builder/init
 """
+
+
+@pytest.fixture(scope="session")
+def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Init with sanitizers, for this machine's own libc."""
+    place = tmp_path_factory.mktemp("sanitized") / "init"
+    flags = ["-std=gnu11", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-static-libasan"]
+    warnings = ["-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror"]
+    try:
+        compiler = ["gcc", *flags, *warnings, "-o", place, *sorted(SOURCES.glob("*.c"))]
+        subprocess.run(compiler, check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("NOT RUN: needs gcc; ci/setup brings it")
+    return place
+
+
+@pytest.fixture(params=["disks", "sanitizers"], autouse=True)
+def init(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Put the program, and the libraries that it needs, into what becomes the machine's root."""
+    program = tmp_path / "root/.rootfs-builder/init"
+    program.parent.mkdir(parents=True)
+    if request.param == "disks":
+        program.write_bytes(init_program({"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]))
+    else:
+        shutil.copy(request.getfixturevalue("sanitized"), program)
+        listed = subprocess.run(["ldd", program], check=True, capture_output=True, text=True).stdout
+        for library in re.findall(r"(/\S+) \(0x", listed):
+            (tmp_path / "root" / library[1:]).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(library, tmp_path / "root" / library[1:])
+    program.chmod(0o755)
 
 
 def machine(place: Path) -> Path:
     """A root of busybox with init in it."""
     root = place / "root"
-    for folder in ("bin", "dev", "proc", "sys", "run", "tmp", "etc", ".rootfs-builder"):
-        (root / folder).mkdir(parents=True)
+    for folder in ("bin", "dev", "proc", "sys", "run", "tmp", "etc"):
+        (root / folder).mkdir(exist_ok=True)
     (root / "bin/busybox").write_bytes(BUSYBOX.read_bytes())
     (root / "bin/busybox").chmod(0o755)
     for applet in BUSYBOX_APPLETS:
         (root / "bin" / applet).symlink_to("busybox")
     (root / "etc/passwd").write_bytes(PASSWD)
     (root / "etc/group").write_bytes(GROUP)
-    init = root / ".rootfs-builder/init"
-    init.write_bytes(init_program({"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]))
-    init.chmod(0o755)
     return root
 
 
-def run(place: Path, description: Description | bytes) -> list[str]:
-    """Run a description to its end; return the lines of the console."""
-    root = machine(place)
+def start(
+    place: Path, description: Description | bytes, line: str | bytes = b"", odd: Callable[[Path], object] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a machine with a description and a kernel command line; `odd` makes its root odd."""
+    root = place / "root"
+    if not (root / "bin").exists():
+        machine(place)
+    if odd is not None:
+        odd(root)
     encoded = description if isinstance(description, bytes) else description.encode()
     (root / ".rootfs-builder/description").write_bytes(encoded)
-    (place / "console").touch()
-    argv = ["unshare", "--pid", "--fork", "--mount", "--uts", "--net", "--kill-child", "sh", "-ec", _ENTER]
-    subprocess.run(argv, cwd=place, check=False, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    (place / "cmdline").write_bytes((line if isinstance(line, bytes) else os.fsencode(line)) + b"\n")
+    (place / "console").write_bytes(b"")
+    # Sanitizers want their shadow where an address space at random may already have something else.
+    argv = ["setarch", "-R", "unshare", "--pid", "--fork", "--mount", "--uts", "--net", "--kill-child", "sh", "-ec"]
+    environment = {"PATH": os.environ["PATH"], "ASAN_OPTIONS": "detect_leaks=0"}
+    return subprocess.Popen(
+        [*argv, _ENTER],
+        cwd=place,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def console(place: Path) -> list[str]:
     return (place / "console").read_text("utf-8", "surrogateescape").splitlines()
+
+
+def run(
+    place: Path, description: Description | bytes, line: str | bytes = b"", odd: Callable[[Path], object] | None = None
+) -> list[str]:
+    """Run a description to its end; return the lines of the console."""
+    with start(place, description, line, odd) as process:
+        process.wait(60)
+    return console(place)
 
 
 def ended(status: int) -> str:
@@ -130,5 +196,117 @@ def test_orphans_are_reaped_and_ended_with_the_process(tmp_path: Path) -> None:
     assert run(tmp_path, shell(script)) == ["0", ended(0)]
 
 
-def test_init_is_small() -> None:
+def test_whatever_is_cut_off_a_description_is_noticed(tmp_path: Path) -> None:
+    whole = shell("exit 9").encode()
+    for size in range(0, len(whole), 11):
+        lines = run(tmp_path, whole[:size])
+        assert lines[-1] == ended(125), (size, lines)
+        assert "description: it is damaged" in lines[0]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [b"uid=4294967295", b"uid=99999999999999999999", b"uid=-1", b"gid=", b"group=1x", b"stop=65", b"stop=4294967296"],
+)
+def test_numbers_that_no_kernel_takes_are_damage(tmp_path: Path, setting: bytes) -> None:
+    data = shell("true").encode()
+    lines = run(tmp_path, data.replace(b"end\0", setting + b"\0end\0"))
+    assert (lines[0].count("it is damaged"), lines[1:]) == (1, [ended(125)])
+
+
+LINES = (
+    *(b"%", b"rb.cmd", b"rb.env rb.env= rb.env==x", b'"', b'rb.cmd="', b"=" * 4000, b" " * 4000),
+    *(b"rb.hostname=" + b"h" * 300, b"ip=:::::::::::::", b"ip=x", b"ip=dhcp", b"ip=10.0.0.2::x:y"),
+    *(b"rb.stop-timeout=x", b"rb.stop-timeout=", b"dm-mod.create=;;,,,", b"\xff\x01%00%zz%4", b"reboot=", b"init="),
+    b"rb.ro rb.data=",
+)
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_no_kernel_command_line_keeps_a_process_from_running(tmp_path: Path, line: bytes) -> None:
+    if line.startswith(b"rb.cmd"):
+        assert run(tmp_path, shell("exit 4"), line)[-1].startswith("rootfs-builder init: the process ended with status")
+    else:
+        assert run(tmp_path, shell("exit 4"), line)[-1] == ended(4)
+
+
+def test_the_command_line_has_the_last_word(tmp_path: Path) -> None:
+    what = Description(("sh", "-c", 'echo "$A|$HOSTNAME|$1|$2"', "sh"), ("old",), ("PATH=/bin", "A=1"), hostname="vm")
+    line = 'rb.cmd="two words" rb.cmd=%22quoted%22%0A rb.env=A=%41b rb.hostname=other'
+    assert run(tmp_path, what, line) == ['Ab|other|two words|"quoted"', "", ended(0)]
+
+
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        (lambda root: os.mkfifo(root / "etc/hosts"), []),
+        (lambda root: (root / "etc/hosts").symlink_to("/nowhere/hosts"), []),
+        (lambda root: os.link(root / "etc/passwd", root / "etc/hosts"), []),
+        (lambda root: (root / "etc/hosts").mkdir(), ["rootfs-builder init: /etc/hosts cannot be written"]),
+        (lambda root: (root / "etc").rename(root / "other"), []),
+        (lambda root: ((root / "run").rmdir(), (root / "run").write_bytes(b"")), ["rootfs-builder init: tmpfs cannot"]),
+        (
+            lambda root: ((root / "run").rmdir(), (root / "run").symlink_to("run")),
+            ["rootfs-builder init: tmpfs cannot"],
+        ),
+        (lambda root: ((root / "tmp").rmdir(), os.mkfifo(root / "tmp")), ["rootfs-builder init: tmpfs cannot"]),
+        (lambda root: (root / "rb").mkdir(), []),
+    ],
+    ids=["fifo", "link", "hardlink", "folder", "no-etc", "run-file", "run-loop", "tmp-fifo", "like-an-initramfs"],
+)
+def test_no_tree_keeps_a_process_from_running(tmp_path: Path, odd: Callable[[Path], object], said: list[str]) -> None:
+    description = shell("cat /etc/hosts; true", hosts="1.2.3.4\tdb\n", hostname="vm")
+    lines = run(tmp_path, description, odd=odd)
+    assert lines[-1] == ended(0), lines
+    assert all(any(line.startswith(words) for line in lines) for words in said), lines
+    if not said:
+        assert lines[:2] == ["1.2.3.4\tdb", "127.0.1.1\tvm"]
+
+
+def test_a_hardlink_of_hosts_keeps_its_content(tmp_path: Path) -> None:
+    def link(root: Path) -> None:
+        os.link(root / "etc/passwd", root / "etc/hosts")
+
+    assert run(tmp_path, shell("cat /etc/passwd", hosts="", hostname="vm"), odd=link)[0].startswith("root:x:0:0")
+
+
+def stopped(place: Path, description: Description, line: str, *signals: int) -> tuple[list[str], float]:
+    """Send process 1 signals once its process says `ready`; return the console and how long it took to end."""
+    with start(place, description, line) as process:
+        deadline = time.monotonic() + 30
+        while "ready" not in console(place) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        began = time.monotonic()
+        for number in signals:
+            os.kill(int(children[0]), number)
+            time.sleep(0.2)
+        process.wait(60)
+    return console(place), time.monotonic() - began
+
+
+TRAPS = "trap 'echo got {0}; exit 5' {0}; echo ready; while :; do sleep 0.1; done"
+
+
+@pytest.mark.parametrize("name", ["HUP", "INT", "QUIT", "USR1", "USR2", "TERM", "PIPE", "ALRM", "WINCH", "CONT"])
+def test_signals_to_process_1_reach_the_process(tmp_path: Path, name: str) -> None:
+    lines, _ = stopped(tmp_path, shell(TRAPS.format(name)), "", getattr(signal, f"SIG{name}"))
+    assert lines == ["ready", f"got {name}", ended(5)]
+
+
+def test_a_wish_to_stop_is_the_stop_signal(tmp_path: Path) -> None:
+    lines, _ = stopped(tmp_path, shell(TRAPS.format("QUIT"), stop=signal.SIGQUIT), "", signal.SIGPWR)
+    assert lines == ["ready", "got QUIT", ended(5)]
+
+
+@pytest.mark.parametrize(("timeout", "least"), [("0", 0), ("0.5", 0.5), ("1", 1)])
+def test_who_does_not_stop_is_killed_in_time(tmp_path: Path, timeout: str, least: float) -> None:
+    deaf = shell("trap '' TERM; echo ready; while :; do sleep 0.1; done")
+    lines, took = stopped(tmp_path, deaf, f"rb.stop-timeout={timeout}", signal.SIGPWR)
+    assert lines == ["ready", ended(137)]
+    assert least <= took
+
+
+def test_init_is_small_and_so_are_its_sources() -> None:
     assert all(len(init_program(architecture)) < 64 * 1024 for architecture in ("amd64", "arm64"))
+    assert sum(len(path.read_text().splitlines()) for path in SOURCES.glob("*.[ch]")) < 800
