@@ -13,8 +13,8 @@ from builder.files.import_fs import import_fs
 # Tests make file systems of their own.
 import_fs()
 
-# Registries that run for tests, an image that takes a while, and what a repetition leaves out.
-pytest_plugins = ["support.registries", "support.slow", "support.repeated"]
+# Registries that run for tests, an image that takes a while, what a repetition leaves out, and init alone.
+pytest_plugins = ["support.registries", "support.slow", "support.repeated", "support.init_machine"]
 
 NEEDS_ROOT = "NOT RUN: needs root"
 
