@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from builder.errors import (
@@ -21,6 +22,7 @@ from builder.errors import (
 )
 from builder.files.import_fs import import_fs, incomplete
 from builder.files.links import follow
+from builder.files.translated import Translated
 from builder.files.urls import parse_url, without_password
 from builder.words import quoted
 
@@ -45,7 +47,7 @@ class PyFilesystemFiles:
             return None
         where = self._where(path)
         with _translated(where):
-            return io.BufferedReader(_Translated(self._filesystem.openbin(real), where))
+            return io.BufferedReader(Translated(self._filesystem.openbin(real), partial(_translated, where)))
 
     def size(self, path: str) -> int | None:
         """Return a file's size in bytes; None when there is nothing of that name."""
@@ -92,29 +94,6 @@ class PyFilesystemFiles:
             with self._filesystem.openbin(path) as link:
                 return link.read(os.pathconf("/", "PC_PATH_MAX")).decode("utf-8", "surrogateescape")
         return None
-
-
-class _Translated(io.RawIOBase):
-    """A file of a PyFilesystem whose errors are ours."""
-
-    def __init__(self, file: BinaryIO, where: str) -> None:
-        super().__init__()
-        self._file = file
-        self._where = where
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        with _translated(self._where):
-            data = self._file.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-    def close(self) -> None:
-        if not self.closed:
-            self._file.close()
-        super().close()
 
 
 def open_pyfilesystem(url: str) -> PyFilesystemFiles:

@@ -18,10 +18,11 @@ from weakref import WeakValueDictionary
 
 from builder.errors import InvalidReference, StoreError
 from builder.files.home import expand_home
+from builder.files.translated import Translated
 from builder.files.urls import parse_url, without_password
 from builder.store.room import Room
 from builder.store.rooms.directory import LocalRoom
-from builder.store.rooms.pyfilesystem_file import PyFilesystemFile, Translated, using
+from builder.store.rooms.pyfilesystem_file import PyFilesystemFile, using
 
 if TYPE_CHECKING:
     from fs.base import FS
@@ -114,7 +115,7 @@ class PyFilesystemRoom:
                 file = self._filesystem.openbin(real)
             except ResourceNotFound:
                 return None
-        return io.BufferedReader(Translated(file, self._where(path)))
+        return io.BufferedReader(Translated(file, partial(using, self._where(path))))
 
     def stamp(self, path: str) -> tuple[int, ...] | None:
         """Give size and date, so far as the file system knows them."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
@@ -70,41 +69,6 @@ class PyFilesystemFile:
             if self._file is None:
                 self._file = self._reopen()
             yield self._file
-
-
-class Translated(io.RawIOBase):
-    """A file that is read, and whose errors are ours."""
-
-    def __init__(self, file: BinaryIO, where: str) -> None:
-        super().__init__()
-        self._file = file
-        self._where = where
-
-    def readable(self) -> bool:
-        """Say that it can be read."""
-        return True
-
-    def seekable(self) -> bool:
-        """Say that it can be read from anywhere."""
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a position, in bytes; raises StoreError."""
-        with using(self._where):
-            return self._file.seek(offset, whence)
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        """Read what comes next, as io.RawIOBase promises; raises StoreError."""
-        with using(self._where):
-            data = self._file.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-    def close(self) -> None:
-        """Close the file."""
-        if not self.closed:
-            self._file.close()
-        super().close()
 
 
 @contextmanager
