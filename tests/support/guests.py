@@ -25,6 +25,20 @@ PASSWD = b"root:x:0:0::/root:/bin/sh\nweb:x:1000:1001::/home/web:/bin/sh\n"
 GROUP = b"root:x:0:\nweb:x:1001:\nlogs:x:7:web\n"
 
 
+DEBIAN = command.ROOT / ".cache/debian/debian.tar"
+
+
+# Debian's kernel and busybox for arm64.
+ARM64 = command.ROOT / ".cache/arm64"
+
+
+def debian_layer() -> bytes:
+    """Debian with nginx and systemd, as ci/setup has made it."""
+    if not DEBIAN.exists():
+        pytest.skip("NOT RUN: needs an image of Debian; ci/setup makes it")
+    return DEBIAN.read_bytes()
+
+
 def skip_without_machines() -> None:
     if shutil.which("qemu-system-x86_64") is None or not (KERNEL / "vmlinuz").exists():
         pytest.skip("NOT RUN: needs QEMU and a kernel; ci/setup brings both")
@@ -46,9 +60,9 @@ def build(reference: str, disk: Path, *words: object) -> Path:
     return disk
 
 
-def boot(disk: Path, *words: object, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+def boot(disk: Path, *words: object, stdin: bytes = b"", kernel: Path = KERNEL) -> subprocess.CompletedProcess[bytes]:
     """Boot a disk with the kernel of ci/setup; words from `--` on are the process's arguments."""
-    kernel = ["--kernel", KERNEL / "vmlinuz", "--modules", KERNEL / "lib/modules", "--timeout", 300]
-    argv = command.argv("boot", disk, *kernel, *words)
+    kernel_words = ["--kernel", kernel / "vmlinuz", "--modules", kernel / "lib/modules", "--timeout", 300]
+    argv = command.argv("boot", disk, *kernel_words, *words)
     environment = {**command.ENVIRONMENT, "XDG_CACHE_HOME": os.fspath(disk.parent / "cache")}
     return subprocess.run(argv, capture_output=True, check=False, env=environment, input=stdin)

@@ -77,7 +77,10 @@ LIBRARIES = (
     "registry/test_download.py",
 )
 
-LEFT_OUT = {"user": (*LOGIC, *LIBRARIES), "release": LOGIC}
+# Machines whose images and kernels ci/setup brings for the first run alone: they take minutes.
+MACHINES = ("boot/test_debian.py", "boot/test_matrix.py")
+
+LEFT_OUT = {"user": (*LOGIC, *LIBRARIES, *MACHINES), "release": (*LOGIC, *MACHINES)}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
