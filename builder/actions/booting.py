@@ -30,6 +30,8 @@ _INSIST = ("module.sig_enforce", "lockdown=")
 
 _LEAST_MEMORY = 64 << 20
 
+_BLANK = "make one with rootfs-builder blank"
+
 TIMED_OUT = 124
 LOOK_SECONDS = 0.05
 
@@ -124,8 +126,8 @@ def check_readable(disk: Path, options: BootOptions) -> None:
     for path in (disk, options.kernel, options.modules, options.initrd, options.data, options.metadata):
         if path is not None:
             _check_readable(path)
-    if options.data and format_of(options.data) != "ext4":
-        raise UsageError(f"{options.data}: is no ext4, as data need it; make one with rootfs-builder blank")
+    if options.data and format_of(options.data, _BLANK) != "ext4":
+        raise UsageError(f"{options.data}: is no ext4, as data need it; {_BLANK}")
     if options.memory < _LEAST_MEMORY:
         raise UsageError(f"no kernel starts in {options.memory} bytes of memory; give it 64M or more")
 
@@ -149,8 +151,8 @@ def verity_of(disk: Path, options: BootOptions) -> Verity | None:
     return verity
 
 
-def format_of(disk: Path) -> str:
-    """Return the key of FILESYSTEMS for what a disk holds. Raises UsageError."""
+def format_of(disk: Path, advice: str = "build one with rootfs-builder build IMAGE -o DISK") -> str:
+    """Return the key of FILESYSTEMS for what a disk holds. Raises UsageError, with `advice` where it is none."""
     kind = disk.stat().st_mode
     head = b""
     # A directory cannot be read, and a fifo only when somebody writes.
@@ -160,7 +162,7 @@ def format_of(disk: Path) -> str:
     for name, filesystem in FILESYSTEMS.items():
         if filesystem.recognises(head):
             return name
-    raise UsageError(f"{disk}: is no disk; build one with rootfs-builder build IMAGE -o {disk}")
+    raise UsageError(f"{disk}: is no disk; {advice}")
 
 
 def boot_initramfs(

@@ -29,8 +29,8 @@ def test_what_is_no_disk_is_refused_in_a_line(disk: Path, place: str) -> None:
     os.mkfifo(disk.parent / "fifo")
     (disk.parent / "text").write_text("no disk")
     wrong = disk.parent / place
-    for path, data in ((wrong, None), (disk, wrong)):
-        with pytest.raises(UsageError, match=r"is no disk; build one with rootfs-builder build"):
+    for path, data, advice in ((wrong, None, "build one with rootfs-builder build"), (disk, wrong, "make one with")):
+        with pytest.raises(UsageError, match=f"is no disk; {advice}"):
             boot(path, BootOptions(kernel=disk, data=data))
 
 
