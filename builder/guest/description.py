@@ -1,4 +1,4 @@
-"""What init is told, in the form in which it reads it: `/.rootfs-builder/description`.
+"""What init is told, as it reads it: `/.rootfs-builder/description`, or `/rb/description` in an initramfs.
 
 The file is a sequence of strings, each ended by a NUL. The first is `rootfs-builder 2`, the version of the form; the
 last is `end`; every one between is `KEY=VALUE`, where a KEY marked with * may come several times, in order:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 from pathlib import Path
 
@@ -45,8 +46,9 @@ def read_verity(disk: Path, metadata: Path | None = None) -> Verity | None:
     with path.open("rb") as file:
         content = file.read(_MAX_METADATA)
     try:
-        verity = msgspec.json.decode(content, type=_Described).verity
-    except (msgspec.DecodeError, RecursionError) as error:
+        # Not msgspec's decoder: a variable may hold bytes that are no UTF-8, which JSON escapes as Python has them.
+        verity = msgspec.convert(json.loads(content), _Described).verity
+    except (ValueError, RecursionError) as error:
         reason = f"is no metadata of a disk ({quoted(str(error), 200)})"
         raise UsageError(f"{path}: {reason}; build the disk again, or name them with --metadata") from error
     status = disk.stat()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from builder.errors import BuilderError, UsageError
 from builder.guest.host_files import HostFileRefused
 from builder.guest.options import GuestOptions
 from builder.guest.process import NothingToRun
+from builder.output.beside import read_verity
 
 LAYER = tar(directory("etc"), file("etc/passwd", b"root:x:0:0::/root:\nweb:x:7:8::/srv:\n"))
 
@@ -157,6 +159,19 @@ def test_a_home_that_is_no_utf8_is_remembered() -> None:
     first, again = made(options()), made(options())
     assert (first.built, again.built, again.guest) == (True, False, first.guest)
     assert b"env=HOME=/srv/\xf6" in members(Path("initrd").read_bytes())["rb/description"].split(b"\0")
+
+
+def test_bytes_that_are_no_utf8_go_into_metadata_and_out_again() -> None:
+    wanted = options(env=("A=\udcf6",), cmd=("/app", "\udcff"))
+    first = made(wanted)
+    with suppress(OSError):
+        os.removexattr("d.ext4", "user.rootfs-builder")
+    again = made(wanted)
+    assert (again.built, again.guest) == (False, first.guest)
+    assert first.guest is not None
+    assert (first.guest.argv, "A=\udcf6" in first.guest.env) == (("/app", "\udcff"), True)
+    # Where `boot` looks.
+    assert read_verity(Path("d.ext4"), Path("m.json")) is None
 
 
 REFUSED: dict[str, tuple[BuildOptions, type[BuilderError], str]] = {

@@ -1,0 +1,39 @@
+"""A machine starts from an initramfs that was built with a disk, which holds nothing but the image's files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support import guests
+
+pytestmark = pytest.mark.slow
+
+# What the image has, and what its process can see of it: no mount point and no working directory is on the disk.
+PLACES = ["/dev/null", "/proc/self", "/run", "/sys/kernel", "/tmp"]
+LOOK = f"pwd; id; cat /etc/hostname; ls -d {' '.join(PLACES)}; echo 1 >/x"
+
+
+def test_init_of_an_initramfs_runs_the_process_on_a_disk_without_a_mount_point(tmp_path: Path) -> None:
+    guests.skip_without_machines()
+    config = {"Cmd": ["sh", "-c", f"{LOOK} && exit 7"], "User": "web", "WorkingDir": "/srv/app"}
+    reference = guests.image(tmp_path / "image", config)
+    initrd = tmp_path / "initrd"
+    words = ("--initrd", initrd, "--modules", guests.KERNEL / "lib/modules", "--hostname", "vm", "--user", "0:logs")
+    disk = guests.build(reference, tmp_path / "disk.erofs", *words)
+    bare = guests.build(reference, tmp_path / "bare.erofs", "--init", "none")
+    assert disk.read_bytes() == bare.read_bytes()
+    booted = guests.boot(disk, "--initrd", initrd)
+    assert (booted.returncode, booted.stdout.decode().splitlines()) == (
+        7,
+        [
+            "/srv/app",
+            "uid=0(root) gid=7(logs) groups=7(logs)",
+            "vm",
+            "/dev/null",
+            "/proc/self",
+            "/run",
+            "/sys/kernel",
+            "/tmp",
+        ],
+    ), booted.stderr
