@@ -246,6 +246,7 @@ def test_an_ordinary_user_gets_the_bytes_that_root_gets(tmp_path: Path, spool: S
     printed = run_as_user(
         "import hashlib, pathlib\n"
         "from support.everything import everything\n"
+        "from builder.disk.erofs import limits, restore, staging, tar\n"
         "from builder.disk.erofs.pack import Erofs\n"
         "from builder.disk.filesystem import DiskOptions\n"
         "from builder.events import ignore\n"

@@ -103,6 +103,7 @@ def test_uuid_and_hash_seed_depend_on_the_seed_alone(tmp_path: Path, spool: Spoo
 _PACK = """
 import sys
 from pathlib import Path
+from builder.disk.ext4 import content, fill
 from builder.disk.ext4.pack import Ext4
 from builder.disk.filesystem import DiskOptions
 from builder.tool import find_tool
