@@ -3,9 +3,8 @@
 #include "init.h"
 
 #include <linux/dm-ioctl.h>
-#include <sys/statvfs.h>
-#include <sys/vfs.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 
 static const struct place {
     const char *type, *path;
@@ -131,8 +130,6 @@ void mount_disk(const char *at) {
              "root= and rootfstype= have to name the disk, and the kernel needs their drivers");
 }
 
-#define OVERLAY 0x794c7630 /* linux/magic.h */
-
 /* Go to `root`, and have an overlay over one that is read-only, unless rb.ro says no: its upper half is in memory or on
  * the disk rb.data. `scratch` is a directory for the mount points `upper` and `merged`. */
 void make_writable(const char *root, const char *scratch) {
@@ -140,7 +137,7 @@ void make_writable(const char *root, const char *scratch) {
     struct statfs on = {0};
     statfs(root, &on);
     /* The init of the initramfs may have made the overlay already: two over one disk would spoil it. */
-    if (!flag("rb.ro") && (disk ? on.f_type != OVERLAY : on.f_flags & ST_RDONLY)) {
+    if (!flag("rb.ro") && (disk ? on.f_type != 0x794c7630 /* overlayfs */ : on.f_flags & MS_RDONLY)) {
         const char *upper = join(top, "/upper"), *work = join(top, "/work");
         mkdir(top, 0755);
         mkdir(merged, 0755);
