@@ -1,4 +1,4 @@
-"""Debian's nginx answers through a port, for whoever may do nothing."""
+"""Debian's nginx answers through a port, for whoever may do nothing; Debian's systemd is process 1 of its machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from support import command, guests, tars
+from support import command, contract, guests, tars
 from support.images import Spec, layout
 from support.registry import free_port
 from support.users import ids, open_to_users
@@ -34,6 +34,23 @@ del sys.argv[1:3]
 builder.__main__.main()
 """
 PAGE = b"<p>from a read-only root</p>\n"
+
+# A target of its own, with nothing of the many units that a machine for people starts.
+_TARGET = b"[Unit]\nRequires=look.service\n"
+_LOOK = b"""[Unit]
+SuccessAction=poweroff
+FailureAction=poweroff
+[Service]
+Type=oneshot
+StandardOutput=tty
+TTYPath=/dev/console
+ExecStart=/bin/sh /look
+"""
+_NEEDLESS = (
+    *("systemd-journal-flush.service", "systemd-random-seed.service", "systemd-update-utmp.service"),
+    *("systemd-tmpfiles-setup.service", "systemd-tmpfiles-setup-dev.service", "systemd-sysusers.service"),
+    *("systemd-modules-load.service", "systemd-sysctl.service", "systemd-timesyncd.service", "modprobe@.service"),
+)
 
 
 def files_for_all(place: Path) -> tuple[Path, Path]:
@@ -70,3 +87,25 @@ def test_nginx_serves_from_an_erofs_root_for_a_user_without_rights(tmp_path: Pat
         running.send_signal(signal.SIGTERM)
         _, said = running.communicate()
     assert (answer, running.returncode) == (PAGE, 0), said
+
+
+@pytest.mark.parametrize(("format_", "machine"), [("ext4", "q35"), ("erofs", "microvm")])
+def test_systemd_is_process_1_and_finds_a_machine(tmp_path: Path, format_: str, machine: str) -> None:
+    guests.skip_without_machines()
+    units = [tars.symlink(f"etc/systemd/system/{name}", "/dev/null") for name in _NEEDLESS]
+    units += [tars.file("etc/systemd/system/look.target", _TARGET), tars.file("etc/systemd/system/look.service", _LOOK)]
+    units += [tars.symlink("etc/systemd/system/default.target", "look.target")]
+    look = contract.LOOK.replace("P=$$", "P=1")
+    layers = (guests.debian_layer(), tars.tar(*units, tars.file("look", look.encode())))
+    config = {"Cmd": ["/sbin/init"], "Env": ["A=1"]}
+    layout(tmp_path / "image", Spec(layers, config=config, compression="none"))
+    disk = guests.build(f"oci:{tmp_path}/image", tmp_path / f"disk.{format_}", "--hostname", "vm")
+    ran = guests.boot(disk, "--machine", machine, "--memory", "512M", "-v")
+    assert ran.returncode == 0, ran.stderr
+    seen = contract.read(ran.stderr.replace(b"\r\n", b"\n"))
+    assert seen.argv == [b"/sbin/init"]
+    # As a machine, not a container: systemd would leave out half of its work.
+    assert not any(variable.startswith(b"container=") for variable in seen.env)
+    assert (seen.ids, seen.groups, seen.cwd, seen.host) == (("0\t0\t0\t0", "0\t0\t0\t0"), [], "/", "vm")
+    assert {place: seen.mounts.get(place) for place in contract.MOUNTS} == contract.MOUNTS
+    assert seen.devices.items() >= contract.DEVICES.items() - {("vda", "brw-------"), ("console", "crw-------")}
