@@ -123,13 +123,11 @@ int run(void) {
     if (child < 0) fail("a process", strerror(errno), "give the machine more memory");
     if (child == 0) _exit(start(argv, (int[]){ends[0], ends[3], ends[5]}));
     for (int i = 0; i < 6; i += i ? 2 : 3) close(ends[i]);
-    if (terminal < 0) {
-        relay(ports[IN], ends[1]);
-        relay(ends[2], ports[OUT]);
-        relay(ends[4], ports[ERR]);
-    }
+    if (terminal < 0) relay(ports[IN], ends[1]), relay(ends[2], ports[OUT]), relay(ends[4], ports[ERR]);
     listen_for_stop(SIGPWR);
     int status = attend(child, (int)number(last(STOP, "15")));
+    /* The end of its session hung up the console. */
+    if (terminal >= 0) dup2(open("/dev/console", O_RDWR | O_NOCTTY | O_CLOEXEC), 2);
     if (status && killed_for_memory())
         say("the kernel killed ", argv[0], ", or what it ran, for the machine's memory is used up; give it more");
     return WIFEXITED(status) ? WEXITSTATUS(status) : BY_SIGNAL + WTERMSIG(status);
