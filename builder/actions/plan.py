@@ -73,6 +73,7 @@ def check_outputs(target: Path, options: BuildOptions) -> None:
     configurations = [config.file for config in options.vm.vm_config]
     beside = [path for path in (options.depfile, options.metadata_file, options.guest.initrd, *configurations) if path]
     options.vm.check([target, *beside])
+    options.guest.check([target, *beside])
     check_distinct([target, *beside])
     check_output(target, options.force)
     written = [target, *beside, *([options.tmpdir] if options.tmpdir else [])]

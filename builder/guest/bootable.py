@@ -146,7 +146,11 @@ def make_bootable(tree: Tree, spool: Spool, guest: Guest, identity: bytes, liste
     except Refusal as refusal:
         reason = f"cannot be looked into for what runs: {refusal.reason}; leave init out with --init none"
         raise LayerRefused("the image", None, reason) from refusal
-    apply_layer(tree, "the layer of init", entries)
+    try:
+        apply_layer(tree, "the layer of init", entries)
+    except LayerRefused as refused:
+        reason = f"{refused.reason}; leave init out with --init none"
+        raise LayerRefused(refused.layer, refused.entry, reason) from refused
     added = guest.digest.encode() + b"\n" + description.encode()
     return resolved, hashlib.sha256(identity + added).digest()
 

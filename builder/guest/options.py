@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
@@ -138,6 +139,14 @@ class GuestOptions:
     hostname: str | None = option(None, HOST_NAME, GUEST, "The machine's name.")
     dns: tuple[str, ...] = option((), ADDRESS, GUEST, "Name server of the guest.", repeats=True)
     add_host: tuple[str, ...] = option((), HOST, GUEST, "Line for the guest's /etc/hosts.", repeats=True)
+
+    def check(self, outputs: Iterable[Path]) -> None:
+        """Raise UsageError for a program of the user's own that would be written over."""
+        if self.init in (AUTO, NONE):
+            return
+        for output in outputs:
+            if os.path.realpath(output) == os.path.realpath(self.init):
+                raise UsageError(f"{self.init}: is to be init, and would be written over; give the output another name")
 
     def decided(self) -> Self:
         """These options as the command line would have read them, whatever Python said. Raises UsageError."""

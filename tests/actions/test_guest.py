@@ -10,6 +10,7 @@ from support.tars import directory, file, symlink, tar
 
 from builder import BuildOptions, BuildResult, build
 from builder.disk.filesystem import DiskOptions
+from builder.errors import LayerRefused
 from builder.events import Event, Notice
 from builder.guest.options import GuestOptions
 from builder.guest.process import NothingToRun
@@ -108,3 +109,17 @@ def test_what_an_image_has_in_inits_place_makes_way_and_leads_nowhere(tmp_path: 
         options = BuildOptions(disk=DiskOptions(uuid=uuid), guest=GuestOptions())
         disks.append(build(made(tmp_path, {"Cmd": ["/app"]}, *members), tmp_path / f"{name}.erofs", options).output)
     assert disks[0].read_bytes() == disks[1].read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("config", "entry"), [({"WorkingDir": "/app/x"}, "/app/x"), ({"WorkingDir": "/etc/passwd/x"}, "/etc/passwd/x")]
+)
+def test_a_tree_that_cannot_take_init_is_refused_with_what_to_do(
+    tmp_path: Path, config: dict[str, object], entry: str
+) -> None:
+    image = made(tmp_path, {"Cmd": ["/app"], **config})
+    with pytest.raises(
+        LayerRefused, match=f"'{entry}': its parent is not a directory; leave init out with --init none"
+    ):
+        built(image, tmp_path / "disk.ext4", GuestOptions())
+    built(image, tmp_path / "disk.ext4", NONE)

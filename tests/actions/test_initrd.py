@@ -234,3 +234,11 @@ def test_in_a_list_each_image_has_its_own(tmp_path: Path) -> None:
     assert [job.options.guest.initrd for job in jobs] == [Path("a.initrd"), Path("b.initrd")]
     with pytest.raises(UsageError, match="list line 2: writes i, and so does line 1; name another"):
         parse_list("oci:image output=a\noci:image output=b\n", "list", Path("disks"), options(initrd=Path("i")))
+
+
+@pytest.mark.parametrize("init", ["initrd", "./m.json", "d.ext4"])
+def test_an_init_of_ones_own_is_not_written_over(init: str) -> None:
+    Path(init).write_bytes(b"mine")
+    with pytest.raises(UsageError, match=r"is to be init, and would be written over; give the output another name"):
+        made(replace(options(init=init), force=True))
+    assert Path(init).read_bytes() == b"mine"

@@ -188,3 +188,13 @@ def test_two_lines_of_a_list_write_no_configuration_twice() -> None:
     text = "oci:a vm-config=qemu=run\noci:b vm-config=qemu=./run\n"
     with pytest.raises(InvalidList, match="line 2: writes run, and so does line 1; name another"):
         parse_list(text, "list", Path("disks"), BuildOptions())
+
+
+@pytest.mark.parametrize(
+    "said", [{"kernel": Path("")}, {"kernel": Path("fifo")}, {"kernel": Path("k"), "data": Path()}]
+)
+def test_what_no_machine_can_read_is_refused_without_waiting_for_it(image: str, said: dict[str, Path]) -> None:
+    os.mkfifo("fifo")
+    with pytest.raises(UsageError, match=r"is no file that a machine can read; name a file"):
+        build(image, "web.ext4", options(VmConfig("firecracker", Path("vm")), machine=MachineOptions(**said)))  # type: ignore[arg-type]
+    assert outputs().keys() <= {"fifo"}
