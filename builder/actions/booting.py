@@ -126,6 +126,10 @@ def check_readable(disk: Path, options: BootOptions) -> None:
     for path in (disk, options.kernel, options.modules, options.initrd, options.data, options.metadata):
         if path is not None:
             _check_readable(path)
+    for path in (options.kernel, options.initrd):
+        # For a fifo a VMM would wait, also when it is asked to end.
+        if path is not None and not path.is_file():
+            raise UsageError(f"{path}: is no regular file; name another")
     if options.data and format_of(options.data, _BLANK) != "ext4":
         raise UsageError(f"{options.data}: is no ext4, as data need it; {_BLANK}")
     if options.memory < _LEAST_MEMORY:

@@ -73,10 +73,12 @@ def parse_host_name(text: str) -> str:
 def parse_address(text: str) -> str:
     """Read an IP address that another machine can have; the host's own resolver is none. Raises UsageError."""
     try:
-        address = ipaddress.ip_address(text)
+        address = _address(text)
     except ValueError:
         raise UsageError(f"{quoted(text)} is no IP address") from None
-    if address.is_loopback:
+    # 0.0.0.0 is this machine, too (resolv.conf(5)).
+    real = getattr(address, "ipv4_mapped", None) or address
+    if real.is_loopback or real.is_unspecified:
         raise UsageError(f"{text} is the loopback, where a guest finds no name server; name one that it can reach")
     return str(address)
 
@@ -86,10 +88,17 @@ def parse_host(text: str) -> str:
     name, _, address = text.partition(":")
     parse_host_name(name)
     try:
-        ipaddress.ip_address(address.strip("[]"))
+        _address(match[1] if (match := re.fullmatch(r"\[(.*)\]", address)) else address)
     except ValueError:
         raise UsageError(f"{quoted(text)} is no NAME:ADDRESS") from None
     return text
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Read an IP address, whose scope ipaddress does not look at. Raises ValueError."""
+    if not re.fullmatch(r"[0-9A-Fa-f:.]+(%[A-Za-z0-9_.-]+)?", text, re.ASCII):
+        raise ValueError
+    return ipaddress.ip_address(text)
 
 
 def parse_stop_signal(text: str) -> str:

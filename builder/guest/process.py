@@ -13,6 +13,7 @@ from builder.guest.description import Description
 from builder.guest.facts import Resolved
 from builder.guest.stop_signal import parse_signal
 from builder.image.config import ImageConfig
+from builder.linux import WHITEOUT
 from builder.tree.paths import Refusal, components
 from builder.words import quoted
 
@@ -151,7 +152,10 @@ def _directory(path: str) -> str:
     """Return a working directory as it is in the guest, where relative ones begin at the root; as WORKDIR reads it."""
     place = normpath("/" + path.lstrip("/"))
     try:
-        components(place.encode("utf-8", "surrogateescape"))
+        parts = components(place.encode("utf-8", "surrogateescape"))
     except Refusal as refusal:
         raise UsageError(f"the working directory {quoted(place, 200)} {refusal.reason}") from refusal
+    # Made as part of a layer, it would remove something.
+    if any(part.startswith(WHITEOUT) for part in parts):
+        raise UsageError(f"the working directory {quoted(place, 200)} has a name that marks a removal in layers")
     return place

@@ -43,6 +43,8 @@ def read_verity(disk: Path, metadata: Path | None = None) -> Verity | None:
     # What else has that name, such as a fifo or a directory, is no metadata of this disk.
     if metadata is None and not path.is_file():
         return None
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path}: is no regular file; name the metadata of the disk")
     with path.open("rb") as file:
         content = file.read(_MAX_METADATA)
     try:

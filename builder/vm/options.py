@@ -54,10 +54,10 @@ class VmOptions:
         if self != self.if_configured():
             raise UsageError("--kernel, --memory and --vcpus are for --vm-config: add it, or leave them out")
         read = {os.path.realpath(path): path for path in (self.machine.kernel, self.machine.data) if path}
-        for path in read.values():
+        for place in read.values():
             # Such as the current directory, which is what an empty variable of a Makefile names.
-            if path.exists() and not (path.is_file() or path.is_block_device()):
-                raise UsageError(f"{path}: is no file that a machine can read; name a file")
+            if place.exists() and not (place.is_file() or place.is_block_device()):
+                raise UsageError(f"{place}: is no file that a machine can read; name a file")
         for output in outputs:
             if path := read.get(os.path.realpath(output)):
                 raise UsageError(f"{path}: is for the machine, and would be written over; give the output another name")

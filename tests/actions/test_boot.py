@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,15 @@ def test_what_else_a_machine_needs_and_is_not_there_is_named(disk: Path, name: s
     with pytest.raises(FileUnreadable) as refused:
         boot(disk, BootOptions(**needed))
     assert refused.value.path == missing
+
+
+@pytest.mark.parametrize("name", ["kernel", "initrd", "metadata"])
+def test_for_a_fifo_nobody_waits(disk: Path, name: str) -> None:
+    fifo = disk.parent / "fifo"
+    os.mkfifo(fifo)
+    needed: dict[str, Any] = {"kernel": disk, "modules": disk.parent, name: fifo}
+    with pytest.raises(UsageError, match=r"fifo: is no regular file; name "):
+        boot(disk, BootOptions(**needed))
 
 
 def test_who_has_no_home_to_keep_an_initramfs_in_boots_all_the_same(

@@ -54,10 +54,25 @@ def test_python_says_it_as_the_command_line_does(monkeypatch: pytest.MonkeyPatch
         GuestOptions(stop_signal="SIGNOTHING"),
         GuestOptions(hostname="no name"),
         GuestOptions(dns=("127.0.0.53",)),
+        GuestOptions(dns=("::ffff:127.0.0.1",)),
+        GuestOptions(dns=("0.0.0.0",)),
+        GuestOptions(dns=("fe80::1%eth0\nsearch evil",)),
+        GuestOptions(dns=("::ffff:127.0.0.1",)),
+        GuestOptions(dns=("0.0.0.0",)),
+        GuestOptions(dns=("fe80::1%eth0\nsearch evil",)),
         GuestOptions(add_host=("x",)),
+        GuestOptions(add_host=("a:fe80::1%x\n10.0.0.1 bank",)),
+        GuestOptions(add_host=("a:]]10.0.0.1[[",)),
+        GuestOptions(add_host=("a:fe80::1%x\n10.0.0.1 bank",)),
+        GuestOptions(add_host=("a:]]10.0.0.1[[",)),
     ],
     ids=str,
 )
 def test_python_is_told_of_the_same_mistakes(said: GuestOptions) -> None:
     with pytest.raises(UsageError):
         said.decided()
+
+
+def test_addresses_may_have_brackets_and_scopes() -> None:
+    said = GuestOptions(dns=("fe80::1%eth0",), add_host=("a:[::1]", "b:::1", "c:10.0.0.1"))
+    assert said.decided() == said

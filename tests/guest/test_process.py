@@ -81,7 +81,7 @@ def test_a_working_directory_is_absolute_and_clean(said: str, found: str) -> Non
     assert described(working_dir=said or "/").cwd == found
 
 
-@pytest.mark.parametrize("place", ["/" + "x" * 256, "/x" * 2049, "\0"])
+@pytest.mark.parametrize("place", ["/" + "x" * 256, "/x" * 2049, "\0", "/bin/.wh.sh", "/bin/.wh..wh..opq"])
 def test_a_working_directory_that_linux_cannot_hold_is_refused(place: str) -> None:
     with pytest.raises(UsageError, match="the working directory '/"):
         described(working_dir=place)
