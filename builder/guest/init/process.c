@@ -127,7 +127,7 @@ int run(void) {
     listen_for_stop(SIGPWR);
     int status = attend(child, (int)number(last(STOP, "15")));
     /* The end of its session hung up the console. */
-    if (terminal >= 0) dup2(open("/dev/console", O_RDWR | O_NOCTTY | O_CLOEXEC), 2);
+    if (terminal >= 0) dup2(open("/dev/console", O_RDWR | O_APPEND | O_NOCTTY | O_CLOEXEC), 2);
     if (status && killed_for_memory())
         say("the kernel killed ", argv[0], ", or what it ran, for the machine's memory is used up; give it more");
     return WIFEXITED(status) ? WEXITSTATUS(status) : BY_SIGNAL + WTERMSIG(status);
