@@ -124,7 +124,7 @@ def shell(script: str, **facts: object) -> Description:
     return Description(entrypoint=("sh", "-c", script), env=("PATH=/bin",), **facts)  # type: ignore[arg-type]
 
 
-def stopped(place: Path, description: Description, line: str, *signals: int) -> tuple[list[str], float]:
+def stopped(place: Path, description: Description | bytes, line: str, *signals: int) -> tuple[list[str], float]:
     """Send process 1 signals once its process says `ready`; return the console and how long it took to end."""
     with start(place, description, line) as process:
         deadline = time.monotonic() + 30
