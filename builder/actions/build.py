@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builder.actions.companions import companions, dependencies
@@ -54,13 +54,15 @@ def build(
         draft = Draft(beside, "disk", output)
         with closing(open_image(reference, options, scratch, listen)) as source:
             planned = plan(source, reference, output, options, tools, listen)
-            known = planned.known_disk()
-            made = [] if known else [draft]
-            if made or options.depfile:
+            there = planned.known_disk()
+            if there is None or options.depfile:
                 # What is seen to be there is also what the disk depends on.
                 check_layers(source, planned.image)
-            known = known or _make(source, planned, filesystem, scratch, draft, listen)
+            disk = there or _pack(source, planned, filesystem, scratch, draft, listen)
             rule = depfile(str(target), dependencies(source, reference, planned)) if options.depfile else b""
+        # Nobody needs the image any more, and what follows takes long.
+        known = disk if isinstance(disk, KnownDisk) else _finish(disk, planned, filesystem, draft, listen)
+        made = [] if there else [draft]
         with companions(planned, known, draft.path if made else output, rule, listen) as staged:
             # In this order, whatever cuts us short: make must never see a disk with older dependencies or machines, nor
             # anybody an older disk with newer metadata.
@@ -68,23 +70,15 @@ def build(
     return BuildResult(output, planned.image, known.facts, staged.root, staged.guest, built=bool(made))
 
 
-def _make(
-    source: Source, plan: Plan, filesystem: Filesystem, scratch: Path, draft: Draft, listen: Listener
-) -> KnownDisk:
-    """Make a disk, all but its name: packed, checked, synced, and with what it was made from."""
-    packed, resolved = _pack(source, plan, filesystem, scratch, draft, listen)
-    checked = plan.options.disk.check
-    if checked:
-        listen(Stage(f"checking the {filesystem.name} file system"))
-        filesystem.verify(draft.path)
-    # Syncing and hashing take long, so they come before anything that shows.
-    sync(draft)
-    return keep_recipe(draft.path, plan.recipe, replace(packed, tools=plan.tools, checked=checked), resolved)
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    """What the tools made, and what the image's own files say of the process that boots."""
+
+    disk: DiskFacts
+    guest: Resolved | None
 
 
-def _pack(
-    source: Source, plan: Plan, filesystem: Filesystem, scratch: Path, draft: Draft, listen: Listener
-) -> tuple[DiskFacts, Resolved | None]:
+def _pack(source: Source, plan: Plan, filesystem: Filesystem, scratch: Path, draft: Draft, listen: Listener) -> _Packed:
     # Here, because it imports what reads layers, for which no disk that is up to date should wait.
     from builder.actions.merge import merge
 
@@ -98,6 +92,17 @@ def _pack(
         with failures_named(draft.path):
             packed = filesystem.pack(tree, spool, disk_options(options, identity), scratch, draft.path, listen)
             if not options.disk.verity:
-                return packed, resolved
+                return _Packed(packed, resolved)
             listen(Stage("hashing for dm-verity"))
-            return add_hash_tree(draft.path, packed, identity), resolved
+            return _Packed(add_hash_tree(draft.path, packed, identity), resolved)
+
+
+def _finish(packed: _Packed, plan: Plan, filesystem: Filesystem, draft: Draft, listen: Listener) -> KnownDisk:
+    """Check and sync a disk, before anything of it shows, and keep with it what it was made from."""
+    checked = plan.options.disk.check
+    if checked:
+        listen(Stage(f"checking the {filesystem.name} file system"))
+        filesystem.verify(draft.path)
+    sync(draft)
+    facts = replace(packed.disk, tools=plan.tools, checked=checked)
+    return keep_recipe(draft.path, plan.recipe, facts, packed.guest)
