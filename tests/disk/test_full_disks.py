@@ -17,7 +17,6 @@ from support.everything import writing
 from support.images import Spec, layout
 from support.mounts import mounted
 
-import builder.disk.erofs.pack as erofs
 from builder import BuildOptions, build
 from builder.disk import FILESYSTEMS
 from builder.disk.erofs.buffer import reserve
@@ -117,7 +116,7 @@ def test_content_is_whole_if_the_disk_is_full_while_mkfs_erofs_reads_it(
         (small / "other").write_bytes(bytes(status.f_bavail * status.f_bsize - MIB))
         return True
 
-    monkeypatch.setattr(erofs, "reserve", reserve_and_fill)
+    monkeypatch.setattr("builder.disk.erofs.buffer.reserve", reserve_and_fill)
     tree = tree_of(file=compressible(spool, 16 * MIB), many=incompressible(spool, 40, 4096))
     Erofs().pack(tree, spool, OPTIONS, tmp_path, small / "disk", ignore)
     with mounted(small / "disk") as found:
@@ -132,8 +131,8 @@ def test_content_is_whole_if_the_disk_is_full_while_mkfs_erofs_reads_it(
 def test_what_is_compressed_is_staged_where_no_room_can_be_allocated(
     tmp_path: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(erofs, "reserve", lambda output, sizes: False)
-    monkeypatch.delattr(erofs, "write_tar")
+    monkeypatch.setattr("builder.disk.erofs.buffer.reserve", lambda output, sizes: False)
+    monkeypatch.setattr("builder.disk.erofs.tar.write_tar", None)
     Erofs().pack(tree_of(file=compressible(spool, MIB)), spool, OPTIONS, tmp_path, tmp_path / "disk", ignore)
     run_tool(["fsck.erofs", tmp_path / "disk"])
 
