@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from builder.actions.boot_cache import boot_cache, boot_initramfs, kvm_runs
 from builder.actions.boot_console import boot_on_console
 from builder.actions.boot_failures import of_guest, of_qemu
 from builder.actions.booting import (
@@ -18,24 +19,22 @@ from builder.actions.booting import (
     BootOptions,
     DiskCorrupt,
     Expected,
-    GuestTimedOut,
     architecture_here,
-    boot_cache,
-    boot_initramfs,
+    check_progress,
     check_readable,
+    chosen_kernel,
     format_of,
+    on_the_line,
     verity_of,
 )
 from builder.errors import ToolFailed
 from builder.exact import write_next
 from builder.files.descriptors import path_of
 from builder.guest.initramfs import options_archive
-from builder.guest.kernel_line import ROOT_DISK, guest_word, kernel_line, root_words
+from builder.guest.kernel_line import ROOT_DISK, kernel_line, root_words
 from builder.signals import signals_given_to
 from builder.tool import run_tool
 from builder.vm.channels import Channels
-from builder.vm.kernels import modules_of, newest_kernel
-from builder.vm.kvm import kvm_remembered
 from builder.vm.qemu import MACHINES, NETWORK, Guest, machine_for, qemu_argv
 
 
@@ -54,10 +53,7 @@ def boot(disk: Path, options: BootOptions, streams: tuple[int, int, int] = (0, 1
 
         def look() -> None:
             channels.handed_over()
-            if channels.expected:
-                raise Expected
-            if options.timeout is not None and time.monotonic() - started > options.timeout:
-                raise GuestTimedOut(disk, options.timeout)
+            check_progress(disk, options, started, channels.expected)
 
         asked = False
 
@@ -91,9 +87,7 @@ def boot(disk: Path, options: BootOptions, streams: tuple[int, int, int] = (0, 1
 
 def boot_command(disk: Path, options: BootOptions) -> list[str]:
     """Return a command that boots `disk` as `boot` does under QEMU, with the guest's console for standard output."""
-    words = [guest_word("cmd", word) for word in options.args] + [guest_word("env", word) for word in options.env]
-    said = replace(options, args=(), env=(), append=(*options.append, *words))
-    with _prepared(disk, said) as guest:
+    with _prepared(disk, on_the_line(options)) as guest:
         return qemu_argv(replace(guest, line=guest.line.replace(" rb.ports", "")), {})
 
 
@@ -103,11 +97,7 @@ def _prepared(disk: Path, options: BootOptions) -> Iterator[Guest]:
     check_readable(disk, options)
     machine = MACHINES[options.machine] if options.machine else machine_for(architecture_here(), options.vcpus)
     format_ = format_of(disk)
-    kernel, modules = options.kernel, options.modules
-    if kernel is None:
-        kernel, modules = newest_kernel()
-    elif modules is None and options.initrd is None:
-        modules = modules_of(kernel)
+    kernel, modules = chosen_kernel(options)
     verity = verity_of(disk, options)
     # What dm-verity finds, it says as an error.
     quiet = ["quiet", f"loglevel={4 if verity else 3}"]
@@ -139,7 +129,7 @@ def _prepared(disk: Path, options: BootOptions) -> Iterator[Guest]:
             network=True,
             inherited=inherited,
         )
-        yield replace(guest, kvm=machine.runs_here and kvm_remembered(guest, cache))
+        yield replace(guest, kvm=machine.runs_here and kvm_runs(guest, cache))
 
 
 @contextmanager

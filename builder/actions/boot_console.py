@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from builder.actions.boot_cache import boot_cache, boot_initramfs
 from builder.actions.booting import (
     LOOK_SECONDS,
     NO_SELF_TESTS,
@@ -17,21 +18,19 @@ from builder.actions.booting import (
     BootOptions,
     Expected,
     GuestFailed,
-    GuestTimedOut,
     architecture_here,
-    boot_cache,
-    boot_initramfs,
+    check_progress,
     check_readable,
+    chosen_kernel,
     format_of,
+    on_the_line,
     verity_of,
 )
 from builder.errors import MissingRequirement, ToolFailed, ToolMissing, UsageError
 from builder.guest.initramfs import options_archive
-from builder.guest.kernel_line import guest_word
 from builder.signals import signals_given_to
 from builder.tool import find_tool, run_tool
 from builder.vm.console import Console
-from builder.vm.kernels import newest_kernel
 from builder.vm.machine import MachineOptions, Root
 from builder.vm.runner import Runner
 from builder.vm.vmms import VMMS
@@ -54,12 +53,9 @@ def boot_on_console(disk: Path, options: BootOptions, stdout: int, stderr: int) 
         started = time.monotonic()
 
         def look() -> None:
-            if console.expected:
-                raise Expected
             if console.panicked:
                 raise GuestFailed(disk, list(console.last_words))
-            if options.timeout is not None and time.monotonic() - started > options.timeout:
-                raise GuestTimedOut(disk, options.timeout)
+            check_progress(disk, options, started, console.expected)
             if asked:
                 asked.clear()
                 _stop(runner, place, disk)
@@ -85,9 +81,7 @@ def boot_on_console(disk: Path, options: BootOptions, stdout: int, stderr: int) 
 def console_command(disk: Path, options: BootOptions) -> str:
     """Return shell that boots `disk` as `boot_on_console` does, with all words on standard output."""
     runner = runner_of(options)
-    words = [guest_word("cmd", word) for word in options.args] + [guest_word("env", word) for word in options.env]
-    said = replace(options, args=(), env=(), append=(*options.append, *words))
-    with _prepared(disk, said, runner) as (root, machine, _):
+    with _prepared(disk, on_the_line(options), runner) as (root, machine, _):
         return runner.shown(root, machine)
 
 
@@ -127,9 +121,7 @@ def _prepared(disk: Path, options: BootOptions, runner: Runner) -> Iterator[tupl
     """Yield what to run, and a directory for the VMM's own files that is there as long as the context lasts."""
     check_readable(disk, options)
     architecture, format_ = architecture_here(), format_of(disk)
-    kernel, modules = options.kernel, options.modules
-    if kernel is None:
-        kernel, modules = newest_kernel()
+    kernel, modules = chosen_kernel(options)
     quiet = () if options.show_console else ("quiet", "loglevel=3")
     machine = MachineOptions(
         kernel=kernel,

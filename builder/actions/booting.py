@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
+import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from builder.disk import FILESYSTEMS
 from builder.disk.filesystem import HEAD
 from builder.disk.verity import Verity
 from builder.errors import BuilderError, UsageError
-from builder.files.home import home_directory
-from builder.guest.initramfs import quick_initramfs
-from builder.guest.modules import MAPPER
-from builder.guest.program import init_program
+from builder.guest.kernel_line import guest_word
 from builder.output.beside import metadata_path, read_verity
-from builder.output.publish import write_atomically
+from builder.vm.kernels import modules_of, newest_kernel
 from builder.vm.qemu import Forward
 
 # The kernel's tests of its own cryptography take a tenth of an emulated boot.
 NO_SELF_TESTS = "cryptomgr.notests"
-# Words with which a kernel takes no module without its signature.
-_INSIST = ("module.sig_enforce", "lockdown=")
-
 _LEAST_MEMORY = 64 << 20
 
 _BLANK = "make one with rootfs-builder blank"
@@ -132,6 +124,8 @@ def check_readable(disk: Path, options: BootOptions) -> None:
             raise UsageError(f"{path}: is no regular file; name another")
     if options.data and format_of(options.data, _BLANK) != "ext4":
         raise UsageError(f"{options.data}: is no ext4, as data need it; {_BLANK}")
+    if options.data and options.data.samefile(disk):
+        raise UsageError(f"{disk}: is the root itself, and data need a disk of their own; {_BLANK}")
     if options.memory < _LEAST_MEMORY:
         raise UsageError(f"no kernel starts in {options.memory} bytes of memory; give it 64M or more")
 
@@ -169,39 +163,27 @@ def format_of(disk: Path, advice: str = "build one with rootfs-builder build IMA
     raise UsageError(f"{disk}: is no disk; {advice}")
 
 
-def boot_initramfs(
-    architecture: str,
-    drivers: Sequence[str],
-    format_: str,
-    options: BootOptions,
-    line: str,
-    modules: Path | None,
-    cache: Path,
-) -> Path:
-    """Make the initramfs for such a boot, or take the one that an earlier boot made of the same."""
-    init = init_program(architecture)
-    overlay = [] if options.writable and format_ != "erofs" else ["overlay"]
-    data = ["ext4"] if options.data else []
-    mapper = MAPPER if "dm-mod.create=" in line else ()
-    wanted = (*drivers, format_, *data, *overlay, *mapper)
-    signed = any(word in line for word in _INSIST)
-    # depmod writes modules.dep whenever modules come or go.
-    changing = [path for path in (modules, modules and modules / "modules.dep") if path and path.exists()]
-    facts = [*wanted, str(signed), str(modules), *(str(path.stat().st_mtime_ns) for path in changing)]
-    name = hashlib.sha256(init + "\n".join(facts).encode()).hexdigest()
-    kept = cache / f"initramfs-{name}"
-    if not kept.exists():
-        write_atomically(kept, quick_initramfs(init, modules, wanted, signed))
-    return kept
+def on_the_line(options: BootOptions) -> BootOptions:
+    """Return options that say on the kernel's command line what `args` and `env` say, for who starts the guest."""
+    words = [guest_word("cmd", word) for word in options.args] + [guest_word("env", word) for word in options.env]
+    return replace(options, args=(), env=(), append=(*options.append, *words))
 
 
-def boot_cache(stack: ExitStack) -> Path:
-    """Tell where initramfs are kept: $XDG_CACHE_HOME/rootfs-builder; until `stack` ends for who cannot have that."""
-    named, home = os.environ.get("XDG_CACHE_HOME"), home_directory()
-    if named or home:
-        place = Path(named or f"{home}/.cache") / "rootfs-builder"
-        with suppress(OSError):
-            place.mkdir(parents=True, exist_ok=True)
-        if os.access(place, os.R_OK | os.W_OK | os.X_OK):
-            return place
-    return Path(stack.enter_context(TemporaryDirectory(prefix="rootfs-builder-")))
+def check_progress(disk: Path, options: BootOptions, started: float, expected: bool) -> None:
+    """Raise Expected once a guest, running since `started` (time.monotonic), has said it; GuestTimedOut in the end."""
+    if expected:
+        raise Expected
+    if options.timeout is not None and time.monotonic() - started > options.timeout:
+        raise GuestTimedOut(disk, options.timeout)
+
+
+def chosen_kernel(options: BootOptions) -> tuple[Path, Path | None]:
+    """Return the kernel to boot, and the directory of its modules where an initramfs is to have some.
+
+    Raises MissingRequirement where there is no kernel.
+    """
+    if options.kernel is None:
+        return newest_kernel()
+    if options.modules is None and options.initrd is None:
+        return options.kernel, modules_of(options.kernel)
+    return options.kernel, options.modules

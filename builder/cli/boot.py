@@ -25,7 +25,7 @@ from builder.vm.qemu import MACHINES, Forward
 from builder.vm.vmms import VMMS
 from builder.words import quoted
 
-SECONDS = click.FloatRange(0, min_open=True)
+_SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
 _PORT = re.compile(r"(\d{1,5}):(\d{1,5})(?:/(tcp|udp))?", re.ASCII)
 
 
@@ -35,6 +35,13 @@ def parse_forward(text: str) -> Forward:
     if match is None or not all(0 < int(port) < 65536 for port in match.group(1, 2)):
         raise UsageError(f"{quoted(text)} is no HOST:GUEST[/udp] of two ports")
     return Forward(int(match[1]), int(match[2]), match[3] or "tcp")
+
+
+def parse_timeout(text: str) -> float:
+    """Read a time in seconds. Raises UsageError."""
+    if not _SECONDS.fullmatch(text) or float(text) == 0:
+        raise UsageError(f"{quoted(text)} is no number of seconds; write it as 60 or 1.5")
+    return float(text)
 
 
 @click.command(cls=Command)
@@ -89,7 +96,7 @@ def parse_forward(text: str) -> Forward:
 @click.option("--writable", is_flag=True, help="Let the guest write to DISK; else it stays as it is.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, min_open=True),
+    type=Parsed("seconds", parse_timeout),
     metavar="SECONDS",
     help="End the machine after so long, with status 124.",
 )

@@ -20,7 +20,7 @@ from builder.guest.inits import own_stop_signal
 from builder.guest.layer import guest_layer
 from builder.guest.modules import Module, load_order
 from builder.guest.options import AUTO, NONE, GuestOptions, parse_host_name
-from builder.guest.process import NothingToRun, Overrides, Process, describe_process, plan_process
+from builder.guest.process import NothingToRun, Process, describe_process, plan_process
 from builder.guest.program import NoInit, init_program
 from builder.guest.users import find_account
 from builder.image.image import Image
@@ -114,15 +114,7 @@ def plan_guest(image: Image, options: GuestOptions, listen: Listener) -> Guest |
 
 
 def _planned(image: Image, options: GuestOptions) -> Guest:
-    overrides = Overrides(
-        entrypoint=options.entrypoint,
-        cmd=options.cmd,
-        env=options.env,
-        user=options.user,
-        working_dir=options.working_dir,
-        stop_signal=options.stop_signal,
-    )
-    process = plan_process(image.config, overrides, image.reference)
+    process = plan_process(image.config, options, image.reference)
     own = options.init != AUTO
     init = read_host_file(Path(options.init), "init") if own else init_program(image.config.architecture)
     modules = tuple(load_order(Path(options.modules))) if options.modules else ()

@@ -29,7 +29,7 @@ class Initrd(msgspec.Struct, frozen=True):
     sha256: str
 
 
-class GuestFacts(msgspec.Struct, frozen=True, rename="camel"):
+class GuestFacts(Resolved, frozen=True, rename="camel"):
     """What runs in the guest, and as whom; `init` is the digest of the program that starts it.
 
     `argv`, `env` and `working_dir` are as the process gets them, `user` as the image or the caller says it, `ports`
@@ -42,12 +42,4 @@ class GuestFacts(msgspec.Struct, frozen=True, rename="camel"):
     env: tuple[str, ...]
     working_dir: str
     user: str
-    uid: int
-    gid: int
-    groups: tuple[int, ...]
-    home: str
-    hostname: str
-    stop_signal: int
-    takeover: bool
-    writes: tuple[str, ...]
     ports: tuple[str, ...]

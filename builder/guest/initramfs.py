@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import zlib
 from collections.abc import Iterable, Iterator
@@ -41,7 +40,7 @@ def options_archive(args: Iterable[str], env: Iterable[str]) -> bytes:
     The kernel unpacks concatenated archives one after another, so one initramfs serves many boots.
     """
     words = [f"rb.cmd={word}" for word in args] + [f"rb.env={word}" for word in env]
-    content = b"".join(os.fsencode(word) + b"\0" for word in words)
+    content = b"".join(word.encode("utf-8", "surrogateescape") + b"\0" for word in words)
     return _compressed(cpio([directory(_PLACE), file(f"{_PLACE}/options", content)]))
 
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 from builder.errors import UnsupportedImage, UsageError
 from builder.guest.description import Description
 from builder.guest.facts import Resolved
+from builder.guest.options import GuestOptions
 from builder.guest.stop_signal import parse_signal
 from builder.image.config import ImageConfig
 from builder.linux import WHITEOUT
@@ -22,21 +23,6 @@ T = TypeVar("T")
 # Docker's and podman's, where an image says nothing.
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEFAULT_SIGNAL = "SIGTERM"
-
-
-@dataclass(frozen=True, slots=True)
-class Overrides:
-    """What the user says in place of the config; None, or an empty list, leaves what the config says.
-
-    An `entrypoint` of the user's takes the place of the config's Cmd, too, as in podman. `env` are `NAME=VALUE`.
-    """
-
-    entrypoint: tuple[str, ...] | None = None
-    cmd: tuple[str, ...] | None = None
-    env: tuple[str, ...] = ()
-    user: str | None = None
-    working_dir: str | None = None
-    stop_signal: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,31 +51,29 @@ class NothingToRun(UsageError):
         super().__init__(f"{self.reason}; {self.advice}")
 
 
-def plan_process(config: ImageConfig, overrides: Overrides, reference: str) -> Process:
+def plan_process(config: ImageConfig, said: GuestOptions, reference: str) -> Process:
     """Decide what runs, where and with which environment, as far as the config and the user say.
 
     Raises NothingToRun; UsageError, or UnsupportedImage where the image says it, for a stop signal or a working
     directory that is none.
     """
     entrypoint, cmd = _words(config.entrypoint), _words(config.cmd)
-    if overrides.entrypoint is not None:
-        entrypoint, cmd = overrides.entrypoint, ()
-    if overrides.cmd is not None:
-        cmd = overrides.cmd
+    if said.entrypoint is not None:
+        entrypoint, cmd = said.entrypoint, ()
+    if said.cmd is not None:
+        cmd = said.cmd
     # As in podman, which writes `--entrypoint ''` so.
     entrypoint = () if entrypoint == ("",) else entrypoint
     if not entrypoint + cmd:
         raise NothingToRun(reference)
-    variables = _variables([*_words(config.env), *overrides.env])
+    variables = _variables([*_words(config.env), *said.env])
     return Process(
         entrypoint=entrypoint,
         cmd=cmd,
         env={"PATH": DEFAULT_PATH, **variables},
-        cwd=_stated(_directory, overrides.working_dir, config.working_dir, "/", "--working-dir", reference),
-        user=_text(config.user) if overrides.user is None else overrides.user,
-        stop=_stated(
-            parse_signal, overrides.stop_signal, config.stop_signal, DEFAULT_SIGNAL, "--stop-signal", reference
-        ),
+        cwd=_stated(_directory, said.working_dir, config.working_dir, "/", "--working-dir", reference),
+        user=_text(config.user) if said.user is None else said.user,
+        stop=_stated(parse_signal, said.stop_signal, config.stop_signal, DEFAULT_SIGNAL, "--stop-signal", reference),
     )
 
 

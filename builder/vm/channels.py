@@ -11,6 +11,7 @@ from contextlib import suppress
 from threading import Thread
 
 from builder.exact import write_next
+from builder.vm.expectation import Expectation
 from builder.words import legible
 
 # As init calls its ports (guest/init/ports.c).
@@ -29,17 +30,16 @@ class Channels:
     """Sockets for QEMU, and threads that carry bytes between them and this process's own streams.
 
     `status` is what the guest said its process ended with; `expected` whether its standard output has had the text to
-    `expect`; `last_words` are the console's last lines, and
-    `corrupt` is the first block that dm-verity found to be another than it was built.
+    `expect`; `last_words` are the console's last lines, and `corrupt` is the first block that dm-verity found to be
+    another than was built.
     """
 
     def __init__(self, stdin: int, stdout: int, stderr: int, show_console: bool, expect: str | None = None) -> None:
         self.status: int | None = None
-        self.expected = False
         self.corrupt: str | None = None
-        self._expect = None if expect is None else expect.encode("utf-8", "surrogateescape")
-        self._seen = b""
+        self._expectation = Expectation(expect)
         self._gone = False
+        self._said = b""
         self._words: deque[bytes] = deque(maxlen=_KEPT_LINES)
         self._line = b""
         self._threads: list[Thread] = []
@@ -54,6 +54,11 @@ class Channels:
         self._start(lambda: _receive(self._control, self._read_status))
         shown = stderr if show_console else None
         self._start(lambda: _receive(ours["console"], lambda data: self._keep(data, shown)))
+
+    @property
+    def expected(self) -> bool:
+        """Whether the process has printed what was to be expected."""
+        return self._expectation.met
 
     @property
     def ports(self) -> dict[str, int]:
@@ -104,7 +109,8 @@ class Channels:
             self._threads.append(thread)
 
     def _read_status(self, data: bytes) -> None:
-        for line in data.split(b"\n"):
+        *lines, self._said = (self._said + data)[-_READ_SIZE:].split(b"\n")
+        for line in lines:
             word, _, number = line.partition(b" ")
             if word == b"status" and number.isdigit():
                 self.status = int(number) & 0xFF
@@ -114,10 +120,7 @@ class Channels:
             # Nobody reads any more, as behind `| head -1`: the process is asked to end, and the rest is dropped.
             self._gone = True
             self.ask_to_stop()
-        if self._expect is not None:
-            self._seen += data
-            self.expected |= self._expect in self._seen
-            self._seen = self._seen[-len(self._expect) :]
+        self._expectation.see(data)
 
     def _keep(self, data: bytes, shown: int | None) -> None:
         if shown is not None:
@@ -137,11 +140,10 @@ def _receive(source: socket.socket, take: Callable[[bytes], object]) -> None:
 
 
 def _send(source: int, target: socket.socket) -> None:
-    with suppress(OSError):
+    # Its end is the end of the process's standard input.
+    with suppress(OSError), target:
         while data := os.read(source, _READ_SIZE):
             target.sendall(data)
-        # The end of standard input, for the process.
-        target.shutdown(socket.SHUT_WR)
 
 
 def _write(fd: int, data: bytes) -> bool:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from threading import Thread
 
 from builder.exact import write_next
+from builder.vm.expectation import Expectation
 from builder.words import legible
 
 _INIT = b"rootfs-builder init: "
@@ -36,16 +37,20 @@ class Console:
 
     def __init__(self, stdout: int, others: int | None, expect: str | None = None) -> None:
         self.status: int | None = None
-        self.panicked = self.expected = False
+        self.panicked = False
         self.last_words: deque[str] = deque(maxlen=_KEPT_LINES)
         self.init_words: list[str] = []
         self._stdout = stdout
         self._others = others
-        self._expect = None if expect is None else expect.encode("utf-8", "surrogateescape")
-        self._seen = b""
+        self._expectation = Expectation(expect)
         self._source, self.end = os.pipe2(os.O_CLOEXEC)
         self._thread = Thread(target=self._read, daemon=True)
         self._thread.start()
+
+    @property
+    def expected(self) -> bool:
+        """Whether the process has printed what was to be expected."""
+        return self._expectation.met
 
     def finish(self) -> None:
         """Close this process's end of the pipe, and wait until all that came through is written."""
@@ -60,7 +65,7 @@ class Console:
             for line in lines:
                 self._take(line.removesuffix(b"\r"), b"\n")
             # A prompt, or a line that never ends: nobody else writes such.
-            if len(rest) > _LONGEST or (self._expect is not None and self._expect in rest):
+            if len(rest) > _LONGEST or self._expectation.is_in(rest):
                 self._take(rest, b"")
                 rest = b""
         self._take(rest.removesuffix(b"\r"), b"")
@@ -86,10 +91,7 @@ class Console:
 
     def _show(self, data: bytes) -> None:
         self._write(self._stdout, data)
-        if self._expect is not None:
-            self._seen += data
-            self.expected |= self._expect in self._seen
-            self._seen = self._seen[-len(self._expect) :]
+        self._expectation.see(data)
 
     @staticmethod
     def _write(fd: int | None, data: bytes) -> None:

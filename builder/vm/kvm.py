@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
-from pathlib import Path
 
 from builder.errors import BuilderError
 from builder.tool import run_tool
@@ -31,13 +30,3 @@ def kvm_works(guest: Guest) -> bool:
     except (BuilderError, TimeoutError):
         return False
     return True
-
-
-def kvm_remembered(guest: Guest, cache: Path) -> bool:
-    """Say whether KVM works, as tried earlier since this machine started, or else now."""
-    started = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    kernel = guest.kernel.stat()
-    record = cache / f"kvm-{guest.machine.architecture}-{started}-{kernel.st_ino}-{kernel.st_mtime_ns}"
-    if not record.exists():
-        record.write_text("works" if kvm_works(guest) else "fails")
-    return record.read_text() == "works"

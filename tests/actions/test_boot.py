@@ -12,7 +12,7 @@ from support.images import Spec, layout
 from support.tars import file, tar
 from support.verity import read_verity, skip_without_veritysetup
 
-from builder import BuildOptions, DiskOptions
+from builder import BuildOptions, DiskOptions, blank
 from builder.actions.boot import boot, boot_command
 from builder.actions.booting import BootOptions, FileUnreadable
 from builder.actions.build import build
@@ -40,6 +40,13 @@ def test_what_else_a_machine_needs_and_is_not_there_is_named(disk: Path, name: s
     with pytest.raises(FileUnreadable) as refused:
         boot(disk, BootOptions(**needed))
     assert refused.value.path == missing
+
+
+def test_the_root_is_no_disk_for_data(tmp_path: Path) -> None:
+    root = blank(tmp_path / "root.ext4", 64 << 20).output
+    (tmp_path / "other-name").symlink_to(root)
+    with pytest.raises(UsageError, match="is the root itself, and data need a disk of their own"):
+        boot(root, BootOptions(kernel=root, modules=tmp_path, data=tmp_path / "other-name"))
 
 
 @pytest.mark.parametrize("name", ["kernel", "initrd", "metadata"])

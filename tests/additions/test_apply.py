@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from support.adding import add, refused
+from support.adding import add, refused, write
 
 from builder import Addition, Removal
 from builder.tree.nodes import Directory
@@ -15,14 +15,6 @@ from builder.tree.nodes import Directory
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def write(path: str, data: bytes | str = b"", mode: int = 0o644) -> str:
-    place = Path(path)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_bytes(data if isinstance(data, bytes) else data.encode())
-    place.chmod(mode)
-    return path
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from support.adding import add, image, refused
+from support.adding import add, image, refused, write
 
 from builder import Addition, exact
 from builder.additions import apply, host
@@ -17,14 +17,6 @@ from builder.tree.nodes import File
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def write(path: str, data: bytes | str = b"", mode: int = 0o644) -> str:
-    place = Path(path)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_bytes(data if isinstance(data, bytes) else data.encode())
-    place.chmod(mode)
-    return path
 
 
 def test_holes_stay_holes_and_zeros_are_holes_wherever_the_host_wrote_them() -> None:

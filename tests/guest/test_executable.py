@@ -6,7 +6,8 @@ import pytest
 from support.entries import directory, file, symlink
 
 from builder.guest.executable import doubt
-from builder.guest.process import Overrides, plan_process
+from builder.guest.options import GuestOptions
+from builder.guest.process import plan_process
 from builder.image.config import ImageConfig
 from builder.tree.entries import Entries
 from builder.tree.merge import apply_layer
@@ -29,7 +30,7 @@ def tree() -> Tree:
 
 def found(tree: Tree, *argv: str, env: str = PATH) -> str | None:
     config = ImageConfig("linux", "amd64", (), env=(env,), working_dir="/srv")
-    return doubt(plan_process(config, Overrides(cmd=argv), "image"), tree)
+    return doubt(plan_process(config, GuestOptions(cmd=argv), "image"), tree)
 
 
 @pytest.mark.parametrize(

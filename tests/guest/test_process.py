@@ -9,7 +9,8 @@ import pytest
 from builder.errors import UnsupportedImage, UsageError
 from builder.guest.description import Description
 from builder.guest.facts import Resolved
-from builder.guest.process import DEFAULT_PATH, NothingToRun, Overrides, describe_process, plan_process
+from builder.guest.options import GuestOptions
+from builder.guest.process import DEFAULT_PATH, NothingToRun, describe_process, plan_process
 from builder.guest.users import find_account
 from builder.image.config import ImageConfig
 
@@ -30,7 +31,7 @@ NOTHING = ImageConfig("linux", "amd64", ())
 
 
 def described(config: ImageConfig = CONFIG, **overrides: object) -> Description:
-    process = plan_process(config, Overrides(**overrides), "image")  # type: ignore[arg-type]
+    process = plan_process(config, GuestOptions(**overrides), "image")  # type: ignore[arg-type]
     account = find_account(process.user, PASSWD, GROUP)
     found = Resolved(account.uid, account.gid, account.groups, account.home, "vm", process.stop, False, ())
     return describe_process(process, found)

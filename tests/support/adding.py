@@ -35,6 +35,15 @@ def image() -> Tree:
     )
 
 
+def write(path: str, data: bytes | str = b"", mode: int = 0o644) -> str:
+    """Write a file, and the directories above it; return its path."""
+    place = Path(path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(data if isinstance(data, bytes) else data.encode())
+    place.chmod(mode)
+    return path
+
+
 @dataclass(frozen=True)
 class Added:
     """A tree to which something was added: its names, and what is at some of them."""

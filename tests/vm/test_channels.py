@@ -1,0 +1,40 @@
+"""What comes through a guest's ports is taken for what it is, in whatever pieces it comes."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from builder.vm.channels import CONTROL, OUT, Channels
+
+
+def heard(name: str, *pieces: bytes, expect: str | None = None) -> tuple[Channels, bytes]:
+    """What comes of a port that says `pieces`: the state of all, and standard output."""
+    nothing, own = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC), os.memfd_create("own")
+    try:
+        channels = Channels(nothing, own, nothing, show_console=False, expect=expect)
+        for piece in pieces:
+            os.write(channels.ports[name], piece)
+            time.sleep(0.05)
+        channels.handed_over()
+        channels.finish()
+        return channels, os.pread(own, 1 << 20, 0)
+    finally:
+        os.close(nothing)
+        os.close(own)
+
+
+@pytest.mark.parametrize("pieces", [(b"status 137\n",), (b"status 1", b"37\n"), (b"sta", b"tus 137", b"\n")])
+def test_a_status_is_read_when_it_is_whole(pieces: tuple[bytes, ...]) -> None:
+    assert heard(CONTROL, *pieces)[0].status == 137
+
+
+def test_half_a_status_is_none() -> None:
+    assert heard(CONTROL, b"status 1")[0].status is None
+
+
+def test_an_expected_text_is_found_across_pieces_and_all_is_shown() -> None:
+    channels, shown = heard(OUT, b"it is re", b"ady now", expect="ready")
+    assert (channels.expected, shown) == (True, b"it is ready now")
