@@ -14,6 +14,7 @@ from builder.files.home import home_directory
 from builder.guest.initramfs import quick_initramfs
 from builder.guest.modules import MAPPER
 from builder.guest.program import init_program
+from builder.output.failures import failures_named
 from builder.output.publish import write_atomically
 from builder.vm.kvm import kvm_works
 from builder.vm.qemu import Guest
@@ -22,6 +23,9 @@ from builder.vm.qemu import Guest
 _INSIST = ("module.sig_enforce", "lockdown=")
 
 _WORKS = b"works"
+
+# What to do where there is no room for files that last as long as a boot.
+TEMPORARY = "choose another TMPDIR"
 
 
 def boot_cache(stack: ExitStack) -> Path:
@@ -33,7 +37,13 @@ def boot_cache(stack: ExitStack) -> Path:
             place.mkdir(parents=True, exist_ok=True)
         if os.access(place, os.R_OK | os.W_OK | os.X_OK):
             return place
-    return Path(stack.enter_context(TemporaryDirectory(prefix="rootfs-builder-")))
+    return temporary(stack)
+
+
+def temporary(stack: ExitStack) -> Path:
+    """Make a directory that is there until `stack` ends. Raises OutputError."""
+    with failures_named(advice=TEMPORARY):
+        return Path(stack.enter_context(TemporaryDirectory(prefix="rootfs-builder-")))
 
 
 def boot_initramfs(
@@ -63,7 +73,7 @@ def boot_initramfs(
     name = hashlib.sha256(init + "\n".join(facts).encode()).hexdigest()
     kept = cache / f"initramfs-{name}"
     if not kept.exists():
-        write_atomically(kept, quick_initramfs(init, modules, wanted, signed))
+        _keep(kept, quick_initramfs(init, modules, wanted, signed))
     return kept
 
 
@@ -76,5 +86,10 @@ def kvm_runs(guest: Guest, cache: Path) -> bool:
         return record.read_bytes() == _WORKS
     works = kvm_works(guest)
     # Whole or not at all: half a word would be remembered as a failure.
-    write_atomically(record, _WORKS if works else b"fails")
+    _keep(record, _WORKS if works else b"fails")
     return works
+
+
+def _keep(path: Path, data: bytes) -> None:
+    with failures_named(path, "choose another XDG_CACHE_HOME"):
+        write_atomically(path, data)

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from builder.actions.boot_cache import boot_cache, boot_initramfs
+from builder.actions.boot_cache import TEMPORARY, boot_cache, boot_initramfs, temporary
 from builder.actions.booting import (
     LOOK_SECONDS,
     NO_SELF_TESTS,
@@ -28,6 +27,7 @@ from builder.actions.booting import (
 )
 from builder.errors import MissingRequirement, ToolFailed, ToolMissing, UsageError
 from builder.guest.initramfs import options_archive
+from builder.output.failures import failures_named
 from builder.signals import signals_given_to
 from builder.tool import find_tool, run_tool
 from builder.vm.console import Console
@@ -48,7 +48,8 @@ def boot_on_console(disk: Path, options: BootOptions, stdout: int, stderr: int) 
     _check_requirements(runner)
     asked: list[int] = []
     with _prepared(disk, options, runner) as (root, machine, place):
-        argv = runner.command(root, machine, place)
+        with failures_named(place, TEMPORARY):
+            argv = runner.command(root, machine, place)
         console = Console(stdout, stderr if options.show_console else None, options.expect)
         started = time.monotonic()
 
@@ -134,10 +135,12 @@ def _prepared(disk: Path, options: BootOptions, runner: Runner) -> Iterator[tupl
     root = Root(disk, format_, architecture, init=True, verity=verity_of(disk, options))
     line = VMMS[options.vmm].line(root, machine)
     with ExitStack() as stack:
-        place = Path(stack.enter_context(TemporaryDirectory(prefix="rootfs-builder-")))
+        place = temporary(stack)
         cache = boot_cache(stack)
         initrd = options.initrd or boot_initramfs(architecture, runner.drivers, format_, options, line, modules, cache)
         if options.args or options.env:
-            (place / "initrd").write_bytes(initrd.read_bytes() + options_archive(options.args, options.env))
+            more = options_archive(options.args, options.env)
+            with failures_named(place, TEMPORARY):
+                (place / "initrd").write_bytes(initrd.read_bytes() + more)
             initrd = place / "initrd"
         yield replace(root, initrd=initrd), machine, place

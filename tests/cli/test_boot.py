@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
-from support.command import run
+from support import guests
+from support.command import ENVIRONMENT, argv, run
+
+from builder import blank
 
 
 @pytest.mark.parametrize(
@@ -25,3 +29,31 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, words: list[str], sai
     done = run("boot", tmp_path / "disk", *words)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert said in done.stderr
+
+
+def test_a_cache_without_room_is_named(tmp_path: Path) -> None:
+    guests.skip_without_machines()
+    disk = blank(tmp_path / "disk.ext4", 64 << 20).output
+    words = ["boot", disk, "--kernel", guests.KERNEL / "vmlinuz", "--modules", guests.KERNEL / "lib/modules"]
+    environment = {**ENVIRONMENT, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    limited = ["prlimit", "--fsize=65536", *argv(*words)]
+    done = subprocess.run(limited, env=environment, capture_output=True, text=True, check=False)
+    place = tmp_path / "cache/rootfs-builder"
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert f"{place}/initramfs-" in done.stderr
+    assert done.stderr.endswith("File too large; choose another XDG_CACHE_HOME\n")
+    assert list(place.iterdir()) == []
+
+
+def test_where_temporary_files_have_no_place_that_is_said(tmp_path: Path) -> None:
+    guests.skip_without_machines()
+    disk = blank(tmp_path / "disk.ext4", 64 << 20).output
+    words = ["boot", disk, "--kernel", guests.KERNEL / "vmlinuz", "--modules", guests.KERNEL / "lib/modules"]
+    # A cache that cannot be, and temporary files where none can be either.
+    nowhere = {"XDG_CACHE_HOME": "/dev/null", "TMPDIR": "/dev/null"}
+    limited = ["prlimit", "--fsize=0", *argv(*words)]
+    done = subprocess.run(
+        limited, env={**ENVIRONMENT, **nowhere}, cwd="/proc", capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "choose another" in done.stderr
