@@ -47,8 +47,8 @@ class Channels:
         ours: dict[str, socket.socket] = {}
         for name in (IN, OUT, ERR, CONTROL, "console"):
             ours[name], self._ends[name] = socket.socketpair()
-        self._control = ours[CONTROL]
-        self._start(lambda: _send(stdin, ours[IN]), wait=False)
+        self._input, self._control = ours[IN], ours[CONTROL]
+        self._start(lambda: _send(stdin, self._input), wait=False)
         self._start(lambda: _receive(ours[OUT], lambda data: self._show(data, stdout)))
         self._start(lambda: _receive(ours[ERR], lambda data: _write(stderr, data)))
         self._start(lambda: _receive(self._control, self._read_status))
@@ -89,6 +89,7 @@ class Channels:
         """Wait until everything that the guest wrote is written."""
         for thread in self._threads:
             thread.join()
+        self._input.close()
 
     @property
     def last_words(self) -> list[str]:
@@ -140,10 +141,11 @@ def _receive(source: socket.socket, take: Callable[[bytes], object]) -> None:
 
 
 def _send(source: int, target: socket.socket) -> None:
-    # Its end is the end of the process's standard input.
-    with suppress(OSError), target:
+    with suppress(OSError):
         while data := os.read(source, _READ_SIZE):
             target.sendall(data)
+        # The end of standard input, for the process. QEMU would drop what it has not read yet of a closed socket.
+        target.shutdown(socket.SHUT_WR)
 
 
 def _write(fd: int, data: bytes) -> bool:
