@@ -21,9 +21,10 @@ def main() -> "NoReturn":
         # Here, because a signal may come meanwhile, and because what it needs may be missing.
         with ended_at_once():
             from builder.cli.main import run
-    except (ImportError, MemoryError, OSError) as error:
-        # In words of its own: nothing more may be there to import.
-        short = isinstance(error, MemoryError) or "failed to map segment" in str(error)
+    except (ImportError, MemoryError, OSError, SystemError) as error:
+        # In words of its own: nothing more may be there to import. An import that runs out of memory may lose its
+        # MemoryError on the way through the interpreter, which then has a SystemError to say.
+        short = isinstance(error, (MemoryError, SystemError)) or "failed to map segment" in str(error)
         _fail("this machine gives us no more memory" if short else f"cannot start: {error}; install it again")
         sys.exit(4 if isinstance(error, ImportError) and not short else 1)
     status = run(sys.argv[1:])

@@ -29,7 +29,8 @@ class Shortage(BuilderError):
 
 def shortage(error: BaseException) -> Shortage | None:
     """Say which shortage an exception means, if it means one."""
-    if isinstance(error, MemoryError):
+    # A SystemError is what the interpreter has to say of a MemoryError that it has lost.
+    if isinstance(error, (MemoryError, SystemError)):
         return Shortage(*_MEMORY)
     if isinstance(error, OSError) and error.errno in _OF_ERRNO:
         return Shortage(*_OF_ERRNO[error.errno])

@@ -47,7 +47,7 @@ def run(job: Job, listen: Listener = ignore) -> Outcome:
             job.output.parent.mkdir(parents=True, exist_ok=True)
         result = build(job.reference, job.output, job.options, listen_too)
         outcome = replace(outcome, status=BUILT if result.built else UP_TO_DATE, **_disk(job))
-    except (BuilderError, MemoryError, OSError, RuntimeError) as error:
+    except (BuilderError, MemoryError, OSError, RuntimeError, SystemError) as error:
         failure = error if isinstance(error, BuilderError) else shortage(error)
         if failure is None:
             raise

@@ -96,7 +96,7 @@ def run(words: Sequence[str]) -> int:
     except BuilderError as error:
         console.fail(error)
         return error.exit_status
-    except (ImportError, MemoryError, OSError, RuntimeError) as error:
+    except (ImportError, MemoryError, OSError, RuntimeError, SystemError) as error:
         failure: BuilderError | None = shortage(error)
         if failure is None and isinstance(error, ImportError):
             failure = MissingRequirement(f"{error}; install rootfs-builder again")

@@ -23,7 +23,7 @@ def failures_named(what: Path | None = None, advice: str = "choose another --tmp
     """
     try:
         yield
-    except (MemoryError, OSError, RuntimeError) as error:
+    except (MemoryError, OSError, RuntimeError, SystemError) as error:
         if (short := shortage(error)) is not None:
             raise short from error
         if not isinstance(error, OSError):

@@ -39,6 +39,20 @@ main()
 """
 
 
+# As Python 3.13 ends an import for which there is no memory, now and then.
+_IMPORT_LOST = """
+import sys
+from builder.__main__ import main
+lost = sys.argv.pop(1)
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == lost:
+            raise SystemError("error return without exception set")
+sys.meta_path.insert(0, Finder())
+main()
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Hardship:
     status: int
@@ -143,6 +157,13 @@ def test_without_more_processes_a_build_says_so(place: Path) -> None:
     (place / "out").chmod(0o777)
     command = [sys.executable, "-c", _WITHOUT_PROCESSES, *HARDSHIPS["libarchive"].words]
     assert outcome(place, command) == (1, PROCESSES)
+
+
+@pytest.mark.parametrize("module", ["builder.cli.main", "builder.cli.build", "builder.tree.merge"])
+def test_an_import_that_runs_out_of_memory_is_said_whatever_it_raises(place: Path, module: str) -> None:
+    command = [sys.executable, "-c", _IMPORT_LOST, module, *HARDSHIPS["libarchive"].words]
+    status, said = outcome(place, command)
+    assert (status, said.startswith("this machine gives us no more memory")) == (1, True)
 
 
 def interpreter_kibibytes() -> int:
