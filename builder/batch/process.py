@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -25,13 +26,13 @@ _START = """
 import sys
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
-place, lifeline, *path = sys.argv[1:]
+place, lifeline, begun, *path = sys.argv[1:]
 sys.path += path
 spec = PathFinder.find_spec("builder", [place])
 sys.modules["builder"] = module_from_spec(spec)
 spec.loader.exec_module(sys.modules["builder"])
 from builder.batch.worker import main
-main(lifeline)
+main(lifeline, float(begun))
 """
 
 
@@ -70,7 +71,8 @@ def _start(lifeline: str) -> subprocess.Popen[bytes]:
         [
             # -I: neither the current directory nor PYTHONPATH, PYTHONHOME, PYTHONSTARTUP or a user's site-packages.
             *(sys.executable, "-I", "-X", f"utf8={sys.flags.utf8_mode}", "-c", _START),
-            *(str(_PLACE), lifeline, *_path()),
+            # The clock is the machine's, and runs on in the process.
+            *(str(_PLACE), lifeline, str(time.monotonic()), *_path()),
         ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

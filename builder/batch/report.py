@@ -16,11 +16,22 @@ UNFINISHED = "unfinished"
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A layer of an image as it travels: the digest of its blob, and how many bytes that has."""
+
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """The end of one job: `status` is one of this module's words, `exit_status` what `build` would have exited with.
 
     `size`, in bytes, `sha256`, in hex, and `uuid` are the disk's; `seconds` is what the job took; `error` says in one
-    line why it failed; `notices` are what the user should know all the same.
+    line why it failed; `notices` are what the user should know all the same. `reason` says why there was something to
+    build; `source` is the digest of the image's manifest, where it has one, and `layers` are its layers, the bottom one
+    first. `begun` and `ended` are in seconds since the batch began, and `worker`, from 1, tells apart what went on side
+    by side; none of them is there where no process had to build. `attempts` are how often one did.
     """
 
     line: int
@@ -34,6 +45,13 @@ class Outcome:
     seconds: float | None = None
     error: str | None = None
     notices: tuple[str, ...] = ()
+    reason: str | None = None
+    source: str | None = None
+    layers: tuple[Part, ...] = ()
+    begun: float | None = None
+    ended: float | None = None
+    worker: int | None = None
+    attempts: int = 0
 
     @property
     def well(self) -> bool:

@@ -11,6 +11,7 @@ from builder.batch.messages import read_outcome, write_job
 from builder.batch.report import CANCELLED, FAILED, Outcome, without_disk
 from builder.batch.schedulers.local import Local
 from builder.batch.schedulers.scheduler import Scheduler
+from builder.batch.timeline import Timeline
 from builder.errors import BuilderError, OutputError
 from builder.events import Event
 from builder.shortage import shortage
@@ -48,11 +49,20 @@ def run_on(
     """Build every job where `scheduler` puts it; names in jobs are looked up from `directory`. See `run_batch`."""
     futures: dict[Future[str], Job] = {}
     outcomes: dict[int, Outcome] = {}
+    ended: dict[Future[str], float] = {}
+    timeline = Timeline()
+
+    def submit(job: Job) -> Future[str]:
+        future = scheduler.submit(write_job(job, directory))
+        # At once, and not when its turn comes.
+        future.add_done_callback(lambda done: ended.setdefault(done, timeline.now()))
+        return future
+
     try:
-        futures.update((scheduler.submit(write_job(job, directory)), job) for job in jobs)
+        futures.update((submit(job), job) for job in jobs)
         for future in as_completed(futures):
             job = futures[future]
-            outcomes[job.line] = outcome = _outcome(job, future)
+            outcomes[job.line] = outcome = timeline.place(_outcome(job, future), ended.get(future, timeline.now()))
             finished(outcome)
             if fail_fast and outcome.status == FAILED:
                 _stop(scheduler, futures)

@@ -21,7 +21,7 @@ from typing import Any
 from builder.actions.build import build
 from builder.batch.images import Job
 from builder.batch.messages import JobRefused, read_job, write_event, write_outcome, write_refusal
-from builder.batch.report import BUILT, CANCELLED, FAILED, UP_TO_DATE, Outcome, without_disk
+from builder.batch.report import BUILT, CANCELLED, FAILED, UP_TO_DATE, Outcome, Part, without_disk
 from builder.errors import BuilderError
 from builder.events import Event, Listener, Notice, ignore
 from builder.exact import write_next
@@ -31,8 +31,11 @@ from builder.shortage import shortage
 from builder.signals import end_on_signals, signals_held
 
 
-def run(job: Job, listen: Listener = ignore) -> Outcome:
-    """Build the disk of one job, unless it is there already; never raises BuilderError."""
+def run(job: Job, listen: Listener = ignore, begun: float | None = None) -> Outcome:
+    """Build the disk of one job, unless it is there already; never raises BuilderError.
+
+    It has taken since `begun`, by the monotonic clock, or since now.
+    """
     notices: list[str] = []
 
     def listen_too(event: Event) -> None:
@@ -40,8 +43,8 @@ def run(job: Job, listen: Listener = ignore) -> Outcome:
             notices.append(event.text)
         listen(event)
 
-    begun = time.monotonic()
-    outcome = Outcome(job.line, job.reference, str(job.output), BUILT)
+    begun = time.monotonic() if begun is None else begun
+    outcome = Outcome(job.line, job.reference, str(job.output), BUILT, attempts=1)
     try:
         with failures_named():
             job.output.parent.mkdir(parents=True, exist_ok=True)
@@ -55,8 +58,8 @@ def run(job: Job, listen: Listener = ignore) -> Outcome:
     return replace(outcome, seconds=round(time.monotonic() - begun, 3), notices=tuple(notices))
 
 
-def main(lifeline: str) -> None:
-    """Serve one job."""
+def main(lifeline: str, begun: float) -> None:
+    """Serve one job, for which this process was started when the monotonic clock said `begun`."""
     end_on_signals()
     answers = _answers()
     lock = threading.Lock()
@@ -76,7 +79,7 @@ def main(lifeline: str) -> None:
     try:
         for wait in (_wait_for_parent, lambda: _wait_for_client(lifeline)):
             threading.Thread(target=_give_up, args=(wait, cut), daemon=True).start()
-        outcome = _run_in(directory, job, lambda event: say(write_event(event)))
+        outcome = _run_in(directory, job, lambda event: say(write_event(event)), begun)
     except SystemExit:
         if not cut.is_set():
             raise
@@ -90,20 +93,23 @@ def _answers() -> int:
     return answers
 
 
-def _run_in(directory: str, job: Job, listen: Listener) -> Outcome:
+def _run_in(directory: str, job: Job, listen: Listener, begun: float) -> Outcome:
     try:
         os.chdir(directory)
     except OSError as error:
         reason = f"{directory}: {error.strerror}; a batch builds where it was started, so this must be there as well"
         return without_disk(job, FAILED, reason)
-    return run(job, listen)
+    return run(job, listen, begun)
 
 
 def _disk(job: Job) -> dict[str, Any]:
     """Tell what is known of the disk that is there now, from the metadata beside it."""
     with suppress(OSError, ValueError, KeyError, RecursionError):
-        disk = json.loads(metadata_path(job.output).read_bytes())["disk"]
-        return {"size": disk["size"], "sha256": disk["sha256"], "uuid": disk["uuid"]}
+        record = json.loads(metadata_path(job.output).read_bytes())
+        disk, image = record["disk"], record["image"]
+        layers = tuple(Part(layer["digest"], layer["size"]) for layer in image["layers"])
+        known = {name: disk[name] for name in ("size", "sha256", "uuid")}
+        return {**known, "source": image["manifest"]["digest"], "layers": layers}
     return {}
 
 

@@ -21,7 +21,7 @@ from builder.batch.messages import (
     write_outcome,
     write_refusal,
 )
-from builder.batch.report import BUILT, Outcome
+from builder.batch.report import BUILT, Outcome, Part
 from builder.disk.filesystem import Compression
 from builder.events import Event, Notice, Progress, Stage
 from builder.guest.options import GuestOptions
@@ -39,7 +39,20 @@ JOB = Job(
         metadata_file=Path(ODD),
     ),
 )
-OUTCOME = Outcome(3, JOB.reference, f"{JOB.output}", BUILT, 0, 4096, "ab" * 32, "uuid", 1.5, None, ("a\nb", ODD))
+OUTCOME = Outcome(
+    3,
+    JOB.reference,
+    f"{JOB.output}",
+    BUILT,
+    0,
+    4096,
+    "ab" * 32,
+    "uuid",
+    1.5,
+    None,
+    ("a\nb", ODD),
+    layers=(Part("sha256:ab", 5),),
+)
 
 
 def test_a_job_arrives_as_it_was_sent_in_one_line_of_ascii() -> None:

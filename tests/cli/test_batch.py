@@ -241,6 +241,7 @@ def test_a_report_says_what_came_of_each_image(place: Path) -> None:
     (built,) = json.loads((place / "report.json").read_text())["images"]
     disk = (place / "disks/a.ext4").read_bytes()
     recorded = json.loads((place / "disks/a.ext4.json").read_text())
+    assert 0 <= built.pop("begun") < built.pop("ended")
     assert built.pop("seconds") > 0
     assert built == {
         "line": 1,
@@ -253,11 +254,17 @@ def test_a_report_says_what_came_of_each_image(place: Path) -> None:
         "uuid": recorded["disk"]["uuid"],
         "error": None,
         "notices": [],
+        "reason": None,
+        "source": recorded["image"]["manifest"]["digest"],
+        "layers": [{"digest": layer["digest"], "size": layer["size"]} for layer in recorded["image"]["layers"]],
+        "worker": 1,
+        "attempts": 1,
     }
     # The disk's own record has no clock.
     assert "seconds" not in (place / "disks/a.ext4.json").read_text()
     assert batch(place, "oci:a\n").returncode == 0
     (kept,) = json.loads((place / "report.json").read_text())["images"]
+    assert 0 <= kept.pop("begun") < kept.pop("ended")
     assert kept.pop("seconds") > 0
     assert kept == {**built, "status": "up to date"}
 

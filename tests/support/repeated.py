@@ -18,6 +18,7 @@ TESTS = Path(__file__).parents[1]
 LOGIC = (
     "batch/test_images.py",
     "batch/test_messages.py",
+    "batch/test_timeline.py",
     "ci/test_mutants.py",
     "ci/test_pipelines.py",
     "ci/test_wheel.py",
