@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterable
 
 from builder.cli.stages import Display, JsonLines, Nothing, Plain, of_image
 from builder.events import Event, Listener, Notice
@@ -70,6 +71,13 @@ class Console:
         # A terminal may be both: what is drawn goes first.
         self.end()
         sys.stdout.buffer.write(text + b"\n")
+        sys.stdout.buffer.flush()
+
+    def answer_in_pieces(self, pieces: Iterable[bytes]) -> None:
+        """Write to standard output what may be too long to have in memory, as it is. Raises OutputError."""
+        self.end()
+        for piece in pieces:
+            sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()
 
     def end(self) -> None:

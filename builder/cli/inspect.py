@@ -13,35 +13,96 @@ from builder.cli.command import Command
 from builder.cli.console import Console
 from builder.cli.options import build_options, table_options
 from builder.cli.sizes import human_size
-from builder.cli.types import IMAGE
+from builder.cli.types import IMAGE, Parsed
+from builder.errors import UsageError
+from builder.option import COUNT
 from builder.output.metadata import describe_image, render_json
 from builder.sources import open_source
 from builder.sources.resolve import resolve
 from builder.words import legible
+
+_COUNT = Parsed(COUNT.shown, COUNT.parse)
 
 
 @click.command(cls=Command)
 @click.argument("image", type=IMAGE)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 @click.option("--quick", is_flag=True, help="Read no layers: leave out what a disk will need.")
+@click.option("--tree", is_flag=True, help="Show where the bytes are instead, by layer and directory.")
+@click.option("--depth", type=_COUNT, help="With --tree: levels of directories to show; all by default.")
+@click.option(
+    "--top", type=_COUNT, help="With --tree: entries to show of each list; by default what the terminal has room for."
+)
 @table_options("inspect")
 @click.pass_obj
-def inspect(console: Console, /, image: str, as_json: bool, quick: bool, **options: Any) -> None:
+def inspect(
+    console: Console,
+    /,
+    image: str,
+    as_json: bool,
+    quick: bool,
+    tree: bool,
+    depth: int | None,
+    top: int | None,
+    **options: Any,
+) -> None:
     """Say what IMAGE is and what a disk of it takes.
 
     Every layer is read and verified, and a disk of each format is made and thrown away; --quick
     leaves that out.
 
+    With --tree, every layer is read and verified, and nothing is made: it shows the largest
+    directories and files, what each layer brings, and what upper layers deleted or replaced of it.
+    As JSON that is all of it, unless --depth or --top is given.
+
     \b
     Examples:
       rootfs-builder inspect oci:layout:latest
       rootfs-builder inspect image.tar --json | jq .disks
+      rootfs-builder inspect oci:app --tree --depth 2
+      rootfs-builder inspect oci:app --tree --json | jq '.biggest[:3]'
     """
+    if tree and quick:
+        raise UsageError("--tree reads every layer, and --quick none; leave one of them out")
+    if not tree and (depth, top) != (None, None):
+        raise UsageError("--depth and --top are for --tree; give that, too")
+    if tree:
+        _show_tree(console, image, as_json, depth, top, **options)
+        return
     described = _quickly(console, image, **options) if quick else _wholly(console, image, **options)
     if as_json:
         console.answer(render_json(described).rstrip())
     else:
         console.answer("\n".join(_lines(described)).encode("utf-8", "surrogateescape"))
+
+
+def _show_tree(
+    console: Console, reference: str, as_json: bool, depth: int | None, top: int | None, **options: Any
+) -> None:
+    # Here, for what only this needs.
+    from builder.actions.look import look
+    from builder.cli.tree import room, tree_lines
+    from builder.output import tree_json
+
+    found = look(reference, build_options(**options), console.listener())
+    if not as_json:
+        lines = tree_lines(found, room(top, depth, len(found.layers)))
+        console.answer_in_pieces(f"{line}\n".encode("utf-8", "surrogateescape") for line in lines)
+        return
+    digests = [str(layer.descriptor.digest) for layer in found.image.layers]
+    tree = {
+        "size": found.sums.total.size,
+        "files": found.sums.total.files,
+        "wasted": found.wasted,
+        "dive": {"efficiency": found.efficiency, "wastedBytes": found.repeated},
+        "layers": tree_json.uses(found.layers, digests),
+    }
+    lists = {
+        "directories": tree_json.directories(found.sums, depth),
+        "biggest": tree_json.files(found.sums, top),
+        "lost": tree_json.losses(found.losses, top),
+    }
+    console.answer_in_pieces(tree_json.tree_json({**describe_image(found.image), "tree": tree}, lists))
 
 
 def _quickly(console: Console, reference: str, **options: Any) -> dict[str, Any]:

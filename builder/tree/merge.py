@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from builder.archive.entry import Entry, Kind
 from builder.errors import LayerRefused
@@ -19,8 +19,18 @@ from builder.tree.whiteouts import AUFS_LINKS, hidden_name, hide_lower, is_aufs
 # One entry can imply 2,000 directories, so a limit on entries does not bound them. Layers with any are rare.
 MAX_IMPLIED = 1_000_000
 
+# Told the path at which a layer has something else, or nothing any more, and the node that stood there.
+Lost = Callable[[tuple[bytes, ...], Node], None]
 
-def apply_layer(tree: Tree, name: str, entries: Entries, listen: Listener = ignore) -> None:
+
+def apply_layer(
+    tree: Tree,
+    name: str,
+    entries: Entries,
+    listen: Listener = ignore,
+    deleted: Lost | None = None,
+    replaced: Lost | None = None,
+) -> None:
     """Apply a layer's entries, in the order of its archive, to `tree`; `name` is what errors call the layer.
 
     `entries` are empty afterwards: as the tree grows, they go, and both are never in memory as a whole.
@@ -29,9 +39,10 @@ def apply_layer(tree: Tree, name: str, entries: Entries, listen: Listener = igno
     touches what its own layer brings, wherever in the archive it stands. A hardlink to a lower file gets it also if
     a whiteout behind it hides that file; behind the whiteout there is nothing left to link to. Raises LayerRefused
     for the first entry that cannot be applied faithfully; the tree is of no use then. `listen` hears of extended
-    attributes that mean nothing in a guest and are dropped.
+    attributes that mean nothing in a guest and are dropped; `deleted` and `replaced` of what the layer takes away, a
+    directory with all in it at once. It may have other names, or get them from the same layer.
     """
-    additions = _Additions(tree, hide_lower(tree, name, entries))
+    additions = _Additions(tree, hide_lower(tree, name, entries, deleted), replaced)
     for place, (entry, content) in enumerate(entries.take()):
         try:
             additions.add(place, entry, content)
@@ -44,9 +55,10 @@ def apply_layer(tree: Tree, name: str, entries: Entries, listen: Listener = igno
 class _Additions:
     """What one layer adds, entry by entry."""
 
-    def __init__(self, tree: Tree, hidden_behind: Mapping[int, Node]) -> None:
+    def __init__(self, tree: Tree, hidden_behind: Mapping[int, Node], replaced: Lost | None) -> None:
         self._tree = tree
         self._hidden_behind = hidden_behind
+        self._replaced = replaced
         self._root = tree.root
         self.inodes = Inodes()
         self._aufs_links: dict[tuple[bytes, ...], Node] = {}
@@ -64,15 +76,17 @@ class _Additions:
             self._restate_root(entry)
             return
         siblings = make_parent(self._tree, parts, self._imply).children
-        if entry.kind is Kind.HARDLINK:
-            siblings[parts[-1]] = self._link_target(place, entry.link, siblings, parts[-1])
-            return
         if entry.kind is Kind.DIRECTORY:
             # A symlink to a directory is no directory here: the entry replaces it, as in other tools (lstat).
             existing = siblings.get(parts[-1])
             if isinstance(existing, Directory):
                 self.inodes.restate(existing, entry)
                 return
+        if self._replaced is not None and (lower := siblings.get(parts[-1])) is not None:
+            self._replaced(parts, lower)
+        if entry.kind is Kind.HARDLINK:
+            siblings[parts[-1]] = self._link_target(place, entry.link, siblings, parts[-1])
+            return
         # Always a new inode: other names of the old one, here or in lower layers, keep the old content.
         siblings[parts[-1]] = self.inodes.make(entry, content)
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from builder.archive.entry import Entry, Kind
 from builder.tree.entries import Entries
-from builder.tree.nodes import EMPTY
+from builder.tree.nodes import EMPTY, Content
 from builder.tree.spool import Spool
 
 
@@ -32,4 +32,15 @@ def read_layer(layer: EntryStream, spool: Spool) -> Entries:
     entries = Entries()
     for entry in layer:
         entries.append(entry, spool.add(entry.size, layer.read_content_into) if entry.kind is Kind.FILE else EMPTY)
+    return entries
+
+
+def read_headers(layer: EntryStream, number: int) -> Entries:
+    """Read a layer to its end for its headers alone: the content of each file is passed over, and kept nowhere.
+
+    In the place of where a content is stands `number`: the tree then says of each file which layer brought it.
+    """
+    entries = Entries()
+    for entry in layer:
+        entries.append(entry, Content(number, entry.size))
     return entries

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from builder.archive.entry import Entry, Kind
@@ -48,8 +48,12 @@ def is_aufs(parts: tuple[bytes, ...]) -> bool:
     return bool(parts) and parts[0] in AUFS
 
 
-def hide_lower(tree: Tree, layer: str, entries: Entries) -> dict[int, Node]:
+def hide_lower(
+    tree: Tree, layer: str, entries: Entries, deleted: Callable[[tuple[bytes, ...], Node], None] | None = None
+) -> dict[int, Node]:
     """Take out of `tree` what the whiteouts of this layer hide; nothing of the layer itself is in it yet.
+
+    `deleted` is told each path and what stood there.
 
     Every whiteout is looked up before the first is applied, so their order does not matter. One whose target
     or parent does not exist hides nothing: real tools write those.
@@ -77,11 +81,21 @@ def hide_lower(tree: Tree, layer: str, entries: Entries) -> dict[int, Node]:
     for place, directory, doomed in hidden:
         linked.update(_link_targets(tree, entries, start, place))
         start = place
+        if deleted is not None:
+            _tell(deleted, components(entries[place].path)[:-1], directory, doomed)
         if doomed == EVERYTHING:
             directory.children.clear()
         else:
             directory.children.pop(doomed, None)
     return {place: node for place, node in linked.items() if find_link_target(tree, entries[place]) is not node}
+
+
+def _tell(
+    deleted: Callable[[tuple[bytes, ...], Node], None], parents: tuple[bytes, ...], directory: Directory, doomed: bytes
+) -> None:
+    for name in directory.children if doomed == EVERYTHING else [doomed]:
+        if (node := directory.children.get(name)) is not None:
+            deleted((*parents, name), node)
 
 
 def find_link_target(tree: Tree, entry: Entry) -> Node | None:
