@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 from support.additions import sources, write_image
-from support.command import ENVIRONMENT, argv
+from support.command import run_in
 
 from builder import AddedTar, Addition, BuildOptions, Removal
 from builder.additions.addition import Change
@@ -29,14 +29,8 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(place: Path, *words: str, text: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        argv(*words), cwd=place, env=ENVIRONMENT, input=text, capture_output=True, text=True, check=False
-    )
-
-
 def build(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return run(place, "-q", "build", "oci:image", "-o", "x.ext4", "--init", "none", *words)
+    return run_in(place, "-q", "build", "oci:image", "-o", "x.ext4", "--init", "none", *words)
 
 
 def cat(disk: Path, path: str) -> bytes:
@@ -115,7 +109,7 @@ def test_in_a_batch_one_changed_file_builds_the_disks_that_have_it(place: Path) 
     lines = "oci:image output=one add=app:/app\noci:image output=two add=d:/d add=app:/app\n"
 
     def statuses() -> dict[str, str]:
-        done = run(place, "batch", "-", "-o", "disks", "--init", "none", "--report", "report.json", text=lines)
+        done = run_in(place, "batch", "-", "-o", "disks", "--init", "none", "--report", "report.json", stdin=lines)
         assert done.returncode == 0, done.stderr
         images = json.loads((place / "report.json").read_text())["images"]
         return {Path(image["output"]).stem: image["status"] for image in images}

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.command import ENVIRONMENT, argv
+from support.command import ENVIRONMENT, argv, run_in
 from support.images import Spec, layout
 from support.tars import file, tar
 
@@ -42,8 +42,7 @@ def damage(image: Path) -> None:
 
 
 def batch(place: Path, lines: str, *words: str) -> subprocess.CompletedProcess[str]:
-    command = argv("batch", "-", "-o", "disks", "--report", "report.json", *words)
-    return subprocess.run(command, cwd=place, env=ENVIRONMENT, input=lines, capture_output=True, text=True, check=False)
+    return run_in(place, "batch", "-", "-o", "disks", "--report", "report.json", *words, stdin=lines)
 
 
 def statuses(place: Path) -> dict[str, str]:
@@ -122,10 +121,7 @@ def test_mistakes_in_the_list_are_found_before_anything_starts(place: Path) -> N
 
 def test_failures_are_named_however_quiet_the_batch(place: Path) -> None:
     for words in (("-q", "batch"), ("batch", "--progress", "none")):
-        command = argv(*words, "-", "-o", "disks")
-        done = subprocess.run(
-            command, cwd=place, env=ENVIRONMENT, input="oci:nowhere\n", capture_output=True, text=True, check=False
-        )
+        done = run_in(place, *words, "-", "-o", "disks", stdin="oci:nowhere\n")
         assert done.returncode == 1
         assert "error: [1/1] disks/nowhere.ext4: failed: nowhere: there is no such directory" in done.stderr
 
@@ -137,9 +133,7 @@ def test_lists_of_other_systems_and_editors_are_read(place: Path) -> None:
 
 def test_a_file_that_is_no_list_is_refused(place: Path) -> None:
     (place / "list").write_bytes(b"\x7fELF\0\xff\n")
-    done = subprocess.run(
-        argv("batch", "list", "-o", "disks"), cwd=place, env=ENVIRONMENT, capture_output=True, text=True, check=False
-    )
+    done = run_in(place, "batch", "list", "-o", "disks")
     assert (done.returncode, done.stderr) == (
         2,
         "rootfs-builder: error: list line 1: this is no text; name a list of images\n",
@@ -149,8 +143,7 @@ def test_a_file_that_is_no_list_is_refused(place: Path) -> None:
 @pytest.mark.parametrize("report", ["list", "disks/a.ext4", "disks/a.ext4.json"])
 def test_a_report_is_never_written_over_the_list_or_a_disk(place: Path, report: str) -> None:
     (place / "list").write_text("oci:a\n")
-    command = argv("batch", "list", "-o", "disks", "--report", report)
-    done = subprocess.run(command, cwd=place, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    done = run_in(place, "batch", "list", "-o", "disks", "--report", report)
     assert (done.returncode, done.stdout) == (2, "")
     assert f"{report}: two outputs would be written to this file" in done.stderr
     assert (place / "list").read_text() == "oci:a\n"

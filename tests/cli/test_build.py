@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.command import ENVIRONMENT, argv, run, start_until
+from support.command import ENVIRONMENT, argv, run, run_in, start_until
 from support.images import Spec, layout, oci_archive
 from support.tars import directory, file, hardlink, symlink, tar
 
@@ -135,14 +135,7 @@ EPOCHS = {"bad epoch": {"SOURCE_DATE_EPOCH": "now"}, "far epoch": {"SOURCE_DATE_
 @pytest.mark.parametrize("name", WRONG)
 def test_what_is_wrong_is_said_in_one_line_with_the_right_status(tmp_path: Path, image: str, name: str) -> None:
     words, status, said = WRONG[name]
-    done = subprocess.run(
-        argv("-q", *words),
-        cwd=tmp_path,
-        env={**ENVIRONMENT, **EPOCHS.get(name, {})},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_in(tmp_path, "-q", *words, **EPOCHS.get(name, {}))
     assert (done.returncode, done.stdout) == (status, ""), done.stderr
     (complaint,) = done.stderr.splitlines()
     assert complaint.startswith("rootfs-builder: error: ")
@@ -202,8 +195,8 @@ def test_limits_hold_for_an_archive_that_is_compressed_as_a_whole(tmp_path: Path
 
 def test_metadata_and_dependencies_are_written_beside_the_disk(tmp_path: Path, image: str) -> None:
     words = ["build", image, "-o", "d.ext4", "--metadata-file", "m.json", "--depfile", "d.ext4.d"]
-    done = subprocess.run(argv(*words), cwd=tmp_path, env=ENVIRONMENT, check=True, capture_output=True, text=True)
-    assert done.stdout == "d.ext4\n"
+    done = run_in(tmp_path, *words)
+    assert (done.returncode, done.stdout) == (0, "d.ext4\n")
     metadata = json.loads((tmp_path / "m.json").read_text())
     disk = (tmp_path / "d.ext4").read_bytes()
     assert metadata["disk"]["sha256"] == hashlib.sha256(disk).hexdigest()
@@ -239,9 +232,9 @@ def test_a_side_output_that_is_a_symlink_is_written_through(tmp_path: Path, imag
 def test_the_current_directory_is_not_unpacked_over(tmp_path: Path, image: str) -> None:
     place = tmp_path / "root"
     place.mkdir()
-    done = subprocess.run(argv("unpack", image, "."), cwd=place, env=ENVIRONMENT, capture_output=True, check=False)
+    done = run_in(place, "unpack", image, ".")
     assert done.returncode == 1
-    assert b"is the current directory" in done.stderr
+    assert "is the current directory" in done.stderr
     assert list(place.iterdir()) == []
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
-from support.command import ENVIRONMENT
+from support.command import ENVIRONMENT, argv, run_in
 from support.images import Spec, layout
 from support.tars import file, tar
 
@@ -79,3 +79,15 @@ def test_every_command_is_in_help_and_has_the_options_of_all() -> None:
         below = command.commands.values() if isinstance(command, click.Group) and command is not cli else []
         for each in [command, *below]:
             assert {"quiet", "verbose", "log_format", "progress"} <= {parameter.name for parameter in each.params}
+
+
+@pytest.mark.parametrize("words", [["inspect", "oci:image"], ["build", "oci:none", "-o", "d"], ["nonsense"]])
+def test_what_tests_fork_is_what_a_new_process_is(tmp_path: Path, words: list[str]) -> None:
+    layout(tmp_path / "image", Spec((tar(file("file", b"content")),)))
+    said = {"ROOTFS_BUILDER_PLATFORM": "linux/amd64"}
+    new = subprocess.run(
+        argv(*words), cwd=tmp_path, env={**ENVIRONMENT, **said}, capture_output=True, text=True, check=False
+    )
+    forked = run_in(tmp_path, *words, **said)
+    assert (forked.returncode, forked.stdout, forked.stderr) == (new.returncode, new.stdout, new.stderr)
+    assert new.stdout or new.stderr

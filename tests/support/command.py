@@ -7,11 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from support.forking import Forks
+
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"},
     "PYTHONPATH": str(ROOT),
 }
+_forks = Forks(ENVIRONMENT)
 
 
 def argv(*words: object) -> list[str]:
@@ -20,13 +23,16 @@ def argv(*words: object) -> list[str]:
 
 def run(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `rootfs-builder WORDS`; both outputs come back as text."""
+    return run_in(Path(), *words, **environment)
+
+
+def run_in(place: Path, /, *words: object, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    """Do the same in a directory, with something to read."""
+    environment = {**ENVIRONMENT, **environment}
+    if _forks.take(environment):
+        return _forks.run(list(map(str, words)), environment, place, stdin)
     return subprocess.run(
-        argv(*words),
-        capture_output=True,
-        text=True,
-        env={**ENVIRONMENT, **environment},
-        check=False,
-        stdin=subprocess.DEVNULL,
+        argv(*words), cwd=place, env=environment, input=stdin, capture_output=True, text=True, check=False
     )
 
 
