@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 from uuid import UUID
 
 from builder.disk.verity import Verity
@@ -17,6 +17,9 @@ from builder.option import COUNT, DISK, IDENTITY, SIZE, SWITCH, TEXT, Form, opti
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
 from builder.words import quoted
+
+if TYPE_CHECKING:
+    from builder.disk.reading import Reader
 
 # Disks are whole numbers of these, in bytes: drives have sectors of 512 or 4096, and VMMs refuse or cut what has not.
 _UNIT = 4096
@@ -148,6 +151,10 @@ class Filesystem(Protocol):
 
     def verify(self, image: Path) -> None:
         """Have the format's own tool judge an image; raises DiskFaulty with what it found, or ToolFailed."""
+        ...
+
+    def reader(self, fd: int) -> Reader:
+        """Read the file system on the disk that is open as `fd`, without mounting it; raises DiskMalformed."""
         ...
 
     def recognises(self, head: bytes) -> bool:

@@ -81,7 +81,7 @@ def expected(tree: Tree, spool: Spool) -> dict[bytes, Found]:
     for path, node in tree.walk():
         nodes[path] = id(node)
         found[path] = known.setdefault(id(node), _of_node(node, spool))
-    return _with_links(found, nodes)
+    return with_links(found, nodes)
 
 
 def scan(directory: Path) -> dict[bytes, Found]:
@@ -95,7 +95,7 @@ def scan(directory: Path) -> dict[bytes, Found]:
         # A directory with 1 is on a file system that does not count them, or not so many.
         if status.st_nlink > 1 or not stat.S_ISDIR(status.st_mode):
             links[path] = status.st_nlink
-    return {path: replace(one, links=links.get(path, one.links)) for path, one in _with_links(found, nodes).items()}
+    return {path: replace(one, links=links.get(path, one.links)) for path, one in with_links(found, nodes).items()}
 
 
 def differences(actual: dict[bytes, Found], wanted: dict[bytes, Found]) -> list[str]:
@@ -188,9 +188,7 @@ def _step(current: int, name: bytes, flags: int) -> int:
     return there
 
 
-def _with_links(
-    found: dict[bytes, Found], nodes: dict[bytes, int] | dict[bytes, tuple[int, int]]
-) -> dict[bytes, Found]:
+def with_links(found: dict[bytes, Found], nodes: dict[bytes, int] | dict[bytes, tuple[int, int]]) -> dict[bytes, Found]:
     names: dict[object, list[bytes]] = {}
     below: Counter[bytes] = Counter()
     for path in sorted(found):

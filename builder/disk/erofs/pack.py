@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from builder.disk.erofs.features import Features, check_compression, installed_features, is_at_least
 from builder.disk.erofs.image import SUPERBLOCK, is_superblock
@@ -23,6 +24,9 @@ from builder.files.descriptors import opened, path_of
 from builder.tool import find_tool, run_tool
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
+
+if TYPE_CHECKING:
+    from builder.disk.reading import Reader
 
 _TOOL = "mkfs.erofs"
 _CHECKER = "fsck.erofs"
@@ -120,6 +124,13 @@ class Erofs:
         """Have fsck.erofs judge an image; raises DiskFaulty, or ToolFailed."""
         argv = ["sh", "-c", _WITH_LARGE_STACK, find_tool(_CHECKER)]
         judge(_CHECKER, argv, image, {})
+
+    def reader(self, fd: int) -> Reader:
+        """Read the file system on the disk that is open as `fd`, without mounting it; raises DiskMalformed."""
+        from builder.disk.erofs.read import ErofsReader
+        from builder.disk.reading import Volume
+
+        return ErofsReader(Volume.of(fd))
 
     def recognises(self, head: bytes) -> bool:
         """Tell whether a file with these first HEAD bytes is an erofs image."""

@@ -27,6 +27,7 @@ from builder.tree.tree import Tree
 
 if TYPE_CHECKING:
     from builder.disk.ext4.plan import Plan
+    from builder.disk.reading import Reader
 
 _TOOL = "mke2fs"
 _CHECKER = "e2fsck"
@@ -112,6 +113,13 @@ class Ext4:
         # Not this machine's configuration; and it is late enough that no time on the disk is one to come.
         environment = {"E2FSCK_CONFIG": "/dev/null", "E2FSCK_TIME": str(2**32 - 1)}
         judge(_CHECKER, [_CHECKER, "-fn"], image, environment)
+
+    def reader(self, fd: int) -> Reader:
+        """Read the file system on the disk that is open as `fd`, without mounting it; raises DiskMalformed."""
+        from builder.disk.ext4.read import Ext4Reader
+        from builder.disk.reading import Volume
+
+        return Ext4Reader(Volume.of(fd))
 
     def recognises(self, head: bytes) -> bool:
         """Tell whether a file with these first HEAD bytes is an ext2, ext3 or ext4 image."""

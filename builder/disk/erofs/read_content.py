@@ -1,0 +1,151 @@
+"""The content of erofs inodes in all layouts: in blocks, behind the inode, in chunks, compressed.
+
+Kernel documentation, filesystems/erofs; fs/erofs/data.c, zdata.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from struct import iter_unpack
+
+from builder.disk.erofs.decompress import unpacked
+from builder.disk.erofs.read_clusters import ClusterIndex, Extent
+from builder.disk.erofs.read_superblock import Superblock
+from builder.disk.reading import CHUNK, DiskMalformed, Volume
+from builder.tree.found import Stretches, stretches
+
+PLAIN, FULL_INDEX, INLINE, COMPACT_INDEX, CHUNKS = range(5)
+
+_CHUNK_BITS, _HAS_INDEXES = 0x1F, 0x20
+_NO_BLOCK = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an inode's content is: `size` bytes laid out as `layout` says, with a `value`; attributes end at `end`."""
+
+    where: str
+    layout: int
+    size: int
+    value: int
+    end: int
+
+
+@dataclass(slots=True)
+class ContentReader:
+    """Reads content of one file system; `fragments` is where those of its files are, if it has any."""
+
+    volume: Volume
+    superblock: Superblock
+    fragments: Place | None = None
+    _fragment_extents: list[Extent] = field(default_factory=list)
+    # Neighbours are often of the same cluster.
+    _last: tuple[int, bytes] = (-1, b"")
+
+    def read(self, place: Place) -> Stretches:
+        """Yield an inode's content; raises DiskMalformed."""
+        match place.layout:
+            case 0 | 2:
+                return self._flat(place)
+            case 4:
+                return self._chunks(place)
+            case 1 | 3:
+                return self._clusters(place)
+            case _:
+                raise DiskMalformed(place.where, f"its content has a layout that is not known ({place.layout})")
+
+    def _flat(self, place: Place) -> Stretches:
+        size = self.superblock.block_size
+        tail = 0
+        if place.layout == INLINE and place.size:
+            tail = place.size % size or size
+            if place.end % size + tail > size:
+                raise DiskMalformed(place.where, "its tail leaves its block")
+        position, whole = place.value * size, place.size - tail
+        self.volume.check(position if whole else 0, whole, place.where)
+        read = partial(self.volume.read, where=place.where)
+        yield from stretches(read, 0, position, whole, CHUNK)
+        if tail:
+            yield whole, read(place.end, tail)
+
+    def _chunks(self, place: Place) -> Stretches:
+        """Files of equal chunks, each somewhere or nowhere: then it is a hole."""
+        bits = self.superblock.block_bits + (place.value & _CHUNK_BITS)
+        has_indexes = bool(place.value & _HAS_INDEXES)
+        width, form = (8, "<4xI") if has_indexes else (4, "<I")
+        position = -(-place.end // width) * width
+        count = -(-place.size // (1 << bits))
+        self.volume.check(position, count * width, place.where)
+        read = partial(self.volume.read, where=place.where)
+        start = 0
+        for at in range(0, count * width, CHUNK):
+            table = read(position + at, min(CHUNK, count * width - at))
+            if has_indexes and any(device for (device,) in iter_unpack("<2xH4x", table)):
+                raise DiskMalformed(place.where, "its content is on another device")
+            for (block,) in iter_unpack(form, table):
+                length = min(1 << bits, place.size - start)
+                if block != _NO_BLOCK:
+                    yield from stretches(read, start, block * self.superblock.block_size, length, CHUNK)
+                start += length
+
+    def _clusters(self, place: Place) -> Stretches:
+        for extent in self._index(place).extents():
+            if extent.size:
+                yield extent.start, self._unpacked(place.where, extent)
+            else:
+                yield from self._fragment(place.where, extent)
+
+    def _index(self, place: Place) -> ClusterIndex:
+        full = place.layout == FULL_INDEX
+        return ClusterIndex(self.volume, self.superblock, place.where, place.end, place.size, full)
+
+    def _unpacked(self, where: str, extent: Extent) -> bytes:
+        data = self.volume.read(extent.position, extent.size, where)
+        return unpacked(self.superblock, where, data, extent.algorithm, extent.start, extent.length)
+
+    def _fragment(self, where: str, extent: Extent) -> Stretches:
+        """Read a part of the inode that holds the ends of many files."""
+        for start, data in self._part(where, extent.position, extent.length):
+            yield extent.start + start - extent.position, data
+
+    def fragment(self, start: int, length: int) -> bytes:
+        """Read a small part of the fragments; raises DiskMalformed."""
+        return b"".join(data for _, data in self._part("the fragments", start, length))
+
+    def _part(self, where: str, start: int, length: int) -> Stretches:
+        packed = self.fragments
+        if packed is None or start < 0 or start + length > packed.size:
+            raise DiskMalformed(where, "its end is a fragment, and there is none")
+        if packed.layout not in (FULL_INDEX, COMPACT_INDEX):
+            position = packed.value * self.superblock.block_size
+            if packed.layout != PLAIN:
+                raise DiskMalformed(packed.where, "the fragments are kept in a layout that is not known")
+            read = partial(self.volume.read, where=packed.where)
+            yield from stretches(read, start, position + start, length, CHUNK)
+            return
+        for extent in self._overlapping(packed, start, start + length):
+            data = self._fragment_cluster(packed, extent)
+            first = max(start - extent.start, 0)
+            yield extent.start + first, data[first : start + length - extent.start]
+
+    def _overlapping(self, packed: Place, start: int, end: int) -> Iterator[Extent]:
+        if not self._fragment_extents:
+            self._fragment_extents.extend(self._index(packed).extents())
+        low, high = 0, len(self._fragment_extents)
+        while low < high:
+            middle = (low + high) // 2
+            extent = self._fragment_extents[middle]
+            low, high = (middle + 1, high) if extent.start + extent.length <= start else (low, middle)
+        for number in range(low, len(self._fragment_extents)):
+            if self._fragment_extents[number].start >= end:
+                return
+            yield self._fragment_extents[number]
+
+    def _fragment_cluster(self, packed: Place, extent: Extent) -> bytes:
+        if not extent.size:
+            raise DiskMalformed(packed.where, "the fragments end in a fragment")
+        if self._last[0] != extent.start:
+            self._last = (extent.start, self._unpacked(packed.where, extent))
+        return self._last[1]

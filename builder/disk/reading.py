@@ -1,0 +1,129 @@
+"""How a disk is read without mounting it: one interface for the readers of all formats, and the walk over it.
+
+Readers share no code with what writes the formats, so that no mistake of a writer can hide itself. They take the bytes
+for anybody's: each number in them may lie.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from builder.errors import ImageRefused
+from builder.exact import read_up_to
+from builder.limits import Limits
+from builder.linux import MAX_NAME
+from builder.tree.found import Found, Inode
+from builder.words import quoted
+
+# How much of a file's content is read at once, in bytes.
+CHUNK = 1 << 20
+
+# Deeper than any path that Linux takes.
+_MAX_DEPTH = 4096
+
+
+class DiskMalformed(ImageRefused):
+    """A disk cannot be read: `where` names the structure in it, as `inode 12`."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where}: {reason}")
+        self.where = where
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """The bytes of a disk: `size` is how many there are."""
+
+    fd: int
+    size: int
+
+    @classmethod
+    def of(cls, fd: int) -> Volume:
+        """Take a regular file or a block device, open for reading."""
+        return cls(fd, os.lseek(fd, 0, os.SEEK_END))
+
+    def read(self, position: int, size: int, where: str) -> bytes:
+        """Read so many bytes; raises DiskMalformed where the disk has them not. `where` names what is read."""
+        self.check(position, size, where)
+        data = read_up_to(self.fd, size, position)
+        if len(data) < size:
+            raise DiskMalformed(where, "the disk became shorter while it was read")
+        return data
+
+    def check(self, position: int, size: int, where: str) -> None:
+        """Raise DiskMalformed if not all of these bytes are on the disk."""
+        if position < 0 or position + size > self.size:
+            raise DiskMalformed(where, "leads out of the disk")
+
+
+class Reader(Protocol):
+    """Reads one file system. All methods raise DiskMalformed, and OSError for a device that fails."""
+
+    root: int
+
+    def inode(self, number: int) -> Inode:
+        """Read an inode."""
+        ...
+
+    def entries(self, directory: Inode) -> Iterator[tuple[bytes, int]]:
+        """Yield the name and the inode number of each entry of a directory, but `.` and `..`, in any order."""
+        ...
+
+    def holds(self, mtime_ns: int) -> int:
+        """Tell what becomes of a time, in nanoseconds since 1970, that this file system was to hold."""
+        ...
+
+    def is_own(self, path: bytes, inode: Inode) -> bool:
+        """Tell whether a name was put there by what made the file system and not by anybody's tree: `lost+found`."""
+        ...
+
+
+def walk(reader: Reader, max_entries: int = Limits().max_entries) -> Iterator[Found]:
+    """Yield every name of a file system, the root first, in the order of Tree.walk.
+
+    Raises DiskMalformed for what is no tree: a directory with two names, a name twice, one that leads elsewhere; and
+    for more than `max_entries` names.
+    """
+    root = reader.inode(reader.root)
+    if not root.is_directory:
+        raise DiskMalformed("the root", "is no directory")
+    yield Found(b"", root)
+    seen = {root.number}
+    left = max_entries
+    stack = [(b"", iter(_sorted(reader, root, b"", left)))]
+    while stack:
+        prefix, siblings = stack[-1]
+        for name, number in siblings:
+            left -= 1
+            if left < 0:
+                raise DiskMalformed("the tree", f"has more than {max_entries} names; --max-entries raises the limit")
+            found = Found(prefix + name, reader.inode(number))
+            yield found
+            if found.inode.is_directory:
+                if number in seen:
+                    raise DiskMalformed(quoted(b"/" + found.path), "is a directory that has another name, too")
+                if len(stack) == _MAX_DEPTH:
+                    raise DiskMalformed(quoted(b"/" + found.path), f"is below more than {_MAX_DEPTH} directories")
+                seen.add(number)
+                stack.append((found.path + b"/", iter(_sorted(reader, found.inode, found.path, left))))
+                break
+        else:
+            stack.pop()
+
+
+def _sorted(reader: Reader, directory: Inode, path: bytes, most: int) -> list[tuple[bytes, int]]:
+    entries: dict[bytes, int] = {}
+    for name, number in reader.entries(directory):
+        where = f"{quoted(b'/' + path)}: its entry {quoted(name)}"
+        if not 0 < len(name) <= MAX_NAME or b"/" in name or b"\0" in name:
+            raise DiskMalformed(where, "is no name that Linux knows")
+        if name in entries:
+            raise DiskMalformed(where, "is there twice")
+        if len(entries) == most:
+            raise DiskMalformed("the tree", "has more names than --max-entries allows")
+        entries[name] = number
+    return sorted(entries.items())

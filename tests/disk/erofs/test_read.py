@@ -1,0 +1,138 @@
+"""Our reader of erofs finds what the kernel finds, on our disks and on everybody's."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.disks import OPTIONS, tree_of
+from support.everything import everything, writing
+from support.mounts import mounted
+from support.populated import populate
+from support.readers import read
+from support.trees import differences, expected, scan
+
+from builder.disk.erofs.features import installed_features, is_at_least
+from builder.disk.erofs.pack import Erofs
+from builder.disk.filesystem import COMPRESSION_LEVELS, Compression, DiskOptions
+from builder.events import ignore
+from builder.tool import find_tool
+from builder.tree.nodes import Directory, File
+from builder.tree.spool import Spool, open_spool
+from builder.tree.tree import Tree
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    with open_spool(tmp_path) as spool:
+        yield spool
+
+
+def pack(tree: Tree, spool: Spool, image: Path, options: DiskOptions = OPTIONS) -> None:
+    scratch = image.with_suffix(".scratch")
+    scratch.mkdir()
+    Erofs().pack(tree, spool, options, scratch, image, ignore)
+
+
+def words(count: int, seed: int = 0) -> bytes:
+    """Text that becomes smaller, in parts of different sizes."""
+    chosen = random.Random(seed)
+    known = [bytes(chosen.choices(range(97, 123), k=chosen.randint(2, 12))) for _ in range(500)]
+    return b" ".join(chosen.choice(known) for _ in range(count))
+
+
+def compressible(spool: Spool) -> Tree:
+    """A tree of files that become smaller, some of them alike, some mixed with what does not, and of many sizes."""
+    tree = everything(spool)
+    noise = random.Random(1)
+    texts = [words(60_000), words(60_000)[1000:], words(9_000, 2), b"z" * 1_000_000, words(3), words(800, 3), b""]
+    texts += [words(4_000, 4) + noise.randbytes(30_000) + words(4_000, 5), noise.randbytes(20_000), b"\0" * 70_000]
+    texts += [words(700 + number, number) for number in range(20)]
+    files = {b"%d" % number: File(content=spool.add(len(text), writing(text))) for number, text in enumerate(texts)}
+    tree.root.children[b"text"] = Directory(children={**files})
+    return tree
+
+
+def test_everything_that_a_tree_can_hold_is_read(tmp_path: Path, spool: Spool) -> None:
+    tree = everything(spool)
+    pack(tree, spool, tmp_path / "image")
+    assert differences(read("erofs", tmp_path / "image"), expected(tree, spool)) == []
+
+
+def test_large_directories_are_read(tmp_path: Path, spool: Spool) -> None:
+    tree = tree_of(many=Directory(children={b"%05d" % number + b"n" * 200: File() for number in range(2000)}))
+    pack(tree, spool, tmp_path / "image")
+    assert differences(read("erofs", tmp_path / "image"), expected(tree, spool)) == []
+
+
+@pytest.mark.parametrize("algorithm", COMPRESSION_LEVELS)
+@pytest.mark.parametrize("more", ["", "dedupe", "fragments"])
+def test_what_is_compressed_is_unpacked(tmp_path: Path, spool: Spool, algorithm: str, more: str) -> None:
+    features = installed_features()
+    if algorithm not in features.compressors or (more and not is_at_least(features.version, 1, 6)):
+        pytest.skip(f"NOT RUN: mkfs.erofs {features.version} has no {algorithm} {more}; ci/test-debian13 has one")
+    tree = compressible(spool)
+    chosen = Compression(algorithm)
+    options = replace(OPTIONS, compress=chosen, dedupe=more == "dedupe", fragments=more == "fragments")
+    pack(tree, spool, tmp_path / "image", options)
+    assert differences(read("erofs", tmp_path / "image"), expected(tree, spool)) == []
+
+
+FORMS = {
+    "as it is": [],
+    "compact": ["-Eforce-inode-compact", "-T1000"],
+    "compact, timeless": ["-Eforce-inode-compact", "-T1234567890"],
+    "no tails": ["-Enoinline_data"],
+    "chunks": ["--chunksize=4096"],
+    "chunks with indexes": ["--chunksize=65536", "-Eforce-chunk-indexes"],
+    "old index": ["-zlz4", "-Elegacy-compress"],
+    "lz4": ["-zlz4"],
+    "large clusters": ["-zlz4hc", "-C65536"],
+    "large clusters, old index": ["-zlz4hc", "-C16384", "-Elegacy-compress"],
+    "packed tails": ["-zlz4", "-Eztailpacking"],
+    "packed tails of large clusters": ["-zlz4hc", "-C32768", "-Eztailpacking"],
+}
+# With which version these came.
+NEWER = {
+    "deflate": (["-zdeflate", "-C65536"], (1, 8)),
+    "lzma": (["-zlzma", "-C65536"], (1, 8)),
+    "zstd": (["-zzstd", "-C65536"], (1, 8)),
+    "two algorithms": (["-zlz4:zstd"], (1, 8)),
+    "fragments": (["-zlz4hc", "-Efragments", "-C65536"], (1, 7)),
+    "all in fragments": (["-zlz4hc", "-Eall-fragments,dedupe"], (1, 7)),
+    "deduplicated": (["-zlz4hc", "-Ededupe"], (1, 7)),
+    "long prefixes": (["--xattr-prefix=user.lit", "-x0"], (1, 7)),
+    "long prefixes among fragments": (["-zlz4", "-Eall-fragments", "--xattr-prefix=trusted.lar", "-x0"], (1, 7)),
+    "small blocks": (["-b1024"], (1, 7)),
+}
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("form", [*FORMS, *NEWER])
+def test_what_others_make_is_read_as_the_kernel_reads_it(tmp_path: Path, form: str) -> None:
+    options, since = NEWER.get(form, (FORMS.get(form, []), (1, 0)))
+    version = installed_features().version
+    if not is_at_least(version, *since):
+        pytest.skip(f"NOT RUN: needs mkfs.erofs {since[0]}.{since[1]}, here is {version}; ci/test-debian13 has it")
+    root, image = tmp_path / "root", tmp_path / "image"
+    root.mkdir()
+    populate(root)
+    for number in range(5):
+        (root / f"words{number}").write_bytes(words(20_000 + number * 1234, number % 3))
+    os.setxattr(root / "sub", "user.little", b"value")
+    if "compact" in form:
+        # Its numbers of users have 16 bits.
+        os.chown(root / "small", 7000, 8000)
+    subprocess.run([find_tool("mkfs.erofs"), *options, image, root], check=True, capture_output=True)
+    try:
+        with mounted(image) as there:
+            wanted = scan(there)
+    except subprocess.CalledProcessError:
+        # An older kernel than the tool.
+        wanted = scan(root)
+    assert differences(read("erofs", image), wanted) == []

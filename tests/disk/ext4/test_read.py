@@ -1,0 +1,111 @@
+"""Our reader of ext4 finds what the kernel finds, on our disks and on everybody's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.disks import filled, pack_ext4, tree_of
+from support.everything import everything
+from support.mounts import mounted
+from support.populated import populate
+from support.readers import read
+from support.trees import differences, expected, scan
+
+from builder.tool import find_tool
+from builder.tree.nodes import Directory, File
+from builder.tree.spool import Spool, open_spool
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    with open_spool(tmp_path) as spool:
+        yield spool
+
+
+def test_everything_that_a_tree_can_hold_is_read(tmp_path: Path, spool: Spool) -> None:
+    tree = everything(spool)
+    pack_ext4(tree, spool, tmp_path / "image")
+    assert differences(read("ext4", tmp_path / "image"), expected(tree, spool)) == []
+
+
+def test_hash_trees_are_read_like_other_directories(tmp_path: Path, spool: Spool) -> None:
+    tree = tree_of(many=Directory(children={b"%05d" % number + b"n" * 200: File() for number in range(4000)}))
+    pack_ext4(tree, spool, tmp_path / "image")
+    assert differences(read("ext4", tmp_path / "image"), expected(tree, spool)) == []
+
+
+def test_a_tree_of_extents_is_read(tmp_path: Path, spool: Spool) -> None:
+    """Stretches with holes between them: far more extents than an inode has room for."""
+
+    def scattered(fd: int) -> None:
+        start = os.lseek(fd, 0, os.SEEK_CUR)
+        for number in range(1000):
+            os.pwrite(fd, b"%4096d" % number, start + number * 8192)
+
+    tree = tree_of(scattered=File(content=spool.add(1000 * 8192, scattered)), last=filled(spool, 5000))
+    pack_ext4(tree, spool, tmp_path / "image")
+    assert differences(read("ext4", tmp_path / "image"), expected(tree, spool)) == []
+
+
+FORMS = {
+    "ext2": ["-t", "ext2", "-b", "1024"],
+    "ext3": ["-t", "ext3", "-b", "1024", "-I", "128"],
+    "ext3 of large blocks": ["-t", "ext3", "-b", "4096"],
+    "ext4": ["-t", "ext4"],
+    "ext4 of small blocks": ["-t", "ext4", "-b", "1024", "-N", "1000"],
+    "inline data": ["-t", "ext4", "-O", "inline_data", "-I", "512"],
+    "no checksums": ["-t", "ext4", "-O", "^metadata_csum,^64bit"],
+    "own seed": ["-t", "ext4", "-O", "metadata_csum_seed"],
+    "meta groups": ["-t", "ext4", "-b", "1024", "-O", "meta_bg,^resize_inode,^flex_bg", "-g", "512"],
+    "clusters": ["-t", "ext4", "-O", "bigalloc", "-C", "16384"],
+    "two backups": ["-t", "ext4", "-O", "sparse_super2"],
+    "no file types": ["-t", "ext4", "-O", "^filetype,^dir_index"],
+}
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("form", FORMS)
+def test_what_others_make_is_read_as_the_kernel_reads_it(tmp_path: Path, form: str) -> None:
+    root, image = tmp_path / "root", tmp_path / "image"
+    root.mkdir()
+    populate(root)
+    subprocess.run(
+        [find_tool("mke2fs"), "-q", *FORMS[form], "-d", root, image, "24M"],
+        check=True,
+        capture_output=True,
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+    )
+    with mounted(image) as there:
+        wanted = scan(there)
+    wanted.pop(b"lost+found")
+    found = read("ext4", image)
+    # It counts for the root, whoever made it.
+    assert found[b"."].links == wanted[b"."].links
+    assert differences(found, wanted) == []
+
+
+@pytest.mark.root
+def test_what_the_kernel_wrote_is_read_as_it_reads_it(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    subprocess.run(
+        [find_tool("mke2fs"), "-q", "-t", "ext4", "-O", "ea_inode,large_dir,inline_data", image, "24M"],
+        check=True,
+        capture_output=True,
+    )
+    with mounted(image, "rw") as there:
+        populate(there)
+        os.setxattr(there / "large", "user.of its own inode", b"V" * 30_000)
+        for number in range(0, 300, 2):
+            (there / "sub" / f"{'long' * 20}{number}").unlink()
+        os.truncate(there / "large", 2_000_000)
+        with (there / "reserved").open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, 100_000)
+            file.write(b"at the beginning")
+    with mounted(image) as there:
+        wanted = scan(there)
+    wanted.pop(b"lost+found")
+    assert differences(read("ext4", image), wanted) == []
