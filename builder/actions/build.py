@@ -26,6 +26,7 @@ from builder.output.publish import Draft, publish_in_order, sync
 from builder.output.recipe import KnownDisk, keep_recipe
 from builder.sources.resolve import check_layers
 from builder.sources.source import Source
+from builder.tree.contents import Contents, contents
 from builder.tree.spool import open_spool
 from builder.words import quoted
 
@@ -72,10 +73,11 @@ def build(
 
 @dataclass(frozen=True, slots=True)
 class _Packed:
-    """What the tools made, and what the image's own files say of the process that boots."""
+    """What the tools made of which contents, and what the image's own files say of the process that boots."""
 
     disk: DiskFacts
     guest: Resolved | None
+    contents: Contents
 
 
 def _pack(source: Source, plan: Plan, filesystem: Filesystem, scratch: Path, draft: Draft, listen: Listener) -> _Packed:
@@ -88,13 +90,14 @@ def _pack(source: Source, plan: Plan, filesystem: Filesystem, scratch: Path, dra
         identity, resolved = identity_with(plan.image.identity, surveyed), None
         if plan.guest is not None:
             resolved, identity = make_bootable(tree, spool, plan.guest, identity, listen)
+        held = contents(tree)
         listen(Stage(f"packing {filesystem.name}"))
         with failures_named(draft.path):
             packed = filesystem.pack(tree, spool, disk_options(options, identity), scratch, draft.path, listen)
             if not options.disk.verity:
-                return _Packed(packed, resolved)
+                return _Packed(packed, resolved, held)
             listen(Stage("hashing for dm-verity"))
-            return _Packed(add_hash_tree(draft.path, packed, identity), resolved)
+            return _Packed(add_hash_tree(draft.path, packed, identity), resolved, held)
 
 
 def _finish(packed: _Packed, plan: Plan, filesystem: Filesystem, draft: Draft, listen: Listener) -> KnownDisk:
@@ -105,4 +108,4 @@ def _finish(packed: _Packed, plan: Plan, filesystem: Filesystem, draft: Draft, l
         filesystem.verify(draft.path)
     sync(draft)
     facts = replace(packed.disk, tools=plan.tools, checked=checked)
-    return keep_recipe(draft.path, plan.recipe, facts, packed.guest)
+    return keep_recipe(draft.path, plan.recipe, facts, packed.guest, packed.contents)

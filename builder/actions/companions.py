@@ -45,7 +45,8 @@ def companions(plan: Plan, known: KnownDisk, disk: Path, rule: bytes, listen: Li
             listen(Stage("hashing the disk"))
         digest = known.digest or disk_digest(disk)
         lines = options.vm.lines(root)
-        record = render_json(describe_build(plan.image, guest, known.facts, digest, plan.described, lines))
+        described = describe_build(plan.image, guest, known.facts, digest, plan.described, lines, known.contents)
+        record = render_json(described)
     with ExitStack() as stack:
         before = stack.enter_context(staged(options.depfile, rule, listen))
         before += stack.enter_context(staged(options.guest.initrd, archive, listen))

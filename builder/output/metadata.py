@@ -14,6 +14,7 @@ from builder.disk.filesystem import DiskFacts
 from builder.guest.facts import GuestFacts
 from builder.image.config import ImageConfig
 from builder.image.image import Image
+from builder.tree.contents import Contents
 from builder.version import VERSION
 
 
@@ -46,10 +47,12 @@ def describe_build(
     digest: str,
     options: Mapping[str, Any],
     lines: Mapping[str, str],
+    contents: Contents | None = None,
 ) -> dict[str, Any]:
     """Describe a build as plain JSON values.
 
-    `digest` is the disk's sha256 in hex, `options` how it was asked for, and `lines` are kernel command lines by VMM.
+    `digest` is the disk's sha256 in hex, `options` how it was asked for, `lines` are kernel command lines by VMM, and
+    `contents`, where it is known, is what the disk holds.
     """
     return {
         "builder": VERSION,
@@ -66,6 +69,7 @@ def describe_build(
             "checked": disk.checked,
             "sha256": digest,
         },
+        "contents": contents and msgspec.to_builtins(contents),
         "verity": disk.verity and msgspec.to_builtins(disk.verity),
         "tools": disk.tools,
     }

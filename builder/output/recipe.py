@@ -25,6 +25,8 @@ import msgspec
 from builder.disk.filesystem import DiskFacts
 from builder.disk.verity import Verity
 from builder.guest.facts import Resolved
+from builder.output.kept_contents import pack_contents, unpack_contents
+from builder.tree.contents import Contents
 from builder.version import VERSION
 
 _ATTRIBUTE = "user.rootfs-builder"
@@ -35,13 +37,15 @@ _MAX_METADATA = 64 << 20
 class KnownDisk:
     """A disk of which it is known what it was made from; `digest` is its sha256 in hex, where somebody hashed it.
 
-    `guest` is what the image's own files say of the process that boots, where one does.
+    `guest` is what the image's own files say of the process that boots, where one does. `contents` are not
+    known where the extended attribute had no room for them.
     """
 
     facts: DiskFacts
     mtime_ns: int
     digest: str | None = None
     guest: Resolved | None = None
+    contents: Contents | None = None
 
 
 class _Facts(msgspec.Struct):
@@ -61,6 +65,7 @@ class _Attribute(msgspec.Struct):
     tools: dict[str, str]
     verity: Verity | None = None
     guest: Resolved | None = None
+    contents: str = ""
 
 
 class _Config(msgspec.Struct):
@@ -79,6 +84,7 @@ class _Metadata(msgspec.Struct):
     tools: dict[str, str]
     verity: Verity | None = None
     guest: Resolved | None = None
+    contents: Contents | None = None
 
 
 def recipe(config: str, options: dict[str, Any], tools: dict[str, str], builder: str | None = None) -> str:
@@ -91,22 +97,25 @@ def recipe(config: str, options: dict[str, Any], tools: dict[str, str], builder:
     return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
-def keep_recipe(disk: Path, recipe: str, facts: DiskFacts, guest: Resolved | None) -> KnownDisk:
+def keep_recipe(disk: Path, recipe: str, facts: DiskFacts, guest: Resolved | None, contents: Contents) -> KnownDisk:
     """Keep with a finished disk what it was made from, where its file system can."""
-    known = KnownDisk(facts, disk.stat().st_mtime_ns, guest=guest)
+    known = KnownDisk(facts, disk.stat().st_mtime_ns, guest=guest, contents=contents)
     described = _Facts(facts.format, facts.uuid, facts.size, facts.block_size, facts.inodes, facts.checked)
-    # Without, it is built once more than necessary.
-    with suppress(OSError):
-        attribute = _Attribute(recipe, known.mtime_ns, described, facts.tools, facts.verity, guest)
+    # Without, it is built once more than necessary; and without its contents, where metadata are asked for as well.
+    for kept in (pack_contents(contents), ""):
+        attribute = _Attribute(recipe, known.mtime_ns, described, facts.tools, facts.verity, guest, kept)
         # Not msgspec's encoder: a home may hold bytes that are no UTF-8, which JSON escapes as Python has them.
-        os.setxattr(disk, _ATTRIBUTE, json.dumps(msgspec.to_builtins(attribute), separators=(",", ":")).encode())
+        value = json.dumps(msgspec.to_builtins(attribute), separators=(",", ":")).encode()
+        with suppress(OSError):
+            os.setxattr(disk, _ATTRIBUTE, value)
+            break
     return known
 
 
 def known_disk(disk: Path, recipe: str, metadata: Path | None, *, checked: bool) -> KnownDisk | None:
     """Say what is known of the disk of an earlier build, if it was made by this recipe and is as it was then.
 
-    With `checked` it must have been checked, too.
+    With `checked` it must have been checked, too; and its contents must be known, if `metadata` are to tell them.
     """
     try:
         status = disk.stat()
@@ -115,7 +124,7 @@ def known_disk(disk: Path, recipe: str, metadata: Path | None, *, checked: bool)
     if not _is_ours(status):
         return None
     for known in (_by_metadata(metadata, recipe) if metadata else None, _by_attribute(disk, recipe)):
-        if known is None or (checked and not known.facts.checked):
+        if known is None or (checked and not known.facts.checked) or (metadata and not known.contents):
             continue
         if (known.facts.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns):
             return known
@@ -133,15 +142,18 @@ def _by_metadata(path: Path, wanted: str) -> KnownDisk | None:
         return None
     if recipe(record.image.config.digest, record.options, record.tools, record.builder) != wanted:
         return None
-    return KnownDisk(_facts(record), status.st_mtime_ns, record.disk.sha256, record.guest)
+    return KnownDisk(_facts(record), status.st_mtime_ns, record.disk.sha256, record.guest, record.contents)
 
 
 def _by_attribute(disk: Path, wanted: str) -> KnownDisk | None:
     try:
         kept = msgspec.convert(json.loads(os.getxattr(disk, _ATTRIBUTE)), _Attribute)
+        contents = unpack_contents(kept.contents) if kept.contents else None
     except (OSError, ValueError, RecursionError):
         return None
-    return KnownDisk(_facts(kept), kept.mtime, guest=kept.guest) if kept.recipe == wanted else None
+    if kept.recipe != wanted:
+        return None
+    return KnownDisk(_facts(kept), kept.mtime, guest=kept.guest, contents=contents)
 
 
 def _is_ours(status: os.stat_result) -> bool:

@@ -89,6 +89,7 @@ class _Additions:
             return
         # Always a new inode: other names of the old one, here or in lower layers, keep the old content.
         siblings[parts[-1]] = self.inodes.make(entry, content)
+        self._tree.brought += content.size
 
     def _imply(self) -> Directory:
         self._tree.implied += 1

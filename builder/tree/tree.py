@@ -13,12 +13,14 @@ class Tree:
     """A root file system; `root` is its top (0755 root:root, 1970, until a layer says otherwise).
 
     `implied` counts the directories that were made because something is in them, and no layer had stated them yet;
-    `detours` the components that symlinks among parents led through, beyond a few for each lookup (lookup.py).
+    `detours` the components that symlinks among parents led through, beyond a few for each lookup (lookup.py);
+    `brought` the bytes of content that layers brought, also of what later ones took away.
     """
 
     root: Directory = field(default_factory=Directory)
     implied: int = 0
     detours: int = 0
+    brought: int = 0
 
     def walk(self) -> Iterator[tuple[bytes, Node]]:
         """Yield every path below the root with its node: parents first, siblings in byte order.

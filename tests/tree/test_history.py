@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from builder.archive.entry import Entry, Kind
+from builder.tree.contents import contents
 from builder.tree.entries import Entries
 from builder.tree.history import History
 from builder.tree.nodes import Content
@@ -139,3 +140,10 @@ def test_twice_in_one_layer_counts_as_the_last_time() -> None:
     made, _ = history([file(b"f", 6), file(b"./f", 2)])
     assert (made.efficiency.score, made.efficiency.repeated) == (1.0, 0)
     assert [each.size for each in made.losses()] == [6]
+
+
+def test_contents_name_the_largest_by_path_and_count_what_was_taken_away() -> None:
+    made, _ = history([file(b"a/b", 50), file(b"a/\xff", 7), file(b"c", 40)], [file(b".wh.c", 0), file(b"d", 1)])
+    found = contents(made.tree)
+    assert (found.size, found.files, found.brought, found.wasted) == (58, 3, 98, 40)
+    assert list(found.largest.items()) == [("/a/", 57), ("/a/b", 50), ("/a/\udcff", 7), ("/d", 1)]
