@@ -8,6 +8,7 @@ TYPE_CHECKING = False  # as in typing, whose import takes longer than all else h
 if TYPE_CHECKING:
     from builder.actions.blank import blank
     from builder.actions.build import build
+    from builder.actions.push import Pushed, push
     from builder.actions.result import BuildResult
     from builder.actions.unpack import unpack
     from builder.additions.addition import AddedTar, Addition, Removal
@@ -26,9 +27,11 @@ __all__ = [
     "DiskOptions",
     "GuestFacts",
     "GuestOptions",
+    "Pushed",
     "Removal",
     "blank",
     "build",
+    "push",
     "unpack",
 ]
 
@@ -42,8 +45,10 @@ _PLACES = {
     "DiskOptions": "builder.disk.filesystem",
     "GuestFacts": "builder.guest.facts",
     "GuestOptions": "builder.guest.options",
+    "Pushed": "builder.actions.push",
     "blank": "builder.actions.blank",
     "build": "builder.actions.build",
+    "push": "builder.actions.push",
     "unpack": "builder.actions.unpack",
 }
 

@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "builder"
 ORDER = [
     "version", "words", "errors", "shortage", "exact", "option", "limits", "linux", "events", "signals", "tool",
     "archive", "image", "files", "store", "registry", "containers_storage", "sources", "layers", "tree", "additions",
-    "guest", "disk", "vm", "options", "output", "actions", "batch", "cli",
+    "guest", "disk", "vm", "options", "output", "artifact", "actions", "batch", "cli",
 ]  # fmt: skip
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -12,8 +11,9 @@ from builder.disk.ext4.blank import make_blank
 from builder.disk.filesystem import DiskFacts
 from builder.errors import OutputError, UsageError
 from builder.events import Listener, ignore
-from builder.exact import CHUNK, read_at
+from builder.exact import read_at
 from builder.files.descriptors import opened
+from builder.files.holes import written_pieces
 from builder.files.workspace import workspace_of
 from builder.output.checks import check_side_output, resolve_output
 from builder.output.failures import failures_named
@@ -89,20 +89,5 @@ def _same(one: Path, other: Path) -> bool:
         return all(
             read_at(first, length, start) == read_at(second, length, start)
             for written in (first, second)
-            for start, length in _pieces(written, size)
+            for start, length in written_pieces(written, size)
         )
-
-
-def _pieces(fd: int, size: int) -> Iterator[tuple[int, int]]:
-    """List where a file of `size` bytes is no hole: starts and lengths, in bytes, each at most a CHUNK."""
-    position = 0
-    while position < size:
-        try:
-            position = os.lseek(fd, position, os.SEEK_DATA)
-        except OSError:
-            return  # ENXIO: the rest is a hole
-        end = os.lseek(fd, position, os.SEEK_HOLE)
-        while position < end:
-            length = min(CHUNK, end - position)
-            yield position, length
-            position += length

@@ -16,16 +16,17 @@ def render_document(document: Manifest | Index) -> bytes:
     """Write a manifest or an index as JSON (OCI image-spec, manifest.md and image-index.md)."""
     fields: dict[str, Any] = {"schemaVersion": 2, "mediaType": document.media_type}
     if isinstance(document, Manifest):
-        fields["config"] = _descriptor(document.config)
-        fields["layers"] = [_descriptor(layer) for layer in document.layers]
+        fields["config"] = render_descriptor(document.config)
+        fields["layers"] = [render_descriptor(layer) for layer in document.layers]
     else:
-        fields["manifests"] = [_descriptor(entry) for entry in document.manifests]
+        fields["manifests"] = [render_descriptor(entry) for entry in document.manifests]
     if document.annotations:
         fields["annotations"] = dict(sorted(document.annotations.items()))
     return json.dumps(fields, separators=(",", ":")).encode()
 
 
-def _descriptor(descriptor: Descriptor) -> dict[str, Any]:
+def render_descriptor(descriptor: Descriptor) -> dict[str, Any]:
+    """Write a descriptor as JSON values (descriptor.md)."""
     fields: dict[str, Any] = {
         "mediaType": descriptor.media_type,
         "digest": str(descriptor.digest),

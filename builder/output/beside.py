@@ -1,10 +1,11 @@
-"""The metadata that stand beside a disk, and what of them a machine needs: how its hash tree is read."""
+"""The metadata that stand beside a disk, and what of them others need: how its hash tree is read, what it is."""
 
 from __future__ import annotations
 
 import json
 import stat
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -13,6 +14,7 @@ from builder.errors import BuilderError, UsageError
 from builder.words import quoted
 
 _MAX_METADATA = 64 << 20
+_Shape = TypeVar("_Shape", bound=msgspec.Struct)
 
 
 class DiskCut(BuilderError):
@@ -22,6 +24,40 @@ class DiskCut(BuilderError):
         super().__init__(f"{disk}: has {size} bytes, and by {metadata} its hash tree ends at {needed}; build it again")
         self.size = size
         self.needed = needed
+
+
+class RecordedDisk(msgspec.Struct):
+    """A disk as its metadata describe it; `sha256` in hex."""
+
+    format: str
+    size: int
+    sha256: str
+
+
+class RecordedManifest(msgspec.Struct, rename="camel"):
+    """The manifest of the image that a disk was made of, where it has one."""
+
+    media_type: str
+    digest: str | None = None
+    size: int | None = None
+
+
+class RecordedImage(msgspec.Struct):
+    """The image that a disk was made of."""
+
+    reference: str
+    platform: str
+    manifest: RecordedManifest
+
+
+class Record(msgspec.Struct, rename="camel"):
+    """What metadata say of a disk that concerns those who hand it on; command lines by VMM."""
+
+    builder: str
+    disk: RecordedDisk
+    image: RecordedImage | None = None
+    verity: Verity | None = None
+    kernel_command_line: dict[str, str] = {}
 
 
 class _Described(msgspec.Struct):
@@ -40,20 +76,45 @@ def read_verity(disk: Path, metadata: Path | None = None) -> Verity | None:
     Raises UsageError for a file that is none of ours, DiskCut, and OSError for one that cannot be read.
     """
     path = metadata or metadata_path(disk)
-    # What else has that name, such as a fifo or a directory, is no metadata of this disk.
-    if metadata is None and not path.is_file():
+    content = _read(path, named=metadata is not None)
+    if content is None:
         return None
-    if path.exists() and not path.is_file():
-        raise UsageError(f"{path}: is no regular file; name the metadata of the disk")
-    with path.open("rb") as file:
-        content = file.read(_MAX_METADATA)
-    try:
-        # Not msgspec's decoder: a variable may hold bytes that are no UTF-8, which JSON escapes as Python has them.
-        verity = msgspec.convert(json.loads(content), _Described).verity
-    except (ValueError, RecursionError) as error:
-        reason = f"is no metadata of a disk ({quoted(str(error), 200)})"
-        raise UsageError(f"{path}: {reason}; build the disk again, or name them with --metadata") from error
+    verity = _converted(content, _Described, path).verity
     status = disk.stat()
     if verity and stat.S_ISREG(status.st_mode) and status.st_size < verity.size:
         raise DiskCut(disk, status.st_size, verity.size, path)
     return verity
+
+
+def read_record(disk: Path, metadata: Path | None = None) -> tuple[bytes, Record] | None:
+    """Read the metadata of a disk, as they are and as they are meant, as `read_verity` finds them; None without any.
+
+    Raises UsageError for a file that is none of ours, and OSError for one that cannot be read.
+    """
+    path = metadata or metadata_path(disk)
+    content = _read(path, named=metadata is not None)
+    return None if content is None else (content, parse_record(content, path))
+
+
+def parse_record(content: bytes, where: Path | str) -> Record:
+    """Read metadata, which came from `where`. Raises UsageError for what is none of ours."""
+    return _converted(content, Record, where)
+
+
+def _read(path: Path, *, named: bool) -> bytes | None:
+    # What else has that name, such as a fifo or a directory, is no metadata of this disk.
+    if not named and not path.is_file():
+        return None
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path}: is no regular file; name the metadata of the disk")
+    with path.open("rb") as file:
+        return file.read(_MAX_METADATA)
+
+
+def _converted(content: bytes, shape: type[_Shape], path: Path | str) -> _Shape:
+    try:
+        # Not msgspec's decoder: a variable may hold bytes that are no UTF-8, which JSON escapes as Python has them.
+        return msgspec.convert(json.loads(content), shape)
+    except (ValueError, RecursionError) as error:
+        reason = f"is no metadata of a disk ({quoted(str(error), 200)})"
+        raise UsageError(f"{path}: {reason}; build the disk again, or name them with --metadata") from error

@@ -27,6 +27,7 @@ from builder.registry.retry import retry_after
 from builder.words import legible
 
 _MAX_ANSWER = 1 << 20
+_PULL, _PUSH = ":pull", ":pull,push"
 # In seconds: what the specification has for an answer that does not say, and what is held back for slow requests.
 _LIFETIME = 60.0
 _LONGEST = 1e9
@@ -63,18 +64,23 @@ class _Token:
         return time.monotonic() < self.until
 
 
+def scope_of(path: str, *, push: bool = False) -> str:
+    """Write what a token for a repository is to be good for, as registries have it."""
+    return f"repository:{path}{_PUSH if push else _PULL}"
+
+
 class Authorization:
     """What to send in the Authorization header for one repository; threads may share one.
 
-    `credentials` looks them up when they are first needed. `where` is the repository, for messages.
+    `credentials` looks them up when they are first needed. `where` is the repository, for messages. `scopes` are what
+    a token is asked for; the first one is the repository's own.
     """
 
     def __init__(
-        self, http: Http, host: str, path: str, where: str, credentials: Callable[[], Credentials | None]
+        self, http: Http, scopes: Sequence[str], where: str, credentials: Callable[[], Credentials | None]
     ) -> None:
         self._http = http
-        self._host = host
-        self._scope = f"repository:{path}:pull"
+        self._scopes = tuple(scopes)
         self._where = where
         self._find = credentials
         self._credentials: Credentials | None = None
@@ -128,8 +134,12 @@ class Authorization:
     def denied(self, how: str) -> AccessDenied:
         """Make the error for a request that was refused for good; `how` names the answer."""
         who = "the credentials given do not reach it, or there is no such repository: check the name, or "
+        if self._pushes:
+            who = "the credentials given may not write there: check the name, or "
         if not self._looked or self._credentials is None:
             who = "it is private or there is no such repository: check the name, or "
+            if self._pushes:
+                who = "not everybody may write there: "
         return AccessDenied(self._where, f"{how}; {who}{_LOG_IN}")
 
     def _value(self, challenge: Challenge, secure: bool) -> str:
@@ -153,8 +163,7 @@ class Authorization:
         credentials = self._get_credentials()
         service = challenge.parameters.get("service")
         asked = [("service", service)] if service else []
-        scope = challenge.parameters.get("scope") if self._scoped else None
-        asked.append(("scope", scope or self._scope))
+        asked += [("scope", scope) for scope in self._wanted(challenge)]
         began = time.monotonic()
         if credentials is not None and credentials.identity_token is not None:
             form = [("grant_type", "refresh_token"), ("refresh_token", credentials.identity_token)]
@@ -176,6 +185,19 @@ class Authorization:
             return _read_token(answer.json(_MAX_ANSWER, "a token"), began, server.place)
         finally:
             answer.close()
+
+    def _wanted(self, challenge: Challenge) -> Sequence[str]:
+        """Say what to ask a token for: what the repository named, and of one that is pushed to, all of ours, too."""
+        named = challenge.parameters.get("scope") if self._scoped else None
+        if not named:
+            return self._scopes
+        # Some name what a pull takes for a push, too; and nobody wants a token for each of the two.
+        is_less = self._pushes and named in (self._scopes[0].replace(_PUSH, _PULL), self._scopes[0])
+        return self._scopes if is_less else (named, *(self._scopes if self._pushes else ()))
+
+    @property
+    def _pushes(self) -> bool:
+        return self._scopes[0].endswith(_PUSH)
 
     def _token_server(self, challenge: Challenge, secure: bool) -> Address:
         reason = "names no server over https where tokens could be fetched; the registry is set up wrongly"

@@ -10,7 +10,8 @@ import io
 import ipaddress
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from threading import Lock
@@ -32,13 +33,30 @@ CONNECT_TIMEOUT = 20.0
 HEAD_TIMEOUT = 60.0
 # The request line's target travels among the headers, as HTTP/2 has it: what is called a URL is normalised on the way.
 _TARGET = ":path"
+# So does the time within which the head of the answer has to be there, in seconds.
+_WITHIN = ":within"
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What a request carries that is too long to be held: `chunks` reads its `length` bytes from the first one on.
+
+    An exception that `chunks` raises is an error of this package's own: others would count as the connection's.
+    """
+
+    length: int
+    chunks: Callable[[], Iterator[bytes]]
 
 
 class Deadline:
-    """Until when to wait for one connection; whoever reads from it sets it."""
+    """Until when to wait for one connection; whoever reads from it sets it.
+
+    `head` is how many seconds the head of the next answer may take, where that is not as always.
+    """
 
     def __init__(self) -> None:
         self._end = 0.0
+        self.head: float | None = None
 
     def begin(self, seconds: float) -> None:
         """Allow so many seconds from now on."""
@@ -65,11 +83,17 @@ class Connections:
             urllib3.disable_warnings(exceptions.InsecureRequestWarning)
 
     def send(
-        self, method: str, address: Address, headers: Mapping[str, str], body: bytes | None
+        self,
+        method: str,
+        address: Address,
+        headers: Mapping[str, str],
+        body: bytes | Body | None,
+        within: float | None = None,
     ) -> tuple[urllib3.BaseHTTPResponse, Deadline, bool]:
         """Send a request; returns the answer, its content unread, the deadline of reading it, and if it is proxied.
 
-        Raises SourceUnreadable, as Passing or NoTls where that is what it is.
+        The answer's head has to be there `within` seconds after the request, by default HEAD_TIMEOUT. Raises
+        SourceUnreadable, as Passing or NoTls where that is what it is, and what reading `body` raises.
         """
         try:
             manager, proxied = self._manager(address)
@@ -78,17 +102,22 @@ class Connections:
             raise translate(error, address.place, proxied=True) from None
         # A proxy of plain HTTP wants the whole URL.
         whole = f"http://{address.authority}" if proxied and address.scheme == "http" else ""
+        sent = {**headers, _TARGET: whole + address.target}
+        if within is not None:
+            sent[_WITHIN] = str(within)
+        if isinstance(body, Body):
+            sent["Content-Length"] = str(body.length)
         try:
             response = manager.request(
                 method,
                 f"{address.scheme}://{address.authority}/",
-                headers={**headers, _TARGET: whole + address.target},
-                body=body,
+                headers=sent,
+                body=body.chunks() if isinstance(body, Body) else body,
                 redirect=False,
                 retries=False,
                 preload_content=False,
                 decode_content=False,
-                timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=HEAD_TIMEOUT),
+                timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT, within or CONNECT_TIMEOUT), read=HEAD_TIMEOUT),
             )
         except exceptions.LocationParseError as error:
             # Without the cause: its words are the URL.
@@ -186,7 +215,7 @@ class _Response(http.client.HTTPResponse):
     def __init__(self, deadline: Deadline, sock: socket.socket, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
         self.fp.close()
-        deadline.begin(HEAD_TIMEOUT)
+        deadline.begin(HEAD_TIMEOUT if deadline.head is None else deadline.head)
         self.fp = io.BufferedReader(_TimedFile(sock, deadline))
 
     def _read_status(self) -> tuple[str, int, str]:
@@ -211,6 +240,8 @@ class _Exact(HTTPConnection):
     ) -> None:
         given = urllib3.HTTPHeaderDict(headers or {})
         target = given.pop(_TARGET, url)
+        within = given.pop(_WITHIN, None)
+        self.deadline.head = None if within is None else float(within)
         # A line for each, as Docker sends them: old registries take a list in one line for one type, unknown to them.
         for kind in filter(None, given.pop("Accept", "").split(", ")):
             given.add("Accept", kind)

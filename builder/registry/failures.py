@@ -22,6 +22,15 @@ class NotThere(Exception):
     """The registry answered 404; what that means depends on what was asked for. Never leaves a source."""
 
 
+class Refused(SourceUnreadable):
+    """The registry answered `status`, a failure of which no protocol for what was asked speaks; `how` tells it."""
+
+    def __init__(self, where: str, how: str, status: int) -> None:
+        super().__init__(where, f"{how}, which registries should not; check the address")
+        self.how = how
+        self.status = status
+
+
 class Passing(SourceUnreadable):
     """A failure that may pass when one waits: `wait` seconds if the registry says how long.
 

@@ -15,7 +15,7 @@ from urllib3 import exceptions
 from builder.errors import SourceUnreadable
 from builder.registry import RegistryAccess
 from builder.registry.address import Address
-from builder.registry.connection import Connections, Deadline
+from builder.registry.connection import Body, Connections, Deadline
 from builder.registry.failures import Passing, translate
 from builder.words import legible
 
@@ -149,17 +149,24 @@ class Http:
         self._connections = Connections(access, own)
 
     def request(
-        self, method: str, address: Address, headers: Mapping[str, str], body: bytes | None = None, follow: bool = True
+        self,
+        method: str,
+        address: Address,
+        headers: Mapping[str, str],
+        body: bytes | Body | None = None,
+        follow: bool = True,
+        within: float | None = None,
     ) -> Answer:
         """Send a request and return the answer, its content unread; the caller reads or closes it.
 
         Redirects of GET are followed if `follow`: never from https to http, and without Authorization once the origin
-        changes. Raises SourceUnreadable, as Passing or NoTls where that is what it is.
+        changes. An answer has to begin `within` seconds, by default HEAD_TIMEOUT. Raises SourceUnreadable, as Passing
+        or NoTls where that is what it is, and what reading `body` raises.
         """
         headers = {**_HEADERS, **headers}
         start = address.origin
         for _ in range(_MAX_REDIRECTS):
-            response, deadline, proxied = self._connections.send(method, address, headers, body)
+            response, deadline, proxied = self._connections.send(method, address, headers, body, within)
             answer = Answer(response, deadline, address.place, proxied)
             location = answer.headers.get("Location")
             if not (follow and method == "GET" and answer.status in _REDIRECTS and location):

@@ -5,7 +5,7 @@ What a registry says to HEAD, or of `/v2/`, is a hint: only what it answers to a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event, Lock
 from typing import TypeVar
@@ -15,6 +15,7 @@ import msgspec
 
 from builder.errors import InvalidDigest, SourceUnreadable, UnsupportedImage
 from builder.events import Listener
+from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.image.document import MAX_DOCUMENT_SIZE
 from builder.image.media_types import INDEXES, MANIFESTS, SCHEMA_1
@@ -22,9 +23,10 @@ from builder.image.name import DOCKER_HUB
 from builder.image.verifier import verify
 from builder.registry import RegistryAccess
 from builder.registry.address import Address, is_loopback
-from builder.registry.authorization import Authorization
+from builder.registry.authorization import Authorization, scope_of
+from builder.registry.connection import Body
 from builder.registry.credentials import find_credentials
-from builder.registry.failures import AccessDenied, NoTls, NotThere, Passing
+from builder.registry.failures import AccessDenied, NoTls, NotThere, Passing, Refused
 from builder.registry.http import Answer, Http
 from builder.registry.retry import Patience, retry_after
 from builder.words import quoted
@@ -53,11 +55,22 @@ class _Tags(msgspec.Struct):
 class Repository:
     """The repository `path` of the registry `host`; it is first spoken to when something is asked for.
 
-    `stop` ends waiting; `listen` is told when there is some. Every method raises SourceUnreadable for what goes wrong
-    on the way, and AccessDenied.
+    `stop` ends waiting; `listen` is told when there is some. With `push` it may be written to, and `beside` are paths
+    of repositories there from which blobs may be taken. Every method raises SourceUnreadable for what goes wrong on the
+    way, and AccessDenied.
     """
 
-    def __init__(self, host: str, path: str, access: RegistryAccess, stop: Event, listen: Listener) -> None:
+    def __init__(
+        self,
+        host: str,
+        path: str,
+        access: RegistryAccess,
+        stop: Event,
+        listen: Listener,
+        *,
+        push: bool = False,
+        beside: Sequence[str] = (),
+    ) -> None:
         self.host = host
         self.path = path
         self.where = f"{host}/{path}"
@@ -66,8 +79,9 @@ class Repository:
         self._access = access
         self._server = _HUB if host == DOCKER_HUB else host
         self._http = Http(access, self._server)
+        scopes = [scope_of(path, push=push), *map(scope_of, beside)]
         self._authorization = Authorization(
-            self._http, host, path, self.where, lambda: find_credentials(access.authfile, host, path, listen)
+            self._http, scopes, self.where, lambda: find_credentials(access.authfile, host, path, listen)
         )
         self._base: Address | None = None
         self._lock = Lock()
@@ -79,7 +93,7 @@ class Repository:
         UnsupportedImage past MAX_DOCUMENT_SIZE bytes.
         """
         what = f"{self.where}: manifest {reference}"
-        answer, data = self._persist(lambda: self._fetch(f"manifests/{reference}", _ACCEPT, "a manifest"))
+        answer, data = self.persist(lambda: self._fetch(f"manifests/{reference}", _ACCEPT, "a manifest"))
         if len(data) > MAX_DOCUMENT_SIZE:
             raise UnsupportedImage(what, f"documents of more than {MAX_DOCUMENT_SIZE} bytes are refused")
         expected = reference if isinstance(reference, Digest) else _stated_digest(answer)
@@ -102,15 +116,21 @@ class Repository:
         if self._hint(resource, {}) is not None:
             return True
         try:
-            self._persist(lambda: self._ask("GET", resource, {})).close()
+            self.persist(lambda: self.ask("GET", resource, {})).close()
         except NotThere:
             return False
         return True
 
+    def holds(self, descriptor: Descriptor) -> bool:
+        """Say whether a blob is there, as far as the registry says so at once."""
+        answer = self._hint(f"blobs/{descriptor.digest}", {})
+        # Of a redirect the length is its own.
+        return answer is not None and (answer.status >= 300 or answer.length in (None, descriptor.size))
+
     def blob(self, digest: Digest, position: int) -> Answer:
         """Ask once for a blob from a position on, in bytes; the answer is 200, 206 or 416. Raises Passing, NotThere."""
         headers = {"Range": f"bytes={position}-"} if position else {}
-        return self._ask("GET", f"blobs/{digest}", headers, also=frozenset({416}))
+        return self.ask("GET", f"blobs/{digest}", headers, also=frozenset({416}))
 
     def tags(self, count: int) -> list[str]:
         """Name some tags, for a message; none where the registry does not tell."""
@@ -126,7 +146,7 @@ class Repository:
         self._http.close()
 
     def _fetch(self, resource: str, headers: Mapping[str, str], what: str) -> tuple[Answer, bytes]:
-        answer = self._ask("GET", resource, headers)
+        answer = self.ask("GET", resource, headers)
         try:
             return answer, answer.json(MAX_DOCUMENT_SIZE + 1, what)
         finally:
@@ -134,15 +154,16 @@ class Repository:
 
     def _hint(self, resource: str, headers: Mapping[str, str]) -> Answer | None:
         """Ask with HEAD; None where that fails, for whatever reason. Redirects count as success."""
-        self._persist(self._connect)
+        self.persist(self._connect)
         try:
-            answer = self._ask("HEAD", resource, headers)
+            answer = self.ask("HEAD", resource, headers)
         except (SourceUnreadable, AccessDenied, NotThere):
             return None
         answer.discard()
         return answer
 
-    def _persist(self, attempt: Callable[[], _Result]) -> _Result:
+    def persist(self, attempt: Callable[[], _Result]) -> _Result:
+        """Try as long as what fails may pass; raises what did not pass."""
         patience = Patience(self.stop, self.listen)
         while True:
             try:
@@ -152,21 +173,31 @@ class Repository:
                     raise  # more likely a wrong name or port than a short failure
                 patience.wait(error)
 
-    def _ask(
-        self, method: str, resource: str, headers: Mapping[str, str], also: frozenset[int] = frozenset()
+    def ask(
+        self,
+        method: str,
+        place: str | Address,
+        headers: Mapping[str, str],
+        also: frozenset[int] = frozenset(),
+        body: bytes | Body | None = None,
+        within: float | None = None,
     ) -> Answer:
         """Send one request, again with what a challenge asks for; raises what an answer means that is no success.
 
-        `also` are statuses to return besides successes, and besides redirects where they are not followed.
+        `place` is a resource of the repository, or where the registry said to go: elsewhere it gets no Authorization.
+        `also` are statuses to return besides successes, and besides redirects where they are not followed; `within`
+        is as for Http. Raises NotThere, AccessDenied, Refused, Passing and other SourceUnreadable.
         """
         base = self._connect()
-        address = base.follow(f"{quote(self.path)}/{resource}")
+        address = place if isinstance(place, Address) else self.address(place)
+        if address.origin != base.origin:
+            return self._ask_elsewhere(self._http.request(method, address, headers, body, within=within), also)
         secure = base.scheme == "https"
         refused: list[str | None] = []
         while True:
             authorization = self._authorization.header(secure)
             sent = {**headers, "Authorization": authorization} if authorization else dict(headers)
-            answer = self._http.request(method, address, sent)
+            answer = self._http.request(method, address, sent, body, within=within)
             if 200 <= answer.status < 400 or answer.status in also:
                 return answer
             how = answer.explain()
@@ -177,6 +208,19 @@ class Repository:
             if not asked or not self._authorization.meet(challenges, refused, secure):
                 raise self._meaning(answer, how)
 
+    def address(self, resource: str) -> Address:
+        """Tell where a resource of the repository is."""
+        return self._connect().follow(f"{quote(self.path)}/{resource}")
+
+    def _ask_elsewhere(self, answer: Answer, also: frozenset[int]) -> Answer:
+        """Judge an answer from another host, whose challenges are none for who has credentials for this one."""
+        if 200 <= answer.status < 400 or answer.status in also:
+            return answer
+        how = answer.explain()
+        if answer.status in (401, 403):
+            raise SourceUnreadable(answer.place, f"{how} where {self.host} sends us; check the network and its proxy")
+        raise self._meaning(answer, how)
+
     def _meaning(self, answer: Answer, how: str) -> Exception:
         if answer.status in (401, 403):
             return self._authorization.denied(how)
@@ -184,7 +228,7 @@ class Repository:
             return NotThere(how)
         if answer.status in _PASSING:
             return Passing(self.host, how, retry_after(answer.headers))
-        return SourceUnreadable(self.where, f"{how}, which registries should not; check the address")
+        return Refused(self.where, how, answer.status)
 
     def _connect(self) -> Address:
         """Find out, once, if the registry speaks TLS (spec, "Determining Support"); gives where repositories are."""

@@ -44,7 +44,8 @@ class Fault:
     """What to do to the next `times` requests whose `METHOD PATH` matches.
 
     `before` may change the headers that go on to the registry; `change` the answer; of the answer's body `cut` bytes
-    are sent before the connection is torn down; `hold` is waited for after so many bytes.
+    are sent before the connection is torn down; `hold` is waited for after so many bytes. Of the request's body `take`
+    bytes reach the registry before both connections are torn down.
     """
 
     pattern: str
@@ -55,6 +56,7 @@ class Fault:
     cut: int | None = None
     hold: Event | None = None
     hold_at: int = 0
+    take: int | None = None
 
 
 @dataclass(slots=True)
@@ -82,6 +84,15 @@ class Proxy:
                 proxy._serve(self)
 
             def do_POST(self) -> None:
+                proxy._serve(self)
+
+            def do_PATCH(self) -> None:
+                proxy._serve(self)
+
+            def do_PUT(self) -> None:
+                proxy._serve(self)
+
+            def do_DELETE(self) -> None:
                 proxy._serve(self)
 
             def do_CONNECT(self) -> None:
@@ -117,7 +128,6 @@ class Proxy:
     def _serve(self, handler: BaseHTTPRequestHandler) -> None:
         headers = dict(handler.headers.items())
         length = int(handler.headers.get("Content-Length", 0))
-        body = handler.rfile.read(length)
         with self._lock:
             self.requests.append(Request(handler.command, handler.path, dict(headers)))
             line = f"{handler.command} {handler.path}"
@@ -127,6 +137,11 @@ class Proxy:
         fault = fault or Fault("")
         if fault.before is not None:
             fault.before(headers)
+        body = handler.rfile.read(length if fault.take is None else min(length, fault.take))
+        if fault.take is not None:
+            self._forward_part(handler, headers, body)
+            tear_down(handler)
+            return
         answer = fault.answer or self._forward(handler, headers, body)
         answer = Answer(answer.status, dict(answer.headers), answer.body)
         if fault.change is not None:
@@ -141,6 +156,15 @@ class Proxy:
             return Answer(got.status, dict(got.getheaders()), got.read())
         finally:
             connection.close()
+
+    def _forward_part(self, handler: BaseHTTPRequestHandler, headers: dict[str, str], body: bytes) -> None:
+        """Send the registry a request that ends too early."""
+        connection = http.client.HTTPConnection(self.target, timeout=60)
+        connection.putrequest(handler.command, handler.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in headers.items():
+            connection.putheader(name, value)
+        connection.endheaders(body)
+        connection.close()
 
     def _reply(self, handler: BaseHTTPRequestHandler, answer: Answer, fault: Fault) -> None:
         if answer.header("Content-Length") is None and answer.header("Connection") is None:
@@ -159,12 +183,16 @@ class Proxy:
         if fault.cut is not None:
             handler.wfile.write(body[: fault.cut])
             handler.wfile.flush()
-            # A reset, not an orderly end.
-            linger = struct.pack("ii", 1, 0)
-            handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-            handler.connection.close()
-            handler.close_connection = True
+            tear_down(handler)
             return
         handler.wfile.write(body)
         if answer.header("Connection") == "close":
             handler.close_connection = True
+
+
+def tear_down(handler: BaseHTTPRequestHandler) -> None:
+    """End a connection by a reset, not an orderly end."""
+    linger = struct.pack("ii", 1, 0)
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    handler.connection.close()
+    handler.close_connection = True

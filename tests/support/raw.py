@@ -100,6 +100,11 @@ class RawRegistry:
                 if head == _HANDSHAKE:
                     break
             self.heads.append(head)
+            # A body is read: its bytes are no odder than others.
+            length = re.search(rb"\r\nContent-Length: (\d+)", head)
+            left = int(length[1]) if length else 0
+            while left and (got := connection.recv(min(left, 1 << 16))):
+                left -= len(got)
             line = head.split(b"\r\n")[0].decode("latin-1").rpartition(" ")[0] if head != _HANDSHAKE else "TLS"
             say = next((say for pattern, say in self.odd.items() if re.search(pattern, line)), self.ordinary)
             for part in say(line):

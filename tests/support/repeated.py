@@ -59,6 +59,7 @@ LOGIC = (
 
 # What else is the same for every user, but not with every version of Python, libarchive, man and the like.
 LIBRARIES = (
+    "actions/test_push.py",
     "archive/test_comparisons.py",
     "archive/test_compression.py",
     "archive/test_fuzz.py",
@@ -76,6 +77,7 @@ LIBRARIES = (
     "cli/test_startup.py",
     "registry/test_authorization.py",
     "registry/test_download.py",
+    "registry/test_upload.py",
 )
 
 # Machines whose images and kernels ci/setup brings for the first run alone: they take minutes.

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import replace
-from threading import Event
 from typing import BinaryIO, cast
-from urllib.parse import urlsplit
 
-from builder.errors import BlobMissing, ImageNotFound, ImageRefused, InvalidReference, SourceUnreadable
+from builder.errors import BlobMissing, ImageNotFound, ImageRefused, SourceUnreadable
 from builder.events import Notice
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
@@ -27,7 +24,7 @@ from builder.sources.access import Access, Means
 from builder.sources.docker.background import BackgroundDownload
 from builder.sources.docker.cache import BlobCache
 from builder.sources.docker.queue import DownloadQueue
-from builder.sources.docker.registries_conf import locations, qualify, read_registries_conf
+from builder.sources.docker.repositories import open_repositories
 from builder.sources.listed import listed
 from builder.sources.source import Source
 from builder.sources.transport import Reference
@@ -40,22 +37,7 @@ _SOME = 20
 
 def open_docker(reference: Reference, access: Access, means: Means) -> Source:
     """Open an image in a registry; nothing is sent before it is asked for something."""
-    name = _parse_name(reference)
-    conf = read_registries_conf()
-    name = qualify(name, conf, reference.text)
-    if name.digest is None and name.tag is None:
-        name = replace(name, tag="latest")
-    stop = Event()
-    repositories = [
-        Repository(
-            place.host,
-            place.path,
-            replace(access.registry, tls_verify=access.registry.tls_verify and not place.insecure),
-            stop,
-            means.listen,
-        )
-        for place in locations(name, conf)
-    ]
+    name, repositories = open_repositories(reference, access.registry, means.listen)
     cache = BlobCache(_store(access, means), means.scratch)
     return DockerSource(reference.text, name, repositories, cache, means)
 
@@ -192,24 +174,3 @@ class DockerSource:
                 raise BlobMissing(f"looked for at {self._repository.where}", descriptor.urls) from error
         self._documents[descriptor.digest] = descriptor, data
         return data
-
-
-def _parse_name(reference: Reference) -> ImageName:
-    text = reference.text
-    if not reference.place.startswith("//"):
-        raise InvalidReference(text, "write docker://NAME, as docker://docker.io/library/busybox:latest")
-    place = reference.place[2:]
-    if "@" in place.partition("/")[0] and not place.partition("@")[2].startswith(("sha256:", "sha512:")):
-        # Not even quoted: it may be a password.
-        raise InvalidReference("docker://…", "names of images hold no user and no password; log in with podman login")
-    try:
-        name = ImageName.parse(place)
-        # What looks like an address or a port need not be one.
-        port = urlsplit(f"//{name.domain or ''}").port
-    except InvalidReference as error:
-        raise InvalidReference(text, error.reason) from error
-    except ValueError as error:
-        raise InvalidReference(text, f"{quoted(place.partition('/')[0])} is no registry: {error}") from error
-    if port == 0:
-        raise InvalidReference(text, "port 0 is no registry's")
-    return name

@@ -1,0 +1,154 @@
+"""The manifest of a disk as an artifact (OCI image-spec, manifest.md, "Guidelines for Artifact Usage").
+
+It has the disk for its first layer, raw and compressed with zstd: KubeVirt's name for that is used, so that what
+imports disks from registries takes ours; what the whole is says `artifactType`. A second layer has the metadata that
+were made with the disk. The config is the empty one. What is said of the disk in annotations can be read without any
+of its bytes; nothing depends on it but how much room a pull needs, and what it holds the disk against.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+
+from builder.errors import InvalidDigest, MalformedDocument, UnsupportedImage
+from builder.image.descriptor import Descriptor, DescriptorFields, read_descriptor
+from builder.image.digest import Digest
+from builder.image.document import read_document
+from builder.image.media_types import OCI_MANIFEST
+from builder.image.render import render_descriptor
+from builder.image.shape import LENIENT, Remarks, convert_document
+from builder.output.beside import Record
+from builder.words import quoted
+
+ARTIFACT_TYPE = "application/vnd.rootfs-builder.disk.v1"
+DISK_LAYER = "application/vnd.kubevirt.disk.raw+zstd"
+METADATA_LAYER = "application/vnd.rootfs-builder.disk.metadata.v1+json"
+
+# The two bytes of an empty JSON object, which registries want to have like any config.
+EMPTY = b"{}"
+EMPTY_CONFIG = Descriptor("application/vnd.oci.empty.v1+json", Digest.of(EMPTY), len(EMPTY))
+
+# Without a domain in reverse before them: there is none that is ours.
+_OURS = "rootfs-builder."
+FORMAT = f"{_OURS}disk.format"
+SIZE = f"{_OURS}disk.size"
+DIGEST = f"{_OURS}disk.digest"
+PLATFORM = f"{_OURS}disk.platform"
+ROOT_HASH = f"{_OURS}verity.root-hash"
+KERNEL_LINE = f"{_OURS}kernel-command-line."
+_TITLE = "org.opencontainers.image.title"
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A disk as such: its format (a key of FILESYSTEMS), its size in bytes, and the digest of all its bytes."""
+
+    format: str
+    size: int
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """What a manifest says of a disk: the blobs that hold it, and its metadata if there are any."""
+
+    disk: Disk
+    layer: Descriptor
+    metadata: Descriptor | None
+
+
+class _Fields(msgspec.Struct, rename="camel"):
+    layers: list[DescriptorFields]
+    artifact_type: Annotated[str | None, LENIENT] = None
+    annotations: Annotated[dict[str, str] | None, LENIENT] = None
+
+
+def disk_layer(disk: Disk, digest: Digest, size: int) -> Descriptor:
+    """Describe the blob that holds a disk; its file, for who takes files out of registries, has a name."""
+    said = {
+        _TITLE: f"disk.{disk.format}.zst",
+        "io.kubevirt.disk.name": "rootdisk",
+        "io.kubevirt.disk.size": str(disk.size),
+    }
+    return Descriptor(DISK_LAYER, digest, size, annotations=said)
+
+
+def metadata_layer(disk: Disk, content: bytes) -> Descriptor:
+    """Describe the blob that holds a disk's metadata."""
+    said = {_TITLE: f"disk.{disk.format}.json"}
+    return Descriptor(METADATA_LAYER, Digest.of(content), len(content), annotations=said)
+
+
+def describe(disk: Disk, record: Record | None) -> dict[str, str]:
+    """Say of a disk, and of what its metadata tell, what can be read without any of its bytes."""
+    said = {FORMAT: disk.format, SIZE: str(disk.size), DIGEST: str(disk.digest)}
+    if record is not None:
+        if record.image is not None:
+            said[PLATFORM] = record.image.platform
+        if record.verity is not None:
+            said[ROOT_HASH] = record.verity.root_hash
+        said |= {KERNEL_LINE + vmm: line for vmm, line in record.kernel_command_line.items()}
+    return said
+
+
+def render_manifest(
+    config: Descriptor,
+    layers: Sequence[Descriptor],
+    annotations: Mapping[str, str],
+    subject: Descriptor | None,
+    artifact_type: str | None = None,
+) -> bytes:
+    """Write the manifest; the same disk and metadata give the same bytes."""
+    fields: dict[str, Any] = {"schemaVersion": 2, "mediaType": OCI_MANIFEST}
+    if artifact_type:
+        fields["artifactType"] = artifact_type
+    fields["config"] = render_descriptor(config)
+    if config == EMPTY_CONFIG:
+        fields["config"]["data"] = "e30="
+    fields["layers"] = [render_descriptor(layer) for layer in layers]
+    if subject is not None:
+        fields["subject"] = render_descriptor(subject)
+    fields["annotations"] = dict(sorted(annotations.items()))
+    return json.dumps(fields, separators=(",", ":")).encode()
+
+
+def is_disk(data: bytes) -> bool:
+    """Say whether a manifest is that of a disk that this program has pushed, in whatever form."""
+    try:
+        document = read_document(data, "manifest")
+    except MalformedDocument:
+        return False
+    said = document.get("annotations")
+    return document.get("artifactType") == ARTIFACT_TYPE or (isinstance(said, dict) and FORMAT in said)
+
+
+def parse_artifact(data: bytes, name: str) -> Artifact:
+    """Read the manifest `name` of a disk. Raises MalformedDocument, and UnsupportedImage for what is no disk."""
+    fields = convert_document(read_document(data, name), _Fields, name, Remarks())
+    if fields.artifact_type != ARTIFACT_TYPE:
+        kind = f"an artifact of type {quoted(fields.artifact_type, 200)}" if fields.artifact_type else "an image"
+        reason = f"is {kind}, and no disk; build a disk of an image with rootfs-builder build"
+        raise UnsupportedImage(name, reason)
+    layers = [read_descriptor(each, name, f"$.layers[{i}]") for i, each in enumerate(fields.layers)]
+    disks = [each for each in layers if each.media_type == DISK_LAYER]
+    metadata = [each for each in layers if each.media_type == METADATA_LAYER]
+    if len(disks) != 1 or len(metadata) > 1:
+        raise MalformedDocument(name, "$.layers", f"has {len(disks)} disks and {len(metadata)} files of metadata")
+    said = fields.annotations or {}
+    return Artifact(_read_disk(said, name), disks[0], metadata[0] if metadata else None)
+
+
+def _read_disk(said: Mapping[str, str], name: str) -> Disk:
+    size = said.get(SIZE, "")
+    if not (size.isascii() and size.isdecimal() and len(size) <= 19):
+        raise MalformedDocument(name, "$.annotations", f"{SIZE} is {quoted(size, 100)}, which is no size")
+    try:
+        digest = Digest.parse(said.get(DIGEST, ""))
+    except InvalidDigest as error:
+        raise MalformedDocument(name, "$.annotations", f"{DIGEST} {error.reason}") from error
+    return Disk(said.get(FORMAT, ""), int(size), digest)
