@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from builder.additions.addition import ADD, ADD_TAR, REMOVE, Change
+from builder.decoded.options import CacheOptions
 from builder.disk import FILESYSTEMS
 from builder.disk.filesystem import DiskOptions
 from builder.errors import UsageError
@@ -52,7 +53,8 @@ class BuildOptions:
 
     `format` is a key of FILESYSTEMS, by default told from the output's name; `additions` are made one after the other;
     `source_date_epoch` (seconds since 1970) is the latest time that any file keeps; `tmpdir` holds the temporary
-    files, by default beside the output; `access` says how images are reached and what is kept of them; `vm` for which
+    files, by default beside the output; `access` says how images are reached and what is kept of them, `cache` what of
+    layers that were decoded; `vm` for which
     machine the disk is;
     `force` builds what would come out the same, and lets the output replace a file that is no disk; `wait` is for
     another process that makes the same output; `metadata_file` and `depfile` are written with the disk.
@@ -87,6 +89,7 @@ class BuildOptions:
         None, DIRECTORY, IMAGE, "Where temporary files go; by default beside the output, or in TMPDIR."
     )
     access: Access = field(default_factory=Access)
+    cache: CacheOptions = field(default_factory=CacheOptions)
     vm: VmOptions = field(default_factory=VmOptions)
     force: bool = option(False, SWITCH, OUTPUT, "Build what is up to date, too; replace an output that is no disk.")
     wait: bool = option(

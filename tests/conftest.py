@@ -10,6 +10,9 @@ import pytest
 
 from builder.files.import_fs import import_fs
 
+# Tests know nothing of each other, nor of this user: what is to be kept, they say.
+os.environ["ROOTFS_BUILDER_CACHE"] = ""
+
 # Tests make file systems of their own.
 import_fs()
 

@@ -17,6 +17,7 @@ from builder.batch.images import parse_list
 from builder.cli.command import SPEECH
 from builder.cli.main import cli
 from builder.cli.options import build_options, table_option
+from builder.decoded.options import CacheOptions
 from builder.disk.filesystem import Compression
 from builder.errors import UsageError
 from builder.guest.options import GuestOptions
@@ -80,6 +81,9 @@ SAID: dict[str, tuple[str, BuildOptions]] = {
     ),
     "cert-dir": ("certs.d", BuildOptions(access=Access(registry=RegistryAccess(cert_dir=Path("certs.d"))))),
     "tls-verify": ("false", BuildOptions(access=Access(registry=RegistryAccess(tls_verify=False)))),
+    "cache": ("/srv/cache", BuildOptions(cache=CacheOptions(place=Path("/srv/cache")))),
+    "no-cache": ("yes", BuildOptions(cache=CacheOptions(keep=False))),
+    "cache-size": ("1G", BuildOptions(cache=CacheOptions(size=1 << 30))),
     "vm-config": (
         "firecracker=a=b.json",
         BuildOptions(vm=VmOptions(vm_config=(VmConfig("firecracker", Path("a=b.json")),))),
@@ -185,6 +189,7 @@ def test_help_shows_options_by_their_groups_with_their_defaults() -> None:
         "Files of your own:",
         "Image:",
         "Registries and the store:",
+        "Decoded layers:",
         "Machine:",
         "Output:",
         "Messages:",

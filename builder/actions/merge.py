@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 
 from builder.additions.apply import Build, apply_changes
 from builder.additions.survey import Surveyed
-from builder.events import Listener, Stage
+from builder.decoded.read import Layers
+from builder.events import Listener
 from builder.image.image import Image
 from builder.layers.account import Account
-from builder.layers.stream import open_layer
 from builder.options import BuildOptions
-from builder.sources.source import Source, expect
+from builder.sources.source import Source
 from builder.tree.merge import apply_layer
-from builder.tree.read import read_layer
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
 
@@ -34,13 +34,10 @@ def merge(
     account = Account(options.limits)
     for layer in image.layers:
         account.packed(layer.name, layer.descriptor.size)
-    expect(source, [layer.descriptor for layer in image.layers])
-    for layer in image.layers:
-        listen(Stage(f"reading {layer.name}", layer.descriptor.size))
-        with open_layer(source, layer, account, listen) as stream:
-            entries = read_layer(stream, spool)
-        apply_layer(tree, layer.name, entries.without(stream.is_bookkeeping), listen)
-    apply_changes(Build(tree, spool, account, (options.source_date_epoch or 0) * 10**9, listen), surveyed)
+    with closing(Layers(source, spool, account, options.cache, listen)) as layers:
+        for layer, entries in layers.read(image.layers):
+            apply_layer(tree, layer.name, entries, listen)
+    apply_changes(Build(tree, spool, layers.account, (options.source_date_epoch or 0) * 10**9, listen), surveyed)
     if options.source_date_epoch is not None:
         tree.clamp_times(options.source_date_epoch)
     return tree

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass, field
+from typing import NamedTuple, Self
 
 from builder.archive.entry import Entry
 from builder.errors import LimitExceeded
 from builder.limits import Limits
+
+
+class Taken(NamedTuple):
+    """What one layer takes: bytes of content, of plain tar, members, and bytes of names and the like."""
+
+    content: int
+    unpacked: int
+    entries: int
+    metadata: int
 
 
 @dataclass(slots=True)
@@ -48,6 +60,27 @@ class Account:
         if self._unpacked > self.limits.max_size:
             raise LimitExceeded(layer, None, self._too_large())
 
+    def copy(self) -> Self:
+        """Count on from here, for what may have to be taken in once more."""
+        return copy(self)
+
+    def since(self, before: Account) -> Taken:
+        """Say what has been taken in since `before`, a copy."""
+        return Taken(*(now - then for now, then in zip(self._taken(), before._taken(), strict=True)))
+
+    def layer(self, layer: str, packed: int, taken: Taken, entries: Iterable[Entry]) -> None:
+        """Count a whole layer of which it is known what it takes, as one that is read: a blob of `packed` bytes."""
+        self.unpacked(layer, taken.unpacked)
+        self.ratio(layer, packed, taken.unpacked)
+        content, _, count, metadata = self._taken()
+        limits = self.limits
+        sums = (content + taken.content, count + taken.entries, metadata + taken.metadata)
+        if all(map(int.__le__, sums, (limits.max_size, limits.max_entries, limits.max_metadata))):
+            self._content, self._entries, self._metadata = sums
+            return
+        for entry in entries:
+            self.entry(layer, entry)
+
     def packed(self, layer: str, size: int) -> None:
         """Judge the size, in bytes, that a blob claims to have, before it is fetched: all of it will be read.
 
@@ -66,6 +99,9 @@ class Account:
                 f"{packed} bytes unpack to more than {plain}, a ratio over {self.limits.max_ratio}; "
                 "raise --max-ratio if you trust it",
             )
+
+    def _taken(self) -> Taken:
+        return Taken(self._content, self._unpacked, self._entries, self._metadata)
 
     def _too_large(self) -> str:
         return f"the image unpacks to more than {self.limits.max_size} bytes; raise --max-size if you trust it"

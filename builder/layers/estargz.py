@@ -22,6 +22,11 @@ _FOOTER = re.compile(
 )
 
 
+def has_name_of_bookkeeping(path: bytes) -> bool:
+    """Whether the tar entry `path` is eStargz's own if its blob is eStargz."""
+    return path.removeprefix(b"./") in _NAMES
+
+
 def is_bookkeeping(path: bytes, annotations: Mapping[str, str], tail: bytes) -> bool:
     """Whether the tar entry `path` is eStargz's own, given its blob's descriptor annotations and last bytes."""
-    return path.removeprefix(b"./") in _NAMES and (TOC_ANNOTATION in annotations or _FOOTER.search(tail) is not None)
+    return has_name_of_bookkeeping(path) and (TOC_ANNOTATION in annotations or _FOOTER.search(tail) is not None)

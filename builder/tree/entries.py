@@ -24,6 +24,20 @@ class Entries:
         self._entries.append(entry)
         self._offsets.append(content.offset)
 
+    def extend(self, entries: Iterable[Entry], offsets: Iterable[int]) -> None:
+        """Add entries, and where the content of each begins: 0 for all but files that have any."""
+        self._entries.extend(entries)
+        self._offsets.extend(offsets)
+
+    def move(self, by: int) -> None:
+        """Say that the content of each begins so many bytes later in the spool."""
+        self._offsets = array("q", (offset + by for offset in self._offsets))
+
+    @property
+    def offsets(self) -> array[int]:
+        """Where the content of each begins."""
+        return self._offsets
+
     def __len__(self) -> int:
         return len(self._entries)
 

@@ -136,7 +136,7 @@ class ErofsImage:
         """Return data from `start` on; for less than a block."""
         if isinstance(data, bytes):
             return data[start:]
-        return read_at(self._spool.fd, data.size - start, data.offset + start)
+        return self._spool.read_at(data.offset + start, data.size - start)
 
     def append(self, data: Data, size: int) -> int:
         """Append the first `size` bytes of data, holes as holes, and return the number of their first block."""

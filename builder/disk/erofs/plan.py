@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from builder.disk.erofs.layout import BLOCK, directory_size
-from builder.exact import CHUNK, read_at
+from builder.exact import CHUNK
 from builder.tree.nodes import Content, Directory, File, Node, Symlink
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
@@ -83,7 +83,7 @@ def _is_sparse(content: Content, spool: Spool) -> bool:
     left = content.size // BLOCK // 2
     for start, length in spool.data(content):
         for position in range(start, start + length, CHUNK):
-            chunk = read_at(spool.fd, min(CHUNK, start + length - position), position)
+            chunk = spool.read_at(position, min(CHUNK, start + length - position))
             for offset in range(0, len(chunk), BLOCK):
                 block = chunk[offset : offset + BLOCK]
                 left -= block.count(0) != len(block)

@@ -10,7 +10,6 @@ from builder.archive.entry import Entry, Kind
 from builder.archive.writer import END, headers
 from builder.disk.erofs.layout import placeholder
 from builder.disk.erofs.plan import Plan
-from builder.exact import read_at, send
 from builder.tree.nodes import Content, Node
 from builder.tree.spool import Spool
 
@@ -43,13 +42,13 @@ def _header(name: bytes, kind: Kind, node: Node | None = None, size: int = 0) ->
 def _write_content(spool: Spool, content: Content, pipe: BinaryIO) -> None:
     if content.size <= _COPIED:
         # Holes read as zeros.
-        pipe.write(read_at(spool.fd, content.size, content.offset))
+        pipe.write(spool.read(content))
         return
     position = content.offset
     for start, length in _with_end(spool, content):
         _write_zeros(pipe, start - position)
         pipe.flush()
-        send(spool.fd, start, pipe.fileno(), length)
+        spool.send(start, length, pipe.fileno())
         position = start + length
 
 

@@ -13,7 +13,7 @@ from builder.disk.ext4.htree import Index, index_of, indexed_blocks
 from builder.disk.ext4.layout import BLOCK_SIZE
 from builder.disk.ext4.plan import FAST_TARGET, Plan
 from builder.disk.numbering import file_type
-from builder.exact import CHUNK, read_at
+from builder.exact import CHUNK
 from builder.tree.nodes import EMPTY, Content, Directory, File, Node, Symlink
 from builder.tree.spool import Spool
 
@@ -136,13 +136,17 @@ def _stretches(spool: Spool, content: Content) -> Iterator[tuple[int, int]]:
 
 def _filled_blocks(spool: Spool, content: Content) -> Iterator[int]:
     end = 0
+    known = spool.is_known(content)
     for position, length in spool.data(content):
         start = position - content.offset
         # Where blocks are smaller than ours, two stretches may touch the same one.
         first, end = max(start // BLOCK_SIZE, end), -(-(start + length) // BLOCK_SIZE)
+        if known:
+            yield from range(first, end)
+            continue
         for block in range(first, end, CHUNK // BLOCK_SIZE):
             size = min((end - block) * BLOCK_SIZE, CHUNK)
-            chunk = read_at(spool.fd, size, content.offset + block * BLOCK_SIZE)
+            chunk = spool.read_at(content.offset + block * BLOCK_SIZE, size)
             for at in range(0, size, BLOCK_SIZE):
                 if not chunk.startswith(_ZEROS, at):
                     yield block + at // BLOCK_SIZE

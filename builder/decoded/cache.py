@@ -1,0 +1,187 @@
+"""Layers that are kept, each in a file named after its diff_id, and who makes one that is not.
+
+Who makes one writes a file of another name, which it has locked, and renames it when all is in it; others that want the
+layer wait for the lock. A maker that is killed lets go of it: the next one takes over and begins anew. Who uses a layer
+shares a lock on its file, so that it is not removed for want of room; if it is removed all the same, an open file
+outlives its name.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from builder.decoded import form
+from builder.decoded.content import Content, Damaged, survey, verify
+from builder.image.digest import Digest
+from builder.layers.account import Taken
+from builder.tree.entries import Entries
+from builder.tree.spool import Lent, Spool
+
+LAYER = re.compile(r"(sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})(\.making)?")
+_MAKING = ".making"
+# Not through symlinks, and without waiting for the other end of a fifo.
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_WRITE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A layer that was kept, open and verified: what it takes, and for which `blob` it holds, if not for all."""
+
+    fd: int
+    decoded: form.Decoded
+
+    @property
+    def taken(self) -> Taken:
+        """What it takes of the limits."""
+        return self.decoded.head.taken
+
+    @property
+    def blob(self) -> str:
+        """The packed form for which its entries hold; empty if for all."""
+        return self.decoded.head.blob
+
+    def lend(self, spool: Spool) -> Entries:
+        """Give its content to a spool, which closes it, and return its entries. Raises OSError."""
+        return form.entries(self.fd, self.decoded, _lend(self.fd, self.decoded.content, spool))
+
+    def close(self) -> None:
+        """Let go of a layer that is not lent."""
+        os.close(self.fd)
+
+
+class Claim:
+    """The right to make a layer, and the file for it; given back at the end of the context, made or not."""
+
+    def __init__(self, directory: int, diff_id: Digest, fd: int) -> None:
+        self.spool = Spool(fd)
+        self._directory = directory
+        self._diff_id = diff_id
+        self._fd: int | None = fd
+        self._content: Content | None = None
+        self._published = False
+
+    def publish(self, blob: str, taken: Taken, entries: Entries) -> None:
+        """Keep the layer whose content is in the spool, once it is verified. Raises Unkept, OSError."""
+        fd = self.spool.fd
+        self._content = survey(fd, self.spool.end)
+        form.write(fd, str(self._diff_id), blob, taken, self._content, entries)
+        name = _name(self._diff_id)
+        os.rename(name + _MAKING, name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+        self._published = True
+        # From here on it is in use, and those who wait for it may use it, too.
+        fcntl.flock(fd, fcntl.LOCK_SH)
+
+    def lend(self, spool: Spool, entries: Entries) -> None:
+        """Give the content to a spool, which closes it, and let the entries say where it is there. Raises OSError."""
+        content = self._content or survey(self.spool.fd, self.spool.end)
+        entries.move(_lend(self.spool.fd, content, spool))
+        self._fd = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._published:
+            with suppress(OSError):
+                os.unlink(_name(self._diff_id) + _MAKING, dir_fd=self._directory)
+            with suppress(OSError):
+                fcntl.flock(self.spool.fd, fcntl.LOCK_UN)
+        if self._fd is not None:
+            os.close(self._fd)
+
+
+class LayerCache:
+    """The layers in the open directory `directory`, which it closes."""
+
+    def __init__(self, directory: int) -> None:
+        self.directory = directory
+
+    def find(self, diff_id: Digest) -> Kept | None:
+        """Open a layer that is kept, all of it read and verified; None where there is none.
+
+        Raises Damaged if it is not what was kept, and has removed it then; OSError.
+        """
+        try:
+            fd = os.open(_name(diff_id), _READ, dir_fd=self.directory)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH)
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+                raise Damaged("it is no file of this user's")
+            decoded = form.read(fd, status.st_size, str(diff_id))
+            verify(fd, decoded.content)
+            # What was used longest ago goes first.
+            with suppress(OSError):
+                os.utime(fd)
+        except BaseException as error:
+            if isinstance(error, Damaged) and is_named(fd, self.directory, _name(diff_id)):
+                with suppress(OSError):
+                    os.unlink(_name(diff_id), dir_fd=self.directory)
+            os.close(fd)
+            raise
+        return Kept(fd, decoded)
+
+    def claim(self, diff_id: Digest, waiting: Callable[[], None]) -> Kept | Claim:
+        """Take on making a layer; or wait, once `waiting` is told, for who is at it, and open what was made.
+
+        Raises Damaged if what was there is not what was kept, and OSError.
+        """
+        name = _name(diff_id) + _MAKING
+        while True:
+            fd = os.open(name, _WRITE, 0o600, dir_fd=self.directory)
+            claimed = False
+            try:
+                _lock(fd, waiting)
+                # It may be made by now, or given up.
+                if is_named(fd, self.directory, name):
+                    if (kept := self.find(diff_id)) is not None:
+                        os.unlink(name, dir_fd=self.directory)
+                        return kept
+                    # What a killed maker left.
+                    os.ftruncate(fd, 0)
+                    claimed = True
+                    return Claim(self.directory, diff_id, fd)
+            finally:
+                if not claimed:
+                    os.close(fd)
+
+    def close(self) -> None:
+        """Close the directory; layers that were lent stay open."""
+        os.close(self.directory)
+
+
+def is_named(fd: int, directory: int, name: str) -> bool:
+    """Say whether an open file still has its name."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(name, dir_fd=directory, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
+
+
+def _lock(fd: int, waiting: Callable[[], None]) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        waiting()
+        fcntl.flock(fd, fcntl.LOCK_EX)
+
+
+def _lend(fd: int, content: Content, spool: Spool) -> int:
+    return spool.borrow(Lent(fd, content.size, content.runs))
+
+
+def _name(diff_id: Digest) -> str:
+    return f"{diff_id.algorithm}-{diff_id.hex}"
