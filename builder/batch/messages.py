@@ -22,7 +22,7 @@ from builder.version import VERSION
 from builder.words import quoted
 
 # Counts up with every change of what is sent, also between releases.
-_FORM = 2
+FORM = 2
 _ADVICE = "install one version everywhere"
 T = TypeVar("T")
 _EVENTS: dict[str, type[Event]] = {kind.__name__.lower(): kind for kind in (Stage, Progress, Notice)}
@@ -63,7 +63,7 @@ def write_job(job: Job, directory: str) -> str:
     return _line(
         {
             "builder": VERSION,
-            "form": _FORM,
+            "form": FORM,
             "directory": directory,
             "line": job.line,
             "reference": job.reference,
@@ -77,7 +77,7 @@ def read_job(text: str) -> tuple[Job, str]:
     """Read what `write_job` wrote. Raises JobRefused, in one line, for what another version wrote."""
     written = _parsed(text)
     head = _converted(written, _Head)
-    here = (VERSION, _FORM)
+    here = (VERSION, FORM)
     if (head.builder, head.form) != here:
         raise JobRefused(
             f"this job is of rootfs-builder {head.builder} (form {head.form}), "
@@ -116,6 +116,11 @@ def is_event(text: str) -> bool:
     """Tell a line that `write_event` wrote from the other answers."""
     written = _parsed(text)
     return isinstance(written, dict) and "event" in written
+
+
+def is_progress(text: str) -> bool:
+    """Tell an event that says how far a build is from the others."""
+    return bool(_parsed(text).get("event") == "progress")
 
 
 def read_event(text: str) -> Event:

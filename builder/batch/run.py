@@ -35,12 +35,17 @@ def run_batch(
     is building any more, but for what a lost worker had: that ends by itself. The executor, of threads or processes, is
     the caller's to make and to shut down.
     """
-    try:
-        directory = os.getcwd()
-    except FileNotFoundError as error:
-        raise OutputError(".", "the current directory is gone; change to one that exists") from error
+    directory = working_directory()
     with Local(executor, lambda number, event: heard(jobs[number], event)) as scheduler:
         return run_on(scheduler, jobs, directory, fail_fast=fail_fast, finished=finished)
+
+
+def working_directory() -> str:
+    """Return the directory from which jobs name files. Raises OutputError if it is gone."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError as error:
+        raise OutputError(".", "the current directory is gone; change to one that exists") from error
 
 
 def run_on(

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import click
 
 from builder.batch.images import Job, parse_list
+from builder.batch.on_cluster import run_on_cluster
 from builder.batch.report import CANCELLED, FAILED, UNFINISHED, Outcome, render_report, summary, without_disk
 from builder.batch.run import run_batch
 from builder.cli.command import Command
@@ -37,9 +38,14 @@ from builder.output.publish import write_atomically
     "-j",
     "--jobs",
     type=Parsed(COUNT.shown, COUNT.parse),
-    default=os.cpu_count,
-    help="Builds at a time; by default one per core.",
+    help="Builds at a time; by default one per core, and on a cluster as many as its workers take.",
 )
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS|FILE",
+    help="Build on a Dask cluster: tcp://HOST:PORT, tls://HOST:PORT, or its scheduler file.",
+)
+@click.option("--insecure", is_flag=True, help="Let the scheduler be tcp:// of another machine, on a trusted network.")
 @click.option("--fail-fast", is_flag=True, help="Stop everything at the first failure.")
 @click.option("--report", type=FILE, help="Write what happened to each image here, as JSON.")
 @table_options("batch")
@@ -49,7 +55,9 @@ def batch(
     /,
     list_file: BinaryIO,
     directory: Path,
-    jobs: int,
+    jobs: int | None,
+    scheduler: str | None,
+    insecure: bool,
     fail_fast: bool,
     report: Path | None,
     **options: Any,
@@ -111,8 +119,20 @@ def batch(
     # The one of an earlier run would mislead.
     write_report()
     try:
-        with ThreadPoolExecutor(max_workers=jobs) as executor:
-            run_batch(planned, executor, fail_fast=fail_fast, finished=finished, heard=heard)
+        if scheduler is None:
+            with ThreadPoolExecutor(max_workers=jobs or os.cpu_count()) as executor:
+                run_batch(planned, executor, fail_fast=fail_fast, finished=finished, heard=heard)
+        else:
+            run_on_cluster(
+                planned,
+                scheduler,
+                fail_fast=fail_fast,
+                finished=finished,
+                heard=heard,
+                note=console.notice,
+                limit=jobs,
+                insecure=insecure,
+            )
     except BaseException:
         outcomes |= {
             job.line: without_disk(job, CANCELLED) for job in planned if outcomes[job.line].status == UNFINISHED

@@ -1,8 +1,8 @@
 """Any `concurrent.futures` executor whose workers are on this machine: its threads, its processes, their processes.
 
 Builds may run in processes that know nothing of each other, so they are reached through descriptors of this process,
-which /proc shows: a file that it holds locked for as long as it wants their disks, and a pipe in which they say how far
-they are. Both end with this process, whatever ends it, and leave nothing behind.
+which /proc shows: a lifeline, and a pipe in which they say how far they are. Both end with this process, whatever ends
+it, and leave nothing behind.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Self
 
 from builder.batch.messages import read_event
 from builder.batch.process import build_in_process
+from builder.batch.schedulers.lifeline import Lifeline, path_for_others
 from builder.events import Event
 from builder.exact import write_next
-from builder.files.descriptors import check_descriptors
 
 
 class Local:
@@ -37,10 +37,7 @@ class Local:
         self._deaf: BaseException | None = None
 
     def __enter__(self) -> Self:
-        check_descriptors()
-        self._lifeline = os.memfd_create("lifeline")
-        # Of this process alone: a lock of flock's would live on in processes that an executor forks.
-        fcntl.lockf(self._lifeline, fcntl.LOCK_EX)
+        self._lifeline = Lifeline()
         self._reading, self._writing = os.pipe()
         self._listening = Thread(target=self._listen, daemon=True)
         self._listening.start()
@@ -50,19 +47,20 @@ class Local:
         self.cancel()
         write_next(self._writing, b"\n")
         self._listening.join()
-        for fd in (self._lifeline, self._reading, self._writing):
+        for fd in (self._reading, self._writing):
             os.close(fd)
+        self._lifeline.close()
         if self._deaf and exception[0] is None:
             raise self._deaf
 
     def submit(self, message: str) -> Future[str]:
         """Have the executor start a process that builds."""
-        lifeline, events = _path(self._lifeline), _path(self._writing)
-        return self._executor.submit(build_and_tell, message, lifeline, events, next(self._numbers))
+        events = path_for_others(self._writing)
+        return self._executor.submit(build_and_tell, message, self._lifeline.path, events, next(self._numbers))
 
     def cancel(self) -> None:
-        """Let go of the lifeline, which stays open: its number must not come to stand for another file."""
-        fcntl.lockf(self._lifeline, fcntl.LOCK_UN)
+        """Let go of the lifeline."""
+        self._lifeline.cut()
 
     def _listen(self) -> None:
         # Not to its end, which forked processes keep from coming, but to an empty line.
@@ -95,8 +93,3 @@ def build_and_tell(message: str, lifeline: str, events: str, number: int) -> str
             write_next(pipe.fileno(), f"{number} {event}".encode())
 
     return build_in_process(message, lifeline, hear)
-
-
-def _path(fd: int) -> str:
-    """Return the path at which other processes find what is open here as `fd`, as long as this one is there."""
-    return f"/proc/{os.getpid()}/fd/{fd}"

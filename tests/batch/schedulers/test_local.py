@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from support.command import ROOT
 from support.images import Spec, layout
-from support.processes import wait_until
+from support.processes import builders, wait_until
 from support.tars import file, tar
 
 from builder import BuildOptions
@@ -59,19 +59,6 @@ def run(
     return [(outcome.reference, outcome.status) for outcome in ended]
 
 
-def builders(place: Path) -> list[str]:
-    """The processes that build for this test, as they were started."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if os.fsencode(f"BATCH_OF={place}") in (process / "environ").read_bytes().split(b"\0"):
-                command = (process / "cmdline").read_bytes().split(b"\0")
-                found += ["builder"] if b"builder.batch.worker" in b"".join(command) else []
-        except OSError:
-            continue
-    return found
-
-
 def disks(place: Path) -> list[str]:
     """What is where the disks go, hidden files too; nothing, if that is not there."""
     return sorted(path.name for path in (place / "disks").iterdir()) if (place / "disks").is_dir() else []
@@ -103,7 +90,7 @@ def test_fail_fast_leaves_no_builder_and_no_further_disk(place: Path, executor: 
     lines = "oci:slow\n" + "oci:nowhere\n" + "".join(f"oci:slow output={n}\n" for n in range(8))
     ended = run(executor, lines, fail_fast=True, heard=lambda job, event: begun.append(job.reference))
     assert ended == [("oci:slow", "cancelled"), ("oci:nowhere", "failed"), *[("oci:slow", "cancelled")] * 8]
-    assert builders(place) == []
+    assert builders(f"BATCH_OF={place}") == []
     assert disks(place) == []
 
 
@@ -122,7 +109,7 @@ def test_an_exception_of_whoever_counts_leaves_no_builder(place: Path, executor:
 
     with pytest.raises(KeyboardInterrupt):
         run(executor, "oci:small\noci:slow\noci:slow output=b", finished=finished)
-    assert builders(place) == []
+    assert builders(f"BATCH_OF={place}") == []
     assert [name for name in disks(place) if not name.startswith("small")] == []
 
 
@@ -130,7 +117,7 @@ def test_a_job_whose_executor_loses_its_worker_has_failed_and_its_build_gives_up
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
         ended = run(executor, "oci:slow", heard=lambda _job, _event: os.kill(worker_of(executor), signal.SIGKILL))
     assert ended == [("oci:slow", "failed")]
-    wait_until(lambda: builders(place) == [] and disks(place) == [])
+    wait_until(lambda: builders(f"BATCH_OF={place}") == [] and disks(place) == [])
 
 
 def worker_of(executor: ProcessPoolExecutor) -> int:
@@ -161,9 +148,9 @@ def test_the_builds_of_a_client_that_was_killed_give_up(place: Path, kind: str) 
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, process_group=0) as client:
         assert client.stdout is not None
         client.stdout.readline()
-        assert builders(place) == ["builder"]
+        assert len(builders(f"BATCH_OF={place}")) == 1
         client.kill()
-        wait_until(lambda: builders(place) == [] and disks(place) == [])
+        wait_until(lambda: builders(f"BATCH_OF={place}") == [] and disks(place) == [])
         assert list(temporary.iterdir()) == []
         # Python leaves the processes of a pool behind.
         os.killpg(client.pid, signal.SIGKILL)

@@ -1,0 +1,50 @@
+"""Run the jobs of a batch on a Dask cluster. Imports Dask only when it is asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from builder.batch.images import Job
+from builder.batch.report import Outcome
+from builder.batch.run import Finished, Heard, run_on, working_directory
+from builder.errors import MissingRequirement
+from builder.output.failures import failures_named
+
+
+def run_on_cluster(
+    jobs: Sequence[Job],
+    scheduler: str,
+    *,
+    fail_fast: bool,
+    finished: Finished,
+    heard: Heard = lambda _job, _event: None,
+    note: Callable[[str], None] = lambda _text: None,
+    limit: int | None = None,
+    insecure: bool = False,
+) -> list[Outcome]:
+    """Build every job on the workers of a cluster, as `run_batch` does on one machine.
+
+    `scheduler` is its scheduler's address, `tcp://HOST:PORT` or `tls://HOST:PORT`, or the name of its scheduler file;
+    `insecure` allows the first of other machines, too. Workers have to see the directory of the outputs and the current
+    one, under the same names. At most `limit` builds run at a time. `note` is told what the user should know of the
+    cluster, on another thread.
+    Raises UsageError about `scheduler`, MissingRequirement without Dask, ClusterRefused where a worker has another
+    version or does not see the outputs, and ClusterUnreachable, which may also come when much has been built.
+    """
+    try:
+        from builder.batch.schedulers.cluster import scheduler_address
+        from builder.batch.schedulers.dask import Dask
+    except ImportError as error:
+        raise MissingRequirement(f"{error}: builds on a cluster need pip install 'rootfs-builder[dask]'") from error
+    address = scheduler_address(scheduler, insecure=insecure)
+    if not jobs:
+        return []
+    directory = working_directory()
+    outputs = Path(os.path.commonpath([os.path.join(directory, job.output.parent) for job in jobs]))
+    with failures_named():
+        outputs.mkdir(parents=True, exist_ok=True)
+
+    with Dask(address, outputs, lambda number, event: heard(jobs[number], event), note=note, limit=limit) as cluster:
+        return run_on(cluster, jobs, directory, fail_fast=fail_fast, finished=finished)

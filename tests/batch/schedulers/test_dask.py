@@ -1,0 +1,236 @@
+"""A batch on a Dask cluster: a scheduler without this program, and workers that come and go."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from support.cluster import Cluster, Process
+from support.images import Spec, layout
+from support.processes import builders, wait_until
+from support.tars import file, tar
+
+from builder import BuildOptions
+from builder.batch.images import Job, parse_list
+from builder.batch.on_cluster import run_on_cluster
+from builder.batch.report import Outcome
+from builder.batch.schedulers.cluster import ClusterRefused, ClusterUnreachable
+from builder.events import Event, Stage
+
+
+@dataclass
+class Farm:
+    """A scheduler with workers, and what starts more of them."""
+
+    cluster: Cluster
+    scheduler: Process
+    workers: list[Process]
+    mark: str
+
+    def worker(self, **options: object) -> Process:
+        """Start one more worker, whose builds have the mark."""
+        self.workers.append(self.cluster.worker(self.scheduler, environment=environment(self.mark), **options))
+        return self.workers[-1]
+
+    @property
+    def builds(self) -> list[int]:
+        """The processes that build on this cluster."""
+        return builders(self.mark)
+
+
+def environment(mark: str) -> dict[str, str]:
+    name, _, value = mark.partition("=")
+    return {name: value}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def farm(cluster: Cluster, tmp_path: Path) -> Iterator[Farm]:
+    """A cluster of one worker that takes one build at a time."""
+    farm = Farm(cluster, cluster.scheduler(), [], f"BATCH_OF={tmp_path}")
+    farm.worker()
+    yield farm
+    for process in (farm.scheduler, *farm.workers):
+        with suppress(ProcessLookupError):
+            process.kill()
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current directory, with a small image."""
+    layout(tmp_path / "small", Spec((tar(file("a", b"a")),), config={"Cmd": ["/a"]}))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+class Hung:
+    """A registry that takes who comes and never answers: what builds from it goes on for ever."""
+
+    def __init__(self, server: socket.socket) -> None:
+        self._server = server
+        self.port = server.getsockname()[1]
+        self.taken: list[socket.socket] = []
+
+    def take(self) -> None:
+        """Wait until somebody builds from it."""
+        self.taken.append(self._server.accept()[0])
+
+    def image(self, output: str = "hanging") -> str:
+        """A line of a list for a disk that is never built."""
+        return f"docker://127.0.0.1:{self.port}/a:b tls-verify=no no-store=yes output={output}\n"
+
+
+@pytest.fixture
+def hung() -> Iterator[Hung]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        hung = Hung(server)
+        yield hung
+        for taken in hung.taken:
+            taken.close()
+
+
+def run(
+    farm: Farm,
+    lines: str,
+    *,
+    fail_fast: bool = False,
+    finished: Callable[[Outcome], None] = lambda _outcome: None,
+    heard: Callable[[Job, Event], None] = lambda _job, _event: None,
+    note: Callable[[str], None] = lambda _text: None,
+) -> list[Outcome]:
+    jobs = parse_list(lines, "list", Path("disks"), BuildOptions())
+    address = farm.scheduler.address
+    return run_on_cluster(jobs, address, fail_fast=fail_fast, finished=finished, heard=heard, note=note)
+
+
+def statuses(outcomes: list[Outcome]) -> list[str]:
+    return [outcome.status for outcome in outcomes]
+
+
+def disks(place: Path) -> list[str]:
+    """What is where the disks go, hidden files too; nothing, if that is not there."""
+    return sorted(path.name for path in (place / "disks").iterdir()) if (place / "disks").is_dir() else []
+
+
+def test_disks_land_where_the_client_stands_and_what_builds_say_is_heard(place: Path, farm: Farm) -> None:
+    heard: list[tuple[int, str]] = []
+
+    def hear(job: Job, event: Event) -> None:
+        if isinstance(event, Stage):
+            heard.append((job.line, event.name.split(" (")[0]))
+
+    ended = run(farm, "oci:small\noci:small output=b", heard=hear)
+    assert statuses(ended) == ["built", "built"]
+    assert disks(place) == ["b.ext4", "b.ext4.json", "small.ext4", "small.ext4.json"]
+    assert len({outcome.sha256 for outcome in ended}) == 1
+    for line in (1, 2):
+        assert [name for number, name in heard if number == line][:2] == ["reading layer 1 of 1", "packing ext4"]
+    # A disk that is gone is built again, and not remembered.
+    (place / "disks/b.ext4").unlink()
+    assert statuses(run(farm, "oci:small\noci:small output=b")) == ["up to date", "built"]
+
+
+def test_fail_fast_leaves_no_builder_and_no_further_disk(place: Path, farm: Farm, hung: Hung) -> None:
+    farm.worker()
+    lines = hung.image() + "oci:nowhere\n" + "".join(hung.image(f"d{n}") for n in range(4))
+    ended = run(farm, lines, fail_fast=True)
+    assert statuses(ended) == ["cancelled", "failed", *["cancelled"] * 4]
+    assert farm.builds == []
+    assert disks(place) == []
+
+
+def test_the_job_of_a_worker_that_was_killed_goes_to_another(place: Path, farm: Farm) -> None:
+    killed: list[int] = []
+
+    def hear(_job: Job, _event: Event) -> None:
+        if not killed:
+            killed.append(farm.workers[0].pid)
+            farm.workers[0].kill()
+            farm.worker()
+
+    assert statuses(run(farm, "oci:small\noci:small output=b\n", heard=hear)) == ["built", "built"]
+    assert len(killed) == 1
+    assert disks(place) == ["b.ext4", "b.ext4.json", "small.ext4", "small.ext4.json"]
+
+
+def test_a_job_that_takes_its_workers_along_fails_and_says_so(place: Path, farm: Farm, hung: Hung) -> None:
+    def kill_whoever_builds() -> None:
+        for _ in range(4):
+            hung.take()
+            farm.workers[-1].kill()
+            farm.worker()
+
+    with ThreadPoolExecutor() as executor:
+        killing = executor.submit(kill_whoever_builds)
+        (outcome,) = run(farm, hung.image())
+        killing.result()
+    assert outcome.status == "failed"
+    assert outcome.error is not None
+    assert outcome.error.startswith(f"lost 4 times, each time with its worker, the last {farm.workers[-2].address}; ")
+    assert disks(place) == []
+
+
+def test_when_the_scheduler_goes_the_rest_is_cancelled(place: Path, farm: Farm, hung: Hung) -> None:
+    ended: list[Outcome] = []
+
+    def finished(outcome: Outcome) -> None:
+        ended.append(outcome)
+        if outcome.status == "built":
+            hung.take()
+            farm.scheduler.kill()
+
+    with pytest.raises(ClusterUnreachable, match=r"^the scheduler tcp://127.0.0.1:\d+: it is gone"):
+        run(farm, "oci:small\n" + hung.image() + "oci:small output=b\n", finished=finished)
+    assert statuses(ended) == ["built", "cancelled", "cancelled"]
+    wait_until(lambda: farm.builds == [])
+    assert disks(place) == ["small.ext4", "small.ext4.json"]
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ({"product": False}, "it has no rootfs-builder (No module named 'builder'); install "),
+        ({"before": "import builder.version as v; v.VERSION = '9.9'"}, "it has rootfs-builder 9.9, and here is "),
+        ({"before": "import builder.batch.messages as m; m.FORM = 0"}, "it has rootfs-builder with messages of form 0"),
+        ({"before": "distributed.__version__ = '2019.1'"}, "it has Dask 2019.1, and here is "),
+    ],
+)
+def test_a_worker_that_does_not_fit_is_refused(place: Path, farm: Farm, how: dict[str, object], reason: str) -> None:
+    worker = farm.worker(**how)
+    with pytest.raises(ClusterRefused) as caught:
+        run(farm, "oci:small")
+    assert str(caught.value).startswith(f"the worker {worker.address}: {reason}")
+    assert disks(place) == []
+
+
+def test_a_worker_that_does_not_fit_and_comes_late_is_left_out(place: Path, farm: Farm, hung: Hung) -> None:
+    noted: list[str] = []
+
+    def note(text: str) -> None:
+        noted.append(text)
+        farm.worker()
+
+    def come_late() -> None:
+        hung.take()
+        farm.worker(product=False)
+
+    def finished(_outcome: Outcome) -> None:
+        raise KeyboardInterrupt
+
+    with ThreadPoolExecutor() as executor:
+        executor.submit(come_late)
+        with pytest.raises(KeyboardInterrupt):
+            run(farm, hung.image() + "oci:small", finished=finished, note=note)
+    assert [text.partition(": ")[2].partition(" (")[0] for text in noted] == ["it has no rootfs-builder"]
+    assert farm.builds == []
+    assert disks(place) == ["small.ext4", "small.ext4.json"]
