@@ -8,6 +8,7 @@ TYPE_CHECKING = False  # as in typing, whose import takes longer than all else h
 if TYPE_CHECKING:
     from builder.actions.blank import blank
     from builder.actions.build import build
+    from builder.actions.pull_disk import PulledDisk, pull_disk
     from builder.actions.push import Pushed, push
     from builder.actions.result import BuildResult
     from builder.actions.unpack import unpack
@@ -27,10 +28,12 @@ __all__ = [
     "DiskOptions",
     "GuestFacts",
     "GuestOptions",
+    "PulledDisk",
     "Pushed",
     "Removal",
     "blank",
     "build",
+    "pull_disk",
     "push",
     "unpack",
 ]
@@ -45,9 +48,11 @@ _PLACES = {
     "DiskOptions": "builder.disk.filesystem",
     "GuestFacts": "builder.guest.facts",
     "GuestOptions": "builder.guest.options",
+    "PulledDisk": "builder.actions.pull_disk",
     "Pushed": "builder.actions.push",
     "blank": "builder.actions.blank",
     "build": "builder.actions.build",
+    "pull_disk": "builder.actions.pull_disk",
     "push": "builder.actions.push",
     "unpack": "builder.actions.unpack",
 }

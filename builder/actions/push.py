@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder.actions.booting import format_of
+from builder.actions.remote_disk import MAX_METADATA
 from builder.artifact import form
 from builder.artifact.form import Disk
 from builder.artifact.pack import packed
@@ -132,7 +133,10 @@ def _target(reference: str, access: Access, listen: Listener, stack: ExitStack) 
 
 def _record(disk: Path, metadata: Path | None) -> tuple[bytes, Record] | None:
     try:
-        return read_record(disk, metadata)
+        found = read_record(disk, metadata)
+        if found is not None and len(found[0]) > MAX_METADATA:
+            raise UsageError(f"{metadata or metadata_path(disk)}: has more than {MAX_METADATA} bytes; leave it out")
+        return found
     except OSError as error:
         raise DiskUnreadable(metadata or metadata_path(disk), f"cannot be read: {error.strerror}") from error
 

@@ -15,17 +15,18 @@ from typing import Annotated, Any
 
 import msgspec
 
+from builder.disk import FILESYSTEMS
 from builder.errors import InvalidDigest, MalformedDocument, UnsupportedImage
 from builder.image.descriptor import Descriptor, DescriptorFields, read_descriptor
 from builder.image.digest import Digest
 from builder.image.document import read_document
-from builder.image.media_types import OCI_MANIFEST
+from builder.image.media_types import DISK_ARTIFACT, OCI_MANIFEST
 from builder.image.render import render_descriptor
 from builder.image.shape import LENIENT, Remarks, convert_document
 from builder.output.beside import Record
 from builder.words import quoted
 
-ARTIFACT_TYPE = "application/vnd.rootfs-builder.disk.v1"
+ARTIFACT_TYPE = DISK_ARTIFACT
 DISK_LAYER = "application/vnd.kubevirt.disk.raw+zstd"
 METADATA_LAYER = "application/vnd.rootfs-builder.disk.metadata.v1+json"
 
@@ -129,7 +130,10 @@ def is_disk(data: bytes) -> bool:
 
 def parse_artifact(data: bytes, name: str) -> Artifact:
     """Read the manifest `name` of a disk. Raises MalformedDocument, and UnsupportedImage for what is no disk."""
-    fields = convert_document(read_document(data, name), _Fields, name, Remarks())
+    document = read_document(data, name)
+    if "manifests" in document:
+        raise UnsupportedImage(name, "is an index, and no disk; name the manifest of a disk")
+    fields = convert_document(document, _Fields, name, Remarks())
     if fields.artifact_type != ARTIFACT_TYPE:
         kind = f"an artifact of type {quoted(fields.artifact_type, 200)}" if fields.artifact_type else "an image"
         reason = f"is {kind}, and no disk; build a disk of an image with rootfs-builder build"
@@ -151,4 +155,8 @@ def _read_disk(said: Mapping[str, str], name: str) -> Disk:
         digest = Digest.parse(said.get(DIGEST, ""))
     except InvalidDigest as error:
         raise MalformedDocument(name, "$.annotations", f"{DIGEST} {error.reason}") from error
-    return Disk(said.get(FORMAT, ""), int(size), digest)
+    if digest.algorithm != "sha256":
+        raise MalformedDocument(name, "$.annotations", f"{DIGEST} is no sha256, as that of a disk is")
+    if said.get(FORMAT) not in FILESYSTEMS:
+        raise MalformedDocument(name, "$.annotations", f"{FORMAT} is {quoted(said.get(FORMAT, ''), 100)}, no format")
+    return Disk(said[FORMAT], int(size), digest)

@@ -25,6 +25,7 @@ COMMANDS = Commands(
         "boot": ("builder.cli.boot:boot", "Boot DISK under QEMU, and exit with its process's status."),
         "blank": ("builder.cli.blank:blank", "Make an empty ext4 disk for a guest's writes."),
         "push": ("builder.cli.push:push", "Put DISK into a registry, as an OCI artifact."),
+        "pull": ("builder.cli.pull_disk:pull", "Write a disk that was pushed to a registry."),
         "unpack": ("builder.cli.unpack:unpack", "Write the root file system of IMAGE to DIRECTORY."),
         "inspect": ("builder.cli.inspect:inspect", "Say what IMAGE is and what a disk of it takes."),
         "store": ("builder.cli.store:store", "Keep images in a store of blobs, each of which is there once."),

@@ -23,6 +23,7 @@ from builder.image.descriptor import (
 )
 from builder.image.document import read_document
 from builder.image.media_types import (
+    DISK_ARTIFACT,
     DOCKER_CONFIG,
     DOCKER_MANIFEST,
     IMAGE_CONFIGS,
@@ -223,6 +224,8 @@ def _read_manifest(
 
 
 def _artifact(name: str, artifact_type: str | None, config_type: str) -> UnsupportedImage:
+    if artifact_type == DISK_ARTIFACT:
+        return UnsupportedImage(name, "is a disk, not an image: rootfs-builder pull writes it to a file")
     if artifact_type:
         return UnsupportedImage(name, f"is an artifact of type {quoted(artifact_type, 200)}, not an image")
     what = f"its config is of media type {quoted(config_type, 200)}"

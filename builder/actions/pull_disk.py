@@ -1,0 +1,117 @@
+"""Bring a disk from a registry, byte for byte as it was pushed, with its metadata beside it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.actions.remote_disk import RemoteDisk, remote_disk
+from builder.errors import BuilderError, OutputError, UsageError
+from builder.events import Listener, Meter, Stage, ignore
+from builder.files.workspace import workspace_of
+from builder.image.digest import Digest
+from builder.image.name import ImageName
+from builder.limits import Limits
+from builder.output.beside import metadata_path, read_record
+from builder.output.checks import check_distinct, check_output, check_side_output, resolve_output
+from builder.output.failures import failures_named
+from builder.output.metadata import disk_digest
+from builder.output.publish import Draft, publish_in_order, staged
+from builder.sources.access import Access
+from builder.words import quoted
+
+_ADVICE = "choose another output"
+# Metadata that are just as old as a disk vouch for what it was made from: that only who builds it can.
+_OLDER_NS = 10 * 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class PulledDisk:
+    """A disk that is here now: where, its full name and manifest's digest in the registry, and its metadata's file.
+
+    Not `fetched` is one that was here already, with just these bytes. Sizes in bytes.
+    """
+
+    output: Path
+    name: ImageName
+    digest: Digest
+    format: str
+    size: int
+    metadata: Path | None
+    fetched: bool
+
+
+def pull_disk(
+    reference: str,
+    output: Path | str,
+    access: Access | None = None,
+    *,
+    metadata_file: Path | None = None,
+    limits: Limits | None = None,
+    force: bool = False,
+    wait: bool = True,
+    listen: Listener = ignore,
+) -> PulledDisk:
+    """Write the disk at `reference`, docker://REGISTRY/REPO[:TAG][@DIGEST], to `output`.
+
+    It is verified against its digest, has holes where it is empty, and appears complete and synced, or not at all; then
+    the metadata that came with it, in `metadata_file`, by default OUTPUT.json. An older disk is replaced, anything else
+    only with `force`; one that has just these bytes stays. Raises UsageError, OutputError, ImageRefused and other
+    BuilderError.
+    """
+    target = Path(output)
+    if not target.name:
+        raise UsageError(f"output {quoted(str(output))} names no file; call it NAME.ext4 or NAME.erofs")
+    beside = metadata_file or metadata_path(target)
+    with failures_named(advice=_ADVICE):
+        check_distinct([target, beside])
+        check_output(target, force)
+        check_side_output(beside)
+        place = resolve_output(target)
+    with (
+        remote_disk(reference, access or Access(), limits or Limits(), listen) as found,
+        workspace_of(place, listen, wait=wait) as work,
+    ):
+        record = found.metadata()
+        _check_metadata(target, beside, record, force)
+        draft = Draft(work, "disk", place)
+        fetched = not _is_here(place, found, listen)
+        with failures_named(draft.path, _ADVICE):
+            if fetched:
+                listen(Stage("pulling the disk", found.artifact.layer.size))
+                found.fetch(draft.path, Meter(listen))
+            time = (draft.path if fetched else place).stat().st_mtime_ns - _OLDER_NS
+            with staged(beside if record is not None else None, record or b"", listen, time) as after:
+                publish_in_order((*([draft] if fetched else []), *after))
+    disk = found.artifact.disk
+    return PulledDisk(
+        target, found.name, found.digest, disk.format, disk.size, beside if record is not None else None, fetched
+    )
+
+
+def _is_here(place: Path, found: RemoteDisk, listen: Listener) -> bool:
+    with suppress(OSError):
+        if place.is_file() and os.path.getsize(place) == found.artifact.disk.size:
+            listen(Stage("hashing the disk that is here"))
+            return disk_digest(place) == found.artifact.disk.digest.hex
+    return False
+
+
+def _check_metadata(disk: Path, beside: Path, record: bytes | None, force: bool) -> None:
+    """See that no file is lost that is no metadata, and that none stays that is about another disk."""
+    if not os.path.lexists(beside):
+        return
+    if record is None:
+        if beside == metadata_path(disk):
+            reason = "would be taken for metadata of the disk, which comes without any; remove it"
+            raise OutputError(str(beside), reason)
+        return
+    if force or beside.stat().st_size == 0:
+        return
+    try:
+        read_record(disk, beside)
+    except (BuilderError, OSError) as error:
+        reason = "exists and is no metadata of a disk; name another --metadata-file, or add --force"
+        raise OutputError(str(beside), reason) from error

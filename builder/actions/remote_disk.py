@@ -1,0 +1,152 @@
+"""A disk in a registry, found by its reference; and how its content comes here, verified."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.archive.compression import zstd
+from builder.artifact.form import Artifact, parse_artifact
+from builder.errors import (
+    CorruptStream,
+    ImageNotFound,
+    ImageRefused,
+    InvalidReference,
+    LayerRefused,
+    LimitExceeded,
+    MalformedDocument,
+    SourceUnreadable,
+    UsageError,
+)
+from builder.events import Listener, Notice
+from builder.files.descriptors import opened
+from builder.files.holes import write_sparse
+from builder.image.descriptor import Descriptor
+from builder.image.digest import Digest
+from builder.image.name import ImageName
+from builder.image.verifier import Verifier
+from builder.limits import Limits
+from builder.output.beside import parse_record
+from builder.registry.download import Download
+from builder.registry.failures import AccessDenied, NotThere
+from builder.registry.repository import Document, Repository
+from builder.sources.access import Access
+from builder.sources.docker import DOCKER
+from builder.sources.docker.repositories import open_repositories
+from builder.sources.listed import listed
+from builder.sources.reference import parse_reference
+from builder.words import quoted
+
+# In bytes: far more than metadata take, and no more than may be held.
+MAX_METADATA = 16 << 20
+# Tags to name where the one asked for is not there.
+_SOME = 20
+
+
+def names_a_registry(text: str) -> bool:
+    """Say whether what may be a path is a reference to a registry instead."""
+    return text.startswith("docker://")
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteDisk:
+    """A disk of a registry: its full name, its manifest's digest, and what that says of it."""
+
+    name: ImageName
+    digest: Digest
+    artifact: Artifact
+    repository: Repository
+
+    def fetch(self, path: Path, meter: Callable[[int], None]) -> None:
+        """Write the disk to `path`, a new file, with holes where it is empty; `meter` is told the bytes that came.
+
+        Raises what a download does, DigestMismatch, SizeMismatch, LayerRefused, and OSError (a full disk).
+        """
+        disk, position = self.artifact.disk, 0
+        whole = Verifier(f"{self.name}: disk", disk.digest, disk.size)
+        what = f"{self.name}: layer {self.artifact.layer.digest}"
+        with (
+            opened(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY) as fd,
+            closing(self._blob(self.artifact.layer, what, meter)) as blob,
+        ):
+            try:
+                for chunk in whole.watch(zstd.decompress(blob)):
+                    write_sparse(fd, chunk, position)
+                    position += len(chunk)
+            except CorruptStream as error:
+                raise LayerRefused(what, None, error.reason) from error
+            whole.finish()
+            os.ftruncate(fd, disk.size)
+
+    def metadata(self) -> bytes | None:
+        """Fetch the metadata of the disk; None where it has none.
+
+        Raises MalformedDocument for what is no metadata of this disk, and what a download does.
+        """
+        layer = self.artifact.metadata
+        if layer is None:
+            return None
+        what = f"{self.name}: metadata {layer.digest}"
+        content = b"".join(self._blob(layer, what, lambda _count: None))
+        try:
+            record = parse_record(content, what)
+        except UsageError as error:
+            raise MalformedDocument(what, "$", "is no metadata of a disk") from error
+        if (record.disk.sha256, record.disk.size) != (self.artifact.disk.digest.hex, self.artifact.disk.size):
+            raise MalformedDocument(what, "$.disk", "is another disk than the one that it comes with")
+        return content
+
+    def _blob(self, layer: Descriptor, what: str, meter: Callable[[int], None]) -> Generator[bytes, None, None]:
+        verifier = Verifier(what, layer.digest, layer.size)
+        with closing(Download(self.repository, layer).chunks(0)) as chunks:
+            for chunk in verifier.watch(chunks):
+                yield chunk
+                meter(verifier.count)
+        verifier.finish()
+
+
+@contextmanager
+def remote_disk(reference: str, access: Access, limits: Limits, listen: Listener) -> Iterator[RemoteDisk]:
+    """Find the disk at `reference`, docker://REGISTRY/REPO[:TAG][@DIGEST], for as long as the context lasts.
+
+    Raises InvalidReference, ImageNotFound, UnsupportedImage for what is no disk, LimitExceeded for one of more bytes
+    than `limits` has for an image, and what a registry does.
+    """
+    parsed = parse_reference(reference)
+    if parsed.transport is not DOCKER:
+        raise InvalidReference(reference, "disks are pulled from registries: write docker://REGISTRY/REPO:TAG")
+    name, repositories = open_repositories(parsed, access.registry, listen)
+    with ExitStack() as stack:
+        for repository in repositories:
+            stack.enter_context(closing(repository))
+        repository, found = _find(name, repositories, listen)
+        artifact = parse_artifact(found.data, f"{reference}: manifest {found.digest}")
+        if artifact.disk.size > limits.max_size:
+            reason = f"the disk has {artifact.disk.size} bytes, more than {limits.max_size}; raise it with --max-size"
+            raise LimitExceeded(str(name), None, reason)
+        if artifact.metadata and artifact.metadata.size > MAX_METADATA:
+            raise LimitExceeded(str(name), None, f"its metadata have more than {MAX_METADATA} bytes")
+        yield RemoteDisk(name, found.digest, artifact, repository)
+
+
+def _find(name: ImageName, repositories: Sequence[Repository], listen: Listener) -> tuple[Repository, Document]:
+    """Ask what a name means, mirrors first."""
+    for repository in repositories[:-1]:
+        try:
+            return repository, _ask(name, repository)
+        except (SourceUnreadable, ImageNotFound, AccessDenied, ImageRefused) as error:
+            listen(Notice(f"mirror {repository.where}: {error}; asking the next"))
+    return repositories[-1], _ask(name, repositories[-1])
+
+
+def _ask(name: ImageName, repository: Repository) -> Document:
+    try:
+        return repository.manifest(name.digest or name.tag or "")
+    except NotThere as error:
+        what = f"manifest {name.digest}" if name.digest else f"tag {quoted(name.tag or '')}"
+        tags = listed(repository.tags(_SOME))
+        there = f"choose one of these: {tags}" if tags else "check the name, or log in if the repository is private"
+        raise ImageNotFound(str(name), f"{repository.where} has no {what}; {there}") from error

@@ -1,0 +1,52 @@
+"""`rootfs-builder pull`: a disk from a registry."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from builder.actions.pull_disk import pull_disk
+from builder.cli.command import Command
+from builder.cli.console import Console
+from builder.cli.options import all_of, build_options, table_option
+from builder.cli.sizes import human_size
+from builder.cli.types import FILE, IMAGE
+
+
+@click.command(cls=Command)
+@click.argument("reference", metavar="docker://REGISTRY/REPO[:TAG][@DIGEST]", type=IMAGE)
+@click.option("-o", "--output", type=FILE, required=True, help="The disk to write.")
+@table_option("metadata-file", help="Where the disk's metadata go; by default to OUTPUT.json.")
+@table_option("force", help="Replace what is there, though it is no disk, or no metadata of one.")
+@table_option("no-wait")
+@table_option("max-size", help="Refuse a disk of more bytes.")
+@all_of(table_option("authfile"), table_option("cert-dir"), table_option("tls-verify"))
+@click.pass_obj
+def pull(console: Console, /, reference: str, output: Path, **options: Any) -> None:
+    """Write a disk that was pushed to a registry.
+
+    The disk is the one that was pushed, byte for byte, its digest is verified, and it appears when
+    it is complete. Its metadata come with it, so that it boots as it would where it was built. For
+    images, see `build` and `store pull`.
+
+    \b
+    Examples:
+      rootfs-builder pull docker://registry.example/disks/web:1.0 -o web.ext4
+    """
+    chosen = build_options(**options)
+    pulled = pull_disk(
+        reference,
+        output,
+        chosen.access,
+        metadata_file=chosen.metadata_file,
+        limits=chosen.limits,
+        force=chosen.force,
+        wait=chosen.wait,
+        listen=console.listener(),
+    )
+    facts = f"{pulled.format}, {human_size(pulled.size)}"
+    console.say(f"{output}: {facts}" if pulled.fetched else f"{output}: up to date")
+    console.answer(os.fsencode(output))

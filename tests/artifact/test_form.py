@@ -1,0 +1,93 @@
+"""Manifests of disks: what is written is what is read, and nonsense is refused by its place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from builder.artifact import form
+from builder.artifact.form import Disk
+from builder.errors import ImageRefused, MalformedDocument, UnsupportedImage
+from builder.image.descriptor import Descriptor
+from builder.image.digest import Digest
+
+DISK = Disk("ext4", 8192, Digest.of(b"disk"))
+LAYER = form.disk_layer(DISK, Digest.of(b"layer"), 77)
+RECORD = form.metadata_layer(DISK, b"{}")
+SUBJECT = Descriptor("application/vnd.oci.image.manifest.v1+json", Digest.of(b"image"), 5)
+
+
+def written(layers: list[Descriptor], subject: Descriptor | None = None) -> bytes:
+    said = form.describe(DISK, None)
+    return form.render_manifest(form.EMPTY_CONFIG, layers, said, subject, form.ARTIFACT_TYPE)
+
+
+@pytest.mark.parametrize("record", [None, RECORD])
+@pytest.mark.parametrize("subject", [None, SUBJECT])
+def test_what_is_written_is_read(record: Descriptor | None, subject: Descriptor | None) -> None:
+    data = written([LAYER, *([record] if record else [])], subject)
+    assert form.parse_artifact(data, "it") == form.Artifact(DISK, LAYER, record)
+    assert form.is_disk(data)
+    assert data == written([LAYER, *([record] if record else [])], subject)
+    stated = {"mediaType": SUBJECT.media_type, "digest": str(SUBJECT.digest), "size": 5}
+    assert json.loads(data).get("subject") == (stated if subject else None)
+
+
+Change = Callable[[dict[str, Any]], object]
+
+
+def annotate(name: str, value: str | None) -> Change:
+    def change(document: dict[str, Any]) -> None:
+        document["annotations"].pop(name)
+        if value is not None:
+            document["annotations"][name] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (annotate(form.SIZE, "-1"), "is '-1', which is no size"),
+        (annotate(form.SIZE, "1" * 20), "which is no size"),
+        (annotate(form.SIZE, "\u0661"), "which is no size"),
+        (annotate(form.SIZE, None), "which is no size"),
+        (annotate(form.DIGEST, "sha256:x"), "takes 64 hex digits"),
+        (annotate(form.DIGEST, "sha512:" + "0" * 128), "is no sha256"),
+        (annotate(form.DIGEST, None), "must be written algorithm:hex"),
+        (annotate(form.FORMAT, "../../etc"), "is '../../etc', no format"),
+        (lambda document: document.update(annotations=[]), "which is no size"),
+        (lambda document: document.update(layers=[]), "$.layers: has 0 disks"),
+        (lambda document: document.update(layers=document["layers"] * 2), "has 2 disks"),
+        (lambda document: document["layers"].extend(document["layers"][1:]), "2 files of metadata"),
+        (lambda document: document["layers"][0].update(digest="x"), "$.layers[0].digest: must be written"),
+        (lambda document: document.update(layers="none"), "expected `array`"),
+        (lambda document: document.pop("layers"), "$.layers: is missing"),
+    ],
+)
+def test_nonsense_is_refused(change: Change, said: str) -> None:
+    document = json.loads(written([LAYER, RECORD]))
+    change(document)
+    with pytest.raises(MalformedDocument) as caught:
+        form.parse_artifact(json.dumps(document).encode(), "it")
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b'{"layers":[],"artifactType":"application/x"}', "is an artifact of type 'application/x', and no disk"),
+        (b'{"layers":[]}', "is an image, and no disk"),
+        (b'{"manifests":[]}', "is an index"),
+        (b"[]", "is not a JSON object"),
+        (b"\xff", "is not UTF-8"),
+    ],
+)
+def test_what_is_no_disk_is_refused(data: bytes, said: str) -> None:
+    with pytest.raises(ImageRefused, match=said) as caught:
+        form.parse_artifact(data, "it")
+    assert isinstance(caught.value, (UnsupportedImage, MalformedDocument))
+    assert not form.is_disk(data)
