@@ -183,6 +183,13 @@ def parse_count(text: str) -> int:
     return int(text)
 
 
+def parse_times(text: str) -> int:
+    """Read how often something may be done, perhaps never; more than a thousand times is a mistake."""
+    if not re.fullmatch(r"[0-9]{1,3}", text):
+        raise UsageError(f"{quoted(text, 100)} is not a number from 0 to 999")
+    return int(text)
+
+
 def parse_seconds(text: str) -> int:
     """Read a time in seconds since 1970; more than eighteen digits are no time that anything can hold."""
     if not re.fullmatch(r"[0-9]{1,18}", text):
@@ -209,6 +216,7 @@ def parse_truth(text: str) -> bool:
 
 SIZE = Form("SIZE", parse_size, write_size)
 COUNT = Form("NUMBER", parse_count)
+TIMES = Form("NUMBER", parse_times)
 SECONDS = Form("SECONDS", parse_seconds)
 TEXT = Form("TEXT", str)
 IDENTITY = Form("UUID", parse_uuid)

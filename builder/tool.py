@@ -51,6 +51,9 @@ _UNUSABLE = {
 _WATCH_SECONDS = 1.0
 _PATIENCE_MILLISECONDS = 500
 
+# By words, file and what the system knows of that: what programs said of themselves.
+_ANSWERS: dict[tuple[object, ...], CompletedTool] = {}
+
 Producer = Callable[[BinaryIO], None]
 
 
@@ -76,12 +79,25 @@ def tool_version(name: str) -> str:
     Raises ToolMissing, or ToolFailed if it does not start or states none.
     """
     argv = [name, "-V"]
-    completed = run_tool(argv)
+    completed = ask_tool(argv)
     # The first number is the program's own; e2fsprogs prints its on standard error.
     version = re.search(r"\d+(\.\d+)+\S*", completed.stdout + completed.stderr)
     if version is None:
         raise ToolFailed(argv, 0, "it states no version")
     return version[0]
+
+
+def ask_tool(argv: Sequence[str]) -> CompletedTool:
+    """Run a program that tells of itself, and remember its answer for as long as its file is the same.
+
+    Raises what `run_tool` raises.
+    """
+    executable = find_tool(argv[0])
+    status = os.stat(executable)
+    key = (*argv, executable, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    if key not in _ANSWERS:
+        _ANSWERS[key] = run_tool(argv)
+    return _ANSWERS[key]
 
 
 def run_tool(

@@ -10,7 +10,7 @@ from builder.actions.companions import companions, dependencies
 from builder.actions.opening import disk_options, open_image, scratch_directory
 from builder.actions.plan import Plan, check_outputs, choose, plan
 from builder.actions.result import BuildResult
-from builder.additions.survey import identity_with
+from builder.additions.survey import identity_with, survey
 from builder.disk.filesystem import DiskFacts, Filesystem
 from builder.disk.hash_tree import add_hash_tree
 from builder.errors import UsageError
@@ -24,7 +24,7 @@ from builder.output.depfile import depfile
 from builder.output.failures import failures_named
 from builder.output.publish import Draft, publish_in_order, sync
 from builder.output.recipe import KnownDisk, keep_recipe
-from builder.sources.resolve import check_layers
+from builder.sources.resolve import check_layers, find_image
 from builder.sources.source import Source
 from builder.tree.contents import Contents, contents
 from builder.tree.spool import open_spool
@@ -54,7 +54,9 @@ def build(
     ):
         draft = Draft(beside, "disk", output)
         with closing(open_image(reference, options, scratch, listen)) as source:
-            planned = plan(source, reference, output, options, tools, listen)
+            image = find_image(source, reference, options.platform, listen)
+            surveyed = survey(options.additions, options.limits, listen)
+            planned = plan(image, surveyed, output, options, tools, listen)
             there = planned.known_disk()
             if there is None or options.depfile:
                 # What is seen to be there is also what the disk depends on.
@@ -108,4 +110,4 @@ def _finish(packed: _Packed, plan: Plan, filesystem: Filesystem, draft: Draft, l
         filesystem.verify(draft.path)
     sync(draft)
     facts = replace(packed.disk, tools=plan.tools, checked=checked)
-    return keep_recipe(draft.path, plan.recipe, facts, packed.guest, packed.contents)
+    return keep_recipe(draft.path, plan.recipe.digest(), facts, packed.guest, packed.contents)

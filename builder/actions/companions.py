@@ -13,7 +13,7 @@ from builder.events import Listener, Stage
 from builder.guest.facts import GuestFacts, Initrd
 from builder.options import BuildOptions
 from builder.output.metadata import describe_build, disk_digest, render_json
-from builder.output.publish import Draft, staged
+from builder.output.publish import Content, Draft, staged
 from builder.output.recipe import KnownDisk
 from builder.sources.reference import parse_reference
 from builder.sources.source import Source
@@ -30,30 +30,54 @@ class Companions:
     guest: GuestFacts | None
 
 
-@contextmanager
-def companions(plan: Plan, known: KnownDisk, disk: Path, rule: bytes, listen: Listener) -> Iterator[Companions]:
-    """Stage all that goes with the disk whose bytes are at `disk` now; `rule` is the content of its depfile."""
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """What goes with a disk, as files that are to be: some `before` it and some `after`; and what they say of it."""
+
+    before: Sequence[Content]
+    after: Sequence[Content]
+    root: Root
+    guest: GuestFacts | None
+
+    def are_there(self) -> bool:
+        """Say whether just these files are there already."""
+        return all(content.is_there() for content in (*self.before, *self.after))
+
+
+def render(plan: Plan, known: KnownDisk, digest: str, rule: bytes) -> Rendered:
+    """Write in memory all that goes with a disk whose sha256 is `digest`; `rule` is the content of its depfile."""
     options = plan.options
     root = replace(plan.root, verity=known.facts.verity)
     archive, guest = b"", None
     if plan.guest and known.guest:
         archive = plan.guest.initramfs(known.guest) if options.guest.initrd else b""
         guest = plan.guest.facts(known.guest, _described(archive, options))
-    record = b""
+    before, after = [], []
+    if options.depfile:
+        before.append(Content(options.depfile, rule))
+    if options.guest.initrd:
+        before.append(Content(options.guest.initrd, archive))
+    for path, each in options.vm.configurations(root):
+        before.append(Content(path, each.content, executable=each.executable))
     if options.metadata_file:
-        if known.digest is None:
-            listen(Stage("hashing the disk"))
-        digest = known.digest or disk_digest(disk)
         lines = options.vm.lines(root)
-        described = describe_build(plan.image, guest, known.facts, digest, plan.described, lines, known.contents)
-        record = render_json(described)
+        record = describe_build(plan.image, guest, known.facts, digest, plan.described, lines, known.contents)
+        after.append(Content(options.metadata_file, render_json(record), known.mtime_ns))
+    return Rendered(before, after, root, guest)
+
+
+@contextmanager
+def companions(plan: Plan, known: KnownDisk, disk: Path, rule: bytes, listen: Listener) -> Iterator[Companions]:
+    """Stage all that goes with the disk whose bytes are at `disk` now; `rule` is the content of its depfile."""
+    digest = known.digest or ""
+    if plan.options.metadata_file and not digest:
+        listen(Stage("hashing the disk"))
+        digest = disk_digest(disk)
+    rendered = render(plan, known, digest, rule)
     with ExitStack() as stack:
-        before = stack.enter_context(staged(options.depfile, rule, listen))
-        before += stack.enter_context(staged(options.guest.initrd, archive, listen))
-        for path, each in options.vm.configurations(root):
-            before += stack.enter_context(staged(path, each.content, listen, executable=each.executable))
-        after = stack.enter_context(staged(options.metadata_file, record, listen, known.mtime_ns))
-        yield Companions(before, after, root, guest)
+        before = [draft for each in rendered.before for draft in stack.enter_context(staged(each, listen))]
+        after = [draft for each in rendered.after for draft in stack.enter_context(staged(each, listen))]
+        yield Companions(before, after, rendered.root, rendered.guest)
 
 
 def dependencies(source: Source, reference: str, plan: Plan) -> list[str]:

@@ -14,12 +14,15 @@ from builder.options import BuildOptions
 from builder.output.failures import failures_named
 from builder.sources import open_source
 from builder.sources.access import Means
+from builder.sources.shared import Shared
 from builder.sources.source import Source
 
 
-def open_image(reference: str, options: BuildOptions, scratch: Path, listen: Listener) -> Source:
+def open_image(
+    reference: str, options: BuildOptions, scratch: Path | None, listen: Listener, shared: Shared | None = None
+) -> Source:
     """Open the image at `reference` with the build's own scratch directory, listener and limits."""
-    return open_source(reference, options.access, Means(scratch, listen, options.limits))
+    return open_source(reference, options.access, Means(scratch, listen, options.limits, shared=shared))
 
 
 def disk_options(options: BuildOptions, seed: bytes) -> DiskOptions:

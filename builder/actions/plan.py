@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from builder.additions.survey import Surveyed, check_outside, survey
+from builder.additions.survey import Surveyed, check_outside
 from builder.disk import FILESYSTEMS, format_of
 from builder.disk.filesystem import Filesystem
 from builder.disk.hash_tree import check_verity
@@ -17,10 +17,11 @@ from builder.guest.bootable import Guest, plan_guest
 from builder.image.image import Image
 from builder.options import BuildOptions
 from builder.output.checks import check_distinct, check_output, check_side_output, resolve_output
-from builder.output.recipe import KnownDisk, known_disk, recipe
-from builder.sources.resolve import find_image
-from builder.sources.source import Source
+from builder.output.recipe import KnownDisk, Recipe, known_disk, reason_to_build
 from builder.vm.machine import Root
+
+# What is said of a disk that is built whether it is there or not.
+FORCED = "asked for by --force"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,9 @@ class Plan:
     root: Root
 
     @property
-    def recipe(self) -> str:
-        """What decides the disk's bytes, as one digest in hex."""
-        return recipe(str(self.image.config_digest), self.described, self.tools)
+    def recipe(self) -> Recipe:
+        """What decides the disk's bytes."""
+        return Recipe(str(self.image.config_digest), self.described, self.tools)
 
     def known_disk(self) -> KnownDisk | None:
         """Say what is known of the disk that is there, if it is what would be built."""
@@ -50,6 +51,13 @@ class Plan:
             return None
         known = known_disk(self.root.disk, self.recipe, options.metadata_file, checked=options.disk.check)
         return known if known and (known.guest is None) == (self.guest is None) else None
+
+    def reason(self) -> str:
+        """Say why the disk is not known, in a few words: `no disk`, `image changed`, `option size changed`."""
+        options = self.options
+        if options.force:
+            return FORCED
+        return reason_to_build(self.root.disk, self.recipe, options.metadata_file, checked=options.disk.check)
 
 
 def choose(target: Path, options: BuildOptions) -> tuple[BuildOptions, Filesystem, dict[str, str]]:
@@ -83,13 +91,16 @@ def check_outputs(target: Path, options: BuildOptions) -> None:
 
 
 def plan(
-    source: Source, reference: str, output: Path, options: BuildOptions, tools: dict[str, str], listen: Listener
+    image: Image,
+    surveyed: Sequence[Surveyed],
+    output: Path,
+    options: BuildOptions,
+    tools: dict[str, str],
+    listen: Listener,
 ) -> Plan:
-    """Find the image, and decide what is to become of it. Raises BuilderError."""
-    image = find_image(source, reference, options.platform, listen)
+    """Decide what is to become of an image, and of what is `surveyed`. Raises BuilderError."""
     guest = plan_guest(image, options.guest, listen)
     has_init = guest is not None and guest.is_on_disk
-    surveyed = survey(options.additions, options.limits, listen)
     initrd = options.guest.initrd and resolve_output(options.guest.initrd)
     planned = Plan(
         image,

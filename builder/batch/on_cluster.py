@@ -8,8 +8,10 @@ from pathlib import Path
 
 from builder.batch.images import Job
 from builder.batch.report import Outcome
-from builder.batch.run import Finished, Heard, run_on, working_directory
+from builder.batch.run import Finished, Heard, Retried, run_on, working_directory
+from builder.batch.timeline import Timeline
 from builder.errors import MissingRequirement
+from builder.events import Event
 from builder.output.failures import failures_named
 
 
@@ -23,6 +25,9 @@ def run_on_cluster(
     note: Callable[[str], None] = lambda _text: None,
     limit: int | None = None,
     insecure: bool = False,
+    retries: int = 0,
+    retried: Retried = lambda _job, _outcome: None,
+    timeline: Timeline | None = None,
 ) -> list[Outcome]:
     """Build every job on the workers of a cluster, as `run_batch` does on one machine.
 
@@ -46,5 +51,20 @@ def run_on_cluster(
     with failures_named():
         outputs.mkdir(parents=True, exist_ok=True)
 
-    with Dask(address, outputs, lambda number, event: heard(jobs[number], event), note=note, limit=limit) as cluster:
-        return run_on(cluster, jobs, directory, fail_fast=fail_fast, finished=finished)
+    submitted: list[Job] = []
+
+    def hear(number: int, event: Event) -> None:
+        heard(submitted[number], event)
+
+    with Dask(address, outputs, hear, note=note, limit=limit) as cluster:
+        return run_on(
+            cluster,
+            jobs,
+            directory,
+            fail_fast=fail_fast,
+            finished=finished,
+            retries=retries,
+            retried=retried,
+            submitted=submitted.append,
+            timeline=timeline,
+        )

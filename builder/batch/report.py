@@ -31,7 +31,8 @@ class Outcome:
     line why it failed; `notices` are what the user should know all the same. `reason` says why there was something to
     build; `source` is the digest of the image's manifest, where it has one, and `layers` are its layers, the bottom one
     first. `begun` and `ended` are in seconds since the batch began, and `worker`, from 1, tells apart what went on side
-    by side; none of them is there where no process had to build. `attempts` are how often one did.
+    by side; none of them is there where no process had to build. `attempts` are how often one did;
+    `passing` says of a failure that the same may go well another time.
     """
 
     line: int
@@ -52,6 +53,7 @@ class Outcome:
     ended: float | None = None
     worker: int | None = None
     attempts: int = 0
+    passing: bool = False
 
     @property
     def well(self) -> bool:

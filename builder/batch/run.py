@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import CancelledError, Executor, Future, as_completed, wait
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError, Executor, Future, wait
+from contextlib import suppress
+from dataclasses import replace
+from queue import Empty, SimpleQueue
 
 from builder.batch.images import Job
 from builder.batch.messages import read_outcome, write_job
+from builder.batch.process import BuildLost
 from builder.batch.report import CANCELLED, FAILED, Outcome, without_disk
 from builder.batch.schedulers.local import Local
 from builder.batch.schedulers.scheduler import Scheduler
@@ -18,6 +23,11 @@ from builder.shortage import shortage
 
 Finished = Callable[[Outcome], None]
 Heard = Callable[[Job, Event], None]
+Retried = Callable[[Job, Outcome], None]
+
+# How long to wait before a job is tried again: what is down comes up, and what is full empties, in its own time.
+_PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 30.0
 
 
 def run_batch(
@@ -27,17 +37,32 @@ def run_batch(
     fail_fast: bool,
     finished: Finished,
     heard: Heard = lambda _job, _event: None,
+    retries: int = 0,
+    retried: Retried = lambda _job, _outcome: None,
+    timeline: Timeline | None = None,
 ) -> list[Outcome]:
     """Build every job on an executor of this machine and return their outcomes in the order of the list.
 
-    `finished` hears of each as it ends, `heard` of the events of their builds, on another thread. One job's failure
+    `finished` hears of each as it ends, `heard` of the events of their builds, on another thread. What fails and may
+    pass, as a network or a killed process, is tried `retries` times more, and `retried` hears of it. One job's failure
     does not stop the others, unless `fail_fast`: then what has not ended is cancelled. However this returns, nothing
     is building any more, but for what a lost worker had: that ends by itself. The executor, of threads or processes, is
     the caller's to make and to shut down.
     """
     directory = working_directory()
-    with Local(executor, lambda number, event: heard(jobs[number], event)) as scheduler:
-        return run_on(scheduler, jobs, directory, fail_fast=fail_fast, finished=finished)
+    submitted: list[Job] = []
+    with Local(executor, lambda number, event: heard(submitted[number], event)) as scheduler:
+        return run_on(
+            scheduler,
+            jobs,
+            directory,
+            fail_fast=fail_fast,
+            finished=finished,
+            retries=retries,
+            retried=retried,
+            submitted=submitted.append,
+            timeline=timeline,
+        )
 
 
 def working_directory() -> str:
@@ -49,32 +74,107 @@ def working_directory() -> str:
 
 
 def run_on(
-    scheduler: Scheduler, jobs: Sequence[Job], directory: str, *, fail_fast: bool, finished: Finished
+    scheduler: Scheduler,
+    jobs: Sequence[Job],
+    directory: str,
+    *,
+    fail_fast: bool,
+    finished: Finished,
+    retries: int = 0,
+    retried: Retried = lambda _job, _outcome: None,
+    submitted: Callable[[Job], None] = lambda _job: None,
+    timeline: Timeline | None = None,
 ) -> list[Outcome]:
-    """Build every job where `scheduler` puts it; names in jobs are looked up from `directory`. See `run_batch`."""
-    futures: dict[Future[str], Job] = {}
-    outcomes: dict[int, Outcome] = {}
-    ended: dict[Future[str], float] = {}
-    timeline = Timeline()
+    """Build every job where `scheduler` puts it; names in jobs are looked up from `directory`. See `run_batch`.
 
-    def submit(job: Job) -> Future[str]:
-        future = scheduler.submit(write_job(job, directory))
-        # At once, and not when its turn comes.
-        future.add_done_callback(lambda done: ended.setdefault(done, timeline.now()))
-        return future
+    `submitted` hears of each job that is about to be given to the scheduler, once for each time that it is.
+    """
+    runs = _Runs(scheduler, directory, submitted, timeline or Timeline())
+    outcomes: dict[int, Outcome] = {}
+
+    def ended(outcome: Outcome) -> None:
+        outcomes[outcome.line] = outcome
+        finished(outcome)
 
     try:
-        futures.update((submit(job), job) for job in jobs)
-        for future in as_completed(futures):
-            job = futures[future]
-            outcomes[job.line] = outcome = timeline.place(_outcome(job, future), ended.get(future, timeline.now()))
-            finished(outcome)
-            if fail_fast and outcome.status == FAILED:
-                _stop(scheduler, futures)
+        for job in jobs:
+            runs.submit(job)
+        while len(outcomes) < len(jobs):
+            job, outcome = runs.next()
+            if outcome.passing and outcome.attempts <= retries and not runs.stopped:
+                retried(job, outcome)
+                runs.submit_later(job)
+                continue
+            ended(outcome)
+            if fail_fast and outcome.status == FAILED and not runs.stopped:
+                for other in runs.stop():
+                    ended(without_disk(other, CANCELLED))
     except BaseException:
-        _stop(scheduler, futures)
+        runs.stop()
         raise
     return [outcomes[job.line] for job in jobs]
+
+
+class _Runs:
+    """What a scheduler has been given and has not given back, and what it is to be given again later."""
+
+    def __init__(
+        self, scheduler: Scheduler, directory: str, submitted: Callable[[Job], None], timeline: Timeline
+    ) -> None:
+        self.stopped = False
+        self._scheduler = scheduler
+        self._directory = directory
+        self._submitted = submitted
+        self._timeline = timeline
+        self._futures: dict[Future[str], Job] = {}
+        self._attempts: dict[int, int] = {}
+        self._later: list[tuple[float, Job]] = []
+        self._ended: SimpleQueue[tuple[Future[str], float]] = SimpleQueue()
+
+    def submit(self, job: Job) -> None:
+        """Give a job to the scheduler."""
+        self._submitted(job)
+        attempt = self._attempts[job.line] = self._attempts.get(job.line, 0) + 1
+        future: Future[str] = Future()
+        try:
+            future = self._scheduler.submit(write_job(job, self._directory))
+        except Exception as error:
+            if attempt == 1:
+                raise
+            # Whatever lost the job takes no more.
+            future.set_exception(error)
+        self._futures[future] = job
+        # At once, and not when its turn comes.
+        future.add_done_callback(lambda done: self._ended.put((done, self._timeline.now())))
+
+    def submit_later(self, job: Job) -> None:
+        """Give a job to the scheduler once more, after a pause."""
+        pause = min(_PAUSE_SECONDS * 2.0 ** (self._attempts[job.line] - 1), _LONGEST_PAUSE_SECONDS)
+        self._later.append((time.monotonic() + pause, job))
+
+    def next(self) -> tuple[Job, Outcome]:
+        """Wait until a job has ended."""
+        while True:
+            due = min((each for each, _ in self._later), default=None)
+            with suppress(Empty):
+                future, now = self._ended.get(timeout=due and max(0.0, due - time.monotonic()))
+                job = self._futures.pop(future)
+                outcome = replace(_outcome(job, future), attempts=self._attempts[job.line])
+                return job, self._timeline.place(outcome, now)
+            for entry in [each for each in self._later if each[0] <= time.monotonic()]:
+                self._later.remove(entry)
+                self.submit(entry[1])
+
+    def stop(self) -> list[Job]:
+        """Cancel what waits and what runs, until nothing does either; return what nobody has any more."""
+        self.stopped = True
+        self._scheduler.cancel()
+        for future in self._futures:
+            future.cancel()
+        wait(self._futures)
+        later = [job for _, job in self._later]
+        self._later.clear()
+        return later
 
 
 def _outcome(job: Job, future: Future[str]) -> Outcome:
@@ -83,15 +183,10 @@ def _outcome(job: Job, future: Future[str]) -> Outcome:
         return read_outcome(future.result())
     except CancelledError:
         return without_disk(job, CANCELLED)
+    except BuildLost as error:
+        return replace(without_disk(job, FAILED, str(error)), passing=True)
     except BuilderError as error:
         return without_disk(job, FAILED, str(error))
     except Exception as error:  # an executor may lose a worker, each in its own way
-        return without_disk(job, FAILED, str(shortage(error) or f"lost: {error!r}"))
-
-
-def _stop(scheduler: Scheduler, futures: Collection[Future[str]]) -> None:
-    """Cancel what waits and what runs, until nothing does either."""
-    scheduler.cancel()
-    for future in futures:
-        future.cancel()
-    wait(futures)
+        short = shortage(error)
+        return replace(without_disk(job, FAILED, str(short or f"lost: {error!r}")), passing=short is None)

@@ -27,6 +27,7 @@ from builder.events import Event, Listener, Notice, ignore
 from builder.exact import write_next
 from builder.output.beside import metadata_path
 from builder.output.failures import failures_named
+from builder.registry.failures import Passing
 from builder.shortage import shortage
 from builder.signals import end_on_signals, signals_held
 
@@ -54,7 +55,13 @@ def run(job: Job, listen: Listener = ignore, begun: float | None = None) -> Outc
         failure = error if isinstance(error, BuilderError) else shortage(error)
         if failure is None:
             raise
-        outcome = replace(outcome, status=FAILED, exit_status=failure.exit_status, error=str(failure))
+        outcome = replace(
+            outcome,
+            status=FAILED,
+            exit_status=failure.exit_status,
+            error=str(failure),
+            passing=isinstance(failure, Passing),
+        )
     return replace(outcome, seconds=round(time.monotonic() - begun, 3), notices=tuple(notices))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,20 +12,21 @@ import click
 
 from builder.batch.images import Job, parse_list
 from builder.batch.on_cluster import run_on_cluster
-from builder.batch.report import CANCELLED, FAILED, UNFINISHED, Outcome, render_report, summary, without_disk
+from builder.batch.report import summary
 from builder.batch.run import run_batch
+from builder.batch.verdict import Verdict, judge
 from builder.cli.command import Command
 from builder.cli.console import Console
+from builder.cli.course import Course
 from builder.cli.options import build_options, table_options
-from builder.cli.sizes import human_size
 from builder.cli.types import DIRECTORY, FILE, Parsed
-from builder.errors import BuilderError
-from builder.events import Event, Notice, Progress, Stage
-from builder.option import COUNT
+from builder.errors import BuilderError, UsageError
+from builder.events import Progress, Stage
+from builder.option import COUNT, TIMES
 from builder.output.beside import metadata_path
-from builder.output.checks import check_distinct, check_side_output, resolve_output
+from builder.output.checks import check_distinct, check_side_output
 from builder.output.failures import failures_named
-from builder.output.publish import write_atomically
+from builder.words import legible
 
 
 @click.command(cls=Command)
@@ -46,7 +46,22 @@ from builder.output.publish import write_atomically
     help="Build on a Dask cluster: tcp://HOST:PORT, tls://HOST:PORT, or its scheduler file.",
 )
 @click.option("--insecure", is_flag=True, help="Let the scheduler be tcp:// of another machine, on a trusted network.")
-@click.option("--fail-fast", is_flag=True, help="Stop everything at the first failure.")
+@click.option(
+    "--keep-going/--fail-fast",
+    default=True,
+    help="Build the others when one fails, or stop everything.  [default: keep-going]",
+)
+@click.option(
+    "--retries",
+    type=Parsed(TIMES.shown, TIMES.parse),
+    default=0,
+    metavar=TIMES.shown,
+    help="Try again so often what fails and may pass: a network, a killed process.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be built, and why, and build nothing.")
+@click.option(
+    "--verify", is_flag=True, help="Read disks and layers that are here, before saying that they are up to date."
+)
 @click.option("--report", type=FILE, help="Write what happened to each image here, as JSON.")
 @table_options("batch")
 @click.pass_obj
@@ -58,7 +73,10 @@ def batch(
     jobs: int | None,
     scheduler: str | None,
     insecure: bool,
-    fail_fast: bool,
+    keep_going: bool,
+    retries: int,
+    dry_run: bool,
+    verify: bool,
     report: Path | None,
     **options: Any,
 ) -> None:
@@ -81,71 +99,65 @@ def batch(
     # As paths are decoded, so that a list may name every file; some editors begin with a byte order mark.
     text = os.fsdecode(list_file.read().removeprefix(codecs.BOM_UTF8))
     planned = parse_list(text, list_file.name, directory, build_options(**options))
+    if dry_run:
+        if report:
+            raise UsageError("--dry-run builds nothing that a report could tell of; leave out --report")
+        _foretell(console, planned, verify=verify)
+        return
     with failures_named():
         directory.mkdir(parents=True, exist_ok=True)
         if report:
             _check_report(report, [Path(list_file.name), *_written(planned)])
-    outcomes = {job.line: without_disk(job, UNFINISHED) for job in planned}
-    ended = 0
-
-    def write_report() -> None:
-        if report:
-            with failures_named():
-                write_atomically(resolve_output(report), render_report(list(outcomes.values())))
-
-    listen = console.listener()
-    listen(Stage(f"building {len(planned)} disk{'' if len(planned) == 1 else 's'}", len(planned), unit="disks"))
-
-    def heard(job: Job, event: Event) -> None:
-        # Of many images at once the end of each is enough, unless asked for more.
-        if console.progress != "auto" or isinstance(event, Notice):
-            listen(replace(event, image=str(job.output)))
-
-    def finished(outcome: Outcome) -> None:
-        nonlocal ended
-        ended += 1
-        outcomes[outcome.line] = outcome
-        # Each time, so that there is one of what was done even if we are killed.
-        write_report()
-        size = "" if outcome.size is None else f", {human_size(outcome.size)}"
-        error = "" if outcome.error is None else f": {outcome.error}"
-        line = f"[{ended}/{len(planned)}] {outcome.output}: {outcome.status}{size}{error}"
-        if outcome.status == FAILED:
-            console.fail(BuilderError(line))
-        elif console.shows_progress:
-            console.say(line)
-        listen(Progress(ended))
-
-    # The one of an earlier run would mislead.
-    write_report()
-    try:
-        if scheduler is None:
+    course = Course(console, planned, report)
+    told: dict[str, Any] = {
+        "fail_fast": not keep_going,
+        "finished": course.finished,
+        "heard": course.heard,
+        "retries": retries,
+        "retried": course.retried,
+        "timeline": course.timeline,
+    }
+    with course:
+        left = course.judge(verify=verify, fail_fast=not keep_going)
+        if left and scheduler is None:
             with ThreadPoolExecutor(max_workers=jobs or os.cpu_count()) as executor:
-                run_batch(planned, executor, fail_fast=fail_fast, finished=finished, heard=heard)
-        else:
-            run_on_cluster(
-                planned,
-                scheduler,
-                fail_fast=fail_fast,
-                finished=finished,
-                heard=heard,
-                note=console.notice,
-                limit=jobs,
-                insecure=insecure,
-            )
-    except BaseException:
-        outcomes |= {
-            job.line: without_disk(job, CANCELLED) for job in planned if outcomes[job.line].status == UNFINISHED
-        }
-        write_report()
-        raise
-    ends = list(outcomes.values())
+                run_batch(left, executor, **told)
+        elif left and scheduler is not None:
+            run_on_cluster(left, scheduler, note=console.notice, limit=jobs, insecure=insecure, **told)
+    ends = course.ends
     for outcome in ends:
         if outcome.well:
             console.answer(os.fsencode(outcome.output))
     if not all(outcome.well for outcome in ends):
         raise BuilderError(summary(ends))
     console.say(summary(ends))
+
+
+def _foretell(console: Console, planned: list[Job], *, verify: bool) -> None:
+    """Say of each image, in the order of the list, whether it would be built, and why."""
+    listen = console.listener()
+    listen(Stage(f"looking at {len(planned)} disk{'' if len(planned) == 1 else 's'}", len(planned), unit="disks"))
+    verdicts: dict[int, Verdict] = {}
+    for verdict in judge(planned, verify=verify):
+        verdicts[verdict.job.line] = verdict
+        listen(Progress(len(verdicts)))
+    told = [verdicts[job.line] for job in planned]
+    for verdict in told:
+        console.answer(os.fsencode(f"{verdict.job.output}: {legible(_foretold(verdict))}"))
+    wrong = sum(1 for verdict in told if verdict.fails)
+    built = sum(1 for verdict in told if not verdict.fails and verdict.outcome is None)
+    text = f"{built} to build, {len(told) - built - wrong} up to date"
+    if wrong:
+        raise BuilderError(f"{text}, {wrong} that cannot be built")
+    console.say(text)
+
+
+def _foretold(verdict: Verdict) -> str:
+    if verdict.error is not None:
+        return f"cannot be built: {verdict.error}"
+    if verdict.outcome is None:
+        return f"would be built: {verdict.reason}"
+    return verdict.outcome.status if verdict.outcome.error is None else f"cannot be built: {verdict.outcome.error}"
 
 
 def _check_report(report: Path, others: list[Path]) -> None:

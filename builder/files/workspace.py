@@ -98,6 +98,12 @@ def workspace_of(output: Path, listen: Listener = ignore, *, wait: bool = True) 
         yield work
 
 
+def sweep_directory(parent: Path, listen: Listener = ignore) -> None:
+    """Remove what killed builds of this user left in a directory. Raises OutputError or OutputDenied."""
+    with _opened(parent, listen):
+        pass
+
+
 @contextmanager
 def _opened(parent: Path, listen: Listener) -> Iterator[int]:
     """Open the directory `parent`, and remove the litter in it."""

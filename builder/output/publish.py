@@ -40,6 +40,25 @@ class Draft:
         return self.work.path / self.name
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A small file that is to be: its bytes, the time of its modification if that is said, and whether it runs."""
+
+    path: Path
+    data: bytes
+    mtime_ns: int | None = None
+    executable: bool = False
+
+    def is_there(self) -> bool:
+        """Say whether just this file is there already."""
+        with suppress(OSError), self.path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            same = status.st_size == len(self.data) and self.mtime_ns in (None, status.st_mtime_ns)
+            runs = not self.executable or os.access(self.path, os.X_OK)
+            return same and runs and file.read(len(self.data) + 1) == self.data
+        return False
+
+
 def publish(draft: Draft) -> None:
     """Sync a file, give it the mode that a new one has, and rename it to what it is to be.
 
@@ -82,27 +101,19 @@ def write_atomically(path: Path, data: bytes, listen: Listener = ignore) -> None
 
 
 @contextmanager
-def staged(
-    path: Path | None,
-    data: bytes,
-    listen: Listener = ignore,
-    mtime_ns: int | None = None,
-    executable: bool = False,
-) -> Iterator[list[Draft]]:
-    """Write and sync a small file in a workspace of its own, to be published as `path`, with that time if given.
+def staged(content: Content, listen: Listener = ignore) -> Iterator[list[Draft]]:
+    """Write and sync a small file in a workspace of its own, to be published.
 
-    Yields what is to be published: nothing without a path, or where just this file is there already.
+    Yields what is to be published: nothing where just this file is there already.
     """
-    if path is None:
-        yield []
-        return
-    output = resolve_output(path)
+    output = resolve_output(content.path)
     # In any case, so that what a killed build has left there goes.
     with workspace(output.parent, output.name, listen) as work:
-        if _is_there(output, data, mtime_ns) and (os.access(output, os.X_OK) or not executable):
+        if content.is_there():
             yield []
         else:
-            yield [replace(_drafted(work, output, data, mtime_ns), executable=executable)]
+            draft = _drafted(work, output, content.data, content.mtime_ns)
+            yield [replace(draft, executable=content.executable)]
 
 
 def sync(draft: Draft) -> None:
@@ -119,14 +130,6 @@ def _drafted(work: Workspace, output: Path, data: bytes, mtime_ns: int | None = 
         os.utime(draft.path, ns=(mtime_ns, mtime_ns))
     sync(draft)
     return draft
-
-
-def _is_there(path: Path, data: bytes, mtime_ns: int | None) -> bool:
-    with suppress(OSError), path.open("rb") as file:
-        status = os.fstat(file.fileno())
-        same = status.st_size == len(data) and mtime_ns in (None, status.st_mtime_ns)
-        return same and file.read(len(data) + 1) == data
-    return False
 
 
 def _rename(draft: Draft) -> None:

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ from builder.guest.facts import Resolved
 from builder.output.kept_contents import pack_contents, unpack_contents
 from builder.tree.contents import Contents
 from builder.version import VERSION
+from builder.words import legible
+
+NO_DISK = "no disk"
 
 _ATTRIBUTE = "user.rootfs-builder"
 _MAX_METADATA = 64 << 20
@@ -86,15 +90,42 @@ class _Metadata(msgspec.Struct):
     guest: Resolved | None = None
     contents: Contents | None = None
 
+    def recipe(self) -> Recipe:
+        """Tell by what the disk was made."""
+        return Recipe(self.image.config.digest, self.options, self.tools, self.builder)
 
-def recipe(config: str, options: dict[str, Any], tools: dict[str, str], builder: str | None = None) -> str:
-    """Give what decides a disk's bytes as one digest, in hex.
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What decides a disk's bytes.
 
     That is the image by the digest of its config, which binds the layers' content and not how they are packed; the
-    options as BuildOptions describes them; the versions of the tools, and of this program if none is given.
+    options as BuildOptions describes them; the versions of the tools, and of this program.
     """
-    said = [builder or VERSION, config, options, tools]
-    return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+    config: str
+    options: dict[str, Any]
+    tools: dict[str, str]
+    builder: str = field(default_factory=lambda: VERSION)
+
+    def digest(self) -> str:
+        """Give it as one digest, in hex."""
+        said = [self.builder, self.config, self.options, self.tools]
+        return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+    def difference(self, kept: Recipe) -> str | None:
+        """Say in a few words what is not as in an older recipe; None where all is."""
+        if kept.builder != self.builder:
+            return f"rootfs-builder was {legible(kept.builder, 100)}"
+        if kept.config != self.config:
+            return "image changed"
+        for name in sorted(self.options.keys() | kept.options.keys()):
+            if self.options.get(name) != kept.options.get(name):
+                return "added files changed" if name == "additions" else f"option {_dashed(name)} changed"
+        for name in sorted(self.tools.keys() | kept.tools.keys()):
+            if self.tools.get(name) != kept.tools.get(name):
+                return f"{legible(name, 100)} changed"
+        return None
 
 
 def keep_recipe(disk: Path, recipe: str, facts: DiskFacts, guest: Resolved | None, contents: Contents) -> KnownDisk:
@@ -112,7 +143,7 @@ def keep_recipe(disk: Path, recipe: str, facts: DiskFacts, guest: Resolved | Non
     return known
 
 
-def known_disk(disk: Path, recipe: str, metadata: Path | None, *, checked: bool) -> KnownDisk | None:
+def known_disk(disk: Path, recipe: Recipe, metadata: Path | None, *, checked: bool) -> KnownDisk | None:
     """Say what is known of the disk of an earlier build, if it was made by this recipe and is as it was then.
 
     With `checked` it must have been checked, too; and its contents must be known, if `metadata` are to tell them.
@@ -123,7 +154,8 @@ def known_disk(disk: Path, recipe: str, metadata: Path | None, *, checked: bool)
         return None
     if not _is_ours(status):
         return None
-    for known in (_by_metadata(metadata, recipe) if metadata else None, _by_attribute(disk, recipe)):
+    wanted = recipe.digest()
+    for known in (_by_metadata(metadata, wanted) if metadata else None, _by_attribute(disk, wanted)):
         if known is None or (checked and not known.facts.checked) or (metadata and not known.contents):
             continue
         if (known.facts.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns):
@@ -131,18 +163,47 @@ def known_disk(disk: Path, recipe: str, metadata: Path | None, *, checked: bool)
     return None
 
 
+def reason_to_build(disk: Path, recipe: Recipe, metadata: Path | None, *, checked: bool) -> str:
+    """Say in a few words why a disk is not known, as far as its metadata tell; only for one that is not."""
+    try:
+        status = disk.stat()
+    except OSError:
+        return NO_DISK
+    if not _is_ours(status):
+        return "disk is another user's"
+    if metadata is None or (read := _read_metadata(metadata)) is None:
+        return "no record of what the disk was made from"
+    record, mtime_ns = read
+    if (difference := recipe.difference(record.recipe())) is not None:
+        return difference
+    if checked and not record.disk.checked:
+        return "disk was not checked"
+    if not record.contents:
+        return "no record of what the disk holds"
+    if (record.disk.size, mtime_ns) != (status.st_size, status.st_mtime_ns):
+        return "disk was changed"
+    return "what boots changed"
+
+
 def _by_metadata(path: Path, wanted: str) -> KnownDisk | None:
+    if (read := _read_metadata(path)) is None:
+        return None
+    record, mtime_ns = read
+    if record.recipe().digest() != wanted:
+        return None
+    return KnownDisk(_facts(record), mtime_ns, record.disk.sha256, record.guest, record.contents)
+
+
+def _read_metadata(path: Path) -> tuple[_Metadata, int] | None:
+    """Read metadata of this user, and their time of modification; None for what is nothing of the kind."""
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             if not _is_ours(status):
                 return None
-            record = msgspec.convert(json.loads(file.read(_MAX_METADATA)), _Metadata)
+            return msgspec.convert(json.loads(file.read(_MAX_METADATA)), _Metadata), status.st_mtime_ns
     except (OSError, ValueError, RecursionError):
         return None
-    if recipe(record.image.config.digest, record.options, record.tools, record.builder) != wanted:
-        return None
-    return KnownDisk(_facts(record), status.st_mtime_ns, record.disk.sha256, record.guest, record.contents)
 
 
 def _by_attribute(disk: Path, wanted: str) -> KnownDisk | None:
@@ -154,6 +215,11 @@ def _by_attribute(disk: Path, wanted: str) -> KnownDisk | None:
     if kept.recipe != wanted:
         return None
     return KnownDisk(_facts(kept), kept.mtime, guest=kept.guest, contents=contents)
+
+
+def _dashed(name: str) -> str:
+    """Write the name of an option in metadata as users do; who wrote the file may have had any."""
+    return legible(re.sub("[A-Z]", lambda capital: f"-{capital[0].lower()}", name), 100)
 
 
 def _is_ours(status: os.stat_result) -> bool:

@@ -9,6 +9,7 @@ from builder.events import Listener, ignore
 from builder.limits import Limits
 from builder.option import REGISTRY, SWITCH, TEXT, option
 from builder.registry import RegistryAccess
+from builder.sources.shared import Shared
 
 STORE_VARIABLE = "ROOTFS_BUILDER_STORE"
 
@@ -34,10 +35,11 @@ class Means:
 
     `scratch` is an existing directory for temporary files, by default the system's; `listen` is told what the user
     should know; `limits` bound what an archive that is compressed as a whole may unpack to; `record` says whether an
-    image that is kept whole is listed in the store under its name.
+    image that is kept whole is listed in the store under its name; `shared` holds what several images have in common.
     """
 
     scratch: Path | None = None
     listen: Listener = ignore
     limits: Limits = field(default_factory=Limits)
     record: bool = True
+    shared: Shared | None = None

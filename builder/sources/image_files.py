@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from builder.errors import ImageNotFound, InvalidReference
@@ -24,6 +25,26 @@ _LOCAL = ("osfs", "file")
 
 def open_directory(reference: Reference, means: Means) -> Files:
     """Open the directory that a reference names: a real one, or the file system behind a URL."""
+    return _shared("directory", reference, means, _directory)
+
+
+def open_archive(reference: Reference, means: Means) -> Files:
+    """Open the archive that a reference names: a local file, or a file in the file system behind a URL."""
+    return _shared("archive", reference, means, _archive)
+
+
+def open_anything(reference: Reference, means: Means) -> Files:
+    """Open a place without being told what it is: a local file is an archive, all else a directory."""
+    return _shared("anything", reference, means, _anything)
+
+
+def _shared(kind: str, reference: Reference, means: Means, open: Callable[[Reference, Means], Files]) -> Files:
+    if means.shared is None:
+        return open(reference, means)
+    return means.shared.files((kind, reference.place), lambda: open(reference, means))
+
+
+def _directory(reference: Reference, means: Means) -> Files:
     place = reference.place
     if not reference.is_url:
         return _open_directory(place)
@@ -40,8 +61,7 @@ def open_directory(reference: Reference, means: Means) -> Files:
     return open_pyfilesystem(place)
 
 
-def open_archive(reference: Reference, means: Means) -> Files:
-    """Open the archive that a reference names: a local file, or a file in the file system behind a URL."""
+def _archive(reference: Reference, means: Means) -> Files:
     place = reference.place
     if not reference.is_url:
         return _open_archive(place, means)
@@ -63,13 +83,12 @@ def open_archive(reference: Reference, means: Means) -> Files:
         files.close()
 
 
-def open_anything(reference: Reference, means: Means) -> Files:
-    """Open a place without being told what it is: a local file is an archive, all else a directory."""
+def _anything(reference: Reference, means: Means) -> Files:
     place = reference.place
     if reference.is_url:
         url = parse_url(place)
         if url.protocol not in _LOCAL:
-            return open_directory(reference, means)
+            return _directory(reference, means)
         place = _local_path(url)
     return _open_directory(place) if os.path.isdir(place) else _open_archive(place, means)
 

@@ -46,6 +46,7 @@ class OciLayout:
         self._files = files
         self._reference = reference
         self._listen = means.listen
+        self._shared = means.shared
         self._index: Index | None = None
 
     def root(self) -> Root:
@@ -100,8 +101,12 @@ class OciLayout:
             raise MalformedDocument(name, "$.imageLayoutVersion", reason)
 
     def _read_index(self) -> Index:
-        if self._index is not None:
-            return self._index
+        if self._index is None:
+            key = ("index.json", self._files.place)
+            self._index = self._shared.document(key, self._parse_index) if self._shared else self._parse_index()
+        return self._index
+
+    def _parse_index(self) -> Index:
         self._check_marker()
         name = f"{self._files.place}/index.json"
         file = self._files.open("index.json")
@@ -111,7 +116,6 @@ class OciLayout:
         if not isinstance(index, Index):
             raise MalformedDocument(name, "$", "is a manifest where an index must be")
         say_remarks(index.remarks, name, self._listen)
-        self._index = index
         return index
 
     def _by_digest(self, entries: Iterable[Descriptor], digest: Digest) -> Descriptor:

@@ -11,7 +11,7 @@ import pytest
 
 from builder.errors import OutputDenied, OutputError, UsageError
 from builder.output.checks import check_directory, check_distinct, check_output, check_side_output
-from builder.output.publish import publish, staged, write_atomically
+from builder.output.publish import Content, publish, staged, write_atomically
 
 
 def ext4(path: Path) -> Path:
@@ -103,7 +103,7 @@ def test_a_directory_to_unpack_into_is_new_or_empty(tmp_path: Path) -> None:
 def test_published_files_have_the_mode_that_the_umask_gives(tmp_path: Path, umask: int, mode: int) -> None:
     before = os.umask(umask)
     try:
-        with staged(tmp_path / "out", b"disk") as [draft]:
+        with staged(Content(tmp_path / "out", b"disk")) as [draft]:
             draft.path.chmod(0o600)
             publish(draft)
     finally:

@@ -19,6 +19,7 @@ LOGIC = (
     "artifact",
     "batch/test_images.py",
     "batch/test_messages.py",
+    "batch/test_run.py",
     "batch/test_timeline.py",
     "ci/test_mutants.py",
     "ci/test_pipelines.py",

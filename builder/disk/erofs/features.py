@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from builder.disk.filesystem import Compression
 from builder.errors import MissingRequirement
-from builder.tool import run_tool, tool_version
+from builder.tool import ask_tool, tool_version
 
 # The first erofs-utils that has it; MicroLZMA needs liblzma 5.4 at build time too. Deflate came with 1.7, but up to
 # 1.8.6 some of its streams cannot be read ("fix maximum huffman length for kite-deflate").
@@ -32,7 +32,7 @@ class Features:
 
 def installed_features() -> Features:
     """Ask the installed tools; raises ToolMissing."""
-    completed = run_tool(["mkfs.erofs", "--help"])
+    completed = ask_tool(["mkfs.erofs", "--help"])
     # Up to 1.7 it goes to standard error.
     text = completed.stdout + completed.stderr
     # mkfs.erofs 1.5 has no option for its version; both come from one package.
