@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from builder.output.beside import metadata_path, read_record
 from builder.output.checks import check_distinct, check_output, check_side_output, resolve_output
 from builder.output.failures import failures_named
 from builder.output.metadata import disk_digest
-from builder.output.publish import Draft, publish_in_order, staged
+from builder.output.publish import Content, Draft, publish_in_order, staged
 from builder.sources.access import Access
 from builder.words import quoted
 
@@ -83,7 +83,8 @@ def pull_disk(
                 listen(Stage("pulling the disk", found.artifact.layer.size))
                 found.fetch(draft.path, Meter(listen))
             time = (draft.path if fetched else place).stat().st_mtime_ns - _OLDER_NS
-            with staged(beside if record is not None else None, record or b"", listen, time) as after:
+            content = None if record is None else Content(beside, record, time)
+            with staged(content, listen) if content else nullcontext([]) as after:
                 publish_in_order((*([draft] if fetched else []), *after))
     disk = found.artifact.disk
     return PulledDisk(
