@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,8 +83,8 @@ def pull_disk(
                 listen(Stage("pulling the disk", found.artifact.layer.size))
                 found.fetch(draft.path, Meter(listen))
             time = (draft.path if fetched else place).stat().st_mtime_ns - _OLDER_NS
-            content = None if record is None else Content(beside, record, time)
-            with staged(content, listen) if content else nullcontext([]) as after:
+            nothing: AbstractContextManager[list[Draft]] = nullcontext([])
+            with nothing if record is None else staged(Content(beside, record, time), listen) as after:
                 publish_in_order((*([draft] if fetched else []), *after))
     disk = found.artifact.disk
     return PulledDisk(
