@@ -16,8 +16,8 @@ os.environ["ROOTFS_BUILDER_CACHE"] = ""
 # Tests make file systems of their own.
 import_fs()
 
-# Registries that run for tests, an image that takes a while, what a repetition leaves out, and init alone.
-pytest_plugins = ["support.registries", "support.slow", "support.repeated", "support.init_machine"]
+# Registries that run for tests, an image that takes a while, what a repetition leaves out, init alone, and a cluster.
+pytest_plugins = ["support.registries", "support.slow", "support.repeated", "support.init_machine", "support.farm"]
 
 NEEDS_ROOT = "NOT RUN: needs root"
 

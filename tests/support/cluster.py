@@ -29,7 +29,7 @@ import distributed, distributed.scheduler, distributed.worker
 
 async def serve(said, answer):
     if said["scheduler"] is None:
-        server = distributed.Scheduler(host="127.0.0.1", port=0, dashboard=False)
+        server = distributed.Scheduler(host="127.0.0.1", port=0, dashboard=False, protocol=said["protocol"])
     else:
         server = distributed.Worker(
             said["scheduler"], host="127.0.0.1", nthreads=said["threads"], resources=said["resources"],
@@ -47,6 +47,7 @@ def child(said, answer):
     os.environ.update(said["environment"])
     os.chdir(said["directory"])
     sys.path += said["path"]
+    dask.config.refresh()
     exec(said["before"])
     asyncio.run(serve(said, answer))
 
@@ -103,9 +104,9 @@ class Cluster:
             if alive(process.pid):
                 process.kill()
 
-    def scheduler(self) -> Process:
+    def scheduler(self, **options: Any) -> Process:
         """Start a scheduler, which does not have this program."""
-        return self._start(None, product=False)
+        return self._start(None, product=False, **options)
 
     def worker(self, scheduler: Process, **options: Any) -> Process:
         """Start a worker."""
@@ -117,6 +118,7 @@ class Cluster:
         *,
         product: bool = True,
         before: str = "",
+        protocol: str = "tcp",
         threads: int = 1,
         resources: Mapping[str, float] | None = None,
         environment: Mapping[str, str] | None = None,
@@ -125,6 +127,7 @@ class Cluster:
             "scheduler": scheduler.address if scheduler else None,
             "path": [str(ROOT)] if product else [],
             "before": before,
+            "protocol": protocol,
             "threads": threads,
             "resources": dict(resources or {}),
             "environment": dict(environment or {}),

@@ -126,7 +126,7 @@ async def connected(address: str, security: Security | None = None) -> AsyncIter
     except Exception as error:
         if client is not None:
             await _close(client)
-        raise ClusterUnreachable(address, f"{_reason(error)}; is it there, and does it take who comes?") from error
+        raise ClusterUnreachable(address, _reason(error)) from error
     try:
         if theirs != _DASK:
             raise ClusterRefused(address, f"it is Dask {theirs}, and here is {_DASK}; {_ADVICE}")
@@ -177,8 +177,14 @@ async def _close(client: Client) -> None:
 
 def _reason(error: BaseException) -> str:
     """Say in one short line what an exception of Dask's means."""
-    while error.__cause__ is not None and isinstance(error, OSError):
+    while isinstance(error, OSError) and error.__cause__ is not None:
         error = error.__cause__
     if isinstance(error, TimeoutError):
-        return f"no answer in {_CONNECT_SECONDS:.0f} s"
-    return " ".join(str(error).split()) or type(error).__name__
+        return f"no answer in {_CONNECT_SECONDS:.0f} s; start it, or name another"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}; start it, or name another"
+    if isinstance(error, TypeError) and "ssl_context" in str(error):
+        return "Dask's configuration has no certificates for tls:// (distributed.comm.tls); name them there"
+    # What speaks first, and differently, is taken for the length of a message.
+    said = "" if isinstance(error, MemoryError) else f" ({' '.join(str(error).split()) or type(error).__name__})"
+    return f"what answers there is no scheduler of Dask that takes us{said}; name another"

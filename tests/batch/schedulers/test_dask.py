@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support.cluster import Cluster, Process
+from support.farm import Farm, Hung
 from support.images import Spec, layout
-from support.processes import builders, wait_until
+from support.processes import wait_until
 from support.tars import file, tar
 
 from builder import BuildOptions
@@ -23,80 +20,12 @@ from builder.batch.schedulers.cluster import ClusterRefused, ClusterUnreachable
 from builder.events import Event, Stage
 
 
-@dataclass
-class Farm:
-    """A scheduler with workers, and what starts more of them."""
-
-    cluster: Cluster
-    scheduler: Process
-    workers: list[Process]
-    mark: str
-
-    def worker(self, **options: object) -> Process:
-        """Start one more worker, whose builds have the mark."""
-        self.workers.append(self.cluster.worker(self.scheduler, environment=environment(self.mark), **options))
-        return self.workers[-1]
-
-    @property
-    def builds(self) -> list[int]:
-        """The processes that build on this cluster."""
-        return builders(self.mark)
-
-
-def environment(mark: str) -> dict[str, str]:
-    name, _, value = mark.partition("=")
-    return {name: value}
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with Cluster(tmp_path_factory.mktemp("cluster")) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def farm(cluster: Cluster, tmp_path: Path) -> Iterator[Farm]:
-    """A cluster of one worker that takes one build at a time."""
-    farm = Farm(cluster, cluster.scheduler(), [], f"BATCH_OF={tmp_path}")
-    farm.worker()
-    yield farm
-    for process in (farm.scheduler, *farm.workers):
-        with suppress(ProcessLookupError):
-            process.kill()
-
-
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current directory, with a small image."""
     layout(tmp_path / "small", Spec((tar(file("a", b"a")),), config={"Cmd": ["/a"]}))
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-class Hung:
-    """A registry that takes who comes and never answers: what builds from it goes on for ever."""
-
-    def __init__(self, server: socket.socket) -> None:
-        self._server = server
-        self.port = server.getsockname()[1]
-        self.taken: list[socket.socket] = []
-
-    def take(self) -> None:
-        """Wait until somebody builds from it."""
-        self.taken.append(self._server.accept()[0])
-
-    def image(self, output: str = "hanging") -> str:
-        """A line of a list for a disk that is never built."""
-        return f"docker://127.0.0.1:{self.port}/a:b tls-verify=no no-store=yes output={output}\n"
-
-
-@pytest.fixture
-def hung() -> Iterator[Hung]:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        hung = Hung(server)
-        yield hung
-        for taken in hung.taken:
-            taken.close()
 
 
 def run(
