@@ -46,11 +46,6 @@ MAX_METADATA = 16 << 20
 _SOME = 20
 
 
-def names_a_registry(text: str) -> bool:
-    """Say whether what may be a path is a reference to a registry instead."""
-    return text.startswith("docker://")
-
-
 @dataclass(frozen=True, slots=True)
 class RemoteDisk:
     """A disk of a registry: its full name, its manifest's digest, and what that says of it."""

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from builder.actions.boot_console import console_command
 from builder.actions.booting import BootOptions
 from builder.cli.command import Command
 from builder.cli.console import Console
-from builder.cli.types import DIRECTORY, FILE, Parsed
+from builder.cli.options import all_of, build_options, table_option
+from builder.cli.types import DIRECTORY, DISK, FILE, Parsed
 from builder.errors import UsageError
 from builder.guest.options import VARIABLE
 from builder.option import parse_size
@@ -26,6 +28,9 @@ from builder.vm.vmms import VMMS
 from builder.words import quoted
 
 _SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
+# What the table says of registries, for a disk that is in one.
+_REGISTRY = ("max-size", "authfile", "cert-dir", "tls-verify")
+_NAMES = tuple(name.replace("-", "_") for name in _REGISTRY)
 _PORT = re.compile(r"(\d{1,5}):(\d{1,5})(?:/(tcp|udp))?", re.ASCII)
 
 
@@ -45,7 +50,7 @@ def parse_timeout(text: str) -> float:
 
 
 @click.command(cls=Command)
-@click.argument("disk", type=FILE)
+@click.argument("disk", type=DISK)
 @click.argument("args", metavar="[-- ARG...]", nargs=-1, type=click.UNPROCESSED)
 @click.option(
     "--vmm",
@@ -102,28 +107,43 @@ def parse_timeout(text: str) -> float:
 )
 @click.option("--expect", metavar="TEXT", help="End the machine, with status 0, as soon as the process prints this.")
 @click.option("--dry-run", is_flag=True, help="Only print the command.")
+@all_of(*map(table_option, _REGISTRY))
 @click.pass_obj
-def boot(console: Console, /, disk: Path, args: Sequence[str], dry_run: bool, **said: Any) -> None:
+def boot(console: Console, /, disk: Path | str, args: Sequence[str], dry_run: bool, **said: Any) -> None:
     """Boot DISK under QEMU, and exit with its process's status.
 
     DISK is one that `build --init auto` made. Standard input, output and error are the process's;
     -v shows the kernel's and init's words as well. ARG... take the place of the image's Cmd. Ctrl-C
-    sends the process its stop signal. Nothing needs root; KVM is used where it works.
+    sends the process its stop signal. Nothing needs root; KVM is used where it works. A disk in a
+    registry is fetched, and is here as long as it runs; `pull` keeps it.
 
     \b
     Examples:
       rootfs-builder boot web.ext4 --port 8080:80
       rootfs-builder boot alpine.erofs -- /bin/sh -c 'cat /etc/os-release'
       rootfs-builder boot app.ext4 --timeout 60 --expect 'ready for connections'
+      rootfs-builder boot docker://registry.example/disks/web:1.0 --port 8080:80
     """
+    registry = build_options(**{name: said.pop(name) for name in _NAMES})
     append = tuple(said.pop("append"))
     options = BootOptions(args=tuple(args), append=append, show_console=console.verbose, **said)
-    if dry_run:
-        qemu = options.vmm == "qemu"
-        command = shlex.join(boot_command(disk, options)) if qemu else console_command(disk, options)
-        console.answer(os.fsencode(command))
-        return
-    ended = boot_disk(disk, options)
-    for words in ended.words:
-        console.notice(words)
-    click.get_current_context().exit(ended.status)
+    with ExitStack() as stack:
+        if isinstance(disk, str):
+            if dry_run:
+                raise UsageError(f"{disk}: is not here; pull it, and name that for --dry-run")
+            # Here, because it imports an HTTP client, which nobody else should wait for.
+            from builder.actions.boot_remote import fetched_disk
+
+            fetched = fetched_disk(disk, options, registry.access, registry.limits, console.listener())
+            disk = stack.enter_context(fetched)
+            # What is printed from here on is the guest's.
+            console.end()
+        if dry_run:
+            qemu = options.vmm == "qemu"
+            command = shlex.join(boot_command(disk, options)) if qemu else console_command(disk, options)
+            console.answer(os.fsencode(command))
+            return
+        ended = boot_disk(disk, options)
+        for words in ended.words:
+            console.notice(words)
+        click.get_current_context().exit(ended.status)

@@ -44,7 +44,24 @@ class _Image(_ParamType):
         return [CompletionItem(incomplete, type="file")]
 
 
+class _Disk(_ParamType):
+    """A disk: a file, or what names one in a registry."""
+
+    name = "disk"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Make a path of what is one."""
+        if isinstance(value, str) and value.startswith("docker://"):
+            return value
+        return FILE.convert(value, param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Leave it to the shell."""
+        return [CompletionItem(incomplete, type="file")]
+
+
 IMAGE = _Image()
+DISK = _Disk()
 # Not readable=True, click's default: whether a place can be written is told where it is known, with its status.
 FILE = click.Path(dir_okay=False, readable=False, path_type=Path)
 DIRECTORY = click.Path(file_okay=False, readable=False, path_type=Path)

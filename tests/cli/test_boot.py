@@ -57,3 +57,18 @@ def test_where_temporary_files_have_no_place_that_is_said(tmp_path: Path) -> Non
     )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert "choose another" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["docker://x.invalid/disk:1", "--dry-run"], "is not here; pull it, and name that for --dry-run"),
+        (["docker://x.invalid/disk:1", "--writable"], "would be lost; pull it first, or leave out --writable"),
+        (["docker://host.example/UPPER"], "is no repository"),
+    ],
+)
+def test_what_a_disk_of_a_registry_is_not_for(words: list[str], said: str, tmp_path: Path) -> None:
+    done = run("boot", *words, TMPDIR=str(tmp_path))
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert said in done.stderr
+    assert list(tmp_path.iterdir()) == []
