@@ -10,7 +10,9 @@ from typing import Any, BinaryIO
 
 import click
 
-from builder.batch.images import Job, parse_list
+from builder.batch.entries import InvalidList
+from builder.batch.images import Job, parse_list, written
+from builder.batch.naming import FIELDS, Template
 from builder.batch.on_cluster import run_on_cluster
 from builder.batch.report import summary
 from builder.batch.run import run_batch
@@ -23,10 +25,12 @@ from builder.cli.types import DIRECTORY, FILE, Parsed
 from builder.errors import BuilderError, UsageError
 from builder.events import Progress, Stage
 from builder.option import COUNT, TIMES
-from builder.output.beside import metadata_path
 from builder.output.checks import check_distinct, check_side_output
 from builder.output.failures import failures_named
 from builder.words import legible
+
+# Nobody has so many images, and what has no end should not fill our memory.
+_MAX_LIST = 64 << 20
 
 
 @click.command(cls=Command)
@@ -58,6 +62,13 @@ from builder.words import legible
     metavar=TIMES.shown,
     help="Try again so often what fails and may pass: a network, a killed process.",
 )
+@click.option(
+    "--name",
+    "template",
+    type=Parsed("TEMPLATE", Template),
+    metavar="TEMPLATE",
+    help=f"How disks are called that the list gives no output, of {', '.join(f'{{{name}}}' for name in FIELDS)}.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be built, and why, and build nothing.")
 @click.option(
     "--verify", is_flag=True, help="Read disks and layers that are here, before saying that they are up to date."
@@ -75,6 +86,7 @@ def batch(
     insecure: bool,
     keep_going: bool,
     retries: int,
+    template: Template | None,
     dry_run: bool,
     verify: bool,
     report: Path | None,
@@ -83,10 +95,12 @@ def batch(
     """Build a disk of every image in a list.
 
     LIST, a file or - for standard input, has one image a line, optionally followed by KEY=VALUE
-    words that override the options given here: KEY is an option below without its dashes (size=2G;
-    yes or no for one without a value, as journal=no), or output. Words are quoted as in a shell;
-    from # on is a comment. Images are found from the current directory, wherever LIST is;
-    output is a name below the output directory, by default told from the image's.
+    words that override the options given here: KEY is an option of build without its dashes
+    (size=2G; yes or no for one without a value, as journal=no), or output. Words are quoted as in
+    a shell; from # on is a comment. A list called *.toml has [[image]] tables instead, with
+    reference and the same keys, and perhaps [defaults] for all of them. Images are found from the
+    current directory, wherever LIST is; output is a name below the output directory, by default
+    told from the image's.
 
     One image's failure does not stop the others. Beside each disk stands its metadata, NAME.json:
     running the same list again builds only what is missing or has changed.
@@ -97,8 +111,10 @@ def batch(
       echo 'oci:web format=erofs' | rootfs-builder batch - -o disks/
     """
     # As paths are decoded, so that a list may name every file; some editors begin with a byte order mark.
-    text = os.fsdecode(list_file.read().removeprefix(codecs.BOM_UTF8))
-    planned = parse_list(text, list_file.name, directory, build_options(**options))
+    text = os.fsdecode(list_file.read(_MAX_LIST + 1).removeprefix(codecs.BOM_UTF8))
+    if len(text) > _MAX_LIST:
+        raise InvalidList(list_file.name, "", f"it is larger than {_MAX_LIST >> 20} MiB; name a list of images")
+    planned = parse_list(text, list_file.name, directory, build_options(**options), template)
     if dry_run:
         if report:
             raise UsageError("--dry-run builds nothing that a report could tell of; leave out --report")
@@ -107,7 +123,7 @@ def batch(
     with failures_named():
         directory.mkdir(parents=True, exist_ok=True)
         if report:
-            _check_report(report, [Path(list_file.name), *_written(planned)])
+            _check_report(report, [Path(list_file.name), *(path for job in planned for path in written(job))])
     course = Course(console, planned, report)
     told: dict[str, Any] = {
         "fail_fast": not keep_going,
@@ -164,7 +180,3 @@ def _check_report(report: Path, others: list[Path]) -> None:
     check_side_output(report)
     for other in others:
         check_distinct([report, other])
-
-
-def _written(planned: list[Job]) -> list[Path]:
-    return [path for job in planned for path in (job.output, metadata_path(job.output))]

@@ -13,7 +13,8 @@ from support.machines import validate
 from support.tars import file, tar
 
 from builder import BuildOptions, build
-from builder.batch.images import InvalidList, parse_list
+from builder.batch.entries import InvalidList
+from builder.batch.images import parse_list
 from builder.errors import OutputError, UsageError
 from builder.events import Event, Notice
 from builder.guest.options import GuestOptions

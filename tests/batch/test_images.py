@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.batch.images import InvalidList, parse_list
+from builder.batch.entries import InvalidList
+from builder.batch.images import parse_list
 from builder.disk.filesystem import Compression, DiskOptions
 from builder.image.platform import Platform
 from builder.options import BuildOptions
@@ -104,6 +105,6 @@ def test_words_may_be_quoted() -> None:
 def test_mistakes_are_named_with_their_line(text: str, line: int, reason: str) -> None:
     with pytest.raises(InvalidList) as caught:
         parse_list(text, "images.txt", DISKS, BuildOptions())
-    assert caught.value.line == line
+    assert caught.value.place == f"line {line}"
     assert reason in str(caught.value)
     assert str(caught.value).startswith(f"images.txt line {line}: ")

@@ -14,7 +14,8 @@ from support.command import run_in
 
 from builder import AddedTar, Addition, BuildOptions, Removal
 from builder.additions.addition import Change
-from builder.batch.images import InvalidList, Job, parse_list
+from builder.batch.entries import InvalidList
+from builder.batch.images import Job, parse_list
 from builder.batch.messages import read_job, write_job
 from builder.cli.command import Command
 from builder.cli.options import build_options, table_options
