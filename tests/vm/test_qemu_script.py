@@ -66,7 +66,7 @@ def test_linux_would_wait_for_ever_for_a_second_processor_of_an_emulated_microvm
 def test_accel_says_how(tmp_path: Path) -> None:
     assert asked(tmp_path, root(tmp_path / "d"), ACCEL="kvm").values("-M") == ["microvm,accel=kvm"]
     assert asked(tmp_path, root(tmp_path / "d"), ACCEL="kvm").values("-cpu") == ["host"]
-    assert asked(tmp_path, root(tmp_path / "d"), ACCEL="tcg").values("-cpu") == ["max"]
+    assert asked(tmp_path, root(tmp_path / "d"), ACCEL="tcg").values("-cpu") == ["max,-erms,-fsrm"]
     script = write_script("qemu", root(tmp_path / "d"), LEAST, tmp_path / "run")
     done, found = run_script([script], tmp_path, {"ACCEL": "xen"})
     assert (done.returncode, found) == (2, None)
