@@ -13,13 +13,19 @@ from support.tars import file, tar
 
 
 @pytest.fixture
+def image(tmp_path_factory: pytest.TempPathFactory) -> str:
+    place = tmp_path_factory.mktemp("image")
+    layout(place / "image", Spec((tar(file("a", b"first", mode=0o755)),), config={"Cmd": ["/a"]}))
+    return f"oci:{place}/image"
+
+
+@pytest.fixture
 def slow_image(slow_layout: Path) -> str:
     return f"oci:{slow_layout}"
 
 
-def test_an_output_that_is_up_to_date_is_left_and_its_path_printed_all_the_same(tmp_path: Path) -> None:
-    layout(tmp_path / "image", Spec((tar(file("a", b"first", mode=0o755)),), config={"Cmd": ["/a"]}))
-    words = ("build", f"oci:{tmp_path}/image", "-o", tmp_path / "d.ext4", "--metadata-file", tmp_path / "m.json")
+def test_an_output_that_is_up_to_date_is_left_and_its_path_printed_all_the_same(tmp_path: Path, image: str) -> None:
+    words = ("build", image, "-o", tmp_path / "d.ext4", "--metadata-file", tmp_path / "m.json")
     assert run(*words).returncode == 0
     before = (tmp_path / "d.ext4").stat()
     again = run(*words)
@@ -59,19 +65,19 @@ def test_the_second_build_of_an_output_waits_for_the_first_and_finds_it_up_to_da
     assert [path.name for path in tmp_path.iterdir()] == ["d.ext4"]
 
 
-def test_a_build_that_shall_not_wait_says_who_has_the_output(tmp_path: Path, slow_image: str) -> None:
+def test_a_build_that_shall_not_wait_says_who_has_the_output(tmp_path: Path, image: str, slow_image: str) -> None:
     disk = tmp_path / "d.ext4"
     with start_until("reading layer 2", slow_image, disk) as first:
         first.send_signal(signal.SIGSTOP)
-        refused = run("build", slow_image, "-o", disk, "--no-wait")
-        assert run("build", slow_image, "-o", tmp_path / "other.ext4", "--no-wait").returncode == 0
+        refused = run("build", image, "-o", disk, "--no-wait")
+        assert run("build", image, "-o", tmp_path / "other.ext4", "--no-wait").returncode == 0
         first.kill()
         first.wait()
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr == (
         f"rootfs-builder: error: {disk}: process {first.pid} is at work on it; try again, or leave out --no-wait\n"
     )
-    assert run("build", slow_image, "-o", disk, "--no-wait").returncode == 0
+    assert run("build", image, "-o", disk, "--no-wait").returncode == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["d.ext4", "other.ext4"]
 
 

@@ -105,8 +105,8 @@ def test_more_groups_than_linux_takes_are_refused() -> None:
 @pytest.mark.parametrize(
     "filler", [b":", b",", b"\n", b"x,", b"\0"], ids=["colons", "commas", "lines", "names", "NULs"]
 )
-def test_16_mib_of_a_line_take_little_memory(filler: bytes) -> None:
-    data = (filler * (16 << 20))[: (16 << 20) - 32] + b"\nc:x:1:2:a,c::\nd:x:3:4::/d:\n"
+def test_a_long_line_takes_little_memory(filler: bytes) -> None:
+    data = (filler * (1 << 20))[: (1 << 20) - 32] + b"\nc:x:1:2:a,c::\nd:x:3:4::/d:\n"
     tracemalloc.start()
     try:
         account = find_account("d", data, data)
@@ -114,7 +114,7 @@ def test_16_mib_of_a_line_take_little_memory(filler: bytes) -> None:
     finally:
         tracemalloc.stop()
     assert (account.uid, account.home) == (3, "/d")
-    assert peak < 100 << 20
+    assert peak < 7 * len(data)
 
 
 def test_an_image_without_the_files_knows_numbers_only() -> None:

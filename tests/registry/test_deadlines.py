@@ -47,6 +47,13 @@ def _short(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def _patient(_short: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what must not be given up, however slow this machine is now."""
+    monkeypatch.setattr(connection, "HEAD_TIMEOUT", 1)
+    monkeypatch.setattr(http, "SILENCE_TIMEOUT", 1)
+
+
+@pytest.fixture
 def registry() -> Iterator[RawRegistry]:
     made = RawRegistry(IMAGE)
     made.start()
@@ -88,6 +95,7 @@ def test_where_a_redirect_leads_is_given_up_too(registry: RawRegistry, access: A
         other.stop()
 
 
+@pytest.mark.usefixtures("_patient")
 @pytest.mark.parametrize("say", [*HEADS.values(), *CONTENTS.values()], ids=[*HEADS, *CONTENTS])
 def test_what_head_never_ends_with_is_asked_with_get(registry: RawRegistry, access: Access, say: Say) -> None:
     registry.odd["HEAD "] = say
@@ -114,6 +122,7 @@ def test_a_tls_handshake_without_end_is_given_up(
     assert "no answer in time" in str(given_up(registry, access))
 
 
+@pytest.mark.usefixtures("_patient")
 @pytest.mark.parametrize("rest", [CHUNKED, OK + b"Content-Length: 9000000\r\n\r\n"], ids=["chunked", "counted"])
 def test_the_rest_of_an_error_is_not_waited_for(registry: RawRegistry, access: Access, rest: bytes) -> None:
     def refuse(_: str) -> Iterable[bytes]:
@@ -132,6 +141,7 @@ def test_a_document_that_comes_byte_by_byte_is_given_up(
     assert "no answer in time" in str(given_up(registry, access))
 
 
+@pytest.mark.usefixtures("_patient")
 def test_a_registry_is_only_slow_while_content_comes(registry: RawRegistry, access: Access) -> None:
     """Silence is counted anew with every byte of content: only the head has one deadline."""
     whole = b"".join(registry.ordinary("GET /v2/image/manifests/latest"))
@@ -141,7 +151,7 @@ def test_a_registry_is_only_slow_while_content_comes(registry: RawRegistry, acce
         yield head + end
         step = len(body) // 20
         for start in range(0, len(body), step):
-            time.sleep(0.05)
+            time.sleep(0.1)
             yield body[start : start + step]
 
     registry.odd["GET .*manifests"] = slowly

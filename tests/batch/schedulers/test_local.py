@@ -99,8 +99,8 @@ def test_whoever_cannot_hear_any_more_holds_up_no_build(place: Path, executor: E
         raise BrokenPipeError
 
     with pytest.raises(BrokenPipeError):
-        run(executor, "oci:slow", heard=hear)
-    assert disks(place) == ["slow.ext4", "slow.ext4.json"]
+        run(executor, "oci:small", heard=hear)
+    assert disks(place) == ["small.ext4", "small.ext4.json"]
 
 
 def test_an_exception_of_whoever_counts_leaves_no_builder(place: Path, executor: Executor) -> None:
