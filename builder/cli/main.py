@@ -29,6 +29,7 @@ COMMANDS = Commands(
         "unpack": ("builder.cli.unpack:unpack", "Write the root file system of IMAGE to DIRECTORY."),
         "inspect": ("builder.cli.inspect:inspect", "Say what IMAGE is and what a disk of it takes."),
         "store": ("builder.cli.store:store", "Keep images in a store of blobs, each of which is there once."),
+        "cache": ("builder.cli.cache:cache", "Look after the layers that are kept decoded."),
         "completion": (
             "builder.cli.completion:completion",
             "Print a script that completes what is typed.",
