@@ -15,6 +15,7 @@ from builder.batch.images import Job, parse_list, written
 from builder.batch.naming import FIELDS, Template
 from builder.batch.on_cluster import run_on_cluster
 from builder.batch.report import summary
+from builder.batch.reports import Reports
 from builder.batch.run import run_batch
 from builder.batch.verdict import Verdict, judge
 from builder.cli.command import Command
@@ -73,7 +74,14 @@ _MAX_LIST = 64 << 20
 @click.option(
     "--verify", is_flag=True, help="Read disks and layers that are here, before saying that they are up to date."
 )
-@click.option("--report", type=FILE, help="Write what happened to each image here, as JSON.")
+@click.option(
+    "--report",
+    "reports",
+    type=FILE,
+    multiple=True,
+    help="Write what happened to each image here: as a page to look at if it is called *.html, else as JSON.  "
+    "[may be repeated]",
+)
 @table_options("batch")
 @click.pass_obj
 def batch(
@@ -89,7 +97,7 @@ def batch(
     template: Template | None,
     dry_run: bool,
     verify: bool,
-    report: Path | None,
+    reports: tuple[Path, ...],
     **options: Any,
 ) -> None:
     """Build a disk of every image in a list.
@@ -107,7 +115,7 @@ def batch(
 
     \b
     Examples:
-      rootfs-builder batch images.txt -o disks/ -j 4
+      rootfs-builder batch images.txt -o disks/ -j 4 --report batch.html
       echo 'oci:web format=erofs' | rootfs-builder batch - -o disks/
     """
     # As paths are decoded, so that a list may name every file; some editors begin with a byte order mark.
@@ -116,15 +124,16 @@ def batch(
         raise InvalidList(list_file.name, "", f"it is larger than {_MAX_LIST >> 20} MiB; name a list of images")
     planned = parse_list(text, list_file.name, directory, build_options(**options), template)
     if dry_run:
-        if report:
+        if reports:
             raise UsageError("--dry-run builds nothing that a report could tell of; leave out --report")
         _foretell(console, planned, verify=verify)
         return
     with failures_named():
         directory.mkdir(parents=True, exist_ok=True)
-        if report:
-            _check_report(report, [Path(list_file.name), *(path for job in planned for path in written(job))])
-    course = Course(console, planned, report)
+        for number, report in enumerate(reports):
+            others = [path for job in planned for path in written(job)]
+            _check_report(report, [Path(list_file.name), *others, *reports[:number]])
+    course = Course(console, planned, Reports(reports))
     told: dict[str, Any] = {
         "fail_fast": not keep_going,
         "finished": course.finished,

@@ -4,31 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from builder.batch.images import Job
-from builder.batch.report import CANCELLED, FAILED, UNFINISHED, Outcome, render_report, without_disk
+from builder.batch.report import CANCELLED, FAILED, UNFINISHED, Outcome, without_disk
+from builder.batch.reports import Reports
 from builder.batch.timeline import Timeline
 from builder.batch.verdict import judge, sweep
 from builder.cli.console import Console
 from builder.cli.sizes import human_size
 from builder.errors import BuilderError
 from builder.events import Event, Notice, Progress, Stage
-from builder.output.checks import resolve_output
-from builder.output.failures import failures_named
-from builder.output.publish import write_atomically
 
 
 class Course:
-    """What has become of each job so far; as a context manager it sees to it that the report says so in the end."""
+    """What has become of each job so far; as a context manager it sees to it that the reports say so in the end."""
 
-    def __init__(self, console: Console, planned: Sequence[Job], report: Path | None) -> None:
+    def __init__(self, console: Console, planned: Sequence[Job], reports: Reports) -> None:
         self.timeline = Timeline()
         self._console = console
         self._planned = planned
-        self._report = report
+        self._reports = reports
         self._outcomes = {job.line: without_disk(job, UNFINISHED) for job in planned}
         self._reasons: dict[int, str | None] = {}
         self._ended = 0
@@ -39,7 +36,7 @@ class Course:
 
     def __enter__(self) -> Self:
         # The one of an earlier run would mislead.
-        self._write_report()
+        self._reports.write(self.ends)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, traceback: TracebackType | None) -> None:
@@ -47,7 +44,7 @@ class Course:
             for job in self._planned:
                 if self._outcomes[job.line].status == UNFINISHED:
                     self._outcomes[job.line] = without_disk(job, CANCELLED)
-            self._write_report()
+        self._reports.write(self.ends, last=True)
 
     @property
     def ends(self) -> list[Outcome]:
@@ -70,7 +67,7 @@ class Course:
             for job in left.values():
                 self._take(without_disk(job, CANCELLED))
             left = {}
-        self._write_report()
+        self._reports.write(self.ends)
         return [left[job.line] for job in self._planned if job.line in left]
 
     def heard(self, job: Job, event: Event) -> None:
@@ -87,7 +84,7 @@ class Course:
         """Take note of the end of a job, and tell it."""
         self._take(outcome)
         # Each time, so that there is one of what was done even if we are killed.
-        self._write_report()
+        self._reports.write(self.ends)
 
     def _take(self, outcome: Outcome) -> None:
         if outcome.reason is None:
@@ -102,8 +99,3 @@ class Course:
         elif self._console.shows_progress:
             self._console.say(line)
         self._listen(Progress(self._ended))
-
-    def _write_report(self) -> None:
-        if self._report:
-            with failures_named():
-                write_atomically(resolve_output(self._report), render_report(self.ends))

@@ -1,17 +1,23 @@
-"""What a disk holds, short enough for an extended attribute: of those a file has 4 KiB in all on ext4."""
+"""What a disk holds, where it is kept with it: in its metadata, and short enough for an extended attribute.
+
+Of those a file has 4 KiB in all on ext4.
+"""
 
 from __future__ import annotations
 
 import json
 import zlib
 from base64 import b64decode, b64encode
+from pathlib import Path
 
 import msgspec
 
+from builder.output.beside import metadata_path
 from builder.tree.contents import Contents
 
 # Contents are never longer (tree/contents.py); what is came from elsewhere.
 _LONGEST = 64 << 10
+_MAX_METADATA = 64 << 20
 
 
 def pack_contents(contents: Contents) -> str:
@@ -26,3 +32,20 @@ def unpack_contents(text: str) -> Contents:
     except zlib.error as error:
         raise ValueError(str(error)) from error
     return msgspec.convert(json.loads(plain), Contents)
+
+
+class _Described(msgspec.Struct):
+    contents: Contents | None = None
+
+
+def contents_beside(disk: Path) -> Contents | None:
+    """Read what the metadata beside a disk say of what it holds; None without any, and for what is none."""
+    path = metadata_path(disk)
+    # What else has that name, such as a fifo, is not waited for.
+    if not path.is_file():
+        return None
+    try:
+        with path.open("rb") as file:
+            return msgspec.convert(json.loads(file.read(_MAX_METADATA)), _Described).contents
+    except (OSError, ValueError, RecursionError):
+        return None

@@ -273,3 +273,15 @@ def test_progress_says_which_image_it_is_of(place: Path, progress: str) -> None:
     else:
         stages = [(image, name) for image, _, name in (line.partition(": ") for line in done.stderr.splitlines())]
     assert {image for image, name in stages if name == "packing ext4"} == {"disks/a.ext4", "disks/b.ext4"}
+
+
+def test_a_report_called_html_is_a_page_beside_the_one_in_json(place: Path) -> None:
+    done = batch(place, "oci:a\noci:broken\n", "--report", "report.html")
+    assert done.returncode == 1
+    page = (place / "report.html").read_text()
+    assert "<h1>1 of 2 disks are there</h1>" in page
+    # What metadata say of the disk's contents: the file a in it.
+    assert "<text" in page
+    assert statuses(place) == {"oci:a": "built", "oci:broken": "failed"}
+    again = run_in(place, "batch", "-", "-o", "disks", "--report", "x.html", "--report", "./x.html", stdin="oci:a\n")
+    assert (again.returncode, "two outputs would be written" in again.stderr) == (2, True)

@@ -20,6 +20,7 @@ LOGIC = (
     "batch/test_images.py",
     "batch/test_messages.py",
     "batch/test_naming.py",
+    "batch/test_page.py",
     "batch/test_run.py",
     "batch/test_tables.py",
     "batch/test_timeline.py",
@@ -51,6 +52,7 @@ LOGIC = (
     "test_structure.py",
     "test_words.py",
     "tree/test_hardlinks.py",
+    "tree/test_history.py",
     "tree/test_inode.py",
     "tree/test_lookup.py",
     "tree/test_merge.py",
@@ -84,8 +86,8 @@ LIBRARIES = (
     "registry/test_upload.py",
 )
 
-# Machines whose images and kernels ci/setup brings for the first run alone: they take minutes.
-MACHINES = ("boot/test_debian.py", "boot/test_matrix.py")
+# Machines whose images and kernels, and a browser which, ci/setup brings for the first run alone: they take minutes.
+MACHINES = ("boot/test_debian.py", "boot/test_matrix.py", "batch/test_page_in_browser.py")
 
 LEFT_OUT = {"user": (*LOGIC, *LIBRARIES, *MACHINES), "release": (*LOGIC, *MACHINES)}
 

@@ -1,0 +1,141 @@
+"""Where a disk's bytes are, as rectangles: a map for each directory, which is entered by a link and left by another.
+
+Laid out here and plain SVG: it is there without a script. Each cell is an SVG of its own, placed in percent, so that
+the map is as wide as the page and its words stay as large as others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import squarify
+
+from builder.batch.page.markup import Html, tag
+from builder.sizes import human_size
+
+# What a map is laid out for, in any unit; narrower pages squeeze it.
+_WIDTH, _HEIGHT = 240, 80
+# In percent: words have no room in less.
+_READABLE_WIDTH, _READABLE_HEIGHT, _TWO_LINES = 5, 9, 18
+_LEAST_SHARE = 0.002
+
+
+@dataclass(slots=True, eq=False)
+class _Place:
+    """A directory or file of a map, by its path; `anchor` is where its own map is, if it has one."""
+
+    path: str
+    size: int
+    above: _Place | None = None
+    below: list[_Place] = field(default_factory=list)
+    anchor: str = ""
+
+    @property
+    def name(self) -> str:
+        """The last component of its path; a directory's ends in a slash."""
+        end = "/" if self.path.endswith("/") else ""
+        return self.path.rstrip("/").rpartition("/")[2] + end
+
+
+def treemaps(largest: Mapping[str, int], size: int, anchor: str, most: int) -> Html:
+    """Draw the `most` largest of `largest`, by path as Contents has them, of a disk that holds `size` bytes."""
+    root = _tree(largest, size, most)
+    if not root.below:
+        return Html()
+    maps = list(_entered(root, anchor))
+    return tag("div", *(_map(place, root) for place in maps), class_="maps")
+
+
+def _tree(largest: Mapping[str, int], size: int, most: int) -> _Place:
+    root = _Place("/", size)
+    places = {"/": root}
+    # The largest of all, not the first: what is above something is larger, and comes before it.
+    chosen = sorted(largest, key=lambda path: -largest[path])[:most]
+    wanted = set(chosen)
+    for path, bytes_ in largest.items():
+        above = places.get(path.rstrip("/").rpartition("/")[0] + "/")
+        if path in wanted and above is not None and 0 < bytes_ <= above.size:
+            places[path] = _Place(path, bytes_, above)
+            above.below.append(places[path])
+    return root
+
+
+def _entered(root: _Place, anchor: str) -> Iterator[_Place]:
+    """Yield what has a map of its own, the root first, and give each its anchor."""
+    stack, count = [root], 0
+    while stack:
+        place = stack.pop()
+        if place.below:
+            place.anchor = f"{anchor}-{count}" if count else anchor
+            count += 1
+            yield place
+            stack += reversed(place.below)
+
+
+def _map(place: _Place, root: _Place) -> Html:
+    return tag(
+        "figure",
+        tag("figcaption", tag("p", *_trail(place)), tag("span", _total(place, root))),
+        tag("svg", *_cells(place, root), role="group", aria_label=place.path),
+        class_="map" if place.above else "map root",
+        id=place.anchor,
+        tabindex="-1",
+    )
+
+
+def _trail(place: _Place) -> list[Html]:
+    steps = [tag("b", place.name if place.above else "/")]
+    above = place.above
+    while above is not None:
+        steps.append(tag("a", above.name if above.above else "/", href=f"#{above.anchor}"))
+        above = above.above
+    return steps[::-1]
+
+
+def _total(place: _Place, root: _Place) -> str:
+    return f"{human_size(place.size)}, {_share(place.size, root.size)}" if place.above else human_size(place.size)
+
+
+def _cells(place: _Place, root: _Place) -> Iterator[Html]:
+    rest = place.size - sum(each.size for each in place.below)
+    parts: list[_Place | None] = list(place.below)
+    sizes = [each.size for each in place.below]
+    if rest > place.size * _LEAST_SHARE:
+        parts.append(None)
+        sizes.append(rest)
+    # The layout wants them in this order, the rest among them.
+    order = sorted(range(len(sizes)), key=lambda number: -sizes[number])
+    areas = squarify.normalize_sizes([sizes[number] for number in order], _WIDTH, _HEIGHT)
+    for number, cell in zip(order, squarify.squarify(areas, 0, 0, _WIDTH, _HEIGHT), strict=True):
+        yield _cell(parts[number], sizes[number], root, cell)
+
+
+def _cell(part: _Place | None, size: int, root: _Place, cell: Mapping[str, float]) -> Html:
+    width, height = cell["dx"] / _WIDTH * 100, cell["dy"] / _HEIGHT * 100
+    name = part.name if part else "other files"
+    words: list[Html] = []
+    if width >= _READABLE_WIDTH and height >= _READABLE_HEIGHT:
+        words.append(tag("text", name, x="8", y="18"))
+        if height >= _TWO_LINES:
+            words.append(tag("text", human_size(size), x="8", y="35"))
+    title = tag("title", f"{name}: {human_size(size)}, {_share(size, root.size)}")
+    kind = "o" if part is None else "d" if part.anchor else "f"
+    drawn = tag(
+        "svg",
+        title,
+        tag("rect"),
+        *words,
+        x=f"{cell['x'] / _WIDTH * 100:.4g}%",
+        y=f"{cell['y'] / _HEIGHT * 100:.4g}%",
+        width=f"{width:.4g}%",
+        height=f"{height:.4g}%",
+        class_=kind,
+    )
+    if part is None or not part.anchor:
+        return drawn
+    return tag("a", drawn, href=f"#{part.anchor}", aria_label=f"{name}, {human_size(size)}")
+
+
+def _share(size: int, whole: int) -> str:
+    return f"{size / whole * 100:.1f} %" if whole else "0 %"
