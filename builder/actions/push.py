@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builder.actions.booting import format_of
@@ -13,7 +13,7 @@ from builder.actions.remote_disk import MAX_METADATA
 from builder.artifact import form
 from builder.artifact.form import Disk
 from builder.artifact.pack import packed
-from builder.errors import BuilderError, InvalidReference, UsageError
+from builder.errors import BuilderError, InvalidDigest, InvalidReference, UsageError
 from builder.events import Listener, Meter, Stage, ignore
 from builder.exact import read_at
 from builder.files.descriptors import opened
@@ -22,15 +22,17 @@ from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.image.media_types import OCI_MANIFEST
 from builder.image.name import ImageName
-from builder.output.beside import Record, metadata_path, read_record
+from builder.output.beside import Record, RecordedImage, metadata_path, read_record
 from builder.output.failures import failures_named
 from builder.registry.failures import NotThere
+from builder.registry.referrers import refer
 from builder.registry.repository import Repository
 from builder.registry.upload import Upload, put_manifest
 from builder.sources.access import Access
 from builder.sources.docker import DOCKER
 from builder.sources.docker.repositories import open_repositories
 from builder.sources.reference import parse_reference
+from builder.sources.transport import Reference
 
 # In bytes: what is read of a blob at once; a connection waits for so much to be taken.
 _STEP = 32 * 1024
@@ -89,8 +91,10 @@ def push(
     path = Path(disk)
     access = access or Access()
     with ExitStack() as stack:
-        name, repository = _target(reference, access, listen, stack)
         record = _record(path, metadata)
+        image = record[1].image if record else None
+        name, repository, source = _target(reference, image, access, listen, stack)
+        subject = _subject(path, image)
         fd = _open(path, stack)
         kind = format_of(path)
         _check_tag(name, repository, force)
@@ -112,23 +116,58 @@ def push(
             layers.append(form.metadata_layer(described, record[0]))
             blobs.append(_held(layers[1], record[0]))
         said = form.describe(described, record and record[1])
-        manifest = form.render_manifest(form.EMPTY_CONFIG, layers, said, None, form.ARTIFACT_TYPE)
-        sent = _send(repository, blobs, listen)
-        put_manifest(repository, name.tag or "", manifest, OCI_MANIFEST)
+        manifest = form.render_manifest(form.EMPTY_CONFIG, layers, said, subject, form.ARTIFACT_TYPE)
+        sent = _send(repository, source, blobs, listen)
+        answer = put_manifest(repository, name.tag or "", manifest, OCI_MANIFEST)
+        # A registry that says so keeps account itself of what refers to an image.
+        if subject is not None and "OCI-Subject" not in answer.headers:
+            entry = Descriptor(OCI_MANIFEST, Digest.of(manifest), len(manifest), annotations=said)
+            refer(repository, subject.digest, replace(entry, artifact_type=form.ARTIFACT_TYPE))
     return Pushed(name, Digest.of(manifest), sent)
 
 
-def _target(reference: str, access: Access, listen: Listener, stack: ExitStack) -> tuple[ImageName, Repository]:
-    """Say where a disk goes, and by what name. Raises InvalidReference."""
+def _target(
+    reference: str, image: RecordedImage | None, access: Access, listen: Listener, stack: ExitStack
+) -> tuple[ImageName, Repository, str | None]:
+    """Say where a disk goes, by what name, and from which repository there its blobs might be taken.
+
+    Raises InvalidReference.
+    """
     parsed = parse_reference(reference)
     if parsed.transport is not DOCKER:
         raise InvalidReference(reference, "disks are pushed to registries: write docker://REGISTRY/REPO:TAG")
-    name, repositories = open_repositories(parsed, access.registry, listen, push=True)
+    source = _beside(parsed, image)
+    beside = (source,) if source else ()
+    name, repositories = open_repositories(parsed, access.registry, listen, push=True, beside=beside)
     for each in repositories:
         stack.enter_context(closing(each))
     if name.digest is not None or name.tag is None:
         raise InvalidReference(reference, "a disk is pushed under a tag: write docker://REGISTRY/REPO:TAG")
-    return name, repositories[-1]
+    return name, repositories[-1], source
+
+
+def _beside(target: Reference, image: RecordedImage | None) -> str | None:
+    """Name the repository that the image of a disk is in, if the disk goes to another one of the same registry.
+
+    Disks are pushed there, too, and are handed on from there.
+    """
+    if image is None or not image.reference.startswith("docker://"):
+        return None
+    with suppress(InvalidReference):
+        there = ImageName.parse(image.reference.removeprefix("docker://")).qualified()
+        here = ImageName.parse(target.place.removeprefix("//")).qualified()
+        return there.path if there.domain == here.domain and there.path != here.path else None
+    return None
+
+
+def _subject(disk: Path, image: RecordedImage | None) -> Descriptor | None:
+    """Describe the manifest of the image that a disk was made of, where it is known. Raises UsageError."""
+    if image is None or image.manifest.digest is None or image.manifest.size is None:
+        return None
+    try:
+        return Descriptor(image.manifest.media_type, Digest.parse(image.manifest.digest), image.manifest.size)
+    except InvalidDigest as error:
+        raise UsageError(f"{disk}: its metadata name no image: {error}; build it again") from error
 
 
 def _record(disk: Path, metadata: Path | None) -> tuple[bytes, Record] | None:
@@ -190,13 +229,13 @@ def _held(descriptor: Descriptor, data: bytes) -> _Blob:
     return _Blob(descriptor, lambda start: iter([data[start:]]))
 
 
-def _send(repository: Repository, blobs: list[_Blob], listen: Listener) -> int:
+def _send(repository: Repository, source: str | None, blobs: list[_Blob], listen: Listener) -> int:
     """Send what is not there yet; return how many bytes that were."""
     listen(Stage(f"pushing to {repository.where}", sum(blob.descriptor.size for blob in blobs)))
     meter, done, sent = Meter(listen), 0, 0
     for blob in blobs:
         size = blob.descriptor.size
-        upload = Upload(repository, blob.descriptor, blob.read, meter=_from(meter, done))
+        upload = Upload(repository, blob.descriptor, blob.read, source, _from(meter, done))
         sent += size if upload.send() else 0
         done += size
         meter(done)

@@ -30,13 +30,17 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image at `reference`; `digest` is its manifest's, None where a transport has no such document."""
+    """An image at `reference`; `digest` is its manifest's, None where a transport has no such document.
+
+    `manifest_size` is how many bytes the manifest of that digest has, where that is known.
+    """
 
     reference: str
     digest: Digest | None
     manifest: Manifest
     config: ImageConfig
     layers: tuple[Layer, ...]
+    manifest_size: int | None = None
 
     @property
     def config_digest(self) -> Digest:

@@ -25,6 +25,7 @@ def describe_image(image: Image) -> dict[str, Any]:
         "manifest": {
             "mediaType": image.manifest.media_type,
             "digest": None if image.digest is None else str(image.digest),
+            "size": image.manifest_size,
         },
         "platform": str(image.config.platform),
         "layers": [

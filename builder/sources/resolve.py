@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import BinaryIO
 
 from builder.errors import BlobMissing, MalformedDocument, PlatformNotFound
@@ -48,15 +49,17 @@ def find_image(source: Source, reference: str, platform: Platform | None, listen
     choice; an image without a choice is taken as it is. What was overlooked in the documents is said to `listen`.
     Raises PlatformNotFound, BlobMissing, and what the image's documents are refused for.
     """
-    digest = None
+    digest, size = None, None
     wanted = platform
     document = source.root()
     for _ in range(MAX_NESTING):
         if isinstance(document, Descriptor):
             digest = original(source, document)
+            size = document.size if digest == document.digest else None
             document = read_document_of(source, document, reference, listen)
         if isinstance(document, Manifest):
-            return _read_image(source, reference, document, digest, wanted, listen)
+            image = _read_image(source, reference, document, digest, wanted, listen)
+            return replace(image, manifest_size=size)
         document, wanted = _choose(document, wanted, reference)
     reason = f"indexes are nested more than {MAX_NESTING} deep; name the manifest itself with @DIGEST"
     raise MalformedDocument(reference, "$.manifests", reason)
