@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from builder.actions.push import Pushed, push
     from builder.actions.result import BuildResult
     from builder.actions.unpack import unpack
+    from builder.actions.verify import Verification, verify
     from builder.additions.addition import AddedTar, Addition, Removal
     from builder.disk.filesystem import DiskOptions
     from builder.errors import BuilderError
@@ -31,11 +32,13 @@ __all__ = [
     "PulledDisk",
     "Pushed",
     "Removal",
+    "Verification",
     "blank",
     "build",
     "pull_disk",
     "push",
     "unpack",
+    "verify",
 ]
 
 _PLACES = {
@@ -55,6 +58,8 @@ _PLACES = {
     "pull_disk": "builder.actions.pull_disk",
     "push": "builder.actions.push",
     "unpack": "builder.actions.unpack",
+    "Verification": "builder.actions.verify",
+    "verify": "builder.actions.verify",
 }
 
 

@@ -226,7 +226,7 @@ DIRECTORY = Form("DIRECTORY", Path)
 SWITCH = Form("", parse_truth)
 TRUTH = Form("yes|no", parse_truth, lambda truth: "yes" if truth else "no")
 
-_READING = frozenset({"build", "batch", "unpack", "inspect"})
+_READING = frozenset({"build", "batch", "unpack", "inspect", "verify"})
 DISK = Group("Disk", frozenset({"build", "batch"}), decides=True)
 GUEST = Group("Guest", frozenset({"build", "batch"}), decides=True)
 FILES = Group("Files of your own", frozenset({"build", "batch"}))

@@ -120,6 +120,17 @@ class BuildOptions:
         """Describe, as plain JSON values, what of these options decides the bytes of the disk."""
         return {_camel(entry.name): entry.write(self.value(entry)) for entry in OPTIONS.values() if entry.decides}
 
+    def as_described(self, written: Mapping[str, Any]) -> Self:
+        """These options, with what `describe` wrote of others. Raises UsageError."""
+        changes = {}
+        for name, entry in OPTIONS.items():
+            value = written.get(_camel(name))
+            if entry.decides and value is not None:
+                if not isinstance(value, list if entry.repeats else bool if entry.is_switch else (str, int)):
+                    raise UsageError(f"{quoted(_camel(name))} is not what is written of --{name}")
+                changes[name] = entry.reread(value)
+        return self.but(changes)
+
 
 def _placed(holder: Any, path: tuple[str, ...], value: Any) -> Any:
     first, *rest = path

@@ -10,13 +10,12 @@ from builder.actions.companions import companions, dependencies
 from builder.actions.opening import disk_options, open_image, scratch_directory
 from builder.actions.plan import Plan, check_outputs, choose, plan
 from builder.actions.result import BuildResult
-from builder.additions.survey import identity_with, survey
+from builder.additions.survey import survey
 from builder.disk.filesystem import DiskFacts, Filesystem
 from builder.disk.hash_tree import add_hash_tree
 from builder.errors import UsageError
 from builder.events import Listener, Stage, ignore
 from builder.files.workspace import workspace_of
-from builder.guest.bootable import make_bootable
 from builder.guest.facts import Resolved
 from builder.options import BuildOptions
 from builder.output.checks import resolve_output
@@ -84,14 +83,11 @@ class _Packed:
 
 def _pack(source: Source, plan: Plan, filesystem: Filesystem, scratch: Path, draft: Draft, listen: Listener) -> _Packed:
     # Here, because it imports what reads layers, for which no disk that is up to date should wait.
-    from builder.actions.merge import merge
+    from builder.actions.merge import merge_whole
 
-    options, surveyed = plan.options, plan.surveyed
+    options = plan.options
     with open_spool(scratch) as spool:
-        tree = merge(source, plan.image, spool, options, listen, surveyed)
-        identity, resolved = identity_with(plan.image.identity, surveyed), None
-        if plan.guest is not None:
-            resolved, identity = make_bootable(tree, spool, plan.guest, identity, listen)
+        tree, identity, resolved = merge_whole(source, plan.image, plan.guest, plan.surveyed, spool, options, listen)
         held = contents(tree)
         listen(Stage(f"packing {filesystem.name}"))
         with failures_named(draft.path):

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from builder.additions.apply import Build, apply_changes
-from builder.additions.survey import Surveyed
+from builder.additions.survey import Surveyed, identity_with
 from builder.decoded.read import Layers
 from builder.events import Listener
+from builder.guest.bootable import Guest, make_bootable
+from builder.guest.facts import Resolved
 from builder.image.image import Image
 from builder.layers.account import Account
 from builder.options import BuildOptions
@@ -41,3 +43,24 @@ def merge(
     if options.source_date_epoch is not None:
         tree.clamp_times(options.source_date_epoch)
     return tree
+
+
+def merge_whole(
+    source: Source,
+    image: Image,
+    guest: Guest | None,
+    surveyed: Sequence[Surveyed],
+    spool: Spool,
+    options: BuildOptions,
+    listen: Listener,
+) -> tuple[Tree, bytes, Resolved | None]:
+    """Make all that a disk is to hold: the merged tree, and init on it where a guest boots from it.
+
+    With the tree comes what stands for its content, 32 bytes, and what it says of the process that boots.
+    """
+    tree = merge(source, image, spool, options, listen, surveyed)
+    identity = identity_with(image.identity, surveyed)
+    if guest is None:
+        return tree, identity, None
+    resolved, identity = make_bootable(tree, spool, guest, identity, listen)
+    return tree, identity, resolved

@@ -126,7 +126,7 @@ def parse_addition(text: str) -> Addition:
     if not colon:
         raise UsageError(f"{quoted(text)} names no absolute TARGET; {_FORM}, as app:/usr/bin/app")
     target, said = "/" + rest, dict[str, Any]()
-    readers = {"mode": _parse_mode, "owner": _parse_owner}
+    readers = {"mode": _parse_mode, "owner": parse_owner}
     while match := _SETTING.fullmatch(target):
         target, key, value = match.groups()
         if key not in readers:
@@ -200,7 +200,8 @@ def _parse_mode(text: str) -> int:
     return int(text, 8)
 
 
-def _parse_owner(text: str) -> tuple[int, int]:
+def parse_owner(text: str) -> tuple[int, int]:
+    """Read `UID:GID`. Raises UsageError."""
     match = re.fullmatch(r"([0-9]{1,10}):([0-9]{1,10})", text, re.ASCII)
     if match is None:
         raise UsageError(f"{quoted(text)} is no owner; write two numbers, as owner=1000:1000")

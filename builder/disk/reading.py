@@ -7,8 +7,10 @@ for anybody's: each number in them may lie.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Protocol
 
 from builder.errors import ImageRefused
@@ -60,6 +62,24 @@ class Volume:
             raise DiskMalformed(where, "leads out of the disk")
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a directory says of a name: the number of its inode, and its type as in a mode; 0: nothing."""
+
+    name: bytes
+    number: int
+    type: int = 0
+
+
+# FT_… of directories' entries (include/linux/fs_types.h).
+_TYPES = (0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFLNK)
+
+
+def type_of(number: int) -> int:
+    """Tell which type of file the number in an entry of a directory stands for, as in a mode; 0 for none."""
+    return _TYPES[number] if number < len(_TYPES) else 0
+
+
 class Reader(Protocol):
     """Reads one file system. All methods raise DiskMalformed, and OSError for a device that fails."""
 
@@ -69,8 +89,8 @@ class Reader(Protocol):
         """Read an inode."""
         ...
 
-    def entries(self, directory: Inode) -> Iterator[tuple[bytes, int]]:
-        """Yield the name and the inode number of each entry of a directory, but `.` and `..`, in any order."""
+    def entries(self, directory: Inode) -> Iterator[Entry]:
+        """Yield each entry of a directory in any order, with `.` and `..` where they are on the disk."""
         ...
 
     def holds(self, mtime_ns: int) -> int:
@@ -94,36 +114,48 @@ def walk(reader: Reader, max_entries: int = Limits().max_entries) -> Iterator[Fo
     yield Found(b"", root)
     seen = {root.number}
     left = max_entries
-    stack = [(b"", iter(_sorted(reader, root, b"", left)))]
+    stack = [(b"", root.number, _sorted(reader, root, root.number, b"", left))]
     while stack:
-        prefix, siblings = stack[-1]
-        for name, number in siblings:
+        prefix, above, siblings = stack[-1]
+        for entry in siblings:
             left -= 1
             if left < 0:
                 raise DiskMalformed("the tree", f"has more than {max_entries} names; --max-entries raises the limit")
-            found = Found(prefix + name, reader.inode(number))
+            found = Found(prefix + entry.name, reader.inode(entry.number))
+            if entry.type not in (0, stat.S_IFMT(found.inode.mode)):
+                raise DiskMalformed(_shown(found.path), "is of another type than its directory says")
             yield found
             if found.inode.is_directory:
-                if number in seen:
-                    raise DiskMalformed(quoted(b"/" + found.path), "is a directory that has another name, too")
+                if entry.number in seen:
+                    raise DiskMalformed(_shown(found.path), "is a directory that has another name, too")
                 if len(stack) == _MAX_DEPTH:
-                    raise DiskMalformed(quoted(b"/" + found.path), f"is below more than {_MAX_DEPTH} directories")
-                seen.add(number)
-                stack.append((found.path + b"/", iter(_sorted(reader, found.inode, found.path, left))))
+                    raise DiskMalformed(_shown(found.path), f"is below more than {_MAX_DEPTH} directories")
+                seen.add(entry.number)
+                below = _sorted(reader, found.inode, above, found.path, left)
+                stack.append((found.path + b"/", entry.number, below))
                 break
         else:
             stack.pop()
 
 
-def _sorted(reader: Reader, directory: Inode, path: bytes, most: int) -> list[tuple[bytes, int]]:
-    entries: dict[bytes, int] = {}
-    for name, number in reader.entries(directory):
-        where = f"{quoted(b'/' + path)}: its entry {quoted(name)}"
+def _sorted(reader: Reader, directory: Inode, above: int, path: bytes, most: int) -> Iterator[Entry]:
+    """Read a directory, and see that its names are some, each once; and that its dots lead where they should."""
+    dots = {b".": directory.number, b"..": above}
+    entries: dict[bytes, Entry] = {}
+    for entry in reader.entries(directory):
+        name = entry.name
+        where = f"{_shown(path)}: its entry {quoted(name)}"
+        if dots.get(name, entry.number) != entry.number:
+            raise DiskMalformed(where, "leads elsewhere")
         if not 0 < len(name) <= MAX_NAME or b"/" in name or b"\0" in name:
             raise DiskMalformed(where, "is no name that Linux knows")
         if name in entries:
             raise DiskMalformed(where, "is there twice")
-        if len(entries) == most:
+        if len(entries) > most + len(dots):
             raise DiskMalformed("the tree", "has more names than --max-entries allows")
-        entries[name] = number
-    return sorted(entries.items())
+        entries[name] = entry
+    return iter(sorted((entry for name, entry in entries.items() if name not in dots), key=attrgetter("name")))
+
+
+def _shown(path: bytes) -> str:
+    return quoted(b"/" + path)

@@ -96,6 +96,13 @@ def read_record(disk: Path, metadata: Path | None = None) -> tuple[bytes, Record
     return None if content is None else (content, parse_record(content, path))
 
 
+def read_as(shape: type[_Shape], disk: Path, metadata: Path | None = None) -> _Shape | None:
+    """Read of the metadata of a disk what `shape` holds; None without any. Raises what `read_record` raises."""
+    path = metadata or metadata_path(disk)
+    content = _read(path, named=metadata is not None)
+    return None if content is None else _converted(content, shape, path)
+
+
 def parse_record(content: bytes, where: Path | str) -> Record:
     """Read metadata, which came from `where`. Raises UsageError for what is none of ours."""
     return _converted(content, Record, where)

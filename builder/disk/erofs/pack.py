@@ -87,7 +87,9 @@ class Erofs:
             if options.fragments:
                 check_not_full(scratch)
 
-        tar = features.tar and fits_tar(planned) and reserve(output, (file.content.size for file in planned.packed))
+        # From a tar, 1.8.6 packs wrong bytes of some files as fragments, and says nothing.
+        tar = features.tar and not options.fragments and fits_tar(planned)
+        tar = tar and reserve(output, (file.content.size for file in planned.packed))
         with opened(output, os.O_RDWR | os.O_CREAT) as target, opened(scratch, os.O_PATH | os.O_DIRECTORY) as work:
             # The tool gets descriptors, in whose places nobody can put anything else.
             run = partial(run_tool, inherited=(target, work), output=output, watch=watch)

@@ -13,7 +13,7 @@ from struct import Struct, iter_unpack, unpack_from
 from builder.disk.erofs.read_content import ContentReader, Place
 from builder.disk.erofs.read_superblock import read_superblock
 from builder.disk.erofs.read_xattrs import XattrReader, long_prefix
-from builder.disk.reading import DiskMalformed, Volume
+from builder.disk.reading import DiskMalformed, Entry, Volume, type_of
 from builder.linux import MAX_PATH
 from builder.tree.found import Inode, joined
 
@@ -40,8 +40,8 @@ class ErofsReader:
         if self.superblock.packed:
             self._content.fragments = self._place(self.superblock.packed)[1]
         self._prefixes = tuple(self._long_prefixes())
-        # No disk of so many bytes has larger directories, all together.
-        self._directory_bytes = volume.size
+        # No disk of so many bytes has larger directories, all together; the root may be read twice.
+        self._directory_bytes = 2 * volume.size
 
     def inode(self, number: int) -> Inode:
         """Read an inode; raises DiskMalformed."""
@@ -63,18 +63,23 @@ class ErofsReader:
             data=partial(self._content.read, place),
         )
 
-    def entries(self, directory: Inode) -> Iterator[tuple[bytes, int]]:
-        """Yield the name and the inode number of each entry of a directory; raises DiskMalformed."""
+    def entries(self, directory: Inode) -> Iterator[Entry]:
+        """Yield each entry of a directory; raises DiskMalformed."""
         _, place = self._place(directory.number)
         self._directory_bytes -= place.size
         if self._directory_bytes < 0:
             raise DiskMalformed("the directories", "are larger than the disk")
-        size = self.superblock.block_size
+        size, last = self.superblock.block_size, b""
         for start, data in self._content.read(place):
             if start % size:
                 raise DiskMalformed(place.where, "is a directory of parts that are no blocks")
             for at in range(0, len(data), size):
-                yield from _entries(place.where, data[at : at + size])
+                for entry in _entries(place.where, data[at : at + size]):
+                    if entry.name <= last:
+                        # Linux looks for names by halves, and would not find it.
+                        raise DiskMalformed(place.where, "is a directory out of order")
+                    last = entry.name
+                    yield entry
 
     def holds(self, mtime_ns: int) -> int:
         """Tell what becomes of a time: nothing, it has 64 bits."""
@@ -123,19 +128,18 @@ class ErofsReader:
         return joined(self._content.read(place), place.size)
 
 
-def _entries(where: str, block: bytes) -> Iterator[tuple[bytes, int]]:
+def _entries(where: str, block: bytes) -> Iterator[Entry]:
     """Read a block of a directory: its heads, and behind them the names; zeros may follow the last one."""
     first = unpack_from("<H", block, 8)[0] if len(block) >= _DIRENT_SIZE else 0
     if not 0 < first <= len(block) or first % _DIRENT_SIZE:
         raise DiskMalformed(where, "is a directory without entries")
     heads = list(iter_unpack("<QHBx", block[:first]))
     ends = [*(offset for _, offset, _ in heads[1:]), len(block)]
-    for (number, start, _), end in zip(heads, ends, strict=True):
+    for (number, start, kind), end in zip(heads, ends, strict=True):
         if not first <= start < end <= len(block):
             raise DiskMalformed(where, "a name in it is in another place")
         name = block[start:end] if end < len(block) else block[start:end].partition(b"\0")[0]
-        if name not in (b".", b".."):
-            yield name, number
+        yield Entry(name, number, type_of(kind))
 
 
 def _device(value: int) -> tuple[int, int]:

@@ -48,7 +48,7 @@ class ContentReader:
         """Yield an inode's content; raises DiskMalformed."""
         match place.layout:
             case 0 | 2:
-                return self._flat(place)
+                return self._flat(place, 0, place.size)
             case 4:
                 return self._chunks(place)
             case 1 | 3:
@@ -56,7 +56,8 @@ class ContentReader:
             case _:
                 raise DiskMalformed(place.where, f"its content has a layout that is not known ({place.layout})")
 
-    def _flat(self, place: Place) -> Stretches:
+    def _flat(self, place: Place, start: int, end: int) -> Stretches:
+        """Read from `start` to `end` what is in blocks, and the last of it perhaps behind the inode."""
         size = self.superblock.block_size
         tail = 0
         if place.layout == INLINE and place.size:
@@ -64,11 +65,14 @@ class ContentReader:
             if place.end % size + tail > size:
                 raise DiskMalformed(place.where, "its tail leaves its block")
         position, whole = place.value * size, place.size - tail
-        self.volume.check(position if whole else 0, whole, place.where)
         read = partial(self.volume.read, where=place.where)
-        yield from stretches(read, 0, position, whole, CHUNK)
-        if tail:
-            yield whole, read(place.end, tail)
+        if start < whole:
+            length = min(end, whole) - start
+            self.volume.check(position + start, length, place.where)
+            yield from stretches(read, start, position + start, length, CHUNK)
+        if end > whole:
+            first = max(start, whole)
+            yield first, read(place.end + first - whole, end - first)
 
     def _chunks(self, place: Place) -> Stretches:
         """Files of equal chunks, each somewhere or nowhere: then it is a hole."""
@@ -118,13 +122,11 @@ class ContentReader:
         packed = self.fragments
         if packed is None or start < 0 or start + length > packed.size:
             raise DiskMalformed(where, "its end is a fragment, and there is none")
-        if packed.layout not in (FULL_INDEX, COMPACT_INDEX):
-            position = packed.value * self.superblock.block_size
-            if packed.layout != PLAIN:
-                raise DiskMalformed(packed.where, "the fragments are kept in a layout that is not known")
-            read = partial(self.volume.read, where=packed.where)
-            yield from stretches(read, start, position + start, length, CHUNK)
+        if packed.layout in (PLAIN, INLINE):
+            yield from self._flat(packed, start, start + length)
             return
+        if packed.layout == CHUNKS:
+            raise DiskMalformed(packed.where, "the fragments are in chunks")
         for extent in self._overlapping(packed, start, start + length):
             data = self._fragment_cluster(packed, extent)
             first = max(start - extent.start, 0)

@@ -15,7 +15,7 @@ from builder.disk.ext4.read_blocks import BlockMap, identity_of
 from builder.disk.ext4.read_directory import DirectoryReader
 from builder.disk.ext4.read_superblock import inode_table, read_superblock
 from builder.disk.ext4.read_xattrs import INLINE_DATA, XattrReader
-from builder.disk.reading import CHUNK, DiskMalformed, Volume
+from builder.disk.reading import CHUNK, DiskMalformed, Entry, Volume
 from builder.linux import MAX_PATH
 from builder.tree.found import Inode, Stretches, joined, stretches
 
@@ -67,8 +67,8 @@ class Ext4Reader:
         self._volume = volume
         self._tables: dict[int, int] = {}
         self.superblock = read_superblock(volume)
-        # All directories together: each block is one directory's.
-        self._directory_blocks = self.superblock.blocks
+        # All directories together: each block is one directory's, and the root may be read twice.
+        self._directory_blocks = 2 * self.superblock.blocks
 
     def inode(self, number: int) -> Inode:
         """Read an inode; raises DiskMalformed."""
@@ -97,8 +97,8 @@ class Ext4Reader:
             data=content,
         )
 
-    def entries(self, directory: Inode) -> Iterator[tuple[bytes, int]]:
-        """Yield the name and the inode number of each entry of a directory; raises DiskMalformed."""
+    def entries(self, directory: Inode) -> Iterator[Entry]:
+        """Yield each entry of a directory; raises DiskMalformed."""
         raw = self._raw(directory.number)
         reader = DirectoryReader(self.superblock, raw.where, raw.identity, bool(raw.flags & _INDEXED))
         if raw.flags & _INLINE:
@@ -126,7 +126,7 @@ class Ext4Reader:
     def is_own(self, path: bytes, inode: Inode) -> bool:
         """Tell whether this is the empty `lost+found` that mke2fs makes: the first inode of all."""
         is_first = path == b"lost+found" and inode.number == self.superblock.first_inode
-        return is_first and inode.is_directory and next(self.entries(inode), None) is None
+        return is_first and inode.is_directory and all(entry.name in (b".", b"..") for entry in self.entries(inode))
 
     def _raw(self, number: int) -> _Raw:
         where, facts = f"inode {number}", self.superblock

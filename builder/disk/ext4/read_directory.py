@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from struct import Struct, unpack_from
 
 from builder.disk.ext4.read_superblock import Superblock
-from builder.disk.reading import DiskMalformed
+from builder.disk.reading import DiskMalformed, Entry, type_of
 
 # Inode, length of the entry, of the name, type of the file.
 _ENTRY = Struct("<IHBB")
 _TAIL_SIZE = 12
+_ROOT = 2
 _TAIL = bytes(4) + b"\x0c\0\0\xde"
 # Where the hash tree's own header is: behind `.` and `..` and eight bytes of facts, or behind one empty entry.
 _IN_ROOT, _IN_NODE = 32, 8
@@ -29,27 +30,27 @@ class DirectoryReader:
     identity: bytes
     indexed: bool
 
-    def entries(self, block: bytes, *, has_sum: bool = True) -> Iterator[tuple[bytes, int]]:
-        """Yield the name and the inode number of what a block names, without `.` and `..`. Raises DiskMalformed."""
+    def entries(self, block: bytes, *, has_sum: bool = True) -> Iterator[Entry]:
+        """Yield what a block names; raises DiskMalformed."""
         if has_sum and self.superblock.seed is not None:
             self._check_sum(block)
         position = 0
         while position < len(block):
             if position + _ENTRY.size > len(block):
                 raise self._malformed("an entry leads out of its block")
-            inode, size, length, _ = _ENTRY.unpack_from(block, position)
+            inode, size, length, kind = _ENTRY.unpack_from(block, position)
             if size in (0, 0xFFFF) and len(block) == 65536:
                 size = 65536
             if size % 4 or size < _ENTRY.size + length or position + size > len(block):
                 raise self._malformed("an entry leads out of its block")
             name = block[position + _ENTRY.size : position + _ENTRY.size + length]
             position += size
-            if inode and name not in (b".", b".."):
+            if inode:
                 self._check(inode)
-                yield name, inode
+                yield Entry(name, inode, type_of(kind) if self.superblock.has_file_types else 0)
 
     def _check(self, inode: int) -> None:
-        if not self.superblock.first_inode <= inode <= self.superblock.inodes:
+        if inode != _ROOT and not self.superblock.first_inode <= inode <= self.superblock.inodes:
             raise self._malformed(f"names inode {inode}, which is none of a file")
 
     def _check_sum(self, block: bytes) -> None:

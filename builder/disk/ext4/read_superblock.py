@@ -17,8 +17,8 @@ _WHERE = "the superblock"
 
 # Features that change what else is written where (incompat), of which this reader knows what to do.
 _META_BG, _64BIT, _CHECKSUM_SEED, _LARGE_DIRECTORIES = 0x10, 0x80, 0x2000, 0x4000
-_RECOVER, _EA_INODE = 0x4, 0x400
-_KNOWN = 0x2 | 0x40 | _META_BG | _64BIT | 0x100 | 0x200 | _EA_INODE | _CHECKSUM_SEED | _LARGE_DIRECTORIES
+_FILE_TYPES, _RECOVER, _EA_INODE = 0x2, 0x4, 0x400
+_KNOWN = _FILE_TYPES | 0x40 | _META_BG | _64BIT | 0x100 | 0x200 | _EA_INODE | _CHECKSUM_SEED | _LARGE_DIRECTORIES
 # Data in inodes; names that are searched for, not kept, in other cases; files of which some may be encrypted.
 _KNOWN |= 0x8000 | 0x20000 | 0x10000
 _SPARSE_GROUPS, _CHECKSUMS = 0x1, 0x400
@@ -47,6 +47,11 @@ class Superblock:
     sparse: bool
     incompat: int
     seed: int | None
+
+    @property
+    def has_file_types(self) -> bool:
+        """Whether directories say the type of what they name."""
+        return bool(self.incompat & _FILE_TYPES)
 
     @property
     def has_large_directories(self) -> bool:

@@ -1,0 +1,141 @@
+"""The tree that a disk was made of, made again as metadata say: the image's, with what was added and with init."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from builder.actions.merge import merge_whole
+from builder.additions.addition import AddedTar, Addition, Change, Removal, parse_owner
+from builder.additions.host import AdditionFailed
+from builder.additions.survey import Surveyed, survey
+from builder.errors import BuilderError, MissingRequirement, UsageError
+from builder.events import Listener, ignore
+from builder.guest.bootable import Guest, plan_guest
+from builder.guest.host_files import HostFileRefused
+from builder.guest.layer import HOME
+from builder.guest.options import AUTO, NONE
+from builder.guest.program import NoInit
+from builder.image.image import Image
+from builder.options import BuildOptions
+from builder.output.made import Made
+from builder.sources.resolve import resolve
+from builder.sources.source import Source
+from builder.tree.compare import LeftOut
+from builder.tree.spool import Spool
+from builder.tree.tree import Tree
+from builder.words import legible, quoted
+
+
+class AnotherImage(BuilderError):
+    """A reference leads to another image than the one that a disk was made of; digests are of configs."""
+
+    def __init__(self, reference: str, expected: str, actual: str) -> None:
+        made = f"the disk was made of {expected}, and this is {actual}"
+        super().__init__(f"{reference}: is another image now: {made}; name the one to compare with as IMAGE")
+        self.reference = reference
+        self.expected = expected
+        self.actual = actual
+
+
+@dataclass(frozen=True, slots=True)
+class Remade:
+    """What should be on a disk; `remarks` say of what is `left_out` why nobody knows what it should be."""
+
+    image: Image
+    tree: Tree
+    left_out: LeftOut
+    remarks: tuple[str, ...]
+
+
+def remake(
+    source: Source,
+    reference: str,
+    recorded: Made | None,
+    spool: Spool,
+    options: BuildOptions,
+    listen: Listener,
+    *,
+    same: bool,
+) -> Remade:
+    """Make the tree of the image at `reference`, as a disk has it of which this is `recorded`.
+
+    Without a record it is the image's alone. With `same` it must be the image that the disk was made of. Raises
+    AnotherImage, and what a build raises up to the packing.
+    """
+    additions: Sequence[Any] = ()
+    if recorded is not None:
+        options = options.as_described(recorded.options)
+        additions = recorded.options.get("additions") or ()
+    image = resolve(source, reference, options.platform, listen)
+    if same and recorded is not None and str(image.config_digest) != recorded.image.config.digest:
+        raise AnotherImage(reference, recorded.image.config.digest, str(image.config_digest))
+    surveyed, gone = _additions(additions, options)
+    guest, lost = _guest(image, options, recorded)
+    tree, _, _ = merge_whole(source, image, guest, surveyed, spool, options, listen)
+    left_out = gone | lost
+    return Remade(image, tree, LeftOut(frozenset(left_out)), tuple(left_out.values()))
+
+
+def _guest(image: Image, options: BuildOptions, recorded: Made | None) -> tuple[Guest | None, dict[bytes, str]]:
+    """Plan what boots, if init is on the disk; and tell why this is not known of init."""
+    if recorded is None or recorded.guest is None or recorded.guest.initrd is not None or options.guest.init == NONE:
+        return None, {}
+    place = HOME.encode()
+    try:
+        guest = plan_guest(image, options.guest, ignore)
+    except (HostFileRefused, NoInit) as error:
+        # All that depends on it is what it is itself.
+        guest = plan_guest(image, replace(options.guest, init=AUTO), ignore)
+        return guest, {place: f"/{HOME} is not compared: {error}"}
+    if guest is not None and guest.digest != recorded.tools.get("init"):
+        return guest, {
+            place: f"/{HOME} is not compared: the disk has another init, of rootfs-builder {recorded.builder}"
+        }
+    return guest, {}
+
+
+def _additions(records: Sequence[Any], options: BuildOptions) -> tuple[list[Surveyed], dict[bytes, str]]:
+    """Look at what was added, where that is still here as it was; and tell why it is not known of the rest."""
+    surveyed, gone = [], {}
+    for record in records:
+        change = _change(record)
+        try:
+            (found,) = survey([change], options.limits)
+            reason = None if found.record() == record else "it is not what it was when the disk was made"
+        except AdditionFailed as error:
+            found, reason = Surveyed(change), error.reason
+        except MissingRequirement as error:
+            found, reason = Surveyed(change), str(error)
+        if reason is None:
+            surveyed.append(found)
+            continue
+        path = b"/".join(found.target)
+        if not path:
+            raise AdditionFailed(str(change), f"{reason}; without it nothing can be compared")
+        gone[path] = f"{legible(b'/' + path)} is not compared: {change}: {reason}"
+    return surveyed, gone
+
+
+def _change(record: Mapping[str, Any]) -> Change:
+    """Read what metadata say of a change (see Surveyed.record). Raises UsageError."""
+    try:
+        if "remove" in record:
+            return Removal(record["remove"])
+        target = record["target"]
+        # Bytes that a program added are nowhere any more.
+        if "addTar" in record:
+            return AddedTar(record["addTar"] or _NOWHERE, target)
+        mode, owner = record["mode"], record["owner"]
+        return Addition(
+            record["add"] or _NOWHERE,
+            target,
+            None if mode is None else int(mode, 8),
+            None if owner is None else parse_owner(owner),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(f"the metadata say {quoted(str(record), 200)} of an addition, which is none") from error
+
+
+_NOWHERE = "(bytes of a program)"

@@ -1,0 +1,209 @@
+"""A disk held against the image that it should hold: by its format's own checker, and name by name."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from builder.actions.booting import format_of
+from builder.actions.opening import open_image
+from builder.actions.remake import remake
+from builder.disk import FILESYSTEMS
+from builder.disk.check_verity import hash_faults
+from builder.disk.judge import DiskFaulty
+from builder.disk.reading import DiskMalformed, Reader, Volume, walk
+from builder.disk.verity import Verity
+from builder.errors import BuilderError, MissingRequirement, UsageError
+from builder.events import Listener, Stage, ignore
+from builder.files.descriptors import opened
+from builder.files.workspace import workspace
+from builder.options import BuildOptions
+from builder.output.beside import metadata_path
+from builder.output.failures import failures_named
+from builder.output.made import Made, read_made
+from builder.output.metadata import disk_digest
+from builder.shortage import shortage
+from builder.tree.compare import Comparison, Difference, found_of
+from builder.tree.spool import open_spool
+
+# More are counted and not kept: a disk of something else has one for each of its names.
+_MOST = 100_000
+
+
+class DiskUnreadable(BuilderError):
+    """A disk, or what says what it was made of, cannot be read."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: cannot be read: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What `by` (a tool, the hash tree, our reader, or the recorded digest) finds wrong with a disk by itself."""
+
+    by: str
+    finding: str
+
+    def __str__(self) -> str:
+        return f"{self.by}: {self.finding}"
+
+
+@dataclass(slots=True)
+class Verification:
+    """What was found of a disk: `faults` in itself, `differences` from `reference`, of which `more` are not kept.
+
+    `config` is the digest of the image's config, `names` how many were compared. `recorded` and `actual` are sha256 of
+    the disk in hex, where one is on record; `has_verity` says that its hash tree was checked. `remarks` say what was
+    not compared, and why.
+    """
+
+    disk: Path
+    format: str
+    reference: str | None = None
+    config: str | None = None
+    names: int = 0
+    faults: list[Fault] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
+    more: int = 0
+    recorded: str | None = None
+    actual: str | None = None
+    has_verity: bool = False
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def equal(self) -> bool:
+        """Whether the disk is what it should be."""
+        return not self.faults and not self.differences
+
+
+def verify(
+    disk: Path | str,
+    reference: str | None = None,
+    options: BuildOptions | None = None,
+    listen: Listener = ignore,
+    *,
+    metadata: Path | None = None,
+    quick: bool = False,
+) -> Verification:
+    """Hold `disk` against the image at `reference`, or against the one that its metadata name.
+
+    First e2fsck or fsck.erofs judges it; then each name on it is compared with the tree that a build would have packed:
+    type, mode, owner, size, content, target, device, extended attributes, names of one inode, and times as the format
+    holds them; then its hash tree with its content. Of holes the content is compared, not where they are. `metadata`
+    are beside the disk where nobody says otherwise. With `quick` only the recorded sha256 is looked at. Nothing is
+    mounted, and nothing written to. Raises BuilderError.
+    """
+    disk, options = Path(disk), options or BuildOptions()
+    with _failures_named(disk):
+        found = Verification(disk, format_of(disk, "name one of ext4 or erofs"))
+        recorded = read_made(disk, metadata)
+    if quick:
+        if reference is not None:
+            raise UsageError("--quick looks at no image; leave out IMAGE, or --quick")
+        if recorded is None or recorded.disk.sha256 is None:
+            raise UsageError(
+                f"{disk}: its sha256 is not on record in {metadata or metadata_path(disk)}; name --metadata"
+            )
+        _look_at_digest(found, recorded, listen)
+        if found.actual != found.recorded:
+            found.faults.append(Fault("sha256", f"{found.actual}, expected {found.recorded}"))
+        return found
+    if reference is None and recorded is None:
+        missing = metadata or metadata_path(disk)
+        raise UsageError(f"{disk}: there is no {missing} that says what it was made of; name an IMAGE, or --metadata")
+    _judge(found, listen)
+    _compare(found, reference, recorded, options, listen)
+    if recorded is not None:
+        _check_hashes(found, recorded.verity, listen)
+        _look_at_digest(found, recorded, listen)
+        if found.equal and found.actual != found.recorded:
+            found.remarks.append("its sha256 is not the recorded one: what differs is not part of the tree")
+    return found
+
+
+def _judge(found: Verification, listen: Listener) -> None:
+    listen(Stage(f"checking the {found.format} file system"))
+    try:
+        with _failures_named(found.disk):
+            FILESYSTEMS[found.format].verify(found.disk)
+    except DiskFaulty as faulty:
+        found.faults.append(Fault(faulty.tool, faulty.findings))
+
+
+def _compare(
+    found: Verification, reference: str | None, recorded: Made | None, options: BuildOptions, listen: Listener
+) -> None:
+    chosen = reference or (recorded.image.reference if recorded else "")
+    place = options.tmpdir or Path(tempfile.gettempdir())
+    with workspace(place, "verify", listen) as work, failures_named(work.path):
+        with closing(open_image(chosen, options, work.path, listen)) as source, open_spool(work.path) as spool:
+            remade = remake(source, chosen, recorded, spool, options, listen, same=reference is None)
+            found.reference, found.config = chosen, str(remade.image.config_digest)
+            found.remarks.extend(remade.remarks)
+            listen(Stage("comparing"))
+            with _failures_named(found.disk), opened(found.disk, os.O_RDONLY) as fd:
+                comparison = Comparison(left_out=remade.left_out)
+                try:
+                    reader = FILESYSTEMS[found.format].reader(fd)
+                    comparison.holds, comparison.own = reader.holds, frozenset(_own(reader))
+                    for difference in comparison.differences(walk(reader), found_of(remade.tree, spool)):
+                        _keep(found, difference)
+                except DiskMalformed as malformed:
+                    found.faults.append(Fault("the disk", f"{malformed}; what is behind that was not compared"))
+                found.names = comparison.names
+
+
+def _own(reader: Reader) -> Iterator[bytes]:
+    """Name the directories in the root that are of the file system's maker."""
+    for entry in reader.entries(reader.inode(reader.root)):
+        if reader.is_own(entry.name, reader.inode(entry.number)):
+            yield entry.name
+
+
+def _keep(found: Verification, difference: Difference) -> None:
+    if len(found.differences) < _MOST:
+        found.differences.append(difference)
+    else:
+        found.more += 1
+
+
+def _check_hashes(found: Verification, verity: Verity | None, listen: Listener) -> None:
+    if verity is None:
+        return
+    listen(Stage("checking the hash tree"))
+    found.has_verity = True
+    with _failures_named(found.disk), opened(found.disk, os.O_RDONLY) as fd:
+        try:
+            found.faults.extend(Fault("the hash tree", fault) for fault in hash_faults(Volume.of(fd), verity))
+        except DiskMalformed as malformed:
+            found.faults.append(Fault("the disk", str(malformed)))
+
+
+def _look_at_digest(found: Verification, recorded: Made, listen: Listener) -> None:
+    if recorded.disk.sha256 is None:
+        return
+    listen(Stage("hashing the disk"))
+    with _failures_named(found.disk):
+        found.recorded, found.actual = recorded.disk.sha256, disk_digest(found.disk)
+
+
+@contextmanager
+def _failures_named(disk: Path) -> Iterator[None]:
+    """Say of the system's errors that something was to be read; raises DiskUnreadable, MissingRequirement, Shortage."""
+    try:
+        yield
+    except (MemoryError, OSError, RuntimeError, SystemError) as error:
+        if (short := shortage(error)) is not None:
+            raise short from error
+        if not isinstance(error, OSError):
+            raise
+        where, reason = os.fsdecode(error.filename or disk), error.strerror or str(error)
+        if isinstance(error, PermissionError):
+            raise MissingRequirement(f"{where}: {reason}; make it readable for this user") from error
+        raise DiskUnreadable(where, reason) from error

@@ -1,0 +1,322 @@
+"""Two trees held against each other, name by name: each a stream in the order of Tree.walk, neither in memory.
+
+Of a file's holes the content is compared, which is zeros, and not where they are: no guest can tell by reading.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from builder.errors import ImageRefused
+from builder.exact import CHUNK
+from builder.linux import ACL_NAMED, ACLS, NO_ID
+from builder.tree.found import Found, Inode, Stretches, stretches
+from builder.tree.nodes import Device, Directory, File, Node, Symlink, full_mode
+from builder.tree.spool import Spool
+from builder.tree.tree import Tree
+from builder.words import legible, quoted
+
+_TYPES = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "directory",
+    stat.S_IFLNK: "symlink",
+    stat.S_IFCHR: "character device",
+    stat.S_IFBLK: "block device",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFSOCK: "socket",
+}
+# More names below it than a directory of ext4 can count: then it says 1.
+_UNCOUNTED = 1
+# Of values that are shown, in bytes.
+_SHOWN = 32
+_ENDLESS = 1 << 63
+# An ACL's version, and an entry of it: tag, permissions, id.
+_ACL_HEADER, _ACL_ENTRY = 4, 8
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """`what` differs at `path`, a path of the tree from its root: it is `found` and should be `expected`.
+
+    A name that is `missing`, or is there and should not be (`extra`), is expected or found to be of a type.
+    """
+
+    path: bytes
+    what: str
+    found: str | None
+    expected: str | None
+
+    def __str__(self) -> str:
+        where = legible(self.path)
+        if self.found is None:
+            return f"{where}: {self.what} missing" if self.what != "missing" else f"{where}: missing"
+        if self.expected is None:
+            return f"{where}: {self.what} extra" if self.what != "extra" else f"{where}: extra"
+        return f"{where}: {self.what} {self.found}, expected {self.expected}"
+
+
+def found_of(tree: Tree, spool: Spool) -> Iterator[Found]:
+    """Yield every name of a tree in memory, the root first, as if it stood on a disk."""
+    names = Counter(map(id, tree.nodes()))
+    yield Found(b"", _inode(tree.root, spool, 1))
+    for path, node in tree.walk():
+        yield Found(path, _inode(node, spool, names[id(node)]))
+
+
+def _inode(node: Node, spool: Spool, names: int) -> Inode:
+    content = node.content if isinstance(node, File) else None
+    return Inode(
+        number=id(node),
+        mode=full_mode(node),
+        links=_links(node) if isinstance(node, Directory) else names,
+        uid=node.uid,
+        gid=node.gid,
+        mtime_ns=node.mtime_ns,
+        xattrs=node.xattrs,
+        size=content.size if content else 0,
+        target=node.target if isinstance(node, Symlink) else b"",
+        device=(node.major, node.minor) if isinstance(node, Device) else (0, 0),
+        data=partial(_data, node, spool),
+    )
+
+
+def _links(directory: Directory) -> int:
+    return 2 + sum(isinstance(child, Directory) for child in directory.children.values())
+
+
+def _data(node: Node, spool: Spool) -> Stretches:
+    if isinstance(node, File):
+        for start, length in spool.data(node.content):
+            yield from stretches(spool.read_part, start - node.content.offset, start, length, CHUNK)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Paths of which nobody knows what should be there, and what is below them."""
+
+    paths: frozenset[bytes] = frozenset()
+
+    def covers(self, path: bytes) -> bool:
+        """Tell whether a path is one of them, or below one."""
+        if not self.paths:
+            return False
+        parts = path.split(b"/")
+        return any(b"/".join(parts[:count]) in self.paths for count in range(1, len(parts) + 1))
+
+    def leads_to(self, path: bytes) -> bool:
+        """Tell whether one of them is below a path, which may be there for its sake."""
+        below = path + b"/" if path else b""
+        return any(each.startswith(below) for each in self.paths)
+
+
+@dataclass(slots=True)
+class Comparison:
+    """How what is found is held against what is expected.
+
+    `holds` says what becomes of a time on that disk; `own` are directories in the root that are its maker's. `names`
+    counts what was compared.
+    """
+
+    holds: Callable[[int], int] = lambda mtime_ns: mtime_ns
+    own: Collection[bytes] = ()
+    left_out: LeftOut = LeftOut()
+    names: int = 0
+    # The first name of each inode that has several: on the one side, on the other, and which were compared.
+    _found: dict[int, bytes] = field(default_factory=dict)
+    _expected: dict[int, bytes] = field(default_factory=dict)
+
+    def differences(self, found: Iterator[Found], expected: Iterator[Found]) -> Iterator[Difference]:
+        """Yield what differs, in the order of names. Raises what reading either raises."""
+        one, other = next(found, None), next(expected, None)
+        while one is not None or other is not None:
+            if other is None or (one is not None and one.order < other.order):
+                assert one is not None
+                yield from self._extra(one)
+                one = next(found, None)
+            elif one is None or other.order < one.order:
+                yield from self._missing(other)
+                other = next(expected, None)
+            else:
+                if not self.left_out.covers(one.path):
+                    self.names += 1
+                    yield from self._both(one, other)
+                one, other = next(found, None), next(expected, None)
+
+    def _extra(self, one: Found) -> Iterator[Difference]:
+        if one.path in self.own or self.left_out.covers(one.path):
+            return
+        if one.inode.is_directory and self.left_out.leads_to(one.path):
+            return
+        yield Difference(_absolute(one.path), "extra", _type(one.inode), None)
+
+    def _missing(self, other: Found) -> Iterator[Difference]:
+        if not self.left_out.covers(other.path):
+            yield Difference(_absolute(other.path), "missing", None, _type(other.inode))
+
+    def _both(self, one: Found, other: Found) -> Iterator[Difference]:
+        path, found, expected = _absolute(one.path), one.inode, other.inode
+        # Names of one inode on both sides: all but the first say nothing new.
+        first = _first(self._found, found, one.path), _first(self._expected, expected, other.path)
+        if first[0] != first[1]:
+            yield Difference(path, "hardlink", _named(first[0]), _named(first[1]))
+        elif first[0] is not None:
+            return
+        if stat.S_IFMT(found.mode) != stat.S_IFMT(expected.mode):
+            yield Difference(path, "type", _type(found), _type(expected))
+            return
+        for what, text in (("mode", _mode), ("owner", _owner), ("size", _size), ("target", _target)):
+            if text(found) != text(expected):
+                yield Difference(path, what, text(found), text(expected))
+        if found.device != expected.device:
+            yield Difference(path, "device", _device(found), _device(expected))
+        if found.mtime_ns != self.holds(expected.mtime_ns):
+            yield Difference(path, "mtime", _time(found.mtime_ns), _time(self.holds(expected.mtime_ns)))
+        yield from self._link_counts(one.path, found, expected)
+        yield from _xattrs(path, found, expected)
+        if found.is_file and found.size == expected.size:
+            yield from _content(path, found, expected)
+
+    def _link_counts(self, path: bytes, found: Inode, expected: Inode) -> Iterator[Difference]:
+        if found.is_directory and (found.links == _UNCOUNTED or self.left_out.leads_to(path)):
+            return
+        links = found.links - (0 if path else len(self.own))
+        if links != expected.links:
+            yield Difference(_absolute(path), "links", str(links), str(expected.links))
+
+
+def _absolute(path: bytes) -> bytes:
+    return b"/" + path
+
+
+def _first(names: dict[int, bytes], inode: Inode, path: bytes) -> bytes | None:
+    """Remember the first name of an inode that has several, and give it for the others."""
+    if inode.is_directory or inode.links < 2:
+        return None
+    first = names.setdefault(inode.number, path)
+    return None if first == path else first
+
+
+def _named(first: bytes | None) -> str:
+    return "of nothing" if first is None else f"of {quoted(b'/' + first)}"
+
+
+def _type(inode: Inode) -> str:
+    return _TYPES.get(stat.S_IFMT(inode.mode), "nothing that Linux knows")
+
+
+def _mode(inode: Inode) -> str:
+    # Nobody is shown a symlink's own, and file systems have all kinds of them.
+    return "" if stat.S_ISLNK(inode.mode) else f"{stat.S_IMODE(inode.mode):04o}"
+
+
+def _owner(inode: Inode) -> str:
+    return f"{inode.uid}:{inode.gid}"
+
+
+def _size(inode: Inode) -> str:
+    return str(inode.size)
+
+
+def _target(inode: Inode) -> str:
+    return quoted(inode.target)
+
+
+def _device(inode: Inode) -> str:
+    return f"{inode.device[0]}:{inode.device[1]}"
+
+
+def _time(mtime_ns: int) -> str:
+    """Write a time in seconds since 1970."""
+    seconds, nanoseconds = divmod(mtime_ns, 10**9)
+    return f"{seconds}.{nanoseconds:09}"
+
+
+def _xattrs(path: bytes, found: Inode, expected: Inode) -> Iterator[Difference]:
+    for name in sorted(found.xattrs.keys() | expected.xattrs.keys()):
+        one, other = _shown_value(name, found.xattrs), _shown_value(name, expected.xattrs)
+        if one == other:
+            continue
+        what = f"{'ACL' if name in ACLS else 'xattr'} {quoted(name)}"
+        yield Difference(path, what, _value(one), _value(other))
+
+
+def _shown_value(name: bytes, xattrs: Mapping[bytes, bytes]) -> bytes | None:
+    """Give a value as Linux shows it: in an ACL, only the entries of those that are named have an id."""
+    value = xattrs.get(name)
+    if value is None or name not in ACLS:
+        return value
+    entries = [value[at : at + _ACL_ENTRY] for at in range(_ACL_HEADER, len(value), _ACL_ENTRY)]
+    return value[:_ACL_HEADER] + b"".join(
+        entry if entry[0] in ACL_NAMED else entry[:4] + NO_ID.to_bytes(4, "little") for entry in entries
+    )
+
+
+def _value(value: bytes | None) -> str | None:
+    if value is None:
+        return None
+    return f"0x{value[:_SHOWN].hex()}" + ("…" if len(value) > _SHOWN else "")
+
+
+def _content(path: bytes, found: Inode, expected: Inode) -> Iterator[Difference]:
+    try:
+        at = first_difference(found.data(), expected.data())
+    except ImageRefused as error:
+        yield Difference(path, "content", f"that cannot be read ({error})", "other")
+        return
+    if at is not None:
+        position, one, other = at
+        yield Difference(path, "content", f"0x{one:02x} at byte {position}", f"0x{other:02x}")
+
+
+def first_difference(one: Stretches, other: Stretches) -> tuple[int, int, int] | None:
+    """Tell where two contents of one size first differ, and the two bytes; None where they do not.
+
+    What is in no stretch is zeros.
+    """
+    left, right = _Cursor(one), _Cursor(other)
+    while left.rest or right.rest:
+        start = min(cursor.start for cursor in (left, right) if cursor.rest)
+        length = min(left.length_at(start), right.length_at(start))
+        a, b = left.take(start, length), right.take(start, length)
+        if a != b:
+            a, b = a or bytes(length), b or bytes(length)
+            for index in range(length if a != b else 0):
+                if a[index] != b[index]:
+                    return start + index, a[index], b[index]
+    return None
+
+
+class _Cursor:
+    """Goes through stretches: `rest` bytes are left of one, and they begin at `start` of the file."""
+
+    def __init__(self, stretches: Stretches) -> None:
+        self._stretches = stretches
+        self._data, self.start, self.rest = b"", 0, 0
+        self._next()
+
+    def length_at(self, start: int) -> int:
+        """Tell how far it goes on as at `start`: with data, or with a hole."""
+        if not self.rest:
+            return _ENDLESS
+        return self.start - start if start < self.start else self.rest
+
+    def take(self, start: int, length: int) -> bytes:
+        """Take what is at `start`; nothing for a hole."""
+        if not self.rest or start < self.start:
+            return b""
+        at = len(self._data) - self.rest
+        taken = self._data[at : at + length]
+        self.start, self.rest = self.start + length, self.rest - length
+        if not self.rest:
+            self._next()
+        return taken
+
+    def _next(self) -> None:
+        for start, data in self._stretches:
+            if data:
+                self._data, self.start, self.rest = data, start, len(data)
+                return
