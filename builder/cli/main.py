@@ -24,7 +24,10 @@ COMMANDS = Commands(
         "batch": ("builder.cli.batch:batch", "Build a disk of every image in a list."),
         "boot": ("builder.cli.boot:boot", "Boot DISK under QEMU, and exit with its process's status."),
         "blank": ("builder.cli.blank:blank", "Make an empty ext4 disk for a guest's writes."),
-        "verify": ("builder.cli.verify:verify", "Hold DISK against the image that it was made of."),
+        "verify": (
+            "builder.cli.verify:verify",
+            "Hold DISK against IMAGE, or against the image that its metadata name.",
+        ),
         "push": ("builder.cli.push:push", "Put DISK into a registry, as an OCI artifact."),
         "pull": ("builder.cli.pull_disk:pull", "Write a disk that was pushed to a registry."),
         "unpack": ("builder.cli.unpack:unpack", "Write the root file system of IMAGE to DIRECTORY."),

@@ -1,0 +1,57 @@
+"""Where two contents differ, however each is cut into stretches with holes between them."""
+
+from __future__ import annotations
+
+from builder.tree.found import Stretches
+
+_ENDLESS = 1 << 63
+
+
+def first_difference(one: Stretches, other: Stretches) -> tuple[int, int, int] | None:
+    """Tell where two contents of one size first differ, and the two bytes; None where they do not.
+
+    What is in no stretch is zeros.
+    """
+    left, right = _Cursor(one), _Cursor(other)
+    while left.rest or right.rest:
+        start = min(cursor.start for cursor in (left, right) if cursor.rest)
+        length = min(left.length_at(start), right.length_at(start))
+        a, b = left.take(start, length), right.take(start, length)
+        if a != b:
+            a, b = a or bytes(length), b or bytes(length)
+            for index in range(length if a != b else 0):
+                if a[index] != b[index]:
+                    return start + index, a[index], b[index]
+    return None
+
+
+class _Cursor:
+    """Goes through stretches: `rest` bytes are left of one, and they begin at `start` of the file."""
+
+    def __init__(self, stretches: Stretches) -> None:
+        self._stretches = stretches
+        self._data, self.start, self.rest = b"", 0, 0
+        self._next()
+
+    def length_at(self, start: int) -> int:
+        """Tell how far it goes on as at `start`: with data, or with a hole."""
+        if not self.rest:
+            return _ENDLESS
+        return self.start - start if start < self.start else self.rest
+
+    def take(self, start: int, length: int) -> bytes:
+        """Take what is at `start`; nothing for a hole."""
+        if not self.rest or start < self.start:
+            return b""
+        at = len(self._data) - self.rest
+        taken = self._data[at : at + length]
+        self.start, self.rest = self.start + length, self.rest - length
+        if not self.rest:
+            self._next()
+        return taken
+
+    def _next(self) -> None:
+        for start, data in self._stretches:
+            if data:
+                self._data, self.start, self.rest = data, start, len(data)
+                return

@@ -1,0 +1,64 @@
+"""Bytes of a disk changed at random, where something is, and what reads such a disk to its end."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from builder.disk.filesystem import Filesystem
+from builder.disk.reading import walk
+from builder.errors import BuilderError
+
+_ODD = (b"\0", b"\xff", b"\x7f", b"\x80", b"\xff\xff", b"\xff\xff\xff\xff", b"\0\0\0\0", b"\xff" * 8, b"\0" * 8)
+_BLOCK = 1024
+
+
+def filled(data: bytes) -> list[int]:
+    """Where blocks begin that are not all zeros."""
+    return [at for at in range(0, len(data), _BLOCK) if data[at : at + _BLOCK].count(0) != _BLOCK]
+
+
+def without_checksums(format: str, data: bytes) -> bytes:
+    """Give a disk that says that it has no checksums: what is changed is then seen by who reads just that."""
+    changed = bytearray(data)
+    if format == "erofs":
+        changed[1024 + 8] &= ~0x01
+    else:
+        changed[1024 + 0x65] &= ~0x04
+    return bytes(changed)
+
+
+@contextmanager
+def flipped(fd: int, data: bytes, chosen: random.Random) -> Iterator[None]:
+    """Have some bytes of the file `fd`, which holds `data`, be others for a while."""
+    places = filled(data)
+    changed: list[tuple[int, int]] = []
+    for _ in range(chosen.choice((1, 1, 1, 2, 4, 16))):
+        position = chosen.choice(places) + chosen.randrange(_BLOCK)
+        new = chosen.choice((*_ODD, chosen.randbytes(1), chosen.randbytes(1), chosen.randbytes(4)))
+        if chosen.random() < 0.3:
+            # What stands elsewhere, of the same size and meaning.
+            other = chosen.choice(places)
+            position, new = position // 32 * 32, data[other : other + 32]
+        new = new[: len(data) - position]
+        os.pwrite(fd, new, position)
+        changed.append((position, len(new)))
+    try:
+        yield
+    finally:
+        for position, length in changed:
+            os.pwrite(fd, data[position : position + length], position)
+
+
+def exhaust(filesystem: Filesystem, fd: int, most: int) -> None:
+    """Read all there is, but not more than `most` bytes of each file; only our errors may end it."""
+    with suppress(BuilderError):
+        for found in walk(filesystem.reader(fd), 100_000):
+            read = 0
+            with suppress(BuilderError):
+                for _, data in found.inode.data() if found.inode.is_file else ():
+                    read += len(data)
+                    if read > most:
+                        break
