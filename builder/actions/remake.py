@@ -64,6 +64,8 @@ def remake(
     Without a record it is the image's alone. With `same` it must be the image that the disk was made of. Raises
     AnotherImage, and what a build raises up to the packing.
     """
+    # Each layer is read once more: what was kept of it may be what is wrong.
+    options = replace(options, cache=replace(options.cache, keep=False))
     additions: Sequence[Any] = ()
     if recorded is not None:
         options = options.as_described(recorded.options)
