@@ -38,7 +38,15 @@ class Notice:
     image: str | None = None
 
 
-Event = Stage | Progress | Notice
+@dataclass(frozen=True, slots=True)
+class End:
+    """One of many builds has ended; `status` says how. The builds themselves do not say so."""
+
+    status: str
+    image: str | None = None
+
+
+Event = Stage | Progress | Notice | End
 # Called by whichever thread has something to tell.
 Listener = Callable[[Event], None]
 

@@ -34,6 +34,7 @@ def build(console: Console, /, image: str, output: Path, **options: Any) -> None
       rootfs-builder build image.tar -o rootfs.erofs --compress lz4hc:12
       rootfs-builder build oci:layout -o arm.ext4 --platform linux/arm64
     """
+    console.image = os.fspath(output)
     result = build_image(image, output, build_options(**options), console.listener())
     disk = result.disk
     facts = f"{disk.format}, {human_size(disk.size)}, {disk.inodes} inodes, UUID {disk.uuid}"

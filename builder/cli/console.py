@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterable
 
-from builder.cli.stages import Display, JsonLines, Nothing, Plain, of_image
+from builder.cli.stages import Display, JsonLines, Nothing, Plain, json_line, of_image
 from builder.events import Event, Listener, Notice
 from builder.words import legible
 
@@ -16,13 +15,17 @@ PROGRESS = ("auto", "plain", "json", "none")
 
 
 class Console:
-    """How much to say and in which form: the options of all commands set these attributes."""
+    """How much to say and in which form: the options of all commands set these attributes.
+
+    `image` is what all is about, by the disk that is made of it, where there is one.
+    """
 
     def __init__(self) -> None:
         self.quiet = False
         self.verbose = False
         self.log_format: str | None = None
         self.progress = "auto"
+        self.image: str | None = None
         self._display: Display = Nothing()
 
     def listener(self) -> Listener:
@@ -32,7 +35,7 @@ class Console:
 
         def listen(event: Event) -> None:
             if isinstance(event, Notice):
-                self.notice(of_image(event, event.text))
+                self.notice(of_image(event, event.text), event.image)
             else:
                 display.hear(event)
 
@@ -41,29 +44,34 @@ class Console:
     def notices(self, event: Event) -> None:
         """Listen, but say notices only."""
         if isinstance(event, Notice):
-            self.notice(event.text)
+            self.notice(event.text, event.image)
+
+    @property
+    def shows_each(self) -> bool:
+        """Whether, of many builds, it is of interest how far each is."""
+        return self.progress != "auto" or self._display.shows_each
 
     @property
     def shows_progress(self) -> bool:
         """Whether steps on the way to the result are to be shown at all."""
         return self.progress != "none" and not (self.quiet and self.progress == "auto")
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, image: str | None = None) -> None:
         """Say how something ended, unless asked to be quiet."""
         if not self.quiet:
-            self._write("info", text)
+            self._write("info", text, image)
 
-    def notice(self, text: str) -> None:
+    def notice(self, text: str, image: str | None = None) -> None:
         """Say what the user should know though nothing failed, unless asked to be quiet."""
         if not self.quiet:
-            self._write("notice", text)
+            self._write("notice", text, image)
 
-    def fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException, image: str | None = None) -> None:
         """Say in one line what went wrong; with -v, also what caused it, one line per cause."""
-        self._write("error", str(error))
+        self._write("error", str(error), image)
         cause = error.__cause__
         while self.verbose and cause is not None:
-            self._write("cause", f"{type(cause).__name__}: {cause}")
+            self._write("cause", f"{type(cause).__name__}: {cause}", image)
             cause = cause.__cause__
 
     def answer(self, text: bytes) -> None:
@@ -94,7 +102,7 @@ class Console:
         if not self.shows_progress:
             return Nothing()
         if self.progress == "json" or (self.progress == "auto" and self._json):
-            return JsonLines()
+            return JsonLines(image=self.image)
         if self.progress == "auto" and sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
             # Here, so that nobody waits for it who does not see it.
             from builder.cli.drawing import Drawing
@@ -102,10 +110,10 @@ class Console:
             return Drawing()
         return Plain()
 
-    def _write(self, level: str, text: str) -> None:
+    def _write(self, level: str, text: str, image: str | None = None) -> None:
         line = legible(text)
         if self._json:
-            line = json.dumps({"level": level, "message": line})
+            line = json_line({"level": level, "message": line, "image": image or self.image})
         elif level != "info":
             line = f"rootfs-builder: {level}: {line}"
         self._display.write(line)

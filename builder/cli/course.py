@@ -15,7 +15,7 @@ from builder.batch.verdict import judge, sweep
 from builder.cli.console import Console
 from builder.cli.sizes import human_size
 from builder.errors import BuilderError
-from builder.events import Event, Notice, Progress, Stage
+from builder.events import End, Event, Notice, Progress, Stage
 
 
 class Course:
@@ -73,7 +73,7 @@ class Course:
     def heard(self, job: Job, event: Event) -> None:
         """Tell what a build says."""
         # Of many images at once the end of each is enough, unless asked for more.
-        if self._console.progress != "auto" or isinstance(event, Notice):
+        if self._console.shows_each or isinstance(event, Notice):
             self._listen(replace(event, image=str(job.output)))
 
     def retried(self, job: Job, outcome: Outcome) -> None:
@@ -95,7 +95,8 @@ class Course:
         error = "" if outcome.error is None else f": {outcome.error}"
         line = f"[{self._ended}/{len(self._planned)}] {outcome.output}: {outcome.status}{size}{error}"
         if outcome.status == FAILED:
-            self._console.fail(BuilderError(line))
+            self._console.fail(BuilderError(line), outcome.output)
         elif self._console.shows_progress:
-            self._console.say(line)
+            self._console.say(line, outcome.output)
+        self._listen(End(outcome.status, outcome.output))
         self._listen(Progress(self._ended))

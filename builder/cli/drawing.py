@@ -11,10 +11,12 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from builder.cli.builds import Builds, Moment
 from builder.cli.sizes import human_size, human_time
 from builder.events import Event, Progress, Stage
 from builder.words import legible
@@ -36,19 +38,13 @@ _RATE = len("1023.9 MiB/s")
 _TIME = len("1:00:00")
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """How far a build is: `done` of the stage that has lasted `seconds`."""
-
-    stage: Stage
-    done: int
-    seconds: float
-
-
 class Drawing:
-    """Draws the current stage over itself (see Display)."""
+    """Draws the current stage over itself, and below those of many builds how far all are (see Display)."""
+
+    shows_each = True
 
     def __init__(self) -> None:
+        self._builds = Builds()
         self._stage = Stage("starting")
         self._done = 0
         self._began = time.monotonic()
@@ -60,10 +56,10 @@ class Drawing:
             self._thread.start()
 
     def hear(self, event: Event) -> None:
-        """Take note of a stage, or of how far it is; of many builds' stages there is no room for each."""
+        """Take note of a stage, or of how far it is."""
         if event.image is not None:
-            return
-        if isinstance(event, Stage):
+            self._builds.hear(event, event.image)
+        elif isinstance(event, Stage):
             self._stage, self._done, self._began = event, 0, time.monotonic()
         elif isinstance(event, Progress):
             self._done = event.done
@@ -89,16 +85,21 @@ class Drawing:
 
         console = Console(file=sys.stderr)
         try:
-            with Live(console=console, auto_refresh=False, transient=True, get_renderable=self._line) as live:
+            with Live(console=console, auto_refresh=False, transient=True, get_renderable=self._lines) as live:
                 self._console = console
                 while not self._ended.wait(_INTERVAL_SECONDS):
                     live.refresh()
         finally:
             self._console = None
 
-    def _line(self) -> RenderableType:
-        moment = Moment(self._stage, self._done, time.monotonic() - self._began)
-        return line(moment, self._console.width if self._console else _WIDEST)
+    def _lines(self) -> RenderableType:
+        from rich.console import Group
+
+        now = time.monotonic()
+        columns, rows = (self._console.width, self._console.height) if self._console else (_WIDEST, 1)
+        overall = line(Moment(self._stage, self._done, now - self._began), columns)
+        # The last line of a terminal is where its cursor comes to stand.
+        return Group(*builds(self._builds.moments(now), columns, rows - 2), overall)
 
 
 def line(moment: Moment, columns: int) -> RenderableType:
@@ -128,6 +129,28 @@ def line(moment: Moment, columns: int) -> RenderableType:
         cells.append(Text(figure))
     table.add_row(*cells)
     return table
+
+
+def builds(moments: Sequence[tuple[str, Moment]], columns: int, rows: int) -> list[RenderableType]:
+    """Lay out, a line for each, how far builds are, by the names of their disks; of more than fit, how many more."""
+    from rich.table import Table
+    from rich.text import Text
+
+    fit = len(moments) if len(moments) <= rows else max(rows - 1, 0)
+    table = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
+    table.width = min(columns, _WIDEST) - 1
+    table.add_column(ratio=2, no_wrap=True, overflow="ellipsis")
+    table.add_column(ratio=3, no_wrap=True, overflow="ellipsis")
+    table.add_column(no_wrap=True, justify="right", min_width=len("100%"))
+    table.add_column(no_wrap=True, justify="right", min_width=len("0:00"))
+    for name, moment in moments[:fit]:
+        # The last part of a path tells most of it, and the stage more than the digest of a layer.
+        stage = legible(moment.stage.name).partition(" (")[0]
+        table.add_row(
+            *(Text(each) for each in (legible(PurePath(name).name), stage, _share(moment), human_time(moment.seconds)))
+        )
+    shown: list[RenderableType] = [table] if fit else []
+    return shown + ([Text(f"… and {len(moments) - fit} more")] if rows > 0 and fit < len(moments) else [])
 
 
 def _share(moment: Moment) -> str:

@@ -24,8 +24,21 @@ def of_image(event: Event, text: str) -> str:
     return text if event.image is None else f"{event.image}: {text}"
 
 
+def json_line(facts: dict[str, object]) -> str:
+    """Write an event as JSON, with the time, in UTC as RFC 3339 has it, and the image that it is about, if any."""
+    now = time.time()
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03}Z"
+    shown = {key: legible(value) if isinstance(value, str) else value for key, value in facts.items()}
+    return json.dumps({"time": stamp, **shown, "image": shown.get("image")})
+
+
 class Display(Protocol):
-    """A way to show progress on standard error."""
+    """A way to show progress on standard error.
+
+    `shows_each` says that of many builds it shows how far each is, without being asked to.
+    """
+
+    shows_each: bool
 
     def hear(self, event: Event) -> None:
         """Show that a stage begins, or how far it is; notices go through `write`."""
@@ -39,6 +52,8 @@ class Display(Protocol):
 
 class Nothing:
     """No progress; lines that stay are written all the same."""
+
+    shows_each = False
 
     def hear(self, event: Event) -> None:
         """Ignore it."""
@@ -70,15 +85,15 @@ class Plain(Nothing):
 
 
 class JsonLines(Nothing):
-    """Every event as a JSON object, and signs of life as well."""
+    """Every event as a JSON object, and signs of life; all are about `image`, but for those that say another."""
 
-    def __init__(self, interval: float = HEARTBEAT_SECONDS) -> None:
+    def __init__(self, interval: float = HEARTBEAT_SECONDS, image: str | None = None) -> None:
+        self._image = image
         self._heart = Heart(interval, lambda stage, seconds: self._put("heartbeat", name=stage, seconds=round(seconds)))
 
     def hear(self, event: Event) -> None:
         """Write the event."""
-        facts = {key: value for key, value in asdict(event).items() if key != "image" or value is not None}
-        self._put(type(event).__name__.lower(), **facts)
+        self._put(type(event).__name__.lower(), **{**asdict(event), "image": event.image or self._image})
         if isinstance(event, Stage):
             self._heart.begin(event)
 
@@ -87,8 +102,7 @@ class JsonLines(Nothing):
         self._heart.stop()
 
     def _put(self, event: str, **facts: object) -> None:
-        shown = {key: legible(value) if isinstance(value, str) else value for key, value in facts.items()}
-        self.write(json.dumps({"event": event, **shown}))
+        self.write(json_line({"event": event, "image": self._image, **facts}))
 
 
 class Heart:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -85,7 +86,17 @@ def test_a_batch_shows_progress_as_it_is_asked(tmp_path: Path, image: str, progr
     lines = done.stderr.splitlines()
     if progress == "json":
         events = [json.loads(line) for line in lines]
-        assert events[0] == {"event": "stage", "name": "building 2 disks", "total": 2, "unit": "disks"}
+        first = {"event": "stage", "name": "building 2 disks", "total": 2, "unit": "disks", "image": None}
+        assert {name: value for name, value in events[0].items() if name != "time"} == first
+        # Of each it is said when it was, and of which image, whoever says it.
+        assert {datetime.fromisoformat(event["time"]).tzinfo for event in events} == {UTC}
+        assert all("image" in event for event in events)
+        disks = [f"{tmp_path}/disks/{name}.ext4" for name in "ab"]
+        assert {event["image"] for event in events} == {None, *disks}
+        assert [(event["image"], event["status"]) for event in events if event.get("event") == "end"] == [
+            (disks[0], "built"),
+            (disks[1], "failed"),
+        ]
         assert [event["level"] for event in events if "level" in event] == ["info", "error", "error"]
     elif progress == "none":
         assert [line.split(":")[1] for line in lines] == [" error", " error"]
@@ -111,7 +122,8 @@ MISTAKES = [
 def test_mistakes_in_the_words_are_json_too_if_that_is_asked_for(words: list[str], message: str) -> None:
     done = run("--log-format", "json", *words)
     assert (done.returncode, done.stdout) == (2, "")
-    assert json.loads(done.stderr) == {"level": "error", "message": message}
+    said = json.loads(done.stderr)
+    assert (said.pop("time")[-1], said) == ("Z", {"level": "error", "message": message, "image": None})
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from support.images import Spec, layout
 from support.tars import file, tar
 from support.terminal import run_on_terminal
 
-from builder.cli.drawing import Moment, line
+from builder.cli.builds import Builds, Moment
+from builder.cli.drawing import builds, line
 from builder.cli.stages import JsonLines, Plain
 from builder.events import Meter, Progress, Stage
 
@@ -93,6 +94,64 @@ def test_an_interrupt_leaves_a_terminal_as_it_was() -> None:
     status, terminal = run_on_terminal([sys.executable, "-c", _INTERRUPTED], 80, ENVIRONMENT)
     assert ["packing"] in [[line.split()[0] for line in screen] for screen in terminal.screens]
     assert (status, terminal.shown(), terminal.cursor_is_visible) == (130, [], True)
+
+
+# Three builds of a batch: one goes on, one ends well, one fails.
+_BATCH = """
+import sys, time
+from builder.cli.console import Console
+from builder.cli.streams import open_standard_streams
+from builder.errors import BuilderError
+from builder.events import End, Progress, Stage
+
+open_standard_streams()
+console = Console()
+listen = console.listener()
+listen(Stage("building 3 disks", 3, unit="disks"))
+while "rich.live" not in sys.modules or console._display._console is None:
+    time.sleep(0.01)
+for number in range(3):
+    listen(Stage("reading layer 1 of 3 (sha256:0123456789ab)", 300 << 20, f"disks/a-rather-long-name-{number}.ext4"))
+    listen(Progress(120 << 20, f"disks/a-rather-long-name-{number}.ext4"))
+time.sleep(0.5)
+console.fail(BuilderError("[1/3] disks/a-rather-long-name-0.ext4: failed: no"))
+listen(End("failed", "disks/a-rather-long-name-0.ext4"))
+listen(Progress(1))
+time.sleep(0.5)
+# What is late is not drawn.
+listen(Stage("packing ext4", image="disks/a-rather-long-name-0.ext4"))
+listen(Stage("packing ext4", image="disks/a-rather-long-name-1.ext4"))
+time.sleep(0.5)
+console.answer(b"done")
+"""
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_a_batch_on_a_terminal_has_a_line_for_each_build_and_one_for_all_and_failures_stay(columns: int) -> None:
+    status, terminal = run_on_terminal([sys.executable, "-c", _BATCH], columns, ENVIRONMENT)
+    failed = "rootfs-builder: error: [1/3] disks/a-rather-long-name-0.ext4: failed: no"
+    lasting = [failed[start : start + columns] for start in range(0, len(failed), columns)]
+    assert (status, terminal.shown(), terminal.cursor_is_visible) == (0, [*lasting, "done"], True)
+    passing = [[each for each in screen if each not in (*lasting, "done")] for screen in terminal.screens]
+    assert max(len(each) for screen in passing for each in screen) < columns
+    heads = [[each.split()[0].rstrip("…") for each in screen] for screen in passing]
+    assert all("a-rather-long-name-0.ext4".startswith(each[0]) for each in heads if len(each) == 4)
+    assert 4 in map(len, heads)
+    # In the end two go on, and the third is in nobody's way.
+    last = next(screen for screen in reversed(passing) if len(screen) == 3)
+    assert [each.split()[1] for each in last[:2]] == ["packing", "reading"]
+    assert last[2].startswith("building 3 disks")
+
+
+def test_of_more_builds_than_a_terminal_has_lines_the_number_is_shown() -> None:
+    known = Builds()
+    for number in range(9):
+        known.hear(Stage("packing ext4"), f"disks/{number}.ext4")
+    output = io.StringIO()
+    for each in builds(known.moments(0.0), 80, 4):
+        RichConsole(file=output, width=80).print(each)
+    assert [each.split()[0] for each in output.getvalue().splitlines()] == ["0.ext4", "1.ext4", "2.ext4", "…"]
+    assert output.getvalue().splitlines()[-1] == "… and 6 more"
 
 
 LINES = [
@@ -184,7 +243,8 @@ def test_a_stage_that_takes_long_gives_signs_of_life(
     else:
         events = [json.loads(each) for each in said.lines]
         assert [event["event"] for event in events[:3]] == ["stage", "heartbeat", "heartbeat"]
-        assert events[1] == {"event": "heartbeat", "name": "packing ext4", "seconds": 0}
+        assert events[1].pop("time").endswith("Z")
+        assert events[1] == {"event": "heartbeat", "name": "packing ext4", "seconds": 0, "image": None}
     # Once ended, it is silent.
     assert not display._heart._thread.is_alive()
     assert len(said.lines) == count
