@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import click
 
 from builder.actions.inspect import survey as survey_image
+from builder.actions.inspect_disk import is_disk
 from builder.cli.command import Command
 from builder.cli.console import Console
 from builder.cli.options import build_options, table_options
@@ -25,7 +27,7 @@ _COUNT = Parsed(COUNT.shown, COUNT.parse)
 
 
 @click.command(cls=Command)
-@click.argument("image", type=IMAGE)
+@click.argument("image", type=IMAGE, metavar="IMAGE|DISK")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 @click.option("--quick", is_flag=True, help="Read no layers: leave out what a disk will need.")
 @click.option("--tree", is_flag=True, help="Show where the bytes are instead, by layer and directory.")
@@ -46,7 +48,7 @@ def inspect(
     top: int | None,
     **options: Any,
 ) -> None:
-    """Say what IMAGE is and what a disk of it takes.
+    """Say what IMAGE or DISK is, and what a disk of the image takes.
 
     Every layer is read and verified, and a disk of each format is made and thrown away; --quick
     leaves that out.
@@ -55,17 +57,30 @@ def inspect(
     directories and files, what each layer brings, and what upper layers deleted or replaced of it.
     As JSON that is all of it, unless --depth or --top is given.
 
+    DISK is a file or device with ext4 or erofs: what its superblock says, and the metadata beside
+    it; with --tree, what is in it. It need not be one of this program's.
+
     \b
     Examples:
       rootfs-builder inspect oci:layout:latest
       rootfs-builder inspect image.tar --json | jq .disks
       rootfs-builder inspect oci:app --tree --depth 2
       rootfs-builder inspect oci:app --tree --json | jq '.biggest[:3]'
+      rootfs-builder inspect rootfs.ext4 --tree
     """
     if tree and quick:
         raise UsageError("--tree reads every layer, and --quick none; leave one of them out")
     if not tree and (depth, top) != (None, None):
         raise UsageError("--depth and --top are for --tree; give that, too")
+    if is_disk(image):
+        if quick:
+            raise UsageError(f"{image} is a disk, and --quick is for images; leave it out")
+        # Here, for what only this needs.
+        from builder.cli.inspect_disk import show_disk
+
+        limits = build_options(**options).limits
+        show_disk(console, Path(image), limits, as_json=as_json, tree=tree, depth=depth, top=top)
+        return
     if tree:
         _show_tree(console, image, as_json, depth, top, **options)
         return

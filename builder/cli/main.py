@@ -31,7 +31,7 @@ COMMANDS = Commands(
         "push": ("builder.cli.push:push", "Put DISK into a registry, as an OCI artifact."),
         "pull": ("builder.cli.pull_disk:pull", "Write a disk that was pushed to a registry."),
         "unpack": ("builder.cli.unpack:unpack", "Write the root file system of IMAGE to DIRECTORY."),
-        "inspect": ("builder.cli.inspect:inspect", "Say what IMAGE is and what a disk of it takes."),
+        "inspect": ("builder.cli.inspect:inspect", "Say what IMAGE or DISK is, and what a disk of the image takes."),
         "store": ("builder.cli.store:store", "Keep images in a store of blobs, each of which is there once."),
         "cache": ("builder.cli.cache:cache", "Look after the layers that are kept decoded."),
         "completion": (
