@@ -97,6 +97,11 @@ def read_job(text: str) -> tuple[Job, str]:
     return Job(sent.line, sent.reference, Path(sent.output), options), sent.directory
 
 
+def line_of(message: str) -> int:
+    """Tell of which line of its list a job is that was written here."""
+    return int(json.loads(message)["line"])
+
+
 def write_event(event: Event) -> str:
     """Write an event: its kind, in lower case, as `event`, and its own words."""
     return _line({"event": type(event).__name__.lower(), **asdict(event)})

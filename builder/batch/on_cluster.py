@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from builder.batch.images import Job
+from builder.batch.kin import bases
 from builder.batch.report import Outcome
 from builder.batch.run import Finished, Heard, Retried, run_on, working_directory
 from builder.batch.timeline import Timeline
@@ -57,6 +58,9 @@ def run_on_cluster(
         heard(submitted[number], event)
 
     with Dask(address, outputs, hear, note=note, limit=limit) as cluster:
+        # On one machine, what builds share is there anyhow.
+        if cluster.machines > 1:
+            cluster.keep_together(bases(jobs))
         return run_on(
             cluster,
             jobs,

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -32,7 +33,7 @@ async def serve(said, answer):
         server = distributed.Scheduler(host="127.0.0.1", port=0, dashboard=False, protocol=said["protocol"])
     else:
         server = distributed.Worker(
-            said["scheduler"], host="127.0.0.1", nthreads=said["threads"], resources=said["resources"],
+            said["scheduler"], host=said["host"], nthreads=said["threads"], resources=said["resources"],
             local_directory=said["directory"], dashboard=False, memory_limit=0)
     async with server:
         os.write(answer, server.address.encode())
@@ -80,8 +81,9 @@ class Process:
     address: str
 
     def kill(self) -> None:
-        """Kill it, and wait for its end."""
-        os.kill(self.pid, signal.SIGKILL)
+        """Kill it, unless it has ended, and wait for its end."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
         wait_until(lambda: not alive(self.pid))
 
 
@@ -119,6 +121,7 @@ class Cluster:
         product: bool = True,
         before: str = "",
         protocol: str = "tcp",
+        host: str = "127.0.0.1",
         threads: int = 1,
         resources: Mapping[str, float] | None = None,
         environment: Mapping[str, str] | None = None,
@@ -128,6 +131,7 @@ class Cluster:
             "path": [str(ROOT)] if product else [],
             "before": before,
             "protocol": protocol,
+            "host": host,
             "threads": threads,
             "resources": dict(resources or {}),
             "environment": dict(environment or {}),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,8 +50,7 @@ def farm(cluster: Cluster, tmp_path: Path) -> Iterator[Farm]:
     farm.worker()
     yield farm
     for process in (farm.scheduler, *farm.workers):
-        with suppress(ProcessLookupError):
-            process.kill()
+        process.kill()
 
 
 class Hung:

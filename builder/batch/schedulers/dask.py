@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from itertools import count
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Self
 
 from distributed.security import Security
 
-from builder.batch.messages import JobRefused, read_event
+from builder.batch.messages import JobRefused, line_of, read_event
 from builder.batch.schedulers.cluster import connected, quiet_logs
 from builder.batch.schedulers.placement import Waiting
 from builder.batch.schedulers.session import Session
@@ -50,6 +50,7 @@ class Dask:
         self._note = note
         self._limit = limit
         self._security = security
+        self._bases: Mapping[int, str] = {}
         self._numbers = count()
         self._told: SimpleQueue[str | None] = SimpleQueue()
         self._ready: Future[Session] = Future()
@@ -76,9 +77,18 @@ class Dask:
         if self._failure and exception[0] is None:
             raise self._failure
 
-    def submit(self, message: str, base: str = "") -> Future[str]:
-        """Have a job built; those of one `base`, if they have one, go to one machine where that keeps none waiting."""
-        job = Waiting(next(self._numbers), message, base)
+    @property
+    def machines(self) -> int:
+        """How many machines its workers are on, as far as they have come."""
+        return self._session.machines
+
+    def keep_together(self, bases: Mapping[int, str]) -> None:
+        """Let jobs that have the same here, by their lines, go to one machine where that keeps none waiting."""
+        self._bases = bases
+
+    def submit(self, message: str) -> Future[str]:
+        """Have a job built."""
+        job = Waiting(next(self._numbers), message, self._bases.get(line_of(message), ""))
         if not self._call(lambda: self._session.add(job)):
             job.cancel()
         return job.future

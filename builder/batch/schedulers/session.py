@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from contextlib import suppress
-from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import Any
 
@@ -30,39 +29,15 @@ from distributed import Future as Task
 from builder.batch.process import BuildLost
 from builder.batch.schedulers import on_worker
 from builder.batch.schedulers.cluster import ClusterRefused, ClusterUnreachable, refusal
+from builder.batch.schedulers.cluster_worker import RESOURCE, Attempt, ClusterWorker
 from builder.batch.schedulers.placement import Placement, Waiting
 
-# What a worker declares as many of as it may build disks at a time; where no worker does, each takes one per thread.
-RESOURCE = "rootfs-builder"
 _BUILD = "builder.batch.schedulers.on_worker:build"
 _LOOK_SECONDS = 1.0
 # How long a worker may take to say what it is, the scheduler to say which there are, and builds to clean up.
 _WORKER_SECONDS = 4.0
 _SCHEDULER_SECONDS = 20.0
 _STOP_SECONDS = 20.0
-
-
-@dataclass(eq=False)
-class _Attempt:
-    """A job at a worker, until its end or until nobody waits for it there any more."""
-
-    job: Waiting
-    given_up: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-@dataclass
-class _Worker:
-    """A worker that can build for us: how many it takes at a time, and those of ours that it has."""
-
-    address: str
-    machine: str = ""
-    slots: int = 0
-    resources: dict[str, float] = field(default_factory=dict)
-    attempts: set[_Attempt] = field(default_factory=set)
-
-    @property
-    def free(self) -> int:
-        return self.slots - len(self.attempts)
 
 
 class Session:
@@ -79,7 +54,7 @@ class Session:
         self._note = note
         self._batch = token_hex(16)
         self._placement = Placement()
-        self._workers: dict[str, _Worker] = {}
+        self._workers: dict[str, ClusterWorker] = {}
         self._unfit: dict[str, str] = {}
         self._examined: dict[str, asyncio.Task[None]] = {}
         self._attempts: set[asyncio.Task[None]] = set()
@@ -103,6 +78,11 @@ class Session:
                     self._note(f"{self._address} has no worker that answers; waiting for one")
                 told = True
                 await asyncio.sleep(_LOOK_SECONDS)
+
+    @property
+    def machines(self) -> int:
+        """How many machines there are to build on."""
+        return len({worker.machine for worker in self._workers.values()})
 
     def add(self, job: Waiting) -> None:
         """Have a job built."""
@@ -170,11 +150,11 @@ class Session:
         limited = any(RESOURCE in info["resources"] for info in there.values())
         for address, info in there.items():
             if worker := self._workers.get(address):
-                _describe(worker, info, limited)
+                worker.describe(info, limited)
             elif address not in self._unfit and address not in self._examined and info["status"] == "running":
-                self._examined[address] = asyncio.create_task(self._examine(_Worker(address), info, limited))
+                self._examined[address] = asyncio.create_task(self._examine(ClusterWorker(address), info, limited))
 
-    async def _examine(self, worker: _Worker, info: dict[str, Any], limited: bool) -> None:
+    async def _examine(self, worker: ClusterWorker, info: dict[str, Any], limited: bool) -> None:
         try:
             async with asyncio.timeout(_WORKER_SECONDS):
                 reason = await refusal(self._client, worker.address, self._outputs)
@@ -183,7 +163,7 @@ class Session:
         finally:
             del self._examined[worker.address]
         if reason is None:
-            _describe(worker, info, limited)
+            worker.describe(info, limited)
             self._workers[worker.address] = worker
             self._changed.set()
             return
@@ -191,7 +171,7 @@ class Session:
         if self._workers:
             self._note(f"the worker {worker.address} is left out: {reason}")
 
-    def _lose(self, worker: _Worker) -> None:
+    def _lose(self, worker: ClusterWorker) -> None:
         self._placement.worker_lost()
         for attempt in worker.attempts:
             attempt.given_up.set()
@@ -210,13 +190,13 @@ class Session:
             else:
                 return
             if job.begin():
-                attempt = _Attempt(job)
+                attempt = Attempt(job)
                 worker.attempts.add(attempt)
                 task = asyncio.create_task(self._build(worker, attempt))
                 self._attempts.add(task)
                 task.add_done_callback(self._attempts.discard)
 
-    async def _build(self, worker: _Worker, attempt: _Attempt) -> None:
+    async def _build(self, worker: ClusterWorker, attempt: Attempt) -> None:
         job = attempt.job
         answer = await self._answer(worker, attempt)
         worker.attempts.discard(attempt)
@@ -231,7 +211,7 @@ class Session:
             reason = f"lost {job.lost} times, each time with {what}, the last {worker.address}"
             job.future.set_exception(BuildLost(f"{reason}; build this image alone to see why"))
 
-    async def _answer(self, worker: _Worker, attempt: _Attempt) -> str | None:
+    async def _answer(self, worker: ClusterWorker, attempt: Attempt) -> str | None:
         """Have a job built; return what comes of it, or None if the worker was lost, or nobody waits any more."""
         said = {
             "job": attempt.job.message,
@@ -278,15 +258,6 @@ class Session:
                     attempt.given_up.set()
         if self._attempts:
             await asyncio.wait(self._attempts, timeout=_STOP_SECONDS)
-
-
-def _describe(worker: _Worker, info: dict[str, Any], limited: bool) -> None:
-    """Take over what the scheduler says of a worker; `limited` is where any worker declares the resource."""
-    worker.machine = info["host"]
-    # A worker that is about to close, or short of memory, goes on with what it has.
-    room = info["nthreads"] if info["status"] == "running" else 0
-    worker.slots = min(room, int(info["resources"].get(RESOURCE, 0))) if limited else room
-    worker.resources = {RESOURCE: 1} if limited else {}
 
 
 async def _settled(task: Task[str]) -> str | None:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from support.cluster import Cluster
 from support.farm import Farm, Hung
 from support.images import Spec, layout
 from support.processes import wait_until
@@ -17,6 +18,7 @@ from builder.batch.images import Job, parse_list
 from builder.batch.on_cluster import run_on_cluster
 from builder.batch.report import Outcome
 from builder.batch.schedulers.cluster import ClusterRefused, ClusterUnreachable
+from builder.batch.schedulers.cluster_worker import slots
 from builder.events import Event, Stage
 
 
@@ -163,3 +165,59 @@ def test_a_worker_that_does_not_fit_and_comes_late_is_left_out(place: Path, farm
     assert [text.partition(": ")[2].partition(" (")[0] for text in noted] == ["it has no rootfs-builder"]
     assert farm.builds == []
     assert disks(place) == ["small.ext4", "small.ext4.json"]
+
+
+@pytest.mark.parametrize(
+    ("status", "threads", "resources", "limited", "taken"),
+    [
+        ("running", 4, {}, False, 4),
+        ("running", 4, {"rootfs-builder": 2.0}, True, 2),
+        # Dask runs no more tasks than it has threads.
+        ("running", 4, {"rootfs-builder": 9.0}, True, 4),
+        ("running", 4, {"GPU": 2.0}, True, 0),
+        ("paused", 4, {}, False, 0),
+        ("closing_gracefully", 4, {"rootfs-builder": 2.0}, True, 0),
+    ],
+)
+def test_a_worker_takes_as_many_builds_as_it_declares_or_has_threads(
+    status: str, threads: int, resources: dict[str, float], limited: bool, taken: int
+) -> None:
+    assert slots({"status": status, "nthreads": threads, "resources": resources}, limited) == taken
+
+
+def test_images_that_share_a_layer_follow_each_other_on_a_machine_and_only_where_builds_are_allowed(
+    place: Path, cluster: Cluster, tmp_path: Path
+) -> None:
+    bases = [tar(file("base", name * 1000)) for name in (b"a", b"b")]
+    for name, base in (("a1", 0), ("b1", 1), ("a2", 0), ("b2", 1)):
+        layout(place / name, Spec((bases[base], tar(file("own", name.encode()))), config={"Cmd": ["/a"]}))
+    scheduler = cluster.scheduler()
+    farm = Farm(cluster, scheduler, [cluster.worker(scheduler, resources={"rootfs-builder": 1})], "")
+    # Another machine, so that it matters who builds what; it declares nothing, so it builds nothing.
+    farm.workers.append(cluster.worker(scheduler, host="127.0.0.2"))
+    order: list[str] = []
+    run(farm, "oci:a1\noci:b1\noci:a2\noci:b2", finished=lambda outcome: order.append(outcome.reference))
+    for process in (scheduler, *farm.workers):
+        process.kill()
+    assert order == ["oci:a1", "oci:a2", "oci:b1", "oci:b2"]
+
+
+@pytest.mark.root
+def test_a_worker_that_does_not_see_where_disks_go_is_refused(place: Path, farm: Farm) -> None:
+    (place / "disks").mkdir()
+    # As on a machine of its own: something else is mounted there.
+    hide = f"""
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.unshare(0x20000) == 0  # CLONE_NEWNS
+assert libc.mount(b"none", b"/", None, 0x44000, None) == 0  # MS_REC | MS_PRIVATE
+assert libc.mount(b"tmpfs", os.fsencode({str(place / "disks")!r}), b"tmpfs", 0, None) == 0
+"""
+    worker = farm.worker(before=hide)
+    with pytest.raises(ClusterRefused) as caught:
+        run(farm, "oci:small")
+    assert str(caught.value) == (
+        f"the worker {worker.address}: it does not see {place / 'disks'}; "
+        "build where the workers' machines share a directory"
+    )
+    assert disks(place) == []
