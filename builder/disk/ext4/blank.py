@@ -8,9 +8,9 @@ from pathlib import Path
 from uuid import UUID
 
 from builder.disk.ext4.layout import BLOCK_SIZE
-from builder.disk.ext4.mke2fs import Layout, Mke2fs
+from builder.disk.ext4.mke2fs import Mke2fs
 from builder.disk.ext4.pack import Ext4
-from builder.disk.ext4.size import Demand, fitting_layout
+from builder.disk.ext4.size import Demand, make_fitting
 from builder.disk.ext4.superblock import read_superblock
 from builder.disk.filesystem import DiskFacts, DiskOptions, derived_uuid, rounded_up
 from builder.errors import DiskTooSmall, UsageError
@@ -38,14 +38,14 @@ def make_blank(output: Path, scratch: Path, size: int, label: str = "", uuid: UU
         # Whether a file may be as large is known at once, and not when mke2fs has tried for a minute.
         os.truncate(fd, size)
         os.truncate(fd, 0)
-        mke2fs.make(fd, _layout(mke2fs, size), output)
+        _make(mke2fs, fd, output, size)
         inodes = read_superblock(fd).inodes
         os.truncate(fd, size)
     return DiskFacts("ext4", uuid, size, BLOCK_SIZE, inodes, tools)
 
 
-def _layout(mke2fs: Mke2fs, size: int) -> Layout:
+def _make(mke2fs: Mke2fs, image: int, output: Path, size: int) -> None:
     try:
-        return fitting_layout(mke2fs, Demand(blocks=0, inodes=_INODES, inodes_asked=None, journal=True), size)
+        make_fitting(mke2fs, image, output, Demand(blocks=0, inodes=_INODES, inodes_asked=None, journal=True), size)
     except DiskTooSmall as small:
         raise UsageError(f"--size {size}: an empty ext4 with its journal takes {small.needed}; ask for more") from small

@@ -8,7 +8,7 @@ from tempfile import TemporaryFile
 from uuid import UUID
 
 from builder.disk.ext4.layout import BLOCK_SIZE, INODE_SIZE
-from builder.disk.ext4.superblock import Superblock, read_superblock, sign_hashes
+from builder.disk.ext4.superblock import sign_hashes
 from builder.files.descriptors import path_of
 from builder.tool import run_tool
 
@@ -43,7 +43,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Mke2fs:
-    """The tool with all that is the same for every file system made by one build; what it tries out is in `scratch`."""
+    """The tool with all that is the same for every file system made by one build; its configuration is in `scratch`."""
 
     scratch: Path
     uuid: UUID
@@ -95,15 +95,6 @@ class Mke2fs:
                 output=output,
             )
         sign_hashes(image)
-
-    def try_out(self, layout: Layout) -> Superblock:
-        """Return the superblock of an empty file system of that layout.
-
-        Raises ToolFailed if mke2fs finds that it cannot be.
-        """
-        with TemporaryFile(dir=self.scratch) as file:
-            self.make(file.fileno(), layout, self.scratch)
-            return read_superblock(file.fileno())
 
     def _environment(self, configuration: int) -> dict[str, str]:
         # To e2fsprogs 1.47.0 the time 0 means that there is none, and it asks the clock.

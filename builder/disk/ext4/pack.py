@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from builder.disk.ext4.layout import BLOCK_SIZE
 from builder.disk.ext4.mke2fs import Mke2fs
-from builder.disk.ext4.size import Demand, fitting_layout
+from builder.disk.ext4.size import Demand, make_fitting
 from builder.disk.ext4.superblock import SUPERBLOCK, is_superblock, read_superblock
 from builder.disk.filesystem import DiskFacts, DiskOptions, check_label, derived_uuid, rounded_up
 from builder.disk.judge import judge
@@ -90,10 +90,9 @@ class Ext4:
             inodes_asked=options.inodes,
             journal=bool(options.decided().journal),
         )
-        layout = fitting_layout(mke2fs, demand, options.size)
         fd = os.open(output, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         with open(fd, "r+b", buffering=0):
-            mke2fs.make(fd, layout, output)
+            make_fitting(mke2fs, fd, output, demand, options.size)
             listen(Stage("filling the ext4 file system", sum(each.blocks for each in contents) * BLOCK_SIZE))
             fill(fd, planned, contents, spool, uuid, Meter(listen))
             superblock = read_superblock(fd)

@@ -1,11 +1,15 @@
-"""How large a file system has to be: mke2fs itself is asked, with empty file systems that cost milliseconds."""
+"""How large a file system has to be: reckoned, and held against what mke2fs makes; most often that fits at once."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from builder.disk.ext4.layout import BLOCK_SIZE, INODE_SIZE
 from builder.disk.ext4.mke2fs import Layout, Mke2fs
+from builder.disk.ext4.overhead import free_blocks
+from builder.disk.ext4.superblock import Superblock, read_superblock
 from builder.errors import DiskTooSmall, ToolFailed
 
 # Journals in MiB, for file systems below so many bytes: the steps of mke2fs.
@@ -52,25 +56,51 @@ class Demand:
         return replace(layout, blocks=max(self.blocks, beside_journal))
 
 
-def fitting_layout(mke2fs: Mke2fs, demand: Demand, size: int | None) -> Layout:
-    """Return a layout that holds `demand`: of `size` bytes, or the smallest.
+def make_fitting(mke2fs: Mke2fs, image: int, output: Path, demand: Demand, size: int | None) -> None:
+    """Make an empty file system that holds `demand` in the empty file `image`: of `size` bytes, or the smallest.
 
-    Raises DiskTooSmall.
+    What is tried out is made there, too: each time, mke2fs syncs what it has made. `output` is the file's name in
+    errors. Raises DiskTooSmall, and what `Mke2fs.make` raises.
     """
+    trials = _Trials(mke2fs, image, output)
+    layout = _fitting(trials, demand, size)
+    if layout != trials.made:
+        trials.make(layout)
+
+
+class _Trials:
+    """File systems that are made in one file, each in place of the one before; `made` is what is there."""
+
+    def __init__(self, mke2fs: Mke2fs, image: int, output: Path) -> None:
+        self.made: Layout | None = None
+        self._mke2fs = mke2fs
+        self._image = image
+        self._output = output
+
+    def make(self, layout: Layout) -> Superblock:
+        """Make an empty file system of that layout. Raises ToolFailed if mke2fs finds that it cannot be."""
+        self.made = None
+        os.ftruncate(self._image, 0)
+        self._mke2fs.make(self._image, layout, self._output)
+        self.made = layout
+        return read_superblock(self._image)
+
+
+def _fitting(trials: _Trials, demand: Demand, size: int | None) -> Layout:
     if demand.inodes_asked is not None and demand.inodes_asked < demand.inodes:
         raise DiskTooSmall("--inodes", demand.inodes_asked, demand.inodes)
     if size is None:
-        return _smallest(mke2fs, demand)
+        return _smallest(trials, demand)
     blocks = -(-size // BLOCK_SIZE)
     # Inodes and journal suit the size, or if that leaves too little room, the content.
     for layout in (demand.layout(size, blocks), replace(demand.smallest, blocks=blocks)):
-        if blocks >= demand.smallest.blocks and _try_out(mke2fs, demand, layout).spare >= 0:
+        if blocks >= demand.smallest.blocks and _try_out(trials, demand, layout).spare >= 0:
             return layout
-    raise DiskTooSmall("--size", size, _smallest(mke2fs, demand).blocks * BLOCK_SIZE)
+    raise DiskTooSmall("--size", size, _smallest(trials, demand).blocks * BLOCK_SIZE)
 
 
-def _smallest(mke2fs: Mke2fs, demand: Demand) -> Layout:
-    """Search for the least number of blocks, or nearly, from a guess that is nearly right.
+def _smallest(trials: _Trials, demand: Demand) -> Layout:
+    """Search for the least number of blocks, or nearly, from a guess that is most often right.
 
     What is missing or too much is in blocks, and so is the size: the next guess is that much more or less. It is
     no better than a guess, since the tables change with the size, and mke2fs leaves out a last group that would
@@ -78,9 +108,9 @@ def _smallest(mke2fs: Mke2fs, demand: Demand) -> Layout:
     """
     least = demand.smallest
     failing, fitting = least.blocks - 1, 0
-    guess = least.blocks + least.blocks // 64 + least.inodes // _INODES_PER_BLOCK + least.journal * 256 + 64
+    guess = _reckoned(least, demand)
     for _ in range(_MAX_TRIALS):
-        trial = _try_out(mke2fs, demand, replace(least, blocks=guess))
+        trial = _try_out(trials, demand, replace(least, blocks=guess))
         if trial.spare >= 0:
             fitting = trial.blocks
         else:
@@ -97,6 +127,14 @@ def _smallest(mke2fs: Mke2fs, demand: Demand) -> Layout:
     return replace(least, blocks=fitting or guess)
 
 
+def _reckoned(least: Layout, demand: Demand) -> int:
+    """Reckon how many blocks meet the demand, from those that are the least."""
+    blocks = least.blocks
+    while (missing := demand.blocks - free_blocks(replace(least, blocks=blocks))) > 0:
+        blocks += missing
+    return blocks
+
+
 @dataclass(frozen=True, slots=True)
 class _Trial:
     """A file system of `blocks` has `spare` blocks left when a demand is met; below zero so many are missing."""
@@ -106,9 +144,9 @@ class _Trial:
     failure: ToolFailed | None = None
 
 
-def _try_out(mke2fs: Mke2fs, demand: Demand, layout: Layout) -> _Trial:
+def _try_out(trials: _Trials, demand: Demand, layout: Layout) -> _Trial:
     try:
-        superblock = mke2fs.try_out(layout)
+        superblock = trials.make(layout)
     except ToolFailed as failure:
         # mke2fs refuses what has no room for its tables, without saying how much that would be.
         return _Trial(layout.blocks, -(layout.blocks // 16) - 1, failure)
