@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builder.actions.booting import format_of
+from builder.actions.push_forms import FORMS, Blob, DiskUnreadable, Opened
 from builder.actions.remote_disk import MAX_METADATA
-from builder.artifact import form
-from builder.artifact.form import Disk
-from builder.artifact.pack import packed
+from builder.artifact.form import describe, is_disk, render_manifest
 from builder.errors import BuilderError, InvalidDigest, InvalidReference, UsageError
 from builder.events import Listener, Meter, Stage, ignore
-from builder.exact import read_at
 from builder.files.descriptors import opened
-from builder.files.holes import content
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
-from builder.image.media_types import OCI_MANIFEST
+from builder.image.media_types import OCI_CONFIG, OCI_MANIFEST
 from builder.image.name import ImageName
 from builder.output.beside import Record, RecordedImage, metadata_path, read_record
-from builder.output.failures import failures_named
 from builder.registry.failures import NotThere
 from builder.registry.referrers import refer
 from builder.registry.repository import Repository
@@ -33,17 +29,6 @@ from builder.sources.docker import DOCKER
 from builder.sources.docker.repositories import open_repositories
 from builder.sources.reference import parse_reference
 from builder.sources.transport import Reference
-
-# In bytes: what is read of a blob at once; a connection waits for so much to be taken.
-_STEP = 32 * 1024
-
-
-class DiskUnreadable(BuilderError):
-    """A disk cannot be read, or changes while it is."""
-
-    def __init__(self, disk: Path, reason: str) -> None:
-        super().__init__(f"{disk}: {reason}")
-        self.disk = disk
 
 
 class TagTaken(BuilderError):
@@ -63,19 +48,12 @@ class Pushed:
     sent: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Blob:
-    """A blob to be sent: `read` yields it from a position on."""
-
-    descriptor: Descriptor
-    read: Callable[[int], Iterator[bytes]]
-
-
 def push(
     disk: Path | str,
     reference: str,
     access: Access | None = None,
     *,
+    form: str = "artifact",
     metadata: Path | None = None,
     tmpdir: Path | None = None,
     force: bool = False,
@@ -83,10 +61,12 @@ def push(
 ) -> Pushed:
     """Put `disk`, and its `metadata`, by default those beside it, under `reference`: docker://REGISTRY/REPO:TAG.
 
-    The same disk and metadata give the same manifest. Blobs that are there are not sent again; one on its way that
-    breaks off goes on where it did, or begins anew. The tag comes last. One that is no disk stays, unless `force`
-    replaces it. The disk is compressed into a nameless file of `tmpdir`, by default the system's place for temporary
-    files. Raises UsageError, DiskUnreadable, TagTaken, UploadRefused and other BuilderError.
+    `form` is a key of FORMS: an `artifact`, as `pull_disk` takes it, or an image, for KubeVirt (`containerdisk`) or for
+    what mounts layers of `erofs`; that has no metadata, but says of the disk what an artifact says. The same disk and
+    metadata give the same manifest. Blobs that are there are not sent again; one on its way that breaks off goes on
+    where it did, or begins anew. The tag comes last. One that is no disk stays, unless `force` replaces it. The disk is
+    compressed into a nameless file of `tmpdir`, by default the system's place for temporary files. Raises UsageError,
+    DiskUnreadable, TagTaken, UploadRefused and other BuilderError.
     """
     path = Path(disk)
     access = access or Access()
@@ -99,30 +79,19 @@ def push(
         kind = format_of(path)
         _check_tag(name, repository, force)
         before = os.fstat(fd)
-        listen(Stage("compressing the disk", before.st_size))
-        with failures_named(advice="choose another --tmpdir"):
-            blob = stack.enter_context(
-                packed(_readable(path, content(fd, before.st_size)), before.st_size, tmpdir, Meter(listen))
-            )
-        _check_same(path, before, os.fstat(fd), blob.content, record and record[1])
-        described = Disk(kind, before.st_size, blob.content)
-        layer = form.disk_layer(described, blob.digest, blob.size)
-        blobs = [
-            _Blob(layer, lambda start: _pieces(path, blob.fd, blob.size, start)),
-            _held(form.EMPTY_CONFIG, form.EMPTY),
-        ]
-        layers = [layer]
-        if record is not None:
-            layers.append(form.metadata_layer(described, record[0]))
-            blobs.append(_held(layers[1], record[0]))
-        said = form.describe(described, record and record[1])
-        manifest = form.render_manifest(form.EMPTY_CONFIG, layers, said, subject, form.ARTIFACT_TYPE)
-        sent = _send(repository, source, blobs, listen)
+        # Of a block device, too.
+        size = os.lseek(fd, 0, os.SEEK_END)
+        shape = FORMS[form](Opened(path, fd, kind, size, *(record or (None, None))), tmpdir, listen, stack)
+        _check_same(path, before, os.fstat(fd), shape.disk.digest, record and record[1])
+        said = describe(shape.disk, record and record[1])
+        layers = [layer.descriptor for layer in shape.layers]
+        manifest = render_manifest(shape.config.descriptor, layers, said, subject, shape.artifact_type)
+        sent = _send(repository, source, [*shape.layers, shape.config], listen)
         answer = put_manifest(repository, name.tag or "", manifest, OCI_MANIFEST)
         # A registry that says so keeps account itself of what refers to an image.
         if subject is not None and "OCI-Subject" not in answer.headers:
             entry = Descriptor(OCI_MANIFEST, Digest.of(manifest), len(manifest), annotations=said)
-            refer(repository, subject.digest, replace(entry, artifact_type=form.ARTIFACT_TYPE))
+            refer(repository, subject.digest, replace(entry, artifact_type=shape.artifact_type or OCI_CONFIG))
     return Pushed(name, Digest.of(manifest), sent)
 
 
@@ -196,16 +165,8 @@ def _check_tag(name: ImageName, repository: Repository, force: bool) -> None:
         found = repository.manifest(name.tag or "")
     except NotThere:
         return
-    if not form.is_disk(found.data):
+    if not is_disk(found.data):
         raise TagTaken(name)
-
-
-def _readable(disk: Path, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield what is read of a disk; its errors are no connection's, and not those of what is written."""
-    try:
-        yield from chunks
-    except OSError as error:
-        raise DiskUnreadable(disk, f"cannot be read: {error.strerror}") from error
 
 
 def _check_same(
@@ -219,17 +180,7 @@ def _check_same(
         raise UsageError(f"{disk}: {reason}")
 
 
-def _pieces(disk: Path, fd: int, size: int, start: int) -> Iterator[bytes]:
-    """Read a blob from `start` on."""
-    places = range(start, size, _STEP)
-    yield from _readable(disk, (read_at(fd, min(_STEP, size - place), place) for place in places))
-
-
-def _held(descriptor: Descriptor, data: bytes) -> _Blob:
-    return _Blob(descriptor, lambda start: iter([data[start:]]))
-
-
-def _send(repository: Repository, source: str | None, blobs: list[_Blob], listen: Listener) -> int:
+def _send(repository: Repository, source: str | None, blobs: list[Blob], listen: Listener) -> int:
     """Send what is not there yet; return how many bytes that were."""
     listen(Stage(f"pushing to {repository.where}", sum(blob.descriptor.size for blob in blobs)))
     meter, done, sent = Meter(listen), 0, 0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder.archive.compression import zstd
-from builder.artifact.form import Artifact, parse_artifact
+from builder.artifact.form import EROFS_LAYER, Artifact, parse_artifact
 from builder.errors import (
     CorruptStream,
     ImageNotFound,
@@ -68,7 +68,8 @@ class RemoteDisk:
             closing(self._blob(self.artifact.layer, what, meter)) as blob,
         ):
             try:
-                for chunk in whole.watch(zstd.decompress(blob)):
+                raw = self.artifact.layer.media_type == EROFS_LAYER
+                for chunk in whole.watch(blob if raw else zstd.decompress(blob)):
                     write_sparse(fd, chunk, position)
                     position += len(chunk)
             except CorruptStream as error:

@@ -28,6 +28,8 @@ from builder.words import quoted
 
 ARTIFACT_TYPE = DISK_ARTIFACT
 DISK_LAYER = "application/vnd.kubevirt.disk.raw+zstd"
+# A disk as it is, which the name is registered for; what mounts layers of an image takes it (erofs-image-spec).
+EROFS_LAYER = "application/vnd.erofs"
 METADATA_LAYER = "application/vnd.rootfs-builder.disk.metadata.v1+json"
 
 # The two bytes of an empty JSON object, which registries want to have like any config.
@@ -134,16 +136,17 @@ def parse_artifact(data: bytes, name: str) -> Artifact:
     if "manifests" in document:
         raise UnsupportedImage(name, "is an index, and no disk; name the manifest of a disk")
     fields = convert_document(document, _Fields, name, Remarks())
-    if fields.artifact_type != ARTIFACT_TYPE:
+    said = fields.annotations or {}
+    raw = any(each.media_type == EROFS_LAYER for each in fields.layers) and FORMAT in said
+    if fields.artifact_type != ARTIFACT_TYPE and not raw:
         kind = f"an artifact of type {quoted(fields.artifact_type, 200)}" if fields.artifact_type else "an image"
         reason = f"is {kind}, and no disk; build a disk of an image with rootfs-builder build"
         raise UnsupportedImage(name, reason)
     layers = [read_descriptor(each, name, f"$.layers[{i}]") for i, each in enumerate(fields.layers)]
-    disks = [each for each in layers if each.media_type == DISK_LAYER]
+    disks = [each for each in layers if each.media_type in (DISK_LAYER, EROFS_LAYER)]
     metadata = [each for each in layers if each.media_type == METADATA_LAYER]
     if len(disks) != 1 or len(metadata) > 1:
         raise MalformedDocument(name, "$.layers", f"has {len(disks)} disks and {len(metadata)} files of metadata")
-    said = fields.annotations or {}
     return Artifact(_read_disk(said, name), disks[0], metadata[0] if metadata else None)
 
 

@@ -18,26 +18,40 @@ from builder.cli.types import FILE, IMAGE
 @click.command(cls=Command)
 @click.argument("disk", type=FILE)
 @click.argument("reference", metavar="docker://REGISTRY/REPO:TAG", type=IMAGE)
+@click.option(
+    "--as",
+    "form",
+    type=click.Choice(("artifact", "containerdisk", "erofs")),
+    default="artifact",
+    show_default=True,
+    help="An artifact, an image that KubeVirt boots, or one with the disk for its layer.",
+)
 @click.option("--metadata", type=FILE, help="Metadata of DISK, which go with it; by default DISK.json, if there.")
 @click.option("--force", is_flag=True, help="Replace what has that tag, though it is no disk.")
 @all_of(table_option("authfile"), table_option("cert-dir"), table_option("tls-verify"))
 @table_option("tmpdir", help="Where the disk is compressed; by default in TMPDIR.")
 @click.pass_obj
-def push(console: Console, /, disk: Path, reference: str, metadata: Path | None, force: bool, **options: Any) -> None:
+def push(
+    console: Console, /, disk: Path, reference: str, form: str, metadata: Path | None, force: bool, **options: Any
+) -> None:
     """Put DISK into a registry, as an OCI artifact.
 
     What is there already is not sent again, and the same disk has the same digest. Prints the
-    full name with the digest, by which `pull` and `boot` take just this disk.
+    full name with the digest, by which `pull` and `boot` take just this disk. --as containerdisk
+    makes an image with /disk/disk.img; --as erofs one whose layer is the disk, which has to be an
+    erofs. Both want the metadata of the disk.
 
     \b
     Examples:
       rootfs-builder push web.ext4 docker://registry.example/disks/web:1.0
+      rootfs-builder push web.ext4 docker://registry.example/vms/web:1.0 --as containerdisk
     """
     chosen = build_options(**options)
     pushed = push_disk(
         disk,
         reference,
         chosen.access,
+        form=form,
         metadata=metadata,
         tmpdir=chosen.tmpdir,
         force=force,

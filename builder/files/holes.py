@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 
@@ -18,9 +19,12 @@ def written_pieces(fd: int, size: int, start: int = 0) -> Iterator[tuple[int, in
     while position < size:
         try:
             position = os.lseek(fd, position, os.SEEK_DATA)
-        except OSError:
-            return  # ENXIO: the rest is a hole
-        end = min(os.lseek(fd, position, os.SEEK_HOLE), size)
+            end = min(os.lseek(fd, position, os.SEEK_HOLE), size)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return  # the rest is a hole
+            # Block devices do not tell.
+            end = size
         while position < end:
             length = min(CHUNK, end - position)
             yield position, length
@@ -30,7 +34,7 @@ def written_pieces(fd: int, size: int, start: int = 0) -> Iterator[tuple[int, in
 def content(fd: int, size: int, start: int = 0) -> Iterator[bytes]:
     """Read a file of `size` bytes from `start` on, in chunks of at most CHUNK; of holes nothing is read.
 
-    Raises OSError, also for a file that ends before.
+    What is behind the end of the file is a hole. Raises OSError.
     """
     position = start
     for begin, length in written_pieces(fd, size, start):

@@ -127,6 +127,9 @@ class Proxy:
 
     def _serve(self, handler: BaseHTTPRequestHandler) -> None:
         headers = dict(handler.headers.items())
+        # A line for each type: in one they mean the same.
+        if accepted := handler.headers.get_all("Accept"):
+            headers["Accept"] = ", ".join(accepted)
         length = int(handler.headers.get("Content-Length", 0))
         with self._lock:
             self.requests.append(Request(handler.command, handler.path, dict(headers)))
