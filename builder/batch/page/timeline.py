@@ -31,7 +31,9 @@ def timeline(rows: Sequence[Row], total: float) -> Html:
 
 
 def seconds(time: float) -> str:
-    """Write a time: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`."""
+    """Write a time: `< 0.1 s`, `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`."""
+    if 0 < time < 0.05:
+        return "< 0.1 s"
     if time < 10:
         return f"{time:.1f} s"
     if time < 100:

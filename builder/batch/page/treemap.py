@@ -19,6 +19,10 @@ _WIDTH, _HEIGHT = 240, 80
 # In percent: words have no room in less.
 _READABLE_WIDTH, _READABLE_HEIGHT, _TWO_LINES = 5, 9, 18
 _LEAST_SHARE = 0.002
+# Where a map has so many cells, there are few of them, and room in the page.
+_RICH = 40
+# In percent: narrower words are for wide pages alone; and a directory this large shows what it is made of.
+_NARROW, _ROOMY_WIDTH, _ROOMY_HEIGHT = 16, 12, 30
 
 
 @dataclass(slots=True, eq=False)
@@ -44,7 +48,7 @@ def treemaps(largest: Mapping[str, int], size: int, anchor: str, most: int) -> H
     if not root.below:
         return Html()
     maps = list(_entered(root, anchor))
-    return tag("div", *(_map(place, root) for place in maps), class_="maps")
+    return tag("div", *(_map(place, root, rich=most >= _RICH) for place in maps), class_="maps")
 
 
 def _tree(largest: Mapping[str, int], size: int, most: int) -> _Place:
@@ -73,11 +77,12 @@ def _entered(root: _Place, anchor: str) -> Iterator[_Place]:
             stack += reversed(place.below)
 
 
-def _map(place: _Place, root: _Place) -> Html:
+def _map(place: _Place, root: _Place, *, rich: bool) -> Html:
+    cells = [_cell(*part, root, rich=rich) for part in _parts(place)]
     return tag(
         "figure",
         tag("figcaption", tag("p", *_trail(place)), tag("span", _total(place, root))),
-        tag("svg", *_cells(place, root), role="group", aria_label=place.path),
+        tag("svg", *cells, role="group", aria_label=place.path),
         class_="map" if place.above else "map root",
         id=place.anchor,
         tabindex="-1",
@@ -97,44 +102,43 @@ def _total(place: _Place, root: _Place) -> str:
     return f"{human_size(place.size)}, {_share(place.size, root.size)}" if place.above else human_size(place.size)
 
 
-def _cells(place: _Place, root: _Place) -> Iterator[Html]:
-    rest = place.size - sum(each.size for each in place.below)
-    parts: list[_Place | None] = list(place.below)
+def _parts(place: _Place) -> list[tuple[_Place | None, int, Mapping[str, float]]]:
+    """Lay out what is in a directory, what has no place of its own together as None: sizes, and where in percent."""
+    parts: list[_Place | None] = [*place.below]
     sizes = [each.size for each in place.below]
+    rest = place.size - sum(sizes)
     if rest > place.size * _LEAST_SHARE:
         parts.append(None)
         sizes.append(rest)
     # The layout wants them in this order, the rest among them.
     order = sorted(range(len(sizes)), key=lambda number: -sizes[number])
     areas = squarify.normalize_sizes([sizes[number] for number in order], _WIDTH, _HEIGHT)
-    for number, cell in zip(order, squarify.squarify(areas, 0, 0, _WIDTH, _HEIGHT), strict=True):
-        yield _cell(parts[number], sizes[number], root, cell)
+    cells = squarify.squarify(areas, 0, 0, _WIDTH, _HEIGHT)
+    scale = {"x": 100 / _WIDTH, "dx": 100 / _WIDTH, "y": 100 / _HEIGHT, "dy": 100 / _HEIGHT}
+    places = [{key: value * scale[key] for key, value in cell.items()} for cell in cells]
+    return [(parts[number], sizes[number], at) for number, at in zip(order, places, strict=True)]
 
 
-def _cell(part: _Place | None, size: int, root: _Place, cell: Mapping[str, float]) -> Html:
-    width, height = cell["dx"] / _WIDTH * 100, cell["dy"] / _HEIGHT * 100
+def _cell(part: _Place | None, size: int, cell: Mapping[str, float], root: _Place, *, rich: bool) -> Html:
+    width, height = cell["dx"], cell["dy"]
     name = part.name if part else "other files"
-    words: list[Html] = []
+    inside: list[Html] = [tag("title", f"{name}: {human_size(size)}, {_share(size, root.size)}"), tag("rect")]
+    if rich and part and part.below and width >= _ROOMY_WIDTH and height >= _ROOMY_HEIGHT:
+        inside += (tag("rect", **_placed(at)) for _, _, at in _parts(part))
     if width >= _READABLE_WIDTH and height >= _READABLE_HEIGHT:
-        words.append(tag("text", name, x="8", y="18"))
+        inside.append(tag("text", name, x="8", y="18"))
         if height >= _TWO_LINES:
-            words.append(tag("text", human_size(size), x="8", y="35"))
-    title = tag("title", f"{name}: {human_size(size)}, {_share(size, root.size)}")
+            inside.append(tag("text", human_size(size), x="8", y="35"))
     kind = "o" if part is None else "d" if part.anchor else "f"
-    drawn = tag(
-        "svg",
-        title,
-        tag("rect"),
-        *words,
-        x=f"{cell['x'] / _WIDTH * 100:.4g}%",
-        y=f"{cell['y'] / _HEIGHT * 100:.4g}%",
-        width=f"{width:.4g}%",
-        height=f"{height:.4g}%",
-        class_=kind,
-    )
+    drawn = tag("svg", *inside, **_placed(cell), class_=kind if width >= _NARROW else f"{kind} s")
     if part is None or not part.anchor:
         return drawn
     return tag("a", drawn, href=f"#{part.anchor}", aria_label=f"{name}, {human_size(size)}")
+
+
+def _placed(cell: Mapping[str, float]) -> dict[str, str]:
+    names = {"x": "x", "y": "y", "width": "dx", "height": "dy"}
+    return {name: f"{cell[key]:.4g}%" for name, key in names.items()}
 
 
 def _share(size: int, whole: int) -> str:
