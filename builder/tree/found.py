@@ -19,7 +19,7 @@ def nothing() -> Stretches:
 
 @dataclass(frozen=True, slots=True)
 class Inode:
-    """An inode: `mode` with its type bits, `size` in bytes of a regular file, `data()` its content.
+    """An inode: `mode` with its type bits, `size` in bytes, but of directories and symlinks, `data()` its content.
 
     `number` tells it from all others of its file system; `links` is how many names it says that it has.
     """

@@ -1,4 +1,4 @@
-"""Bytes of a disk changed at random, where something is, and what reads such a disk to its end."""
+"""Bytes of a disk changed at random: what reads such a disk to its end, and who finds what was changed."""
 
 from __future__ import annotations
 
@@ -6,10 +6,19 @@ import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
 
-from builder.disk.filesystem import Filesystem
-from builder.disk.reading import walk
-from builder.errors import BuilderError
+from support.places import places
+
+from builder.disk import FILESYSTEMS
+from builder.disk.filesystem import HEAD, Filesystem
+from builder.disk.judge import DiskFaulty
+from builder.disk.reading import DiskMalformed, walk
+from builder.errors import BuilderError, ToolFailed
+from builder.tree.compare import Comparison, found_of
+from builder.tree.spool import Spool
+from builder.tree.tree import Tree
 
 _ODD = (b"\0", b"\xff", b"\x7f", b"\x80", b"\xff\xff", b"\xff\xff\xff\xff", b"\0\0\0\0", b"\xff" * 8, b"\0" * 8)
 _BLOCK = 1024
@@ -62,3 +71,54 @@ def exhaust(filesystem: Filesystem, fd: int, most: int) -> None:
                     read += len(data)
                     if read > most:
                         break
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """One changed byte: where, what that is for, and who found it: a checker, the comparison, or the sha256 alone."""
+
+    position: int
+    place: str
+    finder: str
+
+
+def flips(
+    disk: Path, format: str, tree: Tree, spool: Spool, chosen: random.Random, count: int, wanted: str | None = None
+) -> Iterator[Flip]:
+    """Change `count` single bytes of a disk of `tree`, one after the other, and see who finds each.
+
+    With `wanted`, only such as are for that.
+    """
+    fd = os.open(disk, os.O_RDWR)
+    try:
+        where = places(FILESYSTEMS[format].reader(fd), fd)
+        size = os.fstat(fd).st_size
+        while count:
+            position = chosen.randrange(size)
+            if wanted and where.of(position) != wanted:
+                continue
+            count -= 1
+            (old,) = os.pread(fd, 1, position)
+            os.pwrite(fd, bytes([old ^ chosen.randrange(1, 256)]), position)
+            yield Flip(position, where.of(position), finder(disk, format, fd, tree, spool))
+            os.pwrite(fd, bytes([old]), position)
+    finally:
+        os.close(fd)
+
+
+def finder(disk: Path, format: str, fd: int, tree: Tree, spool: Spool) -> str:
+    """Tell who finds that a disk is not as it was made of a tree, as `rootfs-builder verify` looks for it."""
+    filesystem = FILESYSTEMS[format]
+    if not filesystem.recognises(os.pread(fd, HEAD, 0)):
+        return "no disk any more"
+    try:
+        filesystem.verify(disk)
+    except (DiskFaulty, ToolFailed):
+        return "the checker"
+    try:
+        reader = filesystem.reader(fd)
+        comparison = Comparison(holds=reader.holds)
+        different = next(comparison.differences(walk(reader), found_of(tree, spool)), None)
+    except DiskMalformed:
+        return "the reader"
+    return "the comparison" if different else "sha256 alone"

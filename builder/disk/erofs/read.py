@@ -57,7 +57,7 @@ class ErofsReader:
             gid=inode.gid,
             mtime_ns=inode.mtime_ns,
             xattrs=inode.xattrs,
-            size=place.size if kind == stat.S_IFREG else 0,
+            size=0 if kind in (stat.S_IFDIR, stat.S_IFLNK) else place.size,
             target=self._target(place) if kind == stat.S_IFLNK else b"",
             device=_device(place.value) if kind in (stat.S_IFCHR, stat.S_IFBLK) else (0, 0),
             data=partial(self._content.read, place),

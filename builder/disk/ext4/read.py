@@ -91,7 +91,7 @@ class Ext4Reader:
             gid=gid | gid_high << 16,
             mtime_ns=_mtime(raw),
             xattrs=xattrs,
-            size=raw.size if kind == stat.S_IFREG else 0,
+            size=0 if kind in (stat.S_IFDIR, stat.S_IFLNK) else raw.size,
             target=self._target(raw, content()) if kind == stat.S_IFLNK else b"",
             device=_device(raw.block_map) if kind in (stat.S_IFCHR, stat.S_IFBLK) else (0, 0),
             data=content,

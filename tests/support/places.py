@@ -1,0 +1,122 @@
+"""What a byte of a disk is for, by what our readers know of it: the tree's, or nobody's."""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from struct import unpack_from
+
+from builder.disk.erofs.read import ErofsReader
+from builder.disk.ext4.read import Ext4Reader
+from builder.disk.ext4.read_blocks import BlockMap
+from builder.disk.reading import Reader, walk
+
+# What a disk may hold anything in: no guest sees it, and no checker looks.
+NOBODYS = frozenset(
+    {
+        "for boot loaders",
+        "free",
+        "behind the end of a file",
+        "an inode that is not in use",
+        "the journal",
+        "a copy of the superblock",
+        "padding",
+        "a field that nobody reads",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Stretches of a disk, (start, end, what they are), in order; what is in none is `otherwise`."""
+
+    stretches: list[tuple[int, int, str]]
+    otherwise: str
+
+    def of(self, position: int) -> str:
+        """Say what the byte at a position is for."""
+        at = bisect_right(self.stretches, position, key=lambda stretch: stretch[0])
+        for start, end, what in reversed(self.stretches[max(0, at - 3) : at]):
+            if start <= position < end:
+                return what
+        return self.otherwise
+
+
+def places(reader: Reader, fd: int) -> Places:
+    """Find out what is where, of a disk of ours that is in order."""
+    if isinstance(reader, Ext4Reader):
+        return Places(sorted(_ext4(reader, fd)), "a structure")
+    assert isinstance(reader, ErofsReader)
+    return Places(sorted(_erofs(reader)), "padding")
+
+
+def _ext4(reader: Ext4Reader, fd: int) -> Iterator[tuple[int, int, str]]:
+    facts = reader.superblock
+    size, inode_size = facts.block_size, facts.inode_size
+    yield 0, 1024, "for boot loaders"
+    yield 2048, size, "padding"
+    used = {2, 7, 8}
+    numbers = {each.inode.number: each.inode for each in walk(reader)}
+    for number in [8, *numbers]:
+        raw = reader._raw(number)
+        inode = numbers.get(number)
+        if not raw.flags & 0x80000:
+            continue
+        mapped = BlockMap(reader._volume, facts, "", raw.block_map, raw.identity)
+        for run in mapped.runs(True):
+            start, end = run.physical * size, (run.physical + run.count) * size
+            if number == 8:
+                yield start, end, "the journal"
+                continue
+            filled = min(end, start + max(0, raw.size - run.logical * size))
+            yield start, filled, "content" if inode and inode.is_file else "names"
+            yield filled, end, "behind the end of a file"
+    used |= numbers.keys()
+    groups = -(-facts.inodes // facts.inodes_per_group)
+    descriptors = (facts.first_block + 1) * size
+    yield (
+        descriptors + groups * facts.descriptor_size,
+        -(-groups * facts.descriptor_size // size) * size + descriptors,
+        "padding",
+    )
+    for group in range(groups):
+        table = reader._tables.get(group)
+        descriptor = os.pread(fd, facts.descriptor_size, descriptors + group * facts.descriptor_size)
+        low, table_low = unpack_from("<I", descriptor, 0)[0], unpack_from("<I", descriptor, 8)[0]
+        table = table_low if table is None else table
+        for index in range(facts.inodes_per_group):
+            start = table * size + index * inode_size
+            number = group * facts.inodes_per_group + index + 1
+            yield start, start + inode_size, "an inode" if number in used else "an inode that is not in use"
+        first = facts.first_block + group * facts.blocks_per_group
+        if group and facts.has_superblock(group):
+            yield first * size, (first + 1) * size, "a copy of the superblock"
+            copied = first + 1 + -(-groups * facts.descriptor_size // size)
+            yield (first + 1) * size, copied * size, "a copy of the superblock"
+        bitmap = os.pread(fd, size, low * size)
+        if unpack_from("<H", descriptor, 0x12)[0] & 2:  # No bitmap was written: all but its own structures is free.
+            continue
+        for block in range(min(facts.blocks_per_group, facts.blocks - first)):
+            if not bitmap[block // 8] >> block % 8 & 1:
+                yield (first + block) * size, (first + block + 1) * size, "free"
+
+
+def _erofs(reader: ErofsReader) -> Iterator[tuple[int, int, str]]:
+    yield 0, 1024, "for boot loaders"
+    yield 1024, 4096 if reader.superblock.metadata == 0 else 1152, "the superblock"
+    for each in walk(reader):
+        inode, place = each.inode, reader._place(each.inode.number)[1]
+        start = reader.superblock.metadata + inode.number * 32
+        for first, last in ((6, 8), (20, 24), (48, 64)):
+            yield start + first, start + last, "a field that nobody reads"
+        yield start, start + 6, "an inode"
+        yield start + 8, start + 20, "an inode"
+        yield start + 24, start + 48, "an inode"
+        yield start + 64, place.end, "attributes"
+        whole = place.size if place.layout == 0 else place.size // 4096 * 4096
+        what = "content" if inode.is_file else "names"
+        if place.layout in (0, 2) and place.size and not inode.device[0]:
+            yield place.value * 4096, place.value * 4096 + whole, what
+            yield place.end, place.end + place.size - whole, what
