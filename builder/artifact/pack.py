@@ -21,9 +21,10 @@ from builder.image.digest import Digest
 
 # As zstd's own command has it: more takes several times as long, and gives 5 % at best.
 _LEVEL = 3
-# Without a thread of its own the library cuts its input otherwise, and gives other bytes. More than two make the memory
-# of each job, 20 MB, count.
-_THREADS = min(2, os.cpu_count() or 1)
+# Without a thread of its own the library cuts its input otherwise, and gives other bytes. How much a thread takes at
+# once, in bytes, decides them, too: 8 MiB, as by default, makes blobs smaller by 0.2 % and takes 150 MB more.
+_THREADS = min(4, os.cpu_count() or 1)
+_JOB = 2 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,9 @@ def packed(chunks: Iterable[bytes], size: int, scratch: Path | None, meter: Mete
 
     `meter` is told how many of them have passed. Raises OSError, as when the place is full.
     """
-    parameters = zstandard.ZstdCompressionParameters.from_level(_LEVEL, threads=_THREADS, write_content_size=True)
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        _LEVEL, threads=_THREADS, job_size=_JOB, write_content_size=True
+    )
     compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj(size=size)
     # All of these release the interpreter's lock.
     before, after, length, passed = hashlib.sha256(), hashlib.sha256(), 0, 0
