@@ -66,9 +66,9 @@ def test_the_github_action_builds_a_disk(workspace: Path, scratch: Path) -> None
         used=[
             {
                 "uses": "actions/cache@v4",
-                "path": f"{scratch}/rootfs-builder/store",
+                "path": f"{scratch}/rootfs-builder/store\n{scratch}/rootfs-builder/cache\n",
                 "key": "rootfs-builder-oci:image-7",
-                "restore-keys": "rootfs-builder-oci:image-",
+                "restore-keys": "rootfs-builder-oci:image-\nrootfs-builder-\n",
             }
         ],
         said=ran.said,
