@@ -9,6 +9,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import trustme
+from support.cluster import Cluster
 from support.command import ENVIRONMENT, argv, run_in
 from support.farm import Farm, Hung
 from support.images import Spec, layout
@@ -108,6 +110,28 @@ def test_a_scheduler_that_goes_in_the_middle_ends_the_batch_with_a_line_and_a_re
     assert statuses(place) == ["built", "cancelled"]
     wait_until(lambda: farm.builds == [])
     assert disks(place) == ["small.ext4", "small.ext4.json"]
+
+
+def test_tls_is_as_dask_is_configured(place: Path, cluster: Cluster, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+    tls = "DASK_DISTRIBUTED__COMM__TLS__"
+    environment = {f"{tls}CA_FILE": f"{tmp_path}/ca.pem"}
+    for role in ("SCHEDULER", "WORKER", "CLIENT"):
+        environment |= {f"{tls}{role}__CERT": f"{tmp_path}/cert.pem", f"{tls}{role}__KEY": f"{tmp_path}/key.pem"}
+    scheduler = cluster.scheduler(protocol="tls", environment=environment)
+    worker = cluster.worker(scheduler, environment=environment)
+    without = batch(place, "oci:small\n", "--scheduler", scheduler.address)
+    done = batch(place, "oci:small\n", "--scheduler", scheduler.address, **environment)
+    for process in (scheduler, worker):
+        process.kill()
+    assert scheduler.address.startswith("tls://")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "disks/small.ext4\n", "")
+    assert without.returncode == 1
+    assert without.stderr.endswith("no certificates for tls:// (distributed.comm.tls); name them there\n")
 
 
 def unused_port() -> int:

@@ -18,7 +18,7 @@ from builder.sources.transports import TRANSPORTS
 
 # Each of these takes as long as all that help needs.
 HEAVY = {
-    "libarchive", "urllib3", "ssl", "rich", "fs", "isal", "zstandard", "google_crc32c", "msgspec",
+    "libarchive", "urllib3", "ssl", "rich", "fs", "isal", "zstandard", "google_crc32c", "msgspec", "distributed",
     "concurrent.futures", "builder.archive", "builder.registry.http", "builder.containers_storage", "builder.store",
     "builder.layers", "builder.tree", "builder.disk", "builder.actions", "builder.batch",
 }  # fmt: skip
@@ -37,7 +37,14 @@ def test_help_and_version_import_nothing_that_they_do_not_need(option: str) -> N
 
 def test_a_command_does_not_import_what_only_others_need() -> None:
     assert imported("completion", "bash") & HEAVY == set()
-    others = {"rich", "urllib3", "importlib.metadata", "builder.batch", "builder.containers_storage.store"}
+    others = {
+        "rich",
+        "urllib3",
+        "importlib.metadata",
+        "builder.batch",
+        "builder.containers_storage.store",
+        "distributed",
+    }
     assert imported("build", "--help") & others == set()
 
 

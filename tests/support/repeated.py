@@ -17,6 +17,8 @@ TESTS = Path(__file__).parents[1]
 # wheel as a CI service does is among it, for ci/test-debian13 installs the wheel there in all ways.
 LOGIC = (
     "artifact",
+    "batch/schedulers/test_killing.py",
+    "batch/schedulers/test_placement.py",
     "batch/test_images.py",
     "batch/test_messages.py",
     "batch/test_naming.py",
