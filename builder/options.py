@@ -44,6 +44,7 @@ def parse_format(text: str) -> str:
 
 
 FORMAT = Form("|".join(FILESYSTEMS), parse_format)
+REFERENCE = Form("docker://REGISTRY/REPO:TAG", str)
 PLATFORM = Form("OS/ARCH[/VARIANT]", Platform.parse)
 
 
@@ -57,7 +58,8 @@ class BuildOptions:
     layers that were decoded; `vm` for which
     machine the disk is;
     `force` builds what would come out the same, and lets the output replace a file that is no disk; `wait` is for
-    another process that makes the same output; `metadata_file` and `depfile` are written with the disk.
+    another process that makes the same output; `metadata_file` and `depfile` are written with the disk; `push` names a
+    place in a registry where the disk goes, too, and metadata are in OUTPUT.json then, if not elsewhere.
     What `disk` holds besides options is the build's own to set.
     """
 
@@ -100,6 +102,9 @@ class BuildOptions:
     )
     depfile: Path | None = option(
         None, FILE, OUTPUT, "Write the files the disk was made from here, for make.", commands=frozenset({"build"})
+    )
+    push: str | None = option(
+        None, REFERENCE, OUTPUT, "Put the disk, and its metadata, which are beside it then, into a registry as well."
     )
 
     def but(self, changes: Mapping[str, Any]) -> Self:

@@ -18,6 +18,7 @@ from builder.events import Listener, Stage, ignore
 from builder.files.workspace import workspace_of
 from builder.guest.facts import Resolved
 from builder.options import BuildOptions
+from builder.output.beside import metadata_path
 from builder.output.checks import resolve_output
 from builder.output.depfile import depfile
 from builder.output.failures import failures_named
@@ -37,12 +38,12 @@ def build(
 
     The output appears complete and synced, or not at all, and replaces an older disk in one step; one that would come
     out the same is left as it is. Another process that makes the same output is waited for. Raises BuilderError;
-    nothing is left behind then.
+    nothing is left behind then. A disk that is to be pushed is there, whole, before it is.
     """
     target = Path(output)
     if not target.name:
         raise UsageError(f"output {quoted(str(output))} names no file; call it NAME.ext4 or NAME.erofs")
-    options, filesystem, tools = choose(target, options or BuildOptions())
+    options, filesystem, tools = choose(target, _with_metadata(target, options or BuildOptions()))
     with failures_named():
         check_outputs(target, options)
         output = resolve_output(target)
@@ -69,7 +70,26 @@ def build(
             # In this order, whatever cuts us short: make must never see a disk with older dependencies or machines, nor
             # anybody an older disk with newer metadata.
             publish_in_order((*staged.before, *made, *staged.after))
-    return BuildResult(output, planned.image, known.facts, staged.root, staged.guest, built=bool(made))
+    result = BuildResult(output, planned.image, known.facts, staged.root, staged.guest, built=bool(made))
+    return result if options.push is None else replace(result, pushed=_push(output, options.push, options, listen))
+
+
+def _with_metadata(target: Path, options: BuildOptions) -> BuildOptions:
+    """See that a disk that is to be pushed can be, and has metadata, which go with it. Raises InvalidReference."""
+    if options.push is None:
+        return options
+    # Here, because it imports an HTTP client, which nobody else should wait for.
+    from builder.actions.push import check_target
+
+    check_target(options.push)
+    return replace(options, metadata_file=options.metadata_file or metadata_path(target))
+
+
+def _push(disk: Path, reference: str, options: BuildOptions, listen: Listener) -> str:
+    from builder.actions.push import push
+
+    pushed = push(disk, reference, options.access, metadata=options.metadata_file, tmpdir=options.tmpdir, listen=listen)
+    return f"{pushed.name.repository}@{pushed.digest}"
 
 
 @dataclass(frozen=True, slots=True)

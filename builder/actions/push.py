@@ -95,6 +95,12 @@ def push(
     return Pushed(name, Digest.of(manifest), sent)
 
 
+def check_target(reference: str) -> ImageName:
+    """See that a reference names a place for a disk, without asking the registry. Raises InvalidReference."""
+    with ExitStack() as stack:
+        return _target(reference, None, Access(), ignore, stack)[0]
+
+
 def _target(
     reference: str, image: RecordedImage | None, access: Access, listen: Listener, stack: ExitStack
 ) -> tuple[ImageName, Repository, str | None]:

@@ -29,7 +29,8 @@ class BuildResult:
     """A disk: where it is, of which image, what the tools made of it, and what it is to a machine.
 
     Not `built` is one that was there: it would have come out the same. The configurations of machines are for VMMs that
-    are started, and scripts that stand, in `folder`, by default the disk's own; they raise UsageError.
+    are started, and scripts that stand, in `folder`, by default the disk's own; they raise UsageError. `pushed` is its
+    name in a registry, by digest.
     """
 
     output: Path
@@ -38,6 +39,7 @@ class BuildResult:
     root: Root
     guest: GuestFacts | None = None
     built: bool = True
+    pushed: str | None = None
 
     def firecracker(self, kernel: Path | str, folder: Path | None = None, **wishes: Unpack[Wishes]) -> dict[str, Any]:
         """Return the configuration that Firecracker reads, as JSON values."""

@@ -121,6 +121,9 @@ def _judge(lookout: Lookout, job: Job) -> Verdict:
         # Nothing but force makes anew what looks as it was left.
         forced = replace(job, options=replace(job.options, force=True)) if standing.reason == DAMAGED else job
         return Verdict(forced, reason=standing.reason)
+    if job.options.push is not None:
+        # The build finds it up to date, too, and only what the registry lacks is sent.
+        return Verdict(job, reason="is to be pushed")
     return Verdict(job, outcome=_outcome(job, standing, time.monotonic() - begun))
 
 

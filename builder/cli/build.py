@@ -41,6 +41,8 @@ def build(console: Console, /, image: str, output: Path, **options: Any) -> None
     if disk.verity:
         facts += f", verity root hash {disk.verity.root_hash}"
     console.say(f"{output}: {facts}" if result.built else f"{output}: up to date")
-    if disk.verity and not options["metadata_file"]:
+    if result.pushed:
+        console.say(f"{result.pushed}: pushed")
+    if disk.verity and not (options["metadata_file"] or result.pushed):
         console.notice(f"{output}: its root hash is in no file; --metadata-file {output}.json keeps it, for boot, too")
     console.answer(os.fsencode(output))

@@ -44,7 +44,7 @@ def push(
     \b
     Examples:
       rootfs-builder push web.ext4 docker://registry.example/disks/web:1.0
-      rootfs-builder push web.ext4 docker://registry.example/vms/web:1.0 --as containerdisk
+      rootfs-builder push web.erofs docker://host.example/web:1 --as erofs
     """
     chosen = build_options(**options)
     pushed = push_disk(
