@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.engines import Engine
 from support.images import Spec, layout
+from support.kept import Heard
 from support.registry import skopeo_copy, start_registry
 
 from builder import BuildOptions, build
 from builder.actions.pull import pull
+from builder.decoded.options import CacheOptions
 from builder.disk import FILESYSTEMS
 from builder.image.name import ImageName
 from builder.sources.access import Access
@@ -95,6 +98,26 @@ def test_an_image_gives_the_same_disk_through_every_transport(
 ) -> None:
     disk = build(references[transport], tmp_path / f"disk.{format}", BuildOptions(access=access)).output
     assert digest(disk) == first[format]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("transport", [*TRANSPORTS, None], ids=str)
+def test_layers_that_one_transport_has_kept_are_those_of_every_other(
+    references: Mapping[str | None, str],
+    first: Mapping[str, str],
+    access: Access,
+    place: Path,
+    tmp_path: Path,
+    transport: str | None,
+) -> None:
+    options = replace(BuildOptions(access=access), cache=CacheOptions(place=place / "cache"))
+    build(references["oci"], place / "kept.ext4", options)
+    (place / "kept.ext4").unlink()
+    heard = Heard()
+    for format, expected in first.items():
+        disk = build(references[transport], tmp_path / f"disk.{format}", options, heard).output
+        assert digest(disk) == expected
+    assert set(heard.layers) == {"taken"}
 
 
 @pytest.mark.root
