@@ -188,31 +188,45 @@ def test_an_error_in_the_producer_ends_the_tool_and_is_raised_as_itself(tmp_path
     wait_until(lambda: not any(map(alive, pids)))
 
 
-CHILD = "import os, time; os.setsid(); print(os.getpid(), flush=True); time.sleep(30)"
+# In a session of its own, which it says, on the pipe that it keeps and with a file.
+CHILD = 'import os, time; os.setsid(); print(os.getpid(), flush=True); open("there", "x"); time.sleep(1000)'
 
 
-@pytest.mark.parametrize("child", ["sleep 987654 & echo $!", f"'{sys.executable}' -c '{CHILD}' & sleep 1"])
-def test_a_child_that_keeps_the_pipes_of_an_ended_tool_keeps_nobody_waiting(child: str) -> None:
-    completed = run_tool(["sh", "-c", f"{child}; echo last words >&2"])
+@pytest.mark.parametrize(
+    "child",
+    ["sleep 987654 & echo $!", f"'{sys.executable}' -c '{CHILD}' & until [ -e there ]; do sleep 0.1; done"],
+)
+def test_a_child_that_keeps_the_pipes_of_an_ended_tool_keeps_nobody_waiting(tmp_path: Path, child: str) -> None:
+    completed = run_tool(["sh", "-c", f"cd '{tmp_path}'; {child}; echo last words >&2"])
     assert completed.stderr == "last words\n"
     with suppress(ProcessLookupError):
         os.kill(int(completed.stdout), signal.SIGKILL)
 
 
 def test_an_interrupt_ends_the_tool() -> None:
-    before = set(os.listdir("/proc"))
-    timer = threading.Timer(0.3, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT])
-    timer.start()
+    seconds = f"98{os.getpid()}"  # nobody else's
+    timer = threading.Timer(0.2, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT])
+
+    def watch() -> None:
+        if timer.ident is None:
+            assert sleeping(seconds)
+            timer.start()
+
     with pytest.raises(KeyboardInterrupt):
-        run_tool(["sleep", "987654"])
+        run_tool(["sleep", seconds], watch=watch, every=0.01)
     timer.join()
-    left = []
-    for pid in set(os.listdir("/proc")) - before:
+    assert not sleeping(seconds)
+
+
+def sleeping(seconds: str) -> bool:
+    """Tell whether somebody has `sleep` run for so long."""
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            left.append(Path("/proc", pid, "cmdline").read_bytes())
+            if (process / "cmdline").read_bytes() == f"sleep\0{seconds}\0".encode():
+                return True
         except OSError:
             continue
-    assert b"sleep\0987654\0" not in left
+    return False
 
 
 def test_the_version_is_the_one_the_tool_states() -> None:

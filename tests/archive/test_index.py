@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-import time
 from pathlib import Path
 from typing import BinaryIO
 
@@ -115,9 +114,7 @@ def test_content_is_passed_over_without_being_read(tmp_path: Path) -> None:
 
     with open(path, "rb") as file_:
         counting = Counting(file_)
-        started = time.monotonic()
         members = index(counting)  # type: ignore[arg-type]
-        assert time.monotonic() - started < 0.5
     assert [(name, m.size) for name, m in members.items()] == [("one", size), ("two", size), ("three", 1)]
     assert members["three"].offset == 2 * size + 3 * 512
     assert counting.taken < 10_000

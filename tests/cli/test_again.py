@@ -90,5 +90,5 @@ def test_a_build_that_waits_ends_when_it_is_told_to(tmp_path: Path, slow_image: 
             assert second.stderr is not None
             assert b"waiting for its end" in second.stderr.readline()
             second.send_signal(number)
-            assert second.wait(timeout=30) == 128 + number
+            assert second.wait(timeout=120) == 128 + number
         first.kill()

@@ -7,13 +7,12 @@ import json
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.command import ENVIRONMENT, argv, run_in
 from support.images import Spec, layout
+from support.processes import wait_until
 from support.tars import file, tar
 
 from builder.cli.sizes import human_size
@@ -182,14 +181,6 @@ def workers(process: subprocess.Popen[bytes]) -> list[int]:
     return [int(pid) for path in children for pid in path.read_text().split()]
 
 
-def wait_until(condition: Callable[[], object]) -> None:
-    for _ in range(600):
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it did not come to that within 30 seconds")
-
-
 def building(place: Path) -> bool:
     """Whether a build has begun to write; its work directory is hidden beside the output."""
     return (place / "disks").is_dir() and any(name.startswith(".slow") for name in disks(place))
@@ -213,7 +204,7 @@ def test_an_interrupted_batch_ends_its_builds_and_leaves_no_litter(
     with start(place, "oci:slow\noci:a\n") as process:
         wait_until(lambda: building(place))
         process.send_signal(number)
-        assert process.wait(timeout=30) == status
+        assert process.wait(timeout=120) == status
     assert disks(place) == []
     assert statuses(place) == {"oci:slow": "cancelled", "oci:a": "cancelled"}
 

@@ -245,7 +245,7 @@ def test_under_nohup_a_build_outlives_its_terminal(tmp_path: Path) -> None:
         process.send_signal(signal.SIGHUP)
         assert process.stderr is not None
         process.stderr.read()
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=120) == 0
     assert left_in(tmp_path) == ["d.ext4"]
 
 
@@ -263,7 +263,7 @@ def test_an_interrupted_build_leaves_nothing(
 ) -> None:
     with start_until(stage, f"oci:{slow_layout}", tmp_path / "d.ext4") as process:
         process.send_signal(number)
-        assert process.wait(timeout=30) == status
+        assert process.wait(timeout=120) == status
     assert left_in(tmp_path) == []
 
 

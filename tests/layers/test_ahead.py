@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 
 import pytest
+from support.processes import wait_until
 
 from builder.layers.ahead import ahead
 
@@ -39,13 +40,11 @@ def no_thread_is_left() -> Iterator[None]:
     assert set(threading.enumerate()) == before
 
 
-def settled(upstream: Upstream) -> int:
-    """Wait until nothing more is taken; how much was."""
-    seen = -1
-    while seen != upstream.taken:
-        seen = upstream.taken
-        time.sleep(0.02)
-    return seen
+def settled(upstream: Upstream, taken: int) -> int:
+    """Wait until so much is taken, and a little longer; how much is then."""
+    wait_until(lambda: upstream.taken >= taken)
+    time.sleep(0.05)
+    return upstream.taken
 
 
 def test_items_come_in_order_and_upstream_is_closed_in_its_thread() -> None:
@@ -59,7 +58,7 @@ def test_reads_no_further_ahead_than_its_depth() -> None:
     stage = ahead(upstream, depth=3)
     assert next(stage) == 1
     # One with the consumer, three that wait, one in the thread's hands.
-    assert settled(upstream) == 5
+    assert settled(upstream, 5) == 5
     stage.close()
     assert upstream.closed_in is not None
 
@@ -80,7 +79,7 @@ def test_closing_wakes_a_thread_that_waits_for_room() -> None:
     upstream = Upstream()
     stage = ahead(upstream, depth=1)
     next(stage)
-    settled(upstream)
+    settled(upstream, 3)
     stage.close()
     assert upstream.closed_in is not None
 
@@ -96,10 +95,11 @@ def test_closing_waits_for_the_step_that_upstream_is_in_and_no_longer() -> None:
 
     stage = ahead(items())
     assert next(stage) == 0
-    threading.Timer(0.1, gate.set).start()
+    timer = threading.Timer(0.1, gate.set)
+    timer.start()
     stage.close()
     assert steps in ([0], [0, 1])
-    time.sleep(0.05)  # for the timer's own thread
+    timer.join()
 
 
 def test_an_exception_in_the_consumer_ends_all_stages() -> None:

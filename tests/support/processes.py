@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-PATIENCE = 30.0  # seconds; what takes so long never comes
+PATIENCE = 120.0  # seconds; what takes so long never comes
 
 
 def alive(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter of one that goes just now
         return False
     return state != "Z"
 
