@@ -66,6 +66,28 @@ def test_the_list_of_images_is_one(tmp_path: Path) -> None:
     assert [job.output.name for job in jobs] == ["alpine-3.20.ext4", "alpine-3.20-arm64.ext4", "busybox-latest.erofs"]
 
 
+def test_the_list_of_tables_is_one(tmp_path: Path) -> None:
+    jobs = parse_list(block("toml", "[defaults]"), "README.toml", tmp_path, BuildOptions())
+    assert [(job.output.name, job.options.disk.free) for job in jobs] == [
+        ("alpine-3.20.ext4", 128 << 20),
+        ("tools.erofs", 0),
+    ]
+
+
+def test_the_makefile_of_a_list_makes_its_disks(tmp_path: Path) -> None:
+    if shutil.which("make") is None:
+        pytest.skip("NOT RUN: make is not installed")
+    (tmp_path / "Makefile").write_text(block("make", "include disks.mk"))
+    shutil.copy(ROOT / "fixtures" / "disks.mk", tmp_path)
+    for goal, said in (
+        ("disks", ["build 'oci:images:tools' -o disks/tools.erofs", "build 'oci:images:web' -o disks/web.ext4 --free"]),
+        ("boot-all", ["boot disks/tools.erofs", "boot disks/web.ext4"]),
+    ):
+        done = subprocess.run(["make", "-n", goal], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert [words for words in said if words not in done.stdout] == []
+
+
 def test_files_of_ones_own_are_added_as_the_recipe_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layout(tmp_path / "alpine", Spec((tar(file("etc/motd", b"x"), file("usr/bin/sh")),), tag="3.20"))
     (tmp_path / "site").mkdir()
