@@ -51,6 +51,7 @@ LOGIC = (
     "registry/test_tokens.py",
     "sources/docker/test_registries_conf.py",
     "sources/test_stored_name.py",
+    "store/test_faults.py",
     "store/test_reference_files.py",
     "test_options.py",
     "test_repeated.py",
@@ -100,8 +101,8 @@ LIBRARIES = (
 # Machines whose images and kernels, and a browser which, ci/setup brings for the first run alone: they take minutes.
 MACHINES = ("boot/test_debian.py", "boot/test_matrix.py", "batch/test_page_in_browser.py")
 
-# What init does as process 1 of a namespace: another release has the same static program and the same kernel to run it.
-INIT = ("guest/test_configurations.py", "guest/test_init.py")
+# What init does for its process: other releases have the same static program, and the rest of boot/ their kernels.
+INIT = ("boot/test_process.py", "guest/test_configurations.py", "guest/test_init.py")
 
 LEFT_OUT = {"user": (*LOGIC, *LIBRARIES, *MACHINES), "release": (*LOGIC, *MACHINES, *INIT)}
 
