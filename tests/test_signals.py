@@ -114,7 +114,7 @@ print(status, step > 200)
 @pytest.mark.slow
 def test_a_signal_at_any_line_of_a_tools_run_ends_all_processes_and_gives_its_status() -> None:
     ended = subprocess.run(
-        [sys.executable, "-c", _EVERY_LINE], env=ENVIRONMENT, capture_output=True, check=False, timeout=120
+        [sys.executable, "-c", _EVERY_LINE], env=ENVIRONMENT, capture_output=True, check=False, timeout=1200
     )
     assert (ended.stdout, ended.stderr, ended.returncode) == (b"0 True\n", b"", 0)
 
