@@ -7,17 +7,21 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from support.images import Spec, layout
+from support.registry import Registry
 from support.tars import file, tar
 
 from builder import BuildOptions, GuestOptions, build
+from builder.actions.standing import Lookout, Standing
 from builder.batch.images import Job
 from builder.batch.report import UP_TO_DATE
 from builder.batch.verdict import Verdict, judge, sweep
 from builder.files.files import Files
 from builder.sources import oci
+from builder.sources.access import Access
 from builder.version import VERSION
 
 LAYER = tar(file("run", b"content", mode=0o755))
@@ -46,12 +50,18 @@ def reason(job: Job, *, verify: bool = False) -> str | None:
     return only(job, verify=verify).reason
 
 
+def traces(place: Path) -> dict[str, tuple[int, int, int]]:
+    """What changes with whatever is done to a file but reading it."""
+    found = {path.name: path.stat() for path in place.iterdir()}
+    return {name: (each.st_ino, each.st_mtime_ns, each.st_ctime_ns) for name, each in found.items()}
+
+
 def test_a_disk_that_is_up_to_date_is_known_without_a_process_and_left_alone(job: Job) -> None:
-    before = {path: path.stat() for path in job.output.parent.iterdir()}
+    before = traces(job.output.parent)
     outcome = only(job).outcome
     assert outcome is not None
     assert (outcome.status, outcome.size) == (UP_TO_DATE, job.output.stat().st_size)
-    assert {path: path.stat() for path in job.output.parent.iterdir()} == before
+    assert traces(job.output.parent) == before
 
 
 def move(image: Path) -> None:
@@ -184,3 +194,25 @@ def test_what_a_killed_build_left_goes_though_its_disk_is_up_to_date(job: Job) -
     sweep([job])
     assert not left.exists()
     assert reason(job) is None
+
+
+def test_registries_are_asked_side_by_side_and_a_tag_that_moved_is_noticed(
+    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access = Access(store=str(tmp_path / "store"))
+    jobs = []
+    for number, name in enumerate(("first", "second")):
+        registry.push(name, Spec((LAYER,), config={"Cmd": ["/run"]}))
+        options = BuildOptions(metadata_file=tmp_path / f"{name}.json", access=access)
+        jobs.append(Job(number, f"docker://{registry.host}/{name}", tmp_path / f"{name}.ext4", options))
+        build(jobs[-1].reference, jobs[-1].output, options)
+    registry.push("second", Spec((LAYER,), config={"Cmd": ["/another"]}))
+    look, both = Lookout.look, Barrier(2, timeout=60)
+
+    def together(self: Lookout, reference: str, output: Path, options: BuildOptions) -> Standing:
+        both.wait()
+        return look(self, reference, output, options)
+
+    monkeypatch.setattr(Lookout, "look", together)
+    reasons = {verdict.job.output.name: verdict.reason for verdict in judge(jobs)}
+    assert reasons == {"first.ext4": None, "second.ext4": "image changed"}

@@ -57,6 +57,16 @@ def test_a_disk_that_is_up_to_date_does_not_wait_for_what_writes_one(tmp_path: P
     assert imported(*words, *metadata) & writers == set()
 
 
+def test_a_batch_that_is_up_to_date_imports_nothing_that_draws_writes_or_talks(tmp_path: Path) -> None:
+    layout(tmp_path / "image", Spec((tar(file("file", b"content")),)))
+    (tmp_path / "list").write_text(f"oci:{tmp_path}/image\n")
+    words = ("batch", str(tmp_path / "list"), "-o", str(tmp_path / "disks"), "--report", str(tmp_path / "r.json"))
+    idle = {"rich", "distributed", "urllib3", "libarchive", "builder.actions.merge", "builder.batch.worker"}
+    # Nor does one that builds: others do, in processes of their own.
+    assert imported(*words) & idle == set()
+    assert imported(*words) & idle == set()
+
+
 def test_the_library_imports_nothing_until_it_is_asked_for_something() -> None:
     code = "import builder, sys; assert not [name for name in sys.modules if name.startswith('builder.')], sys.modules"
     subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, check=True)
