@@ -152,7 +152,9 @@ def _record(disk: Path, metadata: Path | None) -> tuple[bytes, Record] | None:
             raise UsageError(f"{metadata or metadata_path(disk)}: has more than {MAX_METADATA} bytes; leave it out")
         return found
     except OSError as error:
-        raise DiskUnreadable(metadata or metadata_path(disk), f"cannot be read: {error.strerror}") from error
+        raise DiskUnreadable(
+            metadata or metadata_path(disk), f"cannot be read: {error.strerror}; name others with --metadata"
+        ) from error
 
 
 def _open(disk: Path, stack: ExitStack) -> int:

@@ -217,6 +217,9 @@ def put_manifest(repository: Repository, reference: str, data: bytes, media_type
     except (Refused, NotThere) as error:
         raise _refusal(repository, error) from error
     answer.discard()
+    if answer.status >= 300:
+        # Nobody sends a manifest elsewhere; that one was not taken must not go unnoticed.
+        raise _refusal(repository, Refused(repository.where, f"answered {answer.status}", answer.status))
     stated = answer.headers.get("Docker-Content-Digest")
     if stated is not None and stated != str(Digest.of(data)) and stated.startswith("sha256:"):
         raise UploadRefused(repository.where, f"says that the manifest it was sent is {stated}, which it is not")

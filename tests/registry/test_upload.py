@@ -248,6 +248,21 @@ def test_a_manifest_under_another_digest_is_noticed(proxy: Proxy, said: str | No
                 put_manifest(repository, "tag", b"{}", "application/json")
 
 
+def test_a_manifest_that_is_sent_elsewhere_is_not_there(proxy: Proxy) -> None:
+    proxy.faults.append(Fault("PUT .*manifests", answer=Answer(307, {"Location": "/elsewhere"}, b"")))
+    with closing(Sender(proxy.host).repository()) as repository:
+        with pytest.raises(UploadRefused, match="answered 307; the registry does not take this"):
+            put_manifest(repository, "tag", b"{}", "application/json")
+
+
+def test_an_upload_that_is_redirected_is_sent_there(registry: Registry, proxy: Proxy) -> None:
+    proxy.faults.append(Fault("POST", 1, answer=Answer(307, {"Location": "/v2/uploads/moved/blobs/uploads/"}, b"")))
+    sender = Sender(proxy.host, path="uploads/moved")
+    assert sender.send()
+    assert blob(registry, sender) == 200
+    assert len(proxy.sent("POST")) == 2
+
+
 def test_an_upload_goes_where_the_registry_says_and_takes_no_secret_there(raw: RawRegistry, home: Path) -> None:
     other = RawRegistry(raw.spec)
     other.start("127.0.0.2")
