@@ -2,6 +2,8 @@
 
 A name says nothing: anybody may choose one, and rename what is not theirs. So what is removed is opened first, and is
 litter only if it holds a mark, made by this user, of the very name that it has.
+
+Locks of directories say nothing of other machines (NFS), so what another machine marked is litter only after a day.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import fcntl
 import os
 import re
 import stat
+import time
 from collections.abc import Callable
 
 from builder.files.below import LISTED, open_directory
@@ -21,6 +24,8 @@ _MARK = "mark"
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LONGEST_MARK = 1024
+_BOOT = "/proc/sys/kernel/random/boot_id"
+_DAY = 24 * 60 * 60
 
 
 def work_directory_name(prefix: str, token: str) -> str:
@@ -57,12 +62,12 @@ def write_mark(fd: int, name: str) -> None:
     """Mark the open and empty directory `name` as a work directory of this process."""
     mark = os.open(_MARK, _NEW, 0o600, dir_fd=fd)
     with open(mark, "wb") as file:
-        file.write(_first_line(name) + b"process %d\n" % os.getpid())
+        file.write(_first_line(name) + b"process %d\nmachine %s\n" % (os.getpid(), _machine()))
 
 
 def process_of(fd: int, name: str) -> int | None:
     """Read in the mark of the open directory `name` whose it is; None if it has none, or not yet."""
-    found = re.fullmatch(rb"process (\d{1,10})\n", _read_mark(fd).removeprefix(_first_line(name)))
+    found = re.fullmatch(rb"process (\d{1,10})\n(?:machine .*\n)?", _read_mark(fd).removeprefix(_first_line(name)))
     return int(found[1]) if found else None
 
 
@@ -78,8 +83,9 @@ def is_litter(fd: int, name: str) -> bool:
             return True
         case ["mark"]:
             mark = _read_mark(fd)
-            return mark.startswith(first) or first.startswith(mark)
-    return _read_mark(fd).startswith(first)
+            return (mark.startswith(first) or first.startswith(mark)) and not _is_used_elsewhere(fd, mark)
+    mark = _read_mark(fd)
+    return mark.startswith(first) and not _is_used_elsewhere(fd, mark)
 
 
 def clear(fd: int) -> None:
@@ -113,6 +119,27 @@ def _sweep_one(parent: int, name: str) -> None:
         pass  # somebody works in it
     finally:
         os.close(fd)
+
+
+def _machine() -> bytes:
+    """Tell this machine, since it was started, from all others; the containers on it share it, and its locks."""
+    try:
+        with open(_BOOT, "rb") as file:
+            return file.read(64).strip()
+    except OSError:
+        return b"unknown"
+
+
+def _is_used_elsewhere(fd: int, mark: bytes) -> bool:
+    """Say whether another machine may still be at work in an open directory that nobody here has locked."""
+    found = re.search(rb"\nmachine (.*)\n\Z", mark)
+    if found is None or found[1] == _machine():
+        return False
+    try:
+        made = os.stat(_MARK, dir_fd=fd, follow_symlinks=False).st_mtime
+    except FileNotFoundError:
+        return True
+    return time.time() < made + _DAY
 
 
 def _is_own(status: os.stat_result) -> bool:

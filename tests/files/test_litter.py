@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +50,35 @@ def test_a_marked_directory_that_nobody_has_locked_goes(tmp_path: Path) -> None:
     litter(tmp_path)
     assert sweep(tmp_path) == []
     assert os.listdir(tmp_path) == []
+
+
+def of_another_machine(path: Path, age: int) -> None:
+    """Let a work directory be marked by a machine of which locks say nothing here, so many seconds ago."""
+    mark = path / "mark"
+    text = mark.read_bytes()
+    machine = Path("/proc/sys/kernel/random/boot_id").read_bytes()
+    assert text.endswith(b"\nmachine " + machine)
+    mark.write_bytes(text.replace(machine, b"01234567-89ab-cdef-0123-456789abcdef\n"))
+    os.utime(mark, (time.time() - age,) * 2)
+
+
+def test_what_another_machine_works_in_stays_and_goes_after_a_day(tmp_path: Path) -> None:
+    place = litter(tmp_path)
+    of_another_machine(place, 3600)
+    assert sweep(tmp_path) == []
+    assert sorted(os.listdir(place)) == ["disk", "mark"]
+    os.utime(place / "mark", (time.time() - 25 * 3600,) * 2)
+    assert sweep(tmp_path) == []
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_output_that_another_machine_makes_is_made_beside_it(tmp_path: Path) -> None:
+    with workspace_of(tmp_path / "disk.ext4") as work:
+        name = work.path.resolve().name
+    of_another_machine(litter(tmp_path, name), 3600)
+    with workspace_of(tmp_path / "disk.ext4") as work:
+        assert work.path.resolve().name != name
+    assert os.listdir(tmp_path) == [name]
 
 
 def without_a_mark(path: Path) -> None:
