@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 
-from builder.additions.apply import Build, apply_changes
 from builder.additions.survey import Surveyed, identity_with
 from builder.decoded.read import Layers
 from builder.events import Listener
@@ -39,7 +38,11 @@ def merge(
     with closing(Layers(source, spool, account, options.cache, listen)) as layers:
         for layer, entries in layers.read(image.layers):
             apply_layer(tree, layer.name, entries, listen)
-    apply_changes(Build(tree, spool, layers.account, (options.source_date_epoch or 0) * 10**9, listen), surveyed)
+    if surveyed:
+        # Here, because it brings what parses tars, which is not needed where all layers are kept decoded.
+        from builder.additions.apply import Build, apply_changes
+
+        apply_changes(Build(tree, spool, layers.account, (options.source_date_epoch or 0) * 10**9, listen), surveyed)
     if options.source_date_epoch is not None:
         tree.clamp_times(options.source_date_epoch)
     return tree

@@ -67,6 +67,14 @@ def test_a_batch_that_is_up_to_date_imports_nothing_that_draws_writes_or_talks(t
     assert imported(*words) & idle == set()
 
 
+def test_what_parses_layers_is_not_imported_where_all_are_kept(tmp_path: Path) -> None:
+    layout(tmp_path / "image", Spec((tar(file("file", b"content")),)))
+    words = ("build", f"oci:{tmp_path / 'image'}", "--cache", str(tmp_path / "cache"))
+    parsers = {"libarchive", "builder.layers.stream"}
+    assert imported(*words, "-o", str(tmp_path / "first.ext4")) & parsers == parsers
+    assert imported(*words, "-o", str(tmp_path / "second.ext4")) & parsers == set()
+
+
 def test_the_library_imports_nothing_until_it_is_asked_for_something() -> None:
     code = "import builder, sys; assert not [name for name in sys.modules if name.startswith('builder.')], sys.modules"
     subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, check=True)

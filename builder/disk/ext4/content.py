@@ -123,6 +123,10 @@ def _stretches(spool: Spool, content: Content) -> Iterator[tuple[int, int]]:
     Not every file system says exactly where a file has holes: without looking, the same tree would make other images
     there.
     """
+    if spool.is_known(content):
+        for position, length in spool.data(content):
+            yield (position - content.offset) // BLOCK_SIZE, -(-length // BLOCK_SIZE)
+        return
     first = count = 0
     for block in _filled_blocks(spool, content):
         if block != first + count:
@@ -136,14 +140,10 @@ def _stretches(spool: Spool, content: Content) -> Iterator[tuple[int, int]]:
 
 def _filled_blocks(spool: Spool, content: Content) -> Iterator[int]:
     end = 0
-    known = spool.is_known(content)
     for position, length in spool.data(content):
         start = position - content.offset
         # Where blocks are smaller than ours, two stretches may touch the same one.
         first, end = max(start // BLOCK_SIZE, end), -(-(start + length) // BLOCK_SIZE)
-        if known:
-            yield from range(first, end)
-            continue
         for block in range(first, end, CHUNK // BLOCK_SIZE):
             size = min((end - block) * BLOCK_SIZE, CHUNK)
             chunk = spool.read_at(content.offset + block * BLOCK_SIZE, size)
