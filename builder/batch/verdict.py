@@ -112,10 +112,9 @@ def _judge(lookout: Lookout, job: Job) -> Verdict:
         # A build that finds its disk up to date would not read what was read here.
         outcome = without_disk(job, FAILED, str(error))
         return Verdict(job, outcome=replace(outcome, exit_status=error.exit_status))
-    except (BuilderError, MemoryError, OSError, RuntimeError, SystemError) as error:
+    except Exception as error:
+        # Whatever it is, the build is in for it, in a process of its own; no other image is.
         failure = error if isinstance(error, BuilderError) else shortage(error)
-        if failure is None:
-            raise
         return Verdict(job, reason="could not be looked at", error=failure)
     if standing.known is None:
         # Nothing but force makes anew what looks as it was left.

@@ -216,3 +216,19 @@ def test_registries_are_asked_side_by_side_and_a_tag_that_moved_is_noticed(
     monkeypatch.setattr(Lookout, "look", together)
     reasons = {verdict.job.output.name: verdict.reason for verdict in judge(jobs)}
     assert reasons == {"first.ext4": None, "second.ext4": "image changed"}
+
+
+def test_whatever_one_image_does_to_who_looks_at_it_the_others_do_not_notice(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = Lookout.look
+
+    def fails(self: Lookout, reference: str, output: Path, options: BuildOptions) -> Standing:
+        if output.name == "odd":
+            raise OSError(5, "Input/output error")
+        return look(self, reference, output, options)
+
+    monkeypatch.setattr(Lookout, "look", fails)
+    odd = replace(job, line=2, output=job.output.with_name("odd"))
+    reasons = {verdict.job.line: verdict.reason for verdict in judge([odd, job])}
+    assert reasons == {1: None, 2: "could not be looked at"}
