@@ -210,6 +210,24 @@ def test_what_cannot_be_verified_is_said_in_one_line(
     assert done.stderr.count("\n") == 1
 
 
+def test_metadata_that_say_what_no_option_takes_are_refused(image: str, tmp_path: Path) -> None:
+    disk = built(image, tmp_path / "disk.ext4")
+    good = metadata_path(disk).read_text()
+    for name, odd in {
+        "env": [1],
+        "dns": "192.0.2.1",
+        "dedupe": "yes",
+        "label": {"a": 1},
+        "sourceDateEpoch": -5,
+        "additions": [{"add": "x", "target": 5, "mode": "9", "owner": "q"}],
+    }.items():
+        stated = json.loads(good)
+        stated["options"][name] = odd
+        metadata_path(disk).write_text(json.dumps(stated))
+        with pytest.raises(UsageError):
+            verify(disk)
+
+
 def test_the_command_prints_differences_and_the_status_says_it(image: str, tmp_path: Path) -> None:
     disk = built(image, tmp_path / "disk.erofs")
     equal = run("verify", disk, "--progress", "none")
