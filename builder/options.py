@@ -131,9 +131,11 @@ class BuildOptions:
         for name, entry in OPTIONS.items():
             value = written.get(_camel(name))
             if entry.decides and value is not None:
-                kind = list if entry.repeats else bool if entry.is_switch else (str, int)
-                whole = isinstance(value, kind) and (not entry.repeats or all(isinstance(each, str) for each in value))
-                if not whole:
+                if entry.repeats:
+                    fits = isinstance(value, list) and all(isinstance(each, str) for each in value)
+                else:
+                    fits = isinstance(value, bool if entry.is_switch else (str, int))
+                if not fits:
                     raise UsageError(f"{quoted(_camel(name))} is not what is written of --{name}")
                 changes[name] = entry.reread(value)
         return self.but(changes)
