@@ -46,6 +46,7 @@ def test_a_command_does_not_import_what_only_others_need() -> None:
         "distributed",
     }
     assert imported("build", "--help") & others == set()
+    assert imported("batch", "--help") & {"rich", "squarify", "builder.batch.page"} == set()
 
 
 def test_a_disk_that_is_up_to_date_does_not_wait_for_what_writes_one(tmp_path: Path) -> None:

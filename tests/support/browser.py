@@ -29,12 +29,13 @@ class Page:
         self._number = 0
         self._session: str | None = None
         self._rest = b""
+        self._loaded = False
+        self.said: list[str] = []
         self.requested: list[str] = []
         target = self.command("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.command("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.command(f"{domain}.enable")
-        self.said: list[str] = []
 
     def command(self, method: str, **parameters: Any) -> dict[str, Any]:
         self._number += 1
@@ -53,6 +54,8 @@ class Page:
             self._take(answer)
 
     def _take(self, event: dict[str, Any]) -> None:
+        if event.get("method") == "Page.loadEventFired":
+            self._loaded = True
         if event.get("method") == "Network.requestWillBeSent":
             self.requested.append(event["params"]["request"]["url"])
         if event.get("method") == "Log.entryAdded":
@@ -76,12 +79,12 @@ class Page:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.command("Emulation.setEmulatedMedia", features=[scheme])
         self.command("Emulation.setScriptExecutionDisabled", value=not scripts)
-        self.command("Page.navigate", url="about:blank")
-        self.command("Page.navigate", url=path.as_uri())
-        until = time.monotonic() + _PATIENCE_SECONDS
-        while self.value(f"document.readyState + location.href.startsWith({path.as_uri()!r})") != "completetrue":
-            assert time.monotonic() < until
-            time.sleep(0.02)
+        # By way of nothing: the same page once more, another part of it, is no page that loads.
+        for url in ("about:blank", path.as_uri()):
+            self._loaded = False
+            self.command("Page.navigate", url=url)
+            while not self._loaded:
+                self._take(self._next())
 
     def value(self, expression: str) -> Any:
         """What an expression gives, a promise's value too."""
