@@ -36,6 +36,7 @@ def pull(console: Console, /, reference: str, output: Path, **options: Any) -> N
     Examples:
       rootfs-builder pull docker://registry.example/disks/web:1.0 -o web.ext4
     """
+    console.image = os.fspath(output)
     chosen = build_options(**options)
     pulled = pull_disk(
         reference,

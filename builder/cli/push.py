@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ def push(
       rootfs-builder push web.ext4 docker://registry.example/disks/web:1.0
       rootfs-builder push web.erofs docker://host.example/web:1 --as erofs
     """
+    console.image = os.fspath(disk)
     chosen = build_options(**options)
     pushed = push_disk(
         disk,

@@ -51,6 +51,7 @@ def test_a_containerdisk_is_an_image_of_one_file_for_qemu_to_read(registry: Regi
     assert said["rootfs-builder.disk.digest"] == f"sha256:{hashlib.sha256(disk.read_bytes()).hexdigest()}"
 
 
+@pytest.mark.root  # or more users than one has
 @pytest.mark.slow
 def test_podman_pulls_a_containerdisk(registry: Registry, disk: Path, tmp_path: Path) -> None:
     push(disk, f"docker://{registry.host}/forms/podman:1", form="containerdisk")

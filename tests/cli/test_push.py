@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -37,7 +38,12 @@ def test_what_is_pushed_and_pulled_is_said(registry: Registry, disk: Path, tmp_p
     assert f"compressing the disk, {disk.stat().st_size / 1024**2:.1f} MiB\n" in pushed.stderr
     again = run("push", disk, f"docker://{name}:1", "--progress", "json")
     assert (again.stdout, again.returncode) == (pushed.stdout, 0)
-    assert '"event": "stage", "name": "pushing to' in again.stderr
+    events = [json.loads(line) for line in again.stderr.splitlines()]
+    assert [each["name"] for each in events if each.get("event") == "stage"] == [
+        "compressing the disk",
+        f"pushing to {name}",
+    ]
+    assert {each["image"] for each in events} == {str(disk)}
     pulled = run("pull", f"docker://{pushed.stdout.strip()}", "-o", tmp_path / "pulled.ext4")
     assert (pulled.stdout, pulled.returncode) == (f"{tmp_path / 'pulled.ext4'}\n", 0)
     assert (tmp_path / "pulled.ext4").read_bytes() == disk.read_bytes()
@@ -56,13 +62,16 @@ def test_what_is_pushed_and_pulled_is_said(registry: Registry, disk: Path, tmp_p
         (["push", "DISK", "docker://HOST/cli/x:1", "--as", "qcow2"], 2, "'qcow2' is not one of"),
         (["push", "DISK", "docker://HOST/cli/x:1", "--tmpdir", "/nowhere"], 1, "choose another --tmpdir"),
         (["pull", "docker://HOST/cli/x:1", "-o", "/nowhere/x"], 1, "does not exist; make it first"),
-        (["pull", "docker://HOST/cli/nothing:1", "-o", "x"], 1, "has no tag '1'"),
+        (["pull", "docker://HOST/cli/nothing:1", "-o", "PLACE/x"], 1, "has no tag '1'"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(
-    registry: Registry, disk: Path, words: list[str], status: int, said: str
+    registry: Registry, disk: Path, tmp_path: Path, words: list[str], status: int, said: str
 ) -> None:
-    done = run("-q", *(word.replace("DISK", str(disk)).replace("HOST", registry.host) for word in words))
+    places = {"DISK": str(disk), "HOST": registry.host, "PLACE": str(tmp_path)}
+    for name, place in places.items():
+        words = [word.replace(name, place) for word in words]
+    done = run("-q", *words)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (status, "", 1), done.stderr
     assert said in done.stderr
 
