@@ -30,7 +30,8 @@ import distributed, distributed.scheduler, distributed.worker
 
 async def serve(said, answer):
     if said["scheduler"] is None:
-        server = distributed.Scheduler(host="127.0.0.1", port=0, dashboard=False, protocol=said["protocol"])
+        server = distributed.Scheduler(
+            host="127.0.0.1", port=0, dashboard=False, dashboard_address="127.0.0.1:0", protocol=said["protocol"])
     else:
         server = distributed.Worker(
             said["scheduler"], host=said["host"], nthreads=said["threads"], resources=said["resources"],
