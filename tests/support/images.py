@@ -12,6 +12,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import zstandard
@@ -27,6 +28,14 @@ COMPRESS: Mapping[str, Callable[[bytes], bytes]] = {
     "bzip2": bz2.compress,
     "xz": lzma.compress,
 }
+
+
+@lru_cache(maxsize=32)
+def _compressed(compression: str, data: bytes) -> bytes:
+    # Hundreds of tests have the same layers, and compressing them is most of what making an image takes.
+    return COMPRESS[compression](data)
+
+
 MEDIA_TYPES = {name: LAYER if name == "none" else f"{LAYER}+{name}" for name in COMPRESS}
 
 
@@ -98,7 +107,7 @@ def add_image(files: Files, spec: Spec) -> tuple[Made, dict[str, object]]:
     """Put an image's blobs into a layout; return its digests and the descriptor of its manifest."""
     config = add_blob(files, config_bytes(spec), OCI + "config.v1+json")
     media_type = MEDIA_TYPES[spec.compression]
-    layers = [add_blob(files, COMPRESS[spec.compression](layer), media_type) for layer in spec.layers]
+    layers = [add_blob(files, _compressed(spec.compression, layer), media_type) for layer in spec.layers]
     kind = OCI + "manifest.v1+json"
     manifest = {"schemaVersion": 2, "mediaType": kind, "config": config, "layers": layers}
     described = add_blob(files, dumps(manifest), kind)
@@ -211,7 +220,7 @@ def tar_bytes(files: Files, prefix: str = "") -> bytes:
 
 def write_tar(path: Path, files: Files, outer: str = "none", prefix: str = "") -> Path:
     """Write a tar of the files, compressed as `outer` says; `prefix` is put before every name, as `./`."""
-    path.write_bytes(COMPRESS[outer](tar_bytes(files, prefix)))
+    path.write_bytes(_compressed(outer, tar_bytes(files, prefix)))
     return path
 
 
