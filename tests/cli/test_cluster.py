@@ -142,8 +142,10 @@ def unused_port() -> int:
 def test_a_scheduler_that_is_not_there_is_one_line(place: Path) -> None:
     address = f"tcp://127.0.0.1:{unused_port()}"
     done = batch(place, "oci:small\n", "--scheduler", address)
-    reason = "Connection refused; start it, or name another"
-    assert (done.returncode, done.stderr) == (1, f"rootfs-builder: error: the scheduler {address}: {reason}\n")
+    # Which of the two is said decides how busy this machine is: Dask asks again and again for as long as it waits.
+    reasons = ["Connection refused", "no answer in 5 s"]
+    said = [f"rootfs-builder: error: the scheduler {address}: {each}; start it, or name another\n" for each in reasons]
+    assert (done.returncode, done.stderr in said) == (1, True), done.stderr
     assert disks(place) == []
 
 
