@@ -64,6 +64,7 @@ def test_an_interrupted_batch_ends_its_builds(
     assert disks(place) == ["small.ext4", "small.ext4.json"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_batch_that_waits_for_a_worker_leaves_nothing(place: Path, farm: Farm) -> None:
     farm.workers[0].kill()
     words = argv("batch", "-", "-o", "disks", "--scheduler", farm.scheduler.address)
@@ -94,6 +95,7 @@ def test_the_builds_of_a_batch_that_was_killed_give_up(place: Path, farm: Farm, 
     assert [name for name in disks(place) if not name.startswith((".cluster.", "small."))] == []
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_goes_in_the_middle_ends_the_batch_with_a_line_and_a_report(
     place: Path, farm: Farm, hung: Hung
 ) -> None:
@@ -112,6 +114,7 @@ def test_a_scheduler_that_goes_in_the_middle_ends_the_batch_with_a_line_and_a_re
     assert disks(place) == ["small.ext4", "small.ext4.json"]
 
 
+@pytest.mark.slow
 def test_tls_is_as_dask_is_configured(place: Path, cluster: Cluster, tmp_path: Path) -> None:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
