@@ -232,8 +232,9 @@ def test_in_a_list_each_image_has_its_own(tmp_path: Path) -> None:
     words = "oci:image output=a initrd=a.initrd\noci:image output=b initrd=b.initrd\n"
     jobs = parse_list(words, "list", Path("disks"), BuildOptions())
     assert [job.options.guest.initrd for job in jobs] == [Path("a.initrd"), Path("b.initrd")]
+    once = BuildOptions(guest=GuestOptions(initrd=Path("i")))
     with pytest.raises(UsageError, match="list line 2: writes i, and so does line 1; name another"):
-        parse_list("oci:image output=a\noci:image output=b\n", "list", Path("disks"), options(initrd=Path("i")))
+        parse_list("oci:image output=a\noci:image output=b\n", "list", Path("disks"), once)
 
 
 @pytest.mark.parametrize("init", ["initrd", "./m.json", "d.ext4"])

