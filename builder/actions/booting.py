@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from builder.disk import FILESYSTEMS
+from builder.disk import recognised
 from builder.disk.filesystem import HEAD
 from builder.disk.verity import Verity
 from builder.errors import BuilderError, UsageError
@@ -157,10 +157,9 @@ def format_of(disk: Path, advice: str = "build one with rootfs-builder build IMA
     if stat.S_ISREG(kind) or stat.S_ISBLK(kind):
         with disk.open("rb") as file:
             head = file.read(HEAD)
-    for name, filesystem in FILESYSTEMS.items():
-        if filesystem.recognises(head):
-            return name
-    raise UsageError(f"{disk}: is no disk; {advice}")
+    if (found := recognised(head)) is None:
+        raise UsageError(f"{disk}: is no disk; {advice}")
+    return found
 
 
 def on_the_line(options: BootOptions) -> BootOptions:

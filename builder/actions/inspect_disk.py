@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.disk import FILESYSTEMS
+from builder.disk import FILESYSTEMS, recognised
 from builder.disk.description import Description, describe
 from builder.disk.filesystem import HEAD
 from builder.disk.reading import DiskMalformed, walk
@@ -51,7 +51,7 @@ def is_disk(text: str) -> bool:
     with suppress(OSError, ValueError):
         if stat.S_IFMT(os.stat(text).st_mode) in (stat.S_IFREG, stat.S_IFBLK):
             with opened(text, os.O_RDONLY | os.O_NONBLOCK) as fd:
-                return _format(read_up_to(fd, HEAD, 0)) is not None
+                return recognised(read_up_to(fd, HEAD, 0)) is not None
     return False
 
 
@@ -59,7 +59,7 @@ def look_at_disk(path: Path) -> DiskLook:
     """Say what a disk is, without reading its tree. Raises BuilderError for what is none, or cannot be read."""
     with failures_named(path, "check it"), opened(path, os.O_RDONLY | os.O_NONBLOCK) as fd:
         head, size = read_up_to(fd, HEAD, 0), os.lseek(fd, 0, os.SEEK_END)
-        format = _format(head)
+        format = recognised(head)
         if format is None:
             raise UsageError(f"{path}: is no disk of the formats {', '.join(FILESYSTEMS)}; name one, or an image")
         described = describe(format, head)
@@ -80,7 +80,7 @@ def disk_sums(path: Path, limits: Limits, listen: Listener) -> Sums:
     No content is read. A file with several names counts once.
     """
     with failures_named(path, "check it"), opened(path, os.O_RDONLY | os.O_NONBLOCK) as fd:
-        format = _format(read_up_to(fd, HEAD, 0)) or ""
+        format = recognised(read_up_to(fd, HEAD, 0)) or ""
         listen(Stage(f"reading the tree of the {format} file system"))
         tree = Tree()
         above: list[Directory] = []
@@ -110,7 +110,3 @@ def _add(tree: Tree, above: list[Directory], files: dict[int, File], found: Foun
         if inode.links > 1:
             files[inode.number] = file
         above[-1].children[name] = file
-
-
-def _format(head: bytes) -> str | None:
-    return next((name for name, filesystem in FILESYSTEMS.items() if filesystem.recognises(head)), None)

@@ -12,8 +12,8 @@ from builder.actions.blank import blank as make_blank
 from builder.cli.command import Command
 from builder.cli.console import Console
 from builder.cli.options import table_option
-from builder.cli.sizes import human_size
 from builder.cli.types import FILE
+from builder.sizes import human_size
 
 
 @click.command(cls=Command)

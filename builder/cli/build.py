@@ -12,8 +12,8 @@ from builder.actions.build import build as build_image
 from builder.cli.command import Command
 from builder.cli.console import Console
 from builder.cli.options import build_options, table_options
-from builder.cli.sizes import human_size
 from builder.cli.types import FILE, IMAGE
+from builder.sizes import human_size
 
 
 @click.command(cls=Command)

@@ -13,11 +13,11 @@ import click
 from builder.cli.command import Command, Group
 from builder.cli.console import Console
 from builder.cli.options import table_option
-from builder.cli.sizes import human_size
 from builder.decoded.options import CacheOptions
 from builder.decoded.place import Unusable, default_place, open_layers
 from builder.decoded.room import Freed, Stored, clear, prune, stored
 from builder.errors import StoreDenied, StoreError
+from builder.sizes import human_size
 
 # For commands below one that has the option as well: what is said there comes before the environment.
 _place_below = table_option("cache", envvar=None)

@@ -13,9 +13,9 @@ from builder.batch.reports import Reports
 from builder.batch.timeline import Timeline
 from builder.batch.verdict import judge, sweep
 from builder.cli.console import Console
-from builder.cli.sizes import human_size
 from builder.errors import BuilderError
 from builder.events import End, Event, Notice, Progress, Stage
+from builder.sizes import human_size
 
 
 class Course:

@@ -17,8 +17,8 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from builder.cli.builds import Builds, Moment
-from builder.cli.sizes import human_size, human_time
 from builder.events import Event, Progress, Stage
+from builder.sizes import human_size, human_time
 from builder.words import legible
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from builder.actions.inspect_disk import is_disk
 from builder.cli.command import Command
 from builder.cli.console import Console
 from builder.cli.options import build_options, table_options
-from builder.cli.sizes import human_size
 from builder.cli.types import IMAGE, Parsed
 from builder.errors import UsageError
 from builder.option import COUNT
 from builder.output.metadata import describe_image, render_json
+from builder.sizes import human_size
 from builder.sources import open_source
 from builder.sources.resolve import resolve
 from builder.words import legible

@@ -10,11 +10,11 @@ import msgspec
 
 from builder.actions.inspect_disk import DiskLook, disk_sums, look_at_disk
 from builder.cli.console import Console
-from builder.cli.sizes import human_size
 from builder.cli.tree import room, sums_lines
 from builder.limits import Limits
 from builder.output import tree_json
 from builder.output.beside import metadata_path
+from builder.sizes import human_size
 from builder.words import legible
 
 

@@ -12,8 +12,8 @@ from builder.actions.pull_disk import pull_disk
 from builder.cli.command import Command
 from builder.cli.console import Console
 from builder.cli.options import all_of, build_options, table_option
-from builder.cli.sizes import human_size
 from builder.cli.types import FILE, IMAGE
+from builder.sizes import human_size
 
 
 @click.command(cls=Command)

@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Protocol
 
-from builder.cli.sizes import human_size
 from builder.events import Event, Stage
+from builder.sizes import human_size
 from builder.words import legible
 
 # CI services take what is silent for dead, some after minutes; people do much earlier.

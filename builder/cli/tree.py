@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from builder.actions.look import Look
 from builder.cli.columns import fitted, terminal_size
-from builder.cli.sizes import human_size
+from builder.sizes import human_size
 from builder.tree.history import LayerUse, Loss
 from builder.tree.sums import Branch, Sums
 from builder.words import legible

@@ -1,4 +1,4 @@
-"""Disk image formats: the table of them, and the choice of one by the output's name."""
+"""Disk image formats: the table of them, the choice of one by the output's name, and which a disk is of."""
 
 from __future__ import annotations
 
@@ -28,3 +28,8 @@ def format_of(output: str) -> str:
             f"{output}: its name says no format; call it *.{' or *.'.join(FILESYSTEMS)} or use --format {formats}"
         )
     return found
+
+
+def recognised(head: bytes) -> str | None:
+    """Return the key in FILESYSTEMS of a disk that begins with `head`, HEAD bytes (filesystem.py); None for none."""
+    return next((name for name, filesystem in FILESYSTEMS.items() if filesystem.recognises(head)), None)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from builder.disk import FILESYSTEMS
+from builder.disk import recognised
 from builder.disk.filesystem import HEAD
 from builder.errors import OutputDenied, OutputError, UsageError
 from builder.files.descriptors import opened
@@ -107,8 +107,7 @@ def _check_parent(path: Path) -> None:
 
 def _is_disk(path: Path) -> bool:
     with path.open("rb") as file:
-        head = file.read(HEAD)
-    return any(filesystem.recognises(head) for filesystem in FILESYSTEMS.values())
+        return recognised(file.read(HEAD)) is not None
 
 
 def _is_append_only(directory: Path) -> bool:

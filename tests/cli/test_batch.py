@@ -15,7 +15,7 @@ from support.images import Spec, layout
 from support.processes import wait_until
 from support.tars import file, tar
 
-from builder.cli.sizes import human_size
+from builder.sizes import human_size
 
 
 @pytest.fixture
