@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from builder.words import legible, quoted
+from builder.words import legible, quoted, without_password
 
 
 class BuilderError(Exception):
     """Base of every failure this package raises on purpose; `exit_status` is the command's (1: the build failed).
 
-    Its text is one legible line, whatever words of an image are in it.
+    Its text is one legible line, whatever words of an image are in it, and without the passwords of URLs.
     """
 
     exit_status = 1
 
     def __init__(self, text: str) -> None:
-        super().__init__(legible(text))
+        super().__init__(legible(without_password(text)))
 
 
 class UsageError(BuilderError):

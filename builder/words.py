@@ -6,8 +6,12 @@ marks that turn the direction of text, surrogates, and bytes that are no UTF-8, 
 
 from __future__ import annotations
 
+import re
+
 # What is longer than any path is cut: archives hold names of megabytes.
 _LONGEST = 4096
+# The password of a URL that names a user; a path before it, or a host and a port, is none.
+_PASSWORD = re.compile(r"(?<=://)([^/@:]*):[^/@]*@")
 
 
 def legible(words: str | bytes, longest: int | None = None) -> str:
@@ -23,6 +27,11 @@ def legible(words: str | bytes, longest: int | None = None) -> str:
 def quoted(name: str | bytes, longest: int = _LONGEST) -> str:
     """Write a name in quotes, legibly."""
     return f"'{legible(name, longest)}'"
+
+
+def without_password(text: str) -> str:
+    """Leave out the passwords of URLs in a text: what people and other machines are to see."""
+    return _PASSWORD.sub(r"\1@", text)
 
 
 def _escaped(character: str) -> str:

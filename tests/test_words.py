@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from builder.errors import BuilderError
-from builder.words import legible, quoted
+from builder.errors import BuilderError, InvalidReference
+from builder.words import legible, quoted, without_password
 
 DANGEROUS = {
     "an escape sequence": ("\x1b[2Jgone", r"\x1b[2Jgone"),
@@ -38,3 +38,10 @@ def test_what_has_no_end_is_cut() -> None:
     assert quoted(b"n" * 4096) == "'" + "n" * 4096 + "'"
     assert quoted(b"n" * 1_000_000) == "'" + "n" * 4096 + "…'"
     assert quoted("name", 2) == "'na…'"
+
+
+def test_passwords_stay_out_of_messages() -> None:
+    assert without_password("ftp://me:secret@host/dir") == "ftp://me@host/dir"
+    assert without_password("zip://a.zip!/b@c:d") == "zip://a.zip!/b@c:d"
+    assert without_password("docker://host:5000/app@sha256:0") == "docker://host:5000/app@sha256:0"
+    assert "secret" not in str(InvalidReference("https://me:secret@host/app", "is none of ours"))

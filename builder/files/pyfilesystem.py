@@ -23,8 +23,8 @@ from builder.errors import (
 from builder.files.import_fs import import_fs, incomplete
 from builder.files.links import follow
 from builder.files.translated import Translated
-from builder.files.urls import parse_url, without_password
-from builder.words import quoted
+from builder.files.urls import parse_url
+from builder.words import quoted, without_password
 
 if TYPE_CHECKING:
     from fs.base import FS

@@ -1,4 +1,4 @@
-"""PyFilesystem URLs: taken apart, and shown without passwords.
+"""PyFilesystem URLs, taken apart.
 
 PyFilesystem is imported when the first URL is used, for it takes long.
 """
@@ -28,8 +28,3 @@ def parse_url(url: str) -> ParseResult:
     from fs.opener.parse import parse_fs_url
 
     return parse_fs_url(url)
-
-
-def without_password(url: str) -> str:
-    """Leave the password out of a URL, for messages."""
-    return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1@", url)

@@ -18,6 +18,7 @@ from builder.image.media_types import INDEXES
 from builder.image.platform import Platform
 from builder.sources.documents import read_verified
 from builder.sources.source import Source, original
+from builder.words import without_password
 
 # Real images nest two deep; each step could be a document of megabytes.
 MAX_NESTING = 8
@@ -45,10 +46,12 @@ def check_layers(source: Source, image: Image) -> None:
 def find_image(source: Source, reference: str, platform: Platform | None, listen: Listener = ignore) -> Image:
     """Find the image for `platform` in an opened source, by its documents alone; `reference` names it in errors.
 
+    The image is called so, too, but for a password in it: metadata are handed on, and so is what is said of an image.
     Every document is verified against its descriptor. Without a platform it is this machine's, where there is a
     choice; an image without a choice is taken as it is. What was overlooked in the documents is said to `listen`.
     Raises PlatformNotFound, BlobMissing, and what the image's documents are refused for.
     """
+    reference = without_password(reference)
     digest, size = None, None
     wanted = platform
     document = source.root()

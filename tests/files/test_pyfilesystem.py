@@ -15,7 +15,6 @@ from support.tars import file, tar
 
 from builder.errors import BuilderError, ImageNotFound, InvalidReference, SourceUnreadable, UnsafeFile
 from builder.files.pyfilesystem import open_pyfilesystem
-from builder.files.urls import without_password
 from builder.sources import open_source
 from builder.sources.resolve import resolve
 
@@ -178,9 +177,12 @@ def test_the_file_of_a_zip_or_tar_url_is_an_input(tmp_path: Path) -> None:
             assert source.inputs() == [f"{tmp_path}/layout.{name}"]
 
 
-def test_passwords_stay_out_of_messages() -> None:
-    assert without_password("ftp://me:secret@host/dir") == "ftp://me@host/dir"
-    assert without_password("zip://a.zip!/b@c:d") == "zip://a.zip!/b@c:d"
+def test_a_password_is_no_part_of_what_an_image_is_called(tmp_path: Path) -> None:
+    """Metadata have that name, and go with a disk into registries."""
+    layout(tmp_path / "layout", IMAGE)
+    reference = f"oci:osfs://me:secret@{tmp_path}/layout"
+    with closing(open_source(reference)) as source:
+        assert resolve(source, reference, None).reference == f"oci:osfs://me@{tmp_path}/layout"
 
 
 def test_a_file_system_that_fails_while_it_is_read() -> None:

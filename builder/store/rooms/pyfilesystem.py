@@ -19,10 +19,11 @@ from weakref import WeakValueDictionary
 from builder.errors import InvalidReference, StoreError
 from builder.files.home import expand_home
 from builder.files.translated import Translated
-from builder.files.urls import parse_url, without_password
+from builder.files.urls import parse_url
 from builder.store.room import Room
 from builder.store.rooms.directory import LocalRoom
 from builder.store.rooms.pyfilesystem_file import PyFilesystemFile, using
+from builder.words import without_password
 
 if TYPE_CHECKING:
     from fs.base import FS
