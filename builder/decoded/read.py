@@ -109,7 +109,7 @@ class Layers:
                 self._give_up(error)
             except Unkept:
                 pass
-        return self._decode(layer, self._spool, self.account)
+        return self._decode(layer, self._spool, self.account)[0]
 
     def _use(self, layer: Layer, kept: Kept) -> Entries:
         self._listen(Stage(f"taking {layer.name} from the cache"))
@@ -120,11 +120,10 @@ class Layers:
     def _make(self, layer: Layer, claim: Claim) -> Entries:
         with claim:
             account = self.account.copy()
-            entries = self._decode(layer, claim.spool, account)
-            named = any(has_name_of_bookkeeping(entry.path) for entry in entries)
+            entries, blob = self._decode(layer, claim.spool, account)
             with suppress(Unkept):
                 try:
-                    claim.publish(_blob(layer) if named else "", account.since(self.account), entries)
+                    claim.publish(blob, account.since(self.account), entries)
                     self._added = True
                 except OSError as error:
                     self._give_up(error)
@@ -132,7 +131,8 @@ class Layers:
             self.account = account
             return entries
 
-    def _decode(self, layer: Layer, spool: Spool, account: Account) -> Entries:
+    def _decode(self, layer: Layer, spool: Spool, account: Account) -> tuple[Entries, str]:
+        """Read a layer from its blob; with its entries comes for which packed form they hold, empty if for all."""
         # Here, because what parses layers is not needed where all are kept.
         from builder.layers.stream import open_layer
         from builder.tree.read import read_layer
@@ -140,7 +140,9 @@ class Layers:
         self._listen(Stage(f"reading {layer.name}", layer.descriptor.size))
         with open_layer(self._source, layer, account, self._listen) as stream:
             entries = read_layer(stream, spool)
-        return entries.without(stream.is_bookkeeping)
+        # Of all of them: what is eStargz's own in this blob, and left out, is the image's in another.
+        named = any(has_name_of_bookkeeping(entry.path) for entry in entries)
+        return entries.without(stream.is_bookkeeping), _blob(layer) if named else ""
 
     def _fitting(self, layer: Layer, kept: Kept | None) -> Kept | None:
         """Let go of a layer in which something is eStargz's own in one blob and the image's in another."""

@@ -96,23 +96,30 @@ def test_two_layers_share_what_the_limits_allow(tmp_path: Path) -> None:
         build(small_image(tmp_path / "both", LOWER, UPPER), tmp_path / "both.ext4", options)
 
 
-def test_what_is_estargzs_own_in_one_blob_is_the_images_in_another(tmp_path: Path) -> None:
-    layer, options = tar(file("stargz.index.json", b"{}"), file("f")), with_cache(tmp_path / "cache")
-    plain, annotated = tmp_path / "plain", tmp_path / "annotated"
-    layout(plain, Spec((layer,)))
-    (made,) = layout(annotated, Spec((layer,)))
-    manifest = annotated / "blobs" / made.manifest.replace(":", "/")
+def estargz(path: Path, layer: bytes) -> str:
+    """Write an image whose one layer says of itself that it is eStargz, and return its reference."""
+    (made,) = layout(path, Spec((layer,)))
+    manifest = path / "blobs" / made.manifest.replace(":", "/")
     text = manifest.read_bytes().replace(
         b'"layers": [{', b'"layers": [{"annotations": {"%s": "x"}, ' % TOC_ANNOTATION.encode()
     )
     digest = Digest.of(text)
-    (annotated / "blobs" / "sha256" / digest.hex).write_bytes(text)
-    names: list[list[str]] = []
-    for place in (f"oci:{plain}", f"oci:{annotated}@{digest}", f"oci:{plain}"):
-        root = tmp_path / f"root{len(names)}"
-        unpack(place, root, options)
-        names.append(sorted(path.name for path in root.iterdir()))
-    assert names == [["f", "stargz.index.json"], ["f"], ["f", "stargz.index.json"]]
+    (path / "blobs" / "sha256" / digest.hex).write_bytes(text)
+    return f"oci:{path}@{digest}"
+
+
+@pytest.mark.parametrize("first", ["plain", "annotated"])
+def test_what_is_estargzs_own_in_one_blob_is_the_images_in_another(tmp_path: Path, first: str) -> None:
+    layer, options = tar(file("stargz.index.json", b"{}"), file("f")), with_cache(tmp_path / "cache")
+    images = {
+        "plain": small_image(tmp_path / "plain", layer),
+        "annotated": estargz(tmp_path / "annotated", layer),
+    }
+    expected = {"plain": ["f", "stargz.index.json"], "annotated": ["f"]}
+    for number, kind in enumerate([first, *sorted(images), first]):
+        root = tmp_path / f"root{number}"
+        unpack(images[kind], root, options)
+        assert sorted(path.name for path in root.iterdir()) == expected[kind]
 
 
 def test_who_wants_a_layer_that_is_in_the_making_waits_for_it(tmp_path: Path) -> None:
