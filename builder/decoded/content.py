@@ -57,8 +57,8 @@ def survey(fd: int, size: int) -> Content:
             for first, behind in _filled(data):
                 checks.append(crc32c(data[first * ALIGNMENT : behind * ALIGNMENT]))
                 _extend(runs, position // ALIGNMENT + first, position // ALIGNMENT + behind)
-        if len(runs) > _MAX_RUNS:
-            raise Unkept
+            if len(runs) > _MAX_RUNS:
+                raise Unkept
     return Content(size, tuple(runs), checks)
 
 
@@ -104,19 +104,27 @@ def _pieces(runs: Sequence[Run]) -> Iterator[tuple[int, int]]:
 
 
 def _stretches(fd: int, start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """Yield (start, end) of what the file system does not call a hole, from `start` to `stop`, in whole blocks."""
-    while start < stop:
+    """Yield (start, end) of what the file system does not call a hole, from `start` to `stop`, in whole blocks.
+
+    No two of them touch, not even where the file system's blocks, and so its holes, are smaller than ours.
+    """
+    begin = end = start
+    while end < stop:
         try:
-            start = os.lseek(fd, start, os.SEEK_DATA) // ALIGNMENT * ALIGNMENT
+            data = os.lseek(fd, end, os.SEEK_DATA) // ALIGNMENT * ALIGNMENT
         except OSError as error:
             if error.errno != errno.ENXIO:
                 raise
-            return
-        if start >= stop:
-            return
-        end = min(-(-os.lseek(fd, start, os.SEEK_HOLE) // ALIGNMENT) * ALIGNMENT, stop)
-        yield start, end
-        start = end
+            break
+        if data >= stop:
+            break
+        if data > end:
+            if end > begin:
+                yield begin, end
+            begin = data
+        end = min(-(-os.lseek(fd, data, os.SEEK_HOLE) // ALIGNMENT) * ALIGNMENT, stop)
+    if end > begin:
+        yield begin, end
 
 
 def _check_zeros(fd: int, start: int, stop: int) -> None:
