@@ -15,6 +15,8 @@ _MAGIC, _VERSION = b"HdrS", 0x208
 # ELF: a 64-bit file of a little-endian machine, a segment of notes, and Xen's note that says where PVH starts.
 _ELF = b"\x7fELF\2\1"
 _PT_NOTE, _PHYS32_ENTRY = 4, 18
+# Of all kinds; kernels have a dozen. Thousands of segments may say that all of the file is notes.
+_MOST_NOTES = 10_000
 
 
 def unpacked(kernel: bytes) -> bytes | None:
@@ -25,7 +27,8 @@ def unpacked(kernel: bytes) -> bytes | None:
     try:
         content = _payload(kernel)
         return content if content and _PHYS32_ENTRY in _xen_notes(content) else None
-    except struct.error:
+    # Of what leads out of the file, and of what leads further than anything.
+    except (struct.error, OverflowError):
         return None
 
 
@@ -44,15 +47,17 @@ def _payload(kernel: bytes) -> bytes | None:
 
 
 def _xen_notes(elf: bytes) -> Iterator[int]:
-    """Yield the types of Xen's notes. Raises struct.error for a file that is cut off."""
+    """Yield the types of Xen's notes. Raises struct.error, OverflowError for a file that lies."""
     if not elf.startswith(_ELF):
         return
     (table,) = struct.unpack_from("<Q", elf, 32)
     entry, count = struct.unpack_from("<HH", elf, 54)
+    left = _MOST_NOTES
     for number in range(count):
         kind, _, start, _, _, length = struct.unpack_from("<IIQQQQ", elf, table + number * entry)
         at, end = start, start + length
-        while kind == _PT_NOTE and at + 12 <= end:
+        while kind == _PT_NOTE and at + 12 <= end and left:
+            left -= 1
             name_size, size, note = struct.unpack_from("<III", elf, at)
             if elf[at + 12 : at + 16] == b"Xen\0":
                 yield note

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import lzma
 import struct
+import time
 import zlib
 
 import pytest
@@ -83,6 +84,16 @@ NO_KERNELS = {
 }
 
 
+def lying(form: str, position: int, *values: int) -> bytes:
+    changed = bytearray(elf())
+    struct.pack_into(form, changed, position, *values)
+    return bytes(changed)
+
+
+NO_KERNELS["a table further away than anything"] = kernel(gzipped(lying("<Q", 32, 2**64 - 1)), None)
+NO_KERNELS["notes further away than anything"] = kernel(gzipped(lying("<Q", 64 + 56 + 8, 2**64 - 1)), None)
+
+
 @pytest.mark.parametrize("what", NO_KERNELS)
 def test_what_is_no_such_kernel_stays_as_it_is(what: str) -> None:
     assert unpacked(NO_KERNELS[what]) is None
@@ -92,6 +103,16 @@ def test_a_kernel_that_is_cut_off_stays_as_it_is() -> None:
     whole = kernel(gzipped(elf()), None).removesuffix(b"more")
     assert unpacked(whole) == elf()
     assert {unpacked(whole[:length]) for length in range(len(whole))} == {None}
+
+
+def test_a_kernel_of_nothing_but_notes_is_looked_at_for_a_moment_only() -> None:
+    # 65535 times the same segment, which is all of the file: 90 million notes.
+    notes = lying("<Q", 32, 64)[:64] + struct.pack("<IIQQQQQQ", 4, 0, 120, 0, 0, 1 << 14, 0, 4) + bytes(1 << 14)
+    changed = bytearray(notes)
+    struct.pack_into("<HH", changed, 54, 0, 65535)
+    started = time.process_time()
+    assert unpacked(kernel(gzipped(bytes(changed)), None)) is None
+    assert time.process_time() - started < 5
 
 
 def test_debians_kernel_is_unpacked() -> None:
