@@ -134,7 +134,8 @@ class BuildOptions:
                 if entry.repeats:
                     fits = isinstance(value, list) and all(isinstance(each, str) for each in value)
                 else:
-                    fits = isinstance(value, bool if entry.is_switch else (str, int))
+                    # To Python, a bool is an int.
+                    fits = isinstance(value, bool) if entry.is_switch else type(value) in (str, int)
                 if not fits:
                     raise UsageError(f"{quoted(_camel(name))} is not what is written of --{name}")
                 changes[name] = entry.reread(value)

@@ -70,6 +70,8 @@ def remake(
     if recorded is not None:
         options = options.as_described(recorded.options)
         additions = recorded.options.get("additions") or ()
+        if not isinstance(additions, Sequence):
+            raise UsageError(f"the metadata say {quoted(str(additions), 200)} of additions, which are none")
     image = resolve(source, reference, options.platform, listen)
     if same and recorded is not None and str(image.config_digest) != recorded.image.config.digest:
         raise AnotherImage(reference, recorded.image.config.digest, str(image.config_digest))

@@ -121,7 +121,10 @@ def _read(path: Path, *, named: bool) -> bytes | None:
 def _converted(content: bytes, shape: type[_Shape], path: Path | str) -> _Shape:
     try:
         # Not msgspec's decoder: a variable may hold bytes that are no UTF-8, which JSON escapes as Python has them.
-        return msgspec.convert(json.loads(content), shape)
+        document = json.loads(content)
+        # Other halves of characters stand for nothing, and fit into no name of a file.
+        json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogateescape")
+        return msgspec.convert(document, shape)
     except (ValueError, RecursionError) as error:
         reason = f"is no metadata of a disk ({quoted(str(error), 200)})"
         raise UsageError(f"{path}: {reason}; build the disk again, or name them with --metadata") from error

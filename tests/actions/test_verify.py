@@ -213,14 +213,17 @@ def test_what_cannot_be_verified_is_said_in_one_line(
 def test_metadata_that_say_what_no_option_takes_are_refused(image: str, tmp_path: Path) -> None:
     disk = built(image, tmp_path / "disk.ext4")
     good = metadata_path(disk).read_text()
-    for name, odd in {
-        "env": [1],
-        "dns": "192.0.2.1",
-        "dedupe": "yes",
-        "label": {"a": 1},
-        "sourceDateEpoch": -5,
-        "additions": [{"add": "x", "target": 5, "mode": "9", "owner": "q"}],
-    }.items():
+    for name, odd in [
+        ("env", [1]),
+        ("dns", "192.0.2.1"),
+        ("dedupe", "yes"),
+        ("label", {"a": 1}),
+        ("platform", True),
+        ("sourceDateEpoch", -5),
+        ("additions", 5),
+        ("additions", [{"add": "x", "target": 5, "mode": "9", "owner": "q"}]),
+        ("additions", [{"add": "/\ud800", "target": "/x", "mode": None, "owner": None}]),
+    ]:
         stated = json.loads(good)
         stated["options"][name] = odd
         metadata_path(disk).write_text(json.dumps(stated))
