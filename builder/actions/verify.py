@@ -29,6 +29,7 @@ from builder.output.metadata import disk_digest
 from builder.shortage import shortage
 from builder.tree.compare import Comparison, Difference, found_of
 from builder.tree.spool import open_spool
+from builder.words import legible
 
 # More are counted and not kept: a disk of something else has one for each of its names.
 _MOST = 100_000
@@ -51,7 +52,7 @@ class Fault:
     finding: str
 
     def __str__(self) -> str:
-        return f"{self.by}: {self.finding}"
+        return legible(f"{self.by}: {self.finding}")
 
 
 @dataclass(slots=True)
@@ -151,8 +152,11 @@ def _compare(
                 comparison = Comparison(left_out=remade.left_out)
                 try:
                     reader = FILESYSTEMS[found.format].reader(fd)
-                    comparison.holds, comparison.own = reader.holds, frozenset(_own(reader))
-                    for difference in comparison.differences(walk(reader), found_of(remade.tree, spool)):
+                    # What the image has as well is held against that.
+                    own = frozenset(_own(reader)) - remade.tree.root.children.keys()
+                    comparison.holds, comparison.own = reader.holds, own
+                    names = walk(reader, options.limits.max_entries)
+                    for difference in comparison.differences(names, found_of(remade.tree, spool)):
                         _keep(found, difference)
                 except DiskMalformed as malformed:
                     found.faults.append(Fault("the disk", f"{malformed}; what is behind that was not compared"))

@@ -19,6 +19,7 @@ from builder.actions.verify import DiskUnreadable
 from builder.additions.host import AdditionFailed
 from builder.disk import FILESYSTEMS
 from builder.errors import UsageError
+from builder.limits import Limits
 from builder.output.beside import metadata_path
 
 LAYER = tar(
@@ -246,6 +247,33 @@ def test_the_command_prints_differences_and_the_status_says_it(image: str, tmp_p
     assert (told["equal"], told["format"]) == (False, "erofs")
     assert {"path": "/\x1b[31m", "what": "missing", "found": None, "expected": "file"} in told["differences"]
     assert len(told["differences"]) == len(differs.stdout.splitlines())
+
+
+def test_what_metadata_say_of_a_digest_cannot_move_a_cursor(image: str, tmp_path: Path) -> None:
+    disk = built(image, tmp_path / "disk.ext4")
+    stated = json.loads(metadata_path(disk).read_text())
+    stated["disk"]["sha256"] = "\x1b[2J\nfine"
+    metadata_path(disk).write_text(json.dumps(stated))
+    (fault,) = verify(disk, quick=True).faults
+    assert str(fault).endswith(", expected \\x1b[2J\\nfine")
+
+
+def test_as_many_names_are_read_as_an_image_may_have(image: str, tmp_path: Path) -> None:
+    disk = tmp_path / "disk.ext4"
+    build(image, disk, BuildOptions(guest=GuestOptions(init="none")))
+    layout(tmp_path / "less", Spec((tar(file("one")),)))
+    found = verify(disk, f"oci:{tmp_path}/less", BuildOptions(limits=Limits(max_entries=2)))
+    assert "--max-entries" in str(found.faults)
+
+
+def test_a_lost_and_found_of_the_image_is_held_against_the_disks(tmp_path: Path) -> None:
+    """Linux distributions' trees have one, and it may become the first inode, as the one that mke2fs makes."""
+    disk = tmp_path / "disk.ext4"
+    layout(tmp_path / "image", Spec((tar(directory("lost+found", mode=0o700)),), config={"Cmd": ["/bin/sh"]}))
+    build(f"oci:{tmp_path}/image", disk, BuildOptions(guest=GuestOptions(init="none")))
+    assert lines(disk, f"oci:{tmp_path}/image") == []
+    layout(tmp_path / "other", Spec((tar(directory("lost+found", mode=0o755)),), config={"Cmd": ["/bin/sh"]}))
+    assert lines(disk, f"oci:{tmp_path}/other") == ["/lost+found: mode 0700, expected 0755"]
 
 
 def test_errors_of_the_disk_itself_are_not_taken_for_those_of_an_image(tmp_path: Path) -> None:
