@@ -35,24 +35,10 @@ class Account:
         """Count a member by what its header announces, before a byte of it is written."""
         self._entries += 1
         self._content += entry.size
-        if self._entries > self.limits.max_entries:
-            raise LimitExceeded(
-                layer,
-                None,
-                f"more than {self.limits.max_entries} entries; raise --max-entries if you trust it",
-            )
-        if self._content > self.limits.max_size:
-            raise LimitExceeded(layer, entry.path, self._too_large())
         self._metadata += len(entry.path) + len(entry.link)
         if entry.xattrs:
             self._metadata += sum(len(name) + len(value) for name, value in entry.xattrs.items())
-        if self._metadata > self.limits.max_metadata:
-            raise LimitExceeded(
-                layer,
-                entry.path,
-                f"the names, link targets and extended attributes so far take more than {self.limits.max_metadata} "
-                "bytes, which no real image comes near; do not trust it",
-            )
+        self._judge(layer, entry.path)
 
     def unpacked(self, layer: str, size: int) -> None:
         """Count `size` more bytes of plain tar."""
@@ -80,6 +66,9 @@ class Account:
             return
         for entry in entries:
             self.entry(layer, entry)
+        # What is past a limit is eStargz's own, and left out of the entries; who reads the layer counts it, too.
+        self._content, self._entries, self._metadata = sums
+        self._judge(layer, None)
 
     def packed(self, layer: str, size: int) -> None:
         """Judge the size, in bytes, that a blob claims to have, before it is fetched: all of it will be read.
@@ -98,6 +87,24 @@ class Account:
                 None,
                 f"{packed} bytes unpack to more than {plain}, a ratio over {self.limits.max_ratio}; "
                 "raise --max-ratio if you trust it",
+            )
+
+    def _judge(self, layer: str, path: bytes | None) -> None:
+        """Hold what has come so far, up to the member at `path`, against the limits."""
+        if self._entries > self.limits.max_entries:
+            raise LimitExceeded(
+                layer,
+                None,
+                f"more than {self.limits.max_entries} entries; raise --max-entries if you trust it",
+            )
+        if self._content > self.limits.max_size:
+            raise LimitExceeded(layer, path, self._too_large())
+        if self._metadata > self.limits.max_metadata:
+            raise LimitExceeded(
+                layer,
+                path,
+                f"the names, link targets and extended attributes so far take more than {self.limits.max_metadata} "
+                "bytes, which no real image comes near; do not trust it",
             )
 
     def _taken(self) -> Taken:

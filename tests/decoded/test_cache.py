@@ -122,6 +122,15 @@ def test_what_is_estargzs_own_in_one_blob_is_the_images_in_another(tmp_path: Pat
         assert sorted(path.name for path in root.iterdir()) == expected[kind]
 
 
+def test_what_is_estargzs_own_counts_for_the_limits_when_it_was_kept_too(tmp_path: Path) -> None:
+    layer, options = tar(file("f"), file("stargz.index.json", b"{}")), with_cache(tmp_path / "cache")
+    image = estargz(tmp_path / "image", layer)
+    for name in ("cold", "warm"):
+        with pytest.raises(LimitExceeded, match="more than 1 entries"):
+            build(image, tmp_path / f"{name}.ext4", replace(options, limits=Limits(max_entries=1)))
+        build(image, tmp_path / "kept.ext4", options)
+
+
 def test_who_wants_a_layer_that_is_in_the_making_waits_for_it(tmp_path: Path) -> None:
     cache, waits, found = opened(tmp_path), threading.Event(), []
     claim = cache.claim(DIFF_ID, lambda: None)
