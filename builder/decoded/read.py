@@ -18,6 +18,10 @@ from builder.sources.source import Source, expect, is_rebuilt
 from builder.tree.entries import Entries
 from builder.tree.spool import Spool
 
+# Of one image, from its base on: each takes an open file until its content is packed, of 1024 that most processes may
+# have. Docker makes images of 127 layers at most.
+_MOST = 128
+
 
 class Layers:
     """The layers of one image, for one build: `account` has what was read so far. The caller closes it."""
@@ -77,7 +81,7 @@ class Layers:
 
     def _is_for_cache(self, layer: Layer) -> bool:
         # What nothing vouches for but the files that it was made of is another thing each time.
-        return self._usable and not is_rebuilt(self._source, layer.descriptor)
+        return self._usable and layer.index < _MOST and not is_rebuilt(self._source, layer.descriptor)
 
     def _find(self, layer: Layer) -> Kept | None:
         if self._cache is not None and self._is_for_cache(layer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -101,3 +102,12 @@ def test_a_layer_that_fails_is_not_kept(tmp_path: Path, spool: Spool) -> None:
     assert list((tmp_path / "cache" / "layers").iterdir()) == []
     # Once: that the cache is there is no reason to try again.
     assert damaged.opened == [0]
+
+
+def test_an_image_of_many_layers_takes_few_open_files(tmp_path: Path, spool: Spool) -> None:
+    """Each layer of the cache takes one until the disk is packed, and a process may have a thousand."""
+    source, numbers = Blobs(), [0, 1] * 100
+    for _ in range(2):
+        before = len(os.listdir("/proc/self/fd"))
+        assert read(source, tmp_path / "cache", spool, *numbers) == [[b"ab"[number : number + 1]] for number in numbers]
+        assert len(os.listdir("/proc/self/fd")) - before <= 128
