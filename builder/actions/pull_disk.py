@@ -102,7 +102,8 @@ def _is_here(place: Path, found: RemoteDisk, listen: Listener) -> bool:
 
 def _check_metadata(disk: Path, beside: Path, record: bytes | None, force: bool) -> None:
     """See that no file is lost that is no metadata, and that none stays that is about another disk."""
-    if not os.path.lexists(beside):
+    # A link to nowhere is followed when it is written, and holds nothing until then.
+    if not beside.exists():
         return
     if record is None:
         if beside == metadata_path(disk):

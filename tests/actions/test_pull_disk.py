@@ -156,6 +156,19 @@ def test_what_is_in_the_way_stays(registry: Registry, disk: Path, tmp_path: Path
         pull_disk(reference, tmp_path / "pulled.ext4", metadata_file=tmp_path / "pulled.ext4")
 
 
+def test_a_link_to_nowhere_is_followed(registry: Registry, disk: Path, tmp_path: Path) -> None:
+    reference = f"docker://{registry.host}/pull/link:1"
+    push(disk, reference)
+    for name in ("disk", "metadata"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "pulled.ext4").symlink_to("disk/there")
+    (tmp_path / "pulled.ext4.json").symlink_to("metadata/there")
+    pull_disk(reference, tmp_path / "pulled.ext4")
+    assert (tmp_path / "disk" / "there").read_bytes() == disk.read_bytes()
+    assert (tmp_path / "metadata" / "there").read_bytes() == Path(f"{disk}.json").read_bytes()
+    assert (tmp_path / "pulled.ext4.json").is_symlink()
+
+
 def test_a_disk_larger_than_the_limit_is_not_begun(proxy: Proxy, disk: Path, tmp_path: Path) -> None:
     reference = f"docker://{proxy.host}/pull/limit:1"
     push(disk, reference)
