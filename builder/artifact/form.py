@@ -45,6 +45,8 @@ PLATFORM = f"{_OURS}disk.platform"
 ROOT_HASH = f"{_OURS}verity.root-hash"
 KERNEL_LINE = f"{_OURS}kernel-command-line."
 _TITLE = "org.opencontainers.image.title"
+# In bytes, besides twice the disk: zstd itself makes less than 1 % of what it cannot compress, and other frames fit in.
+_SLACK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,12 @@ def parse_artifact(data: bytes, name: str) -> Artifact:
     metadata = [each for each in layers if each.media_type == METADATA_LAYER]
     if len(disks) != 1 or len(metadata) > 1:
         raise MalformedDocument(name, "$.layers", f"has {len(disks)} disks and {len(metadata)} files of metadata")
-    return Artifact(_read_disk(said, name), disks[0], metadata[0] if metadata else None)
+    disk = _read_disk(said, name)
+    if disks[0].size > 2 * disk.size + _SLACK:
+        # Frames that hold nothing could go on for ever, and no limit on disks would end them.
+        reason = f"has {disks[0].size} bytes for a disk of {disk.size}, far more than compression can make of it"
+        raise MalformedDocument(name, "$.layers", reason)
+    return Artifact(disk, disks[0], metadata[0] if metadata else None)
 
 
 def _read_disk(said: Mapping[str, str], name: str) -> Disk:

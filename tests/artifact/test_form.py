@@ -61,6 +61,7 @@ def annotate(name: str, value: str | None) -> Change:
         (annotate(form.FORMAT, "../../etc"), "is '../../etc', no format"),
         (lambda document: document.update(annotations=[]), "which is no size"),
         (lambda document: document.update(layers=[]), "$.layers: has 0 disks"),
+        (lambda document: document["layers"][0].update(size=1 << 62), "bytes for a disk of 8192, far more than"),
         (lambda document: document.update(layers=document["layers"] * 2), "has 2 disks"),
         (lambda document: document["layers"].extend(document["layers"][1:]), "2 files of metadata"),
         (lambda document: document["layers"][0].update(digest="x"), "$.layers[0].digest: must be written"),
