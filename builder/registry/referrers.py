@@ -26,19 +26,23 @@ _ATTEMPTS = 4
 def refer(repository: Repository, subject: Digest, referrer: Descriptor) -> None:
     """See that the tag for `subject` has an entry for `referrer`.
 
-    What has that tag and is no such index stays, and the user is told. Raises SourceUnreadable, AccessDenied and
-    UploadRefused.
+    What has that tag and is no such index stays, and the user is told; so they are of an entry that is lost each time.
+    Raises SourceUnreadable, AccessDenied and UploadRefused.
     """
     tag = f"{subject.algorithm}-{subject.hex[:64]}"
-    for _ in range(_ATTEMPTS):
+    for left in reversed(range(_ATTEMPTS + 1)):
         entries = _entries(repository, tag)
         if entries is None:
             repository.listen(Notice(f"{repository.where}:{tag}: is no index of what refers to an image; it stays"))
             return
         if any(isinstance(each, dict) and each.get("digest") == str(referrer.digest) for each in entries):
             return
+        if not left:
+            break
         index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [*entries, render_descriptor(referrer)]}
         put_manifest(repository, tag, json.dumps(index, separators=(",", ":")).encode(), OCI_INDEX)
+    reason = "does not keep what was put there, so it does not list this disk; push it again when nobody else does"
+    repository.listen(Notice(f"{repository.where}:{tag}: {reason}"))
 
 
 def _entries(repository: Repository, tag: str) -> list[Any] | None:

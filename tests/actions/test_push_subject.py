@@ -82,6 +82,16 @@ def test_an_entry_that_another_push_took_away_is_put_there_again(
     assert [each["digest"] for each in listed] == [str(pushed.digest)]
 
 
+def test_an_entry_that_is_lost_each_time_is_told(proxy: Proxy, disk: Path, image: dict[str, Any]) -> None:
+    tag = image["digest"].replace(":", "-")
+    proxy.faults.append(Fault(f"PUT .*manifests/{tag}", answer=Answer(201, {}, b"")))
+    heard: list[str] = []
+    push(disk, f"docker://{proxy.host}/subject/lost:1", listen=listen_to(heard))
+    said = "does not keep what was put there, so it does not list this disk; push it again when nobody else does"
+    assert heard == [f"{proxy.host}/subject/lost:{tag}: {said}"]
+    assert len(proxy.sent(f"PUT .*manifests/{tag}")) == 4
+
+
 def test_blobs_are_taken_from_the_repository_of_the_image(proxy: Proxy, disk: Path, tmp_path: Path) -> None:
     """As where a disk was pushed beside its image, and is handed on."""
     record = json.loads(Path(f"{disk}.json").read_text())
