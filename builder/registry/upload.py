@@ -20,6 +20,7 @@ from builder.registry.failures import AccessDenied, NotThere, Passing, Refused
 from builder.registry.http import Answer, redirected
 from builder.registry.repository import Repository
 from builder.registry.retry import ENOUGH_PROGRESS, Patience
+from builder.words import legible
 
 # In seconds: who takes less than ENOUGH_PROGRESS in that time has as good as stopped reading.
 SLOW = 60.0
@@ -222,7 +223,8 @@ def put_manifest(repository: Repository, reference: str, data: bytes, media_type
         raise _refusal(repository, Refused(repository.where, f"answered {answer.status}", answer.status))
     stated = answer.headers.get("Docker-Content-Digest")
     if stated is not None and stated != str(Digest.of(data)) and stated.startswith("sha256:"):
-        raise UploadRefused(repository.where, f"says that the manifest it was sent is {stated}, which it is not")
+        reason = f"says that the manifest it was sent is {legible(stated, 100)}, which it is not"
+        raise UploadRefused(repository.where, reason)
     return answer
 
 
