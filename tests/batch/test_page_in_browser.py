@@ -78,8 +78,9 @@ def test_keys_sort_filter_and_enter_a_map(opened: Page, report: Path) -> None:
     opened.press(*ENTER)
     wait_for(opened, "document.activeElement.id", "d1-1")
     assert opened.value(MAPS)[0] == "d1-1"
-    # From where it led, one goes on to the way back.
-    opened.press(*TAB)
+    # From where it led, one goes on to the way back; a key that comes before the browser is quite there is lost.
+    while opened.value("document.activeElement.id") == "d1-1":
+        opened.press(*TAB)
     assert opened.value("document.activeElement.getAttribute('href')") == "#d1"
     opened.press(*ENTER)
     wait_for(opened, "document.activeElement.id", "d1")
