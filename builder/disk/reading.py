@@ -16,15 +16,12 @@ from typing import Protocol
 from builder.errors import ImageRefused
 from builder.exact import read_up_to
 from builder.limits import Limits
-from builder.linux import MAX_NAME
+from builder.linux import MAX_NAME, MAX_PATH
 from builder.tree.found import Found, Inode
 from builder.words import quoted
 
 # How much of a file's content is read at once, in bytes.
 CHUNK = 1 << 20
-
-# Deeper than any path that Linux takes.
-_MAX_DEPTH = 4096
 
 
 class DiskMalformed(ImageRefused):
@@ -105,8 +102,8 @@ class Reader(Protocol):
 def walk(reader: Reader, max_entries: int = Limits().max_entries) -> Iterator[Found]:
     """Yield every name of a file system, the root first, in the order of Tree.walk.
 
-    Raises DiskMalformed for what is no tree: a directory with two names, a name twice, one that leads elsewhere; and
-    for more than `max_entries` names.
+    Raises DiskMalformed for what is no tree: a directory with two names, a name twice, one that leads elsewhere; for
+    more than `max_entries` names; and for a path that is longer than Linux takes.
     """
     root = reader.inode(reader.root)
     if not root.is_directory:
@@ -121,15 +118,17 @@ def walk(reader: Reader, max_entries: int = Limits().max_entries) -> Iterator[Fo
             left -= 1
             if left < 0:
                 raise DiskMalformed("the tree", f"has more than {max_entries} names; --max-entries raises the limit")
-            found = Found(prefix + entry.name, reader.inode(entry.number))
+            path = prefix + entry.name
+            # No image has them, and each directory on the way down keeps its own in memory.
+            if len(path) > MAX_PATH:
+                raise DiskMalformed(_shown(path), f"is a path of more than {MAX_PATH} bytes")
+            found = Found(path, reader.inode(entry.number))
             if entry.type not in (0, stat.S_IFMT(found.inode.mode)):
                 raise DiskMalformed(_shown(found.path), "is of another type than its directory says")
             yield found
             if found.inode.is_directory:
                 if entry.number in seen:
                     raise DiskMalformed(_shown(found.path), "is a directory that has another name, too")
-                if len(stack) == _MAX_DEPTH:
-                    raise DiskMalformed(_shown(found.path), f"is below more than {_MAX_DEPTH} directories")
                 seen.add(entry.number)
                 below = _sorted(reader, found.inode, above, found.path, left)
                 stack.append((found.path + b"/", entry.number, below))

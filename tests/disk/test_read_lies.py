@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,23 @@ def test_what_is_no_tree_is_refused(entries: list[Entry], said: str) -> None:
         for _ in walk(Odd(*entries), max_entries=5):
             pass
     assert str(caught.value) == said
+
+
+class Deep(Odd):
+    """A reader of directories with long names, each below the one before."""
+
+    def inode(self, number: int) -> Inode:
+        return Inode(number, 0o040755, 2, 0, 0, 0)
+
+    def entries(self, directory: Inode) -> Iterator[Entry]:
+        return iter([Entry(b"n" * 255, directory.number + 1)])
+
+
+def test_no_path_is_followed_further_than_linux_takes_one() -> None:
+    names = walk(Deep())
+    assert [len(name.path) for name in islice(names, 17)] == [0, *range(255, 4096, 256)]
+    with pytest.raises(DiskMalformed, match="is a path of more than 4095 bytes"):
+        next(names)
 
 
 def make(place: Path, format: str, tree: Callable[..., Tree], options: DiskOptions = OPTIONS) -> Path:
