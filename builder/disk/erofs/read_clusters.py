@@ -108,6 +108,8 @@ class ClusterIndex:
         """The last one may be kept elsewhere: behind the index, or among the fragments."""
         start, entry = head
         if self._advice & _TAIL:
+            if not self._tail_size or self._size - start > _MAX_UNPACKED:
+                raise self._malformed("its tail is of no size that a cluster has")
             return Extent(start, self._size - start, index_end, self._tail_size, self._algorithm(entry.kind))
         if self._advice & _FRAGMENT:
             position = self._fragment | (entry.block << 32 if self._full else 0)
