@@ -5,8 +5,10 @@ Kernel documentation, filesystems/erofs; fs/erofs/data.c, zdata.c.
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from struct import iter_unpack
 
@@ -21,6 +23,9 @@ PLAIN, FULL_INDEX, INLINE, COMPACT_INDEX, CHUNKS = range(5)
 _CHUNK_BITS, _HAS_INDEXES = 0x1F, 0x20
 _NO_BLOCK = 0xFFFFFFFF
 
+# Fragments are found by where each of their clusters is, which is in memory: 64 GiB in the smallest clusters.
+_MOST_CLUSTERS = 1 << 24
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -33,6 +38,28 @@ class Place:
     end: int
 
 
+class _Extents:
+    """The extents of a compressed file, in order, without an object each: there are millions."""
+
+    def __init__(self) -> None:
+        self._starts = array("Q")
+        # Length, position, size, algorithm of each.
+        self._rest = array("q")
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def append(self, extent: Extent) -> None:
+        """Add what begins where the last one ends."""
+        self._starts.append(extent.start)
+        self._rest.extend((extent.length, extent.position, extent.size, extent.algorithm))
+
+    def overlapping(self, start: int, end: int) -> Iterator[Extent]:
+        """Yield those that have any of these bytes."""
+        for number in range(max(bisect_right(self._starts, start) - 1, 0), bisect_left(self._starts, end)):
+            yield Extent(self._starts[number], *self._rest[4 * number : 4 * number + 4])
+
+
 @dataclass(slots=True)
 class ContentReader:
     """Reads content of one file system; `fragments` is where those of its files are, if it has any."""
@@ -40,7 +67,7 @@ class ContentReader:
     volume: Volume
     superblock: Superblock
     fragments: Place | None = None
-    _fragment_extents: list[Extent] = field(default_factory=list)
+    _fragment_extents: _Extents | None = None
     # Neighbours are often of the same cluster.
     _last: tuple[int, bytes] = (-1, b"")
 
@@ -127,27 +154,28 @@ class ContentReader:
             return
         if packed.layout == CHUNKS:
             raise DiskMalformed(packed.where, "the fragments are in chunks")
+        read = start
         for extent in self._overlapping(packed, start, start + length):
             data = self._fragment_cluster(packed, extent)
             first = max(start - extent.start, 0)
             yield extent.start + first, data[first : start + length - extent.start]
+            read = extent.start + extent.length
+        # Their index was found wrong earlier, and is not read once more for each file.
+        if read < start + length:
+            raise DiskMalformed(packed.where, "the fragments are not all there")
 
     def _overlapping(self, packed: Place, start: int, end: int) -> Iterator[Extent]:
-        if not self._fragment_extents:
-            self._fragment_extents.extend(self._index(packed).extents())
-        low, high = 0, len(self._fragment_extents)
-        while low < high:
-            middle = (low + high) // 2
-            extent = self._fragment_extents[middle]
-            low, high = (middle + 1, high) if extent.start + extent.length <= start else (low, middle)
-        for number in range(low, len(self._fragment_extents)):
-            if self._fragment_extents[number].start >= end:
-                return
-            yield self._fragment_extents[number]
+        if self._fragment_extents is None:
+            self._fragment_extents = _Extents()
+            for extent in self._index(packed).extents():
+                if not extent.size:
+                    raise DiskMalformed(packed.where, "the fragments end in a fragment")
+                if len(self._fragment_extents) == _MOST_CLUSTERS:
+                    raise DiskMalformed(packed.where, f"the fragments are in more than {_MOST_CLUSTERS} clusters")
+                self._fragment_extents.append(extent)
+        yield from self._fragment_extents.overlapping(start, end)
 
     def _fragment_cluster(self, packed: Place, extent: Extent) -> bytes:
-        if not extent.size:
-            raise DiskMalformed(packed.where, "the fragments end in a fragment")
         if self._last[0] != extent.start:
             self._last = (extent.start, self._unpacked(packed.where, extent))
         return self._last[1]

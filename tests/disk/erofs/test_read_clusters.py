@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 import zstandard
 
+from builder.disk.erofs import read_content
 from builder.disk.erofs.read_content import FULL_INDEX, ContentReader, Place
 from builder.disk.erofs.read_superblock import Superblock
 from builder.disk.reading import DiskMalformed, Volume
@@ -17,7 +18,8 @@ from builder.disk.reading import DiskMalformed, Volume
 BLOCK_BITS, MORE_BITS = 16, 7
 CLUSTER = 1 << BLOCK_BITS + MORE_BITS
 TAILS, ZSTD = 0x1 | 0x2 | 0x10, 3
-HEAD, NO_HEAD, TAIL = 1, 2, 0x08
+PLAIN, HEAD, NO_HEAD, TAIL = 0, 1, 2, 0x08
+FRAGMENTS = 0x1 | 0x2 | 0x20
 
 
 @pytest.fixture
@@ -43,6 +45,33 @@ def test_a_tail_is_unpacked_as_far_as_a_cluster_may_go(fd: int) -> None:
     for clusters in (2, 128):
         with pytest.raises(DiskMalformed, match="inode 1: its tail is of no size that a cluster has"):
             tail(fd, clusters, zstandard.ZstdCompressor().compress(bytes(2 * CLUSTER)))
+
+
+def test_fragments_are_found_wherever_they_lie_and_in_so_many_clusters_only(
+    fd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = [bytes([number]) * (1 << BLOCK_BITS) for number in range(1, 6)]
+    index = b"".join(struct.pack("<HHI", PLAIN, 0, number) for number in range(1, 6))
+    os.pwrite(fd, struct.pack("<IHBB8x", 0, 0, 0, 0) + index, 0)
+    os.pwrite(fd, b"".join(blocks), 1 << BLOCK_BITS)
+    superblock = Superblock(BLOCK_BITS, 1, 0, 0, 0, FRAGMENTS, 0, 0, 0, 0)
+    whole = b"".join(blocks)[:-9]
+
+    def reader() -> ContentReader:
+        return ContentReader(Volume.of(fd), superblock, Place("inode 1", FULL_INDEX, len(whole), 0, 0))
+
+    edges = [at for block in range(6) for at in (block << BLOCK_BITS, (block << BLOCK_BITS) + 1) if at < len(whole)]
+    read = reader()
+    for start in edges:
+        for end in (*edges, len(whole)):
+            assert end < start or read.fragment(start, end - start) == whole[start:end]
+    monkeypatch.setattr(read_content, "_MOST_CLUSTERS", 4)
+    read = reader()
+    with pytest.raises(DiskMalformed, match="inode 1: the fragments are in more than 4 clusters"):
+        read.fragment(0, 1)
+    # And what was not found of them does not become zeros.
+    with pytest.raises(DiskMalformed, match="inode 1: the fragments are not all there"):
+        read.fragment(len(whole) - 1, 1)
 
 
 def test_a_tail_of_nothing_is_none(fd: int) -> None:
