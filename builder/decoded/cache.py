@@ -50,7 +50,7 @@ class Kept:
         return self.decoded.head.blob
 
     def lend(self, spool: Spool) -> Entries:
-        """Give its content to a spool, which closes it, and return its entries. Raises OSError."""
+        """Give its content to a spool, which closes it, and return its entries. Raises Damaged, OSError."""
         return form.entries(self.fd, self.decoded, _lend(self.fd, self.decoded.content, spool))
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import repeat
@@ -120,18 +121,25 @@ def read(fd: int, size: int, diff_id: str) -> Decoded:
     if hasher.digest() != digest:
         raise Damaged("its entries are not what they were")
     # From here on it is what was written; who could write something else could write anything.
-    head = _head_decoder.decode(next(_parts(fd, content_size, end)))
-    if (head.builder, head.diff_id) != (VERSION, diff_id):
-        raise Damaged("it is of another version, or another layer")
-    runs, checks = array("Q", head.runs), array("I", head.checks)
-    return Decoded(head, Content(content_size, tuple(zip(runs[::2], runs[1::2], strict=True)), checks), end)
+    with _unchanged():
+        head = _head_decoder.decode(next(_parts(fd, content_size, end)))
+        if (head.builder, head.diff_id) != (VERSION, diff_id):
+            raise Damaged("it is of another version, or another layer")
+        runs, checks = array("Q", head.runs), array("I", head.checks)
+        return Decoded(head, Content(content_size, tuple(zip(runs[::2], runs[1::2], strict=True)), checks), end)
 
 
 def entries(fd: int, decoded: Decoded, offset: int) -> Entries:
-    """Read the entries of a layer whose content begins at `offset` of the spool. Raises OSError."""
+    """Read the entries of a layer whose content begins at `offset` of the spool. Raises Damaged, OSError."""
     found = Entries()
     parts = _parts(fd, decoded.content.size, decoded.end)
-    next(parts)
+    with _unchanged():
+        next(parts)
+        _append(found, parts, offset)
+    return found
+
+
+def _append(found: Entries, parts: Iterator[bytes], offset: int) -> None:
     share: dict[int, int] = {}
     for part in parts:
         frame = _frame_decoder.decode(part)
@@ -154,7 +162,6 @@ def entries(fd: int, decoded: Decoded, offset: int) -> Entries:
             xattrs,
         )
         found.extend(members, map(sum, zip(frame.offsets, repeat(offset))))
-    return found
 
 
 def _frames(entries: Entries) -> Iterator[_Frame]:
@@ -180,5 +187,17 @@ def _frames(entries: Entries) -> Iterator[_Frame]:
 def _parts(fd: int, start: int, end: int) -> Iterator[bytes]:
     while start < end:
         (length,) = _LENGTH.unpack(read_at(fd, _LENGTH.size, start))
-        yield read_at(fd, length, start + _LENGTH.size)
-        start += _LENGTH.size + length
+        start += _LENGTH.size
+        if length > end - start:
+            raise ValueError(f"a part of {length} bytes, and {end - start} are left")
+        yield read_at(fd, length, start)
+        start += length
+
+
+@contextmanager
+def _unchanged() -> Iterator[None]:
+    """Raise Damaged where what was right when its hash was taken can no longer be read."""
+    try:
+        yield
+    except (msgspec.DecodeError, LookupError, ValueError, StopIteration) as error:
+        raise Damaged("its entries are not what they were a moment ago") from error

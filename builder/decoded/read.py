@@ -96,7 +96,8 @@ class Layers:
     def _layer(self, layer: Layer) -> Entries:
         kept = self._kept.pop(layer.index, None)
         if kept is not None:
-            with suppress(OSError):
+            # What has become of it meanwhile, who opens it once more finds out.
+            with suppress(Damaged, OSError):
                 return self._use(layer, kept)
         # What is larger than all there may be would push out everything else.
         if self._cache is not None and self._is_for_cache(layer) and layer.descriptor.size <= self._options.size:

@@ -11,9 +11,9 @@ from support.kept import Heard, opened, small_image, with_cache
 from support.tars import file, sparse_pax, tar
 
 from builder import build
-from builder.decoded import form
+from builder.decoded import cache, form
 from builder.decoded.cache import Claim, Kept
-from builder.decoded.content import Damaged, verify
+from builder.decoded.content import Content, Damaged, verify
 from builder.decoded.room import stored
 from builder.image.digest import Digest
 
@@ -116,3 +116,27 @@ def test_what_was_not_finished_is_no_layer(tmp_path: Path) -> None:
     assert stored(cache.directory) == []
     assert not isinstance(cache.find(diff_id), Kept)
     cache.close()
+
+
+@pytest.mark.parametrize("bad", [b"\xc1" * 40, b"\xff" * 40, b"\0" * 40])
+def test_what_changes_between_the_check_and_the_use_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: bytes
+) -> None:
+    """Whoever writes there: the drive, or another program of the user's."""
+    image, options, heard = small_image(tmp_path / "image", LAYER), with_cache(tmp_path / "cache"), Heard()
+    disk = build(image, tmp_path / "disk.ext4", options).output
+    (path,) = (tmp_path / "cache" / "layers").iterdir()
+
+    def check_and_change(fd: int, content: Content) -> None:
+        verify(fd, content)
+        # Behind the head, and before the trailer of 65 bytes.
+        with path.open("r+b") as file:
+            file.seek(-65 - len(bad), os.SEEK_END)
+            file.write(bad)
+
+    monkeypatch.setattr(cache, "verify", check_and_change)
+    again = build(image, tmp_path / "again.ext4", options, heard).output
+    assert again.read_bytes() == disk.read_bytes()
+    assert len(heard.notices) == 1
+    assert "stays damaged" in heard.notices[0]
+    assert not path.exists()
