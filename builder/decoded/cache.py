@@ -93,8 +93,11 @@ class Claim:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if not self._published:
+            name = _name(self._diff_id) + _MAKING
             with suppress(OSError):
-                os.unlink(_name(self._diff_id) + _MAKING, dir_fd=self._directory)
+                # An interrupt may come when it has its other name already, and the next maker's file has this one.
+                if is_named(self.spool.fd, self._directory, name):
+                    os.unlink(name, dir_fd=self._directory)
             with suppress(OSError):
                 fcntl.flock(self.spool.fd, fcntl.LOCK_UN)
         if self._fd is not None:

@@ -177,6 +177,28 @@ def test_after_a_maker_that_was_killed_the_next_one_makes_it(tmp_path: Path, wri
     cache.close()
 
 
+def test_who_is_interrupted_after_keeping_a_layer_leaves_the_next_makers_file_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, rename, others = opened(tmp_path), os.rename, tmp_path / "layers" / f"sha256-{DIFF_ID.hex}.making"
+
+    def interrupted(source: str, target: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        rename(source, target, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+        others.write_bytes(b"another's")
+        raise KeyboardInterrupt
+
+    claim = cache.claim(DIFF_ID, lambda: None)
+    assert isinstance(claim, Claim)
+    monkeypatch.setattr(os, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt), claim:
+        claim.publish("", Taken(0, 0, 0, 0), Entries())
+    assert others.read_bytes() == b"another's"
+    kept = cache.find(DIFF_ID)
+    assert kept is not None
+    kept.close()
+    cache.close()
+
+
 def make(place: Path, number: int, used: int) -> Path:
     """Keep a layer of two blocks that was used last at a time."""
     cache = opened(place)
