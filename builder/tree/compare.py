@@ -91,7 +91,7 @@ def _links(directory: Directory) -> int:
 def _data(node: Node, spool: Spool) -> Stretches:
     if isinstance(node, File):
         for start, length in spool.data(node.content):
-            yield from stretches(spool.read_part, start - node.content.offset, start, length, CHUNK)
+            yield from stretches(spool.read_at, start - node.content.offset, start, length, CHUNK)
 
 
 @dataclass(frozen=True, slots=True)

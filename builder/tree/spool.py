@@ -87,10 +87,6 @@ class Spool:
         fd, start, _ = self._file(position)
         return read_at(fd, size, position - start)
 
-    def read_part(self, start: int, length: int) -> bytes:
-        """Return a part of what is in the spool, by its position there."""
-        return read_at(self.fd, length, start)
-
     def data(self, content: Content) -> Iterator[tuple[int, int]]:
         """Yield (position in the spool, length) of each stretch of `content` that is not a hole, in order."""
         position, end = content.offset, content.offset + content.size
