@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Self
 
 from builder.decoded import form
-from builder.decoded.content import Content, Damaged, survey, verify
+from builder.decoded.content import Content, Damaged, Unkept, survey, verify
 from builder.image.digest import Digest
 from builder.layers.account import Taken
 from builder.tree.entries import Entries
@@ -69,9 +69,15 @@ class Claim:
         self._content: Content | None = None
         self._published = False
 
-    def publish(self, blob: str, taken: Taken, entries: Entries) -> None:
-        """Keep the layer whose content is in the spool, once it is verified. Raises Unkept, OSError."""
+    def publish(self, most: int, blob: str, taken: Taken, entries: Entries) -> None:
+        """Keep the layer whose content is in the spool, once it is verified, if it takes `most` bytes at most.
+
+        Raises Unkept, OSError.
+        """
         fd = self.spool.fd
+        # It would push out everything else, and then itself.
+        if os.fstat(fd).st_blocks * 512 > most:
+            raise Unkept
         self._content = survey(fd, self.spool.end)
         form.write(fd, str(self._diff_id), blob, taken, self._content, entries)
         name = _name(self._diff_id)

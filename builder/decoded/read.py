@@ -128,7 +128,7 @@ class Layers:
             entries, blob = self._decode(layer, claim.spool, account)
             with suppress(Unkept):
                 try:
-                    claim.publish(blob, account.since(self.account), entries)
+                    claim.publish(self._options.size, blob, account.since(self.account), entries)
                     self._added = True
                 except OSError as error:
                     self._give_up(error)

@@ -140,7 +140,7 @@ def test_who_wants_a_layer_that_is_in_the_making_waits_for_it(tmp_path: Path) ->
     with claim:
         assert waits.wait(60)
         claim.spool.keep(b"content")
-        claim.publish("", Taken(0, 0, 0, 0), Entries())
+        claim.publish(1 << 20, "", Taken(0, 0, 0, 0), Entries())
     other.join(60)
     (kept,) = found
     assert isinstance(kept, Kept)
@@ -191,7 +191,7 @@ def test_who_is_interrupted_after_keeping_a_layer_leaves_the_next_makers_file_al
     assert isinstance(claim, Claim)
     monkeypatch.setattr(os, "rename", interrupted)
     with pytest.raises(KeyboardInterrupt), claim:
-        claim.publish("", Taken(0, 0, 0, 0), Entries())
+        claim.publish(1 << 20, "", Taken(0, 0, 0, 0), Entries())
     assert others.read_bytes() == b"another's"
     kept = cache.find(DIFF_ID)
     assert kept is not None
@@ -207,7 +207,7 @@ def make(place: Path, number: int, used: int) -> Path:
     assert isinstance(claim, Claim)
     with claim:
         claim.spool.keep(b"x")
-        claim.publish("", Taken(0, 0, 0, 0), Entries())
+        claim.publish(1 << 20, "", Taken(0, 0, 0, 0), Entries())
     cache.close()
     path = place / "layers" / f"sha256-{digest.hex}"
     os.utime(path, (used, used))
@@ -257,3 +257,13 @@ def test_a_build_keeps_no_more_than_the_limit(tmp_path: Path) -> None:
     cache = opened(tmp_path / "cache")
     assert len(stored(cache.directory)) == 1
     cache.close()
+
+
+def test_a_layer_larger_than_the_limit_pushes_nothing_out(tmp_path: Path) -> None:
+    """However small its blob is."""
+    options, heard = with_cache(tmp_path / "cache", size=80_000), Heard()
+    small, large = small_image(tmp_path / "small"), small_image(tmp_path / "large", tar(file("f", b"x" * 200_000)))
+    for number, image in enumerate((small, large)):
+        build(image, tmp_path / f"{number}.ext4", options)
+    build(small, tmp_path / "again.ext4", options, heard)
+    assert heard.layers == ["taken", "taken"]
