@@ -95,10 +95,10 @@ def verify(
     """Hold `disk` against the image at `reference`, or against the one that its metadata name.
 
     First e2fsck or fsck.erofs judges it; then each name on it is compared with the tree that a build would have packed:
-    type, mode, owner, size, content, target, device, extended attributes, names of one inode, and times as the format
-    holds them; then its hash tree with its content. Of holes the content is compared, not where they are. `metadata`
-    are beside the disk where nobody says otherwise. With `quick` only the recorded sha256 is looked at. Nothing is
-    mounted, and nothing written to. Raises BuilderError.
+    type, mode, owner, size, content, target, device, extended attributes, flags of chattr, names of one inode, and
+    times as the format holds them; then its hash tree with its content. Of holes the content is compared, not where
+    they are. `metadata` are beside the disk where nobody says otherwise. With `quick` only the recorded sha256 is
+    looked at. Nothing is mounted, and nothing written to. Raises BuilderError.
     """
     disk, options = Path(disk), options or BuildOptions()
     with _failures_named(disk):

@@ -44,9 +44,9 @@ def verify(
     DISK is ext4 or erofs, of this program or of any other. It is not mounted, and not written to.
     First e2fsck or fsck.erofs checks it. Then every name is compared with the tree of IMAGE, with
     what --add, --add-tar and --remove made of it and with init, as the metadata say: type, mode,
-    owner, size, content, link target, device, extended attributes, hardlinks, and times as the
-    format holds them. Of holes the content is compared, not where they are. Then the hash tree of
-    --verity is checked, and the recorded sha256.
+    owner, size, content, link target, device, extended attributes, flags of chattr, hardlinks,
+    and times as the format holds them. Of holes the content is compared, not where they are. Then
+    the hash tree of --verity is checked, and the recorded sha256.
 
     Prints a line for each difference, and for each fault. Exit status: 0 there is none; 1 there is.
 

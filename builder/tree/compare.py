@@ -175,6 +175,9 @@ class Comparison:
             yield Difference(path, "device", _device(found), _device(expected))
         if found.mtime_ns != self.holds(expected.mtime_ns):
             yield Difference(path, "mtime", _time(found.mtime_ns), _time(self.holds(expected.mtime_ns)))
+        for flag in found.flags:
+            # No image has any.
+            yield Difference(path, f"flag {flag}", "set", None)
         yield from self._link_counts(one.path, found, expected)
         yield from _xattrs(path, found, expected)
         if found.is_file and found.size == expected.size:

@@ -21,7 +21,8 @@ def nothing() -> Stretches:
 class Inode:
     """An inode: `mode` with its type bits, `size` in bytes, but of directories and symlinks, `data()` its content.
 
-    `number` tells it from all others of its file system; `links` is how many names it says that it has.
+    `number` tells it from all others of its file system; `links` is how many names it says that it has; `flags` are
+    those of chattr(1) that change what can be done with it, by name.
     """
 
     number: int
@@ -35,6 +36,7 @@ class Inode:
     target: bytes = b""
     device: tuple[int, int] = (0, 0)
     data: Callable[[], Stretches] = nothing
+    flags: tuple[str, ...] = ()
 
     @property
     def is_directory(self) -> bool:

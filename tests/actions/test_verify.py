@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from builder.disk import FILESYSTEMS
 from builder.errors import UsageError
 from builder.limits import Limits
 from builder.output.beside import metadata_path
+from builder.tool import find_tool
 
 LAYER = tar(
     directory("etc"),
@@ -274,6 +276,15 @@ def test_a_lost_and_found_of_the_image_is_held_against_the_disks(tmp_path: Path)
     assert lines(disk, f"oci:{tmp_path}/image") == []
     layout(tmp_path / "other", Spec((tar(directory("lost+found", mode=0o755)),), config={"Cmd": ["/bin/sh"]}))
     assert lines(disk, f"oci:{tmp_path}/other") == ["/lost+found: mode 0700, expected 0755"]
+
+
+def test_what_chattr_sets_is_a_difference_for_no_image_has_it(image: str, tmp_path: Path) -> None:
+    disk = built(image, tmp_path / "disk.ext4")
+    for path, flags in (("/etc/passwd", 0x80000 | 0x10 | 0x80), ("/etc", 0x80000 | 0x20)):
+        change = [find_tool("debugfs"), "-w", "-R", f"sif {path} flags {flags:#x}", str(disk)]
+        subprocess.run(change, check=True, capture_output=True)
+    said = ["/etc: flag append-only extra", "/etc/passwd: flag immutable extra", "/etc/passwd: flag no-atime extra"]
+    assert [str(each) for each in verify(disk).differences] == said
 
 
 def test_errors_of_the_disk_itself_are_not_taken_for_those_of_an_image(tmp_path: Path) -> None:

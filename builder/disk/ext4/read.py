@@ -29,6 +29,11 @@ _SUM_LOW, _EXTRA_SIZE, _SUM_HIGH, _MTIME_EXTRA = 0x7C, 0x80, 0x82, 0x88
 _ENCRYPTED, _HUGE, _EXTENTS, _VALUE, _INLINE = 0x800, 0x40000, 0x80000, 0x200000, 0x10000000
 _INDEXED = 0x1000
 _FAST_TARGET = 59
+# Of the others, some say how the inode is kept, and some are hints that nobody follows.
+_FLAGS = {
+    0x8: "sync", 0x10: "immutable", 0x20: "append-only", 0x40: "no-dump", 0x80: "no-atime", 0x4000: "journal-data",
+    0x10000: "dirsync", 0x100000: "verity", 0x2000000: "dax", 0x20000000: "project-inherit", 0x40000000: "casefold",
+}  # fmt: skip
 _KINDS = frozenset({stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK})
 
 
@@ -95,6 +100,7 @@ class Ext4Reader:
             target=self._target(raw, content()) if kind == stat.S_IFLNK else b"",
             device=_device(raw.block_map) if kind in (stat.S_IFCHR, stat.S_IFBLK) else (0, 0),
             data=content,
+            flags=tuple(name for bit, name in _FLAGS.items() if raw.flags & bit),
         )
 
     def entries(self, directory: Inode) -> Iterator[Entry]:
