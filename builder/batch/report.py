@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from builder.batch.images import Job
+from builder.words import without_password
 
 BUILT = "built"
 UP_TO_DATE = "up to date"
@@ -27,12 +28,12 @@ class Part:
 class Outcome:
     """The end of one job: `status` is one of this module's words, `exit_status` what `build` would have exited with.
 
-    `size`, in bytes, `sha256`, in hex, and `uuid` are the disk's; `seconds` is what the job took; `error` says in one
-    line why it failed; `notices` are what the user should know all the same. `reason` says why there was something to
-    build; `source` is the digest of the image's manifest, where it has one, and `layers` are its layers, the bottom one
-    first. `begun` and `ended` are in seconds since the batch began, and `worker`, from 1, tells apart what went on side
-    by side; none of them is there where no process had to build. `attempts` are how often one did;
-    `passing` says of a failure that the same may go well another time.
+    `reference` has no password, for reports are handed on. `size`, in bytes, `sha256`, in hex, and `uuid` are the
+    disk's; `seconds` is what the job took; `error` says in one line why it failed; `notices` are what the user should
+    know all the same. `reason` says why there was something to build; `source` is the digest of the image's manifest,
+    where it has one, and `layers` are its layers, the bottom one first. `begun` and `ended` are in seconds since the
+    batch began, and `worker`, from 1, tells apart what went on side by side; none of them is there where no process had
+    to build. `attempts` are how often one did; `passing` says of a failure that the same may go well another time.
     """
 
     line: int
@@ -63,7 +64,7 @@ class Outcome:
 
 def without_disk(job: Job, status: str, error: str | None = None) -> Outcome:
     """Say of a job that it came to nothing."""
-    return Outcome(job.line, job.reference, str(job.output), status, 1, error=error)
+    return Outcome(job.line, without_password(job.reference), str(job.output), status, 1, error=error)
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:

@@ -18,6 +18,7 @@ from builder.events import Listener, ignore
 from builder.files.workspace import sweep_directory
 from builder.shortage import shortage
 from builder.sources.reference import parse_reference
+from builder.words import without_password
 
 # How many registries, archives or disks are asked or read at a time.
 _THREADS = 8
@@ -132,7 +133,7 @@ def _outcome(job: Job, standing: Standing, seconds: float) -> Outcome:
     facts, image = standing.known.facts, standing.image
     return Outcome(
         job.line,
-        job.reference,
+        without_password(job.reference),
         str(job.output),
         UP_TO_DATE,
         size=facts.size,

@@ -30,6 +30,7 @@ from builder.output.failures import failures_named
 from builder.registry.failures import Passing
 from builder.shortage import shortage
 from builder.signals import end_on_signals, signals_held
+from builder.words import without_password
 
 
 def run(job: Job, listen: Listener = ignore, begun: float | None = None) -> Outcome:
@@ -45,7 +46,7 @@ def run(job: Job, listen: Listener = ignore, begun: float | None = None) -> Outc
         listen(event)
 
     begun = time.monotonic() if begun is None else begun
-    outcome = Outcome(job.line, job.reference, str(job.output), BUILT, attempts=1)
+    outcome = Outcome(job.line, without_password(job.reference), str(job.output), BUILT, attempts=1)
     try:
         with failures_named():
             job.output.parent.mkdir(parents=True, exist_ok=True)

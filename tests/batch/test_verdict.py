@@ -17,8 +17,9 @@ from support.tars import file, tar
 from builder import BuildOptions, GuestOptions, build
 from builder.actions.standing import Lookout, Standing
 from builder.batch.images import Job
-from builder.batch.report import UP_TO_DATE
+from builder.batch.report import FAILED, UP_TO_DATE, without_disk
 from builder.batch.verdict import Verdict, judge, sweep
+from builder.batch.worker import run
 from builder.files.files import Files
 from builder.sources import oci
 from builder.sources.access import Access
@@ -54,6 +55,18 @@ def traces(place: Path) -> dict[str, tuple[int, int, int]]:
     """What changes with whatever is done to a file but reading it."""
     found = {path.name: path.stat() for path in place.iterdir()}
     return {name: (each.st_ino, each.st_mtime_ns, each.st_ctime_ns) for name, each in found.items()}
+
+
+def test_what_is_told_of_a_job_has_no_password(job: Job) -> None:
+    """Reports of a batch are handed on, as pages are."""
+    secret = replace(job, reference=job.reference.replace("oci:", "oci:osfs://me:secret@"))
+    built, known = run(secret), only(secret).outcome
+    missed = run(replace(secret, reference=f"{secret.reference}/nowhere"))
+    assert known is not None
+    assert (known.status, built.status, missed.status) == (UP_TO_DATE, UP_TO_DATE, FAILED)
+    for each in (known, built, missed, without_disk(secret, FAILED)):
+        assert "oci:osfs://me@" in each.reference
+        assert "secret" not in str(each)
 
 
 def test_a_disk_that_is_up_to_date_is_known_without_a_process_and_left_alone(job: Job) -> None:
