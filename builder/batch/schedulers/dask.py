@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import Self
 
 from distributed.security import Security
@@ -56,6 +56,9 @@ class Dask:
         self._ready: Future[Session] = Future()
         self._failure: BaseException | None = None
         self._abandoned = False
+        self._lock = Lock()
+        self._jobs: list[Waiting] = []
+        self._over = False
 
     def __enter__(self) -> Self:
         self._threads = [Thread(target=target, daemon=True) for target in (self._serve, self._listen)]
@@ -89,8 +92,10 @@ class Dask:
     def submit(self, message: str) -> Future[str]:
         """Have a job built."""
         job = Waiting(next(self._numbers), message, self._bases.get(line_of(message), ""))
-        if not self._call(lambda: self._session.add(job)):
-            job.cancel()
+        with self._lock:
+            if self._over or not self._call(lambda: self._session.add(job)):
+                job.cancel()
+            self._jobs.append(job)
         return job.future
 
     def cancel(self) -> None:
@@ -116,6 +121,11 @@ class Dask:
                 self._ready.set_exception(error)
         finally:
             self._told.put(None)
+            # Also one that nobody had at that moment, on its way in or from a worker that was lost just before.
+            with self._lock:
+                self._over = True
+                for job in self._jobs:
+                    job.cancel()
 
     async def _run(self, outputs: str) -> None:
         self._loop = asyncio.get_running_loop()

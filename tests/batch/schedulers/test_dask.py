@@ -19,6 +19,7 @@ from builder.batch.on_cluster import run_on_cluster
 from builder.batch.report import Outcome
 from builder.batch.schedulers.cluster import ClusterRefused, ClusterUnreachable
 from builder.batch.schedulers.cluster_worker import slots
+from builder.batch.schedulers.session import Session
 from builder.events import Event, Stage
 
 
@@ -126,6 +127,25 @@ def test_when_the_scheduler_goes_the_rest_is_cancelled(place: Path, farm: Farm, 
     assert statuses(ended) == ["built", "cancelled", "cancelled"]
     wait_until(lambda: farm.builds == [])
     assert disks(place) == ["small.ext4", "small.ext4.json"]
+
+
+def test_a_job_that_nobody_has_when_the_scheduler_goes_is_cancelled_as_well(
+    place: Path, farm: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give = Session._give
+
+    def lose(session: Session) -> None:
+        # As one whose worker is lost just before the scheduler, and that waits for no other yet.
+        if session._placement.clear():
+            raise ClusterUnreachable(farm.scheduler.address, "it is gone")
+        give(session)
+
+    monkeypatch.setattr(Session, "_give", lose)
+    ended: list[Outcome] = []
+    with pytest.raises(ClusterUnreachable):
+        run(farm, "oci:small", finished=ended.append)
+    assert statuses(ended) == ["cancelled"]
+    assert disks(place) == []
 
 
 @pytest.mark.parametrize(
