@@ -55,6 +55,8 @@ def build_in_process(message: str, lifeline: str, hear: Callable[[str], None]) -
         # Standard input stays open until the end, as the process's other lifeline.
         with open(process.stdout.fileno(), encoding="ascii", closefd=False) as answers:
             for line in answers:
+                if not line.endswith("\n"):
+                    break  # cut short, with its process
                 if is_event(line):
                     hear(line)
                 else:

@@ -214,3 +214,22 @@ def test_a_directory_that_is_not_there_fails_the_job(tmp_path: Path) -> None:
     assert outcome.status == FAILED
     assert outcome.error is not None
     assert outcome.error.startswith("/nowhere: No such file or directory; ")
+
+
+# Reads its job, says half of what it has to say, and is killed.
+CUT_SHORT = """
+import os, signal, sys
+sys.stdin.readline()
+os.write(1, sys.argv[-1].encode())
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("said", ['{"event": "stage", "na', '{"outcome": {"line": 1'])
+def test_what_a_killed_process_had_begun_to_say_is_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    monkeypatch.setattr(process, "_START", CUT_SHORT)
+    monkeypatch.setattr(process, "_path", lambda: [said])
+    with pytest.raises(BuildLost, match="was killed by signal 9"):
+        build_in_process("", str(tmp_path / "lifeline"), ignore)
