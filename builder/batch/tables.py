@@ -14,6 +14,10 @@ from builder.words import quoted
 # Its parser takes the square of the length for some of what it takes.
 _MAX_SIZE = 4 << 20
 _FIRST_TABLE = re.compile(r"(?:[ \t\r]*(?:#[^\n]*)?\n)*[ \t]*\[(?:\[[ \t]*image[ \t]*\]|[ \t]*defaults[ \t]*)\]")
+# Its parser keeps every beginning of such a key: of a hundred thousand parts, those take tens of gigabytes.
+_KEY = r"""(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""
+_DEEP_KEY = re.compile(rf"^[ \t]*+\[{{0,2}}+[ \t]*+(?:{_KEY}[ \t]*+\.[ \t]*+){{16}}", re.MULTILINE)
+_TOO_DEEP = "its values are nested too deep; an option is a text, a number or true"
 _KNOWN = f"reference, output, {', '.join(KEYS)}"
 # Numbers of more digits are no sizes, and cannot be written without more ado.
 _LARGEST = 1 << 63
@@ -47,10 +51,12 @@ def parse_tables(text: str, name: str) -> Iterator[Entry]:
 def _parse(text: str, name: str) -> dict[str, Any]:
     if len(text) > _MAX_SIZE:
         raise InvalidList(name, "", f"it is larger than {_MAX_SIZE >> 20} MiB; split it")
+    if _DEEP_KEY.search(text):
+        raise InvalidList(name, "", _TOO_DEEP)
     try:
         return tomllib.loads(text)
     except RecursionError as error:
-        raise InvalidList(name, "", "its values are nested too deep; an option is a text, a number or true") from error
+        raise InvalidList(name, "", _TOO_DEEP) from error
     except ValueError as error:
         raise InvalidList(name, "", f"it is no TOML: {quoted(str(error), 200)}") from error
 

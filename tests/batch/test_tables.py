@@ -86,7 +86,13 @@ MISTAKES = [
     # What is made to harm.
     (f"{IMAGE}size = {'[' * 100_000}", "l.toml: its values are nested too deep"),
     (f"{IMAGE}size = {'{a=' * 100_000}", "l.toml: its values are nested too deep"),
-    (f"{IMAGE}{'a.' * 5_000}a = 1", "l.toml [[image]] 1: 'a' is no option"),
+    # Read all the same, these would take tens of gigabytes.
+    (f"{IMAGE}{'a.' * 100_000}b = 1", "l.toml: its values are nested too deep"),
+    (f"""{IMAGE}{"'a' . " * 100_000}b = 1""", "l.toml: its values are nested too deep"),
+    ("[" + '"\\"".' * 100_000 + "b]", "l.toml: its values are nested too deep"),
+    (f"{IMAGE}{'a.' * 15}a = 1", "l.toml [[image]] 1: 'a' is no option"),
+    # Nor may the look for those take long.
+    (f"{IMAGE}{' ' * 4_000_000}b", "l.toml: it is no TOML: "),
     (f"{IMAGE}size = {'9' * 10_000}", "l.toml: it is no TOML: "),
     (f"{IMAGE}size = 0x{'f' * 100_000}", "l.toml [[image]] 1: size: is no value of an option"),
     (f'{IMAGE}label = "a\\u0000"', "l.toml [[image]] 1: label: is no value of an option"),
