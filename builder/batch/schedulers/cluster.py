@@ -73,10 +73,10 @@ def scheduler_address(said: str, *, insecure: bool) -> str:
 def _written_in(file: Path) -> str:
     try:
         # Not a fifo, at which this would wait for ever.
-        data = file.read_bytes()[:_LARGEST_FILE] if file.is_file() else None
-        if data is None:
+        if not file.is_file():
             raise UsageError(f"{file}: there is no scheduler file of this name; name it, or tcp://HOST:PORT")
-        return str(json.loads(data)["address"])
+        with file.open("rb") as opened:
+            return str(json.loads(opened.read(_LARGEST_FILE))["address"])
     except OSError as error:
         raise UsageError(f"{file}: {error.strerror}; name a scheduler file that can be read") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:

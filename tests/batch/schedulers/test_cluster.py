@@ -59,3 +59,10 @@ def test_a_scheduler_file_that_is_not_there_and_a_fifo_are_refused(tmp_path: Pat
     for name in ("fifo", "nothing", "."):
         with pytest.raises(UsageError, match="there is no scheduler file of this name"):
             scheduler_address(str(tmp_path / name), insecure=True)
+
+
+def test_what_is_far_too_large_for_a_scheduler_file_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "disk.ext4").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(UsageError, match="this is no scheduler file"):
+        scheduler_address(str(tmp_path / "disk.ext4"), insecure=True)
