@@ -43,7 +43,9 @@ def test_killed_workers_cost_no_image_and_change_no_disk(
     jobs = parse_list("".join(f"oci:i{n}\n" for n in range(IMAGES)), "list", Path("disks"), BuildOptions())
     ended = run_on_cluster(jobs, farm.scheduler.address, fail_fast=False, finished=lambda _outcome: None, heard=hear)
     assert {outcome.error for outcome in ended} == {None}
-    assert len(begun) == IMAGES
+    # A worker may have finished a disk when it is killed, and have told nothing of it.
+    found = {outcome.line for outcome in ended if outcome.status == "up to date"}
+    assert len({*begun, *found}) == IMAGES
     digests = [outcome.sha256 for outcome in ended]
     assert digests[::2] == digests[1::2]
     assert len(set(digests)) == IMAGES // 2
