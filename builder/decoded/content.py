@@ -34,6 +34,10 @@ class Damaged(Exception):
         self.reason = reason
 
 
+class Outdated(Damaged):
+    """What is kept of a layer was kept by another version of this program; nothing is wrong with it."""
+
+
 class Unkept(Exception):
     """A layer that is not worth keeping, or cannot be."""
 

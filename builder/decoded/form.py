@@ -20,7 +20,7 @@ from struct import Struct
 import msgspec
 
 from builder.archive.entry import NO_XATTRS, Entry, Kind
-from builder.decoded.content import Content, Damaged, Unkept
+from builder.decoded.content import Content, Damaged, Outdated, Unkept
 from builder.exact import read_at, read_up_to, write_at
 from builder.layers.account import Taken
 from builder.tree.entries import Entries
@@ -123,8 +123,10 @@ def read(fd: int, size: int, diff_id: str) -> Decoded:
     # From here on it is what was written; who could write something else could write anything.
     with _unchanged():
         head = _head_decoder.decode(next(_parts(fd, content_size, end)))
-        if (head.builder, head.diff_id) != (VERSION, diff_id):
-            raise Damaged("it is of another version, or another layer")
+        if head.builder != VERSION:
+            raise Outdated(f"version {head.builder} kept it")
+        if head.diff_id != diff_id:
+            raise Damaged("it is another layer")
         runs, checks = array("Q", head.runs), array("I", head.checks)
         return Decoded(head, Content(content_size, tuple(zip(runs[::2], runs[1::2], strict=True)), checks), end)
 

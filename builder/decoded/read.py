@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from builder.decoded.cache import Claim, Kept, LayerCache
-from builder.decoded.content import Damaged, Unkept
+from builder.decoded.content import Damaged, Outdated, Unkept
 from builder.decoded.options import CacheOptions
 from builder.decoded.place import Unusable, default_place, open_layers
 from builder.decoded.room import prune
@@ -87,6 +87,9 @@ class Layers:
         if self._cache is not None and self._is_for_cache(layer):
             try:
                 return self._fitting(layer, self._cache.find(layer.diff_id))
+            except Outdated:
+                # Made anew in silence: after an update that is so for each layer.
+                pass
             except Damaged as damage:
                 self._tell(f"{layer.diff_id} is damaged, and made anew: {damage.reason}")
             except OSError as error:

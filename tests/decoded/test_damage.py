@@ -103,6 +103,8 @@ def test_another_version_makes_its_own(tmp_path: Path, monkeypatch: pytest.Monke
     again = build(image, tmp_path / "again.ext4", options, heard).output
     assert again.read_bytes() == disk.read_bytes()
     assert heard.layers == ["read", "read"]
+    # Nothing is wrong, and nothing said.
+    assert heard.notices == []
 
 
 def test_what_was_not_finished_is_no_layer(tmp_path: Path) -> None:
