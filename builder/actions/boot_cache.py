@@ -91,12 +91,26 @@ def unpacked_kernel(kernel: Path, cache: Path) -> Path:
         from builder.vm.unpacked import MAX_SIZE, unpacked
 
         content = unpacked(kernel.read_bytes()) if found.st_size <= MAX_SIZE else None
-        for older in sorted(cache.glob("kernel-*"), key=lambda path: path.stat().st_mtime)[:-_KERNELS]:
-            older.unlink(missing_ok=True)
+        _forget_kernels(cache)
         with suppress(OutputError):
             # An empty one stands for a kernel with which that does not work.
             _keep(kept, content or b"")
-    return kept if kept.exists() and kept.stat().st_size else kernel
+    # Boots of other kernels may take it away, but that which was used last stays.
+    with suppress(OSError):
+        os.utime(kept)
+        if kept.stat().st_size:
+            return kept
+    return kernel
+
+
+def _forget_kernels(cache: Path) -> None:
+    """Take away all but the kernels that were used last; other boots may do so, too."""
+    kept = []
+    for path in cache.glob("kernel-*"):
+        with suppress(FileNotFoundError):
+            kept.append((path.stat().st_mtime_ns, path))
+    for _, path in sorted(kept)[:-_KERNELS]:
+        path.unlink(missing_ok=True)
 
 
 def kvm_runs(guest: Guest, cache: Path) -> bool:

@@ -89,6 +89,26 @@ def test_an_emulated_machine_starts_with_an_unpacked_kernel_and_the_last_are_kep
     assert sorted(path.read_bytes() for path in cache.iterdir()) == [b"", b"2", b"3"]
 
 
+def test_an_unpacked_kernel_that_is_in_use_stays_and_what_others_take_away_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("builder.vm.unpacked.unpacked", lambda kernel: kernel)
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    # As if another boot had taken it away between two looks at it.
+    (cache / "kernel-gone").symlink_to("nowhere")
+    kept = []
+    for number in (1, 2, 3):
+        kernel = tmp_path / f"vmlinuz{number}"
+        kernel.write_bytes(b"%d" % number)
+        kept.append(unpacked_kernel(kernel, cache))
+        os.utime(kept[-1], (number, number))
+    assert unpacked_kernel(tmp_path / "vmlinuz1", cache) == kept[0]
+    (tmp_path / "vmlinuz4").write_bytes(b"4")
+    unpacked_kernel(tmp_path / "vmlinuz4", cache)
+    assert [path.exists() for path in kept] == [True, False, True]
+
+
 def test_where_no_unpacked_kernel_can_be_kept_it_unpacks_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
