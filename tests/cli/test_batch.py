@@ -212,7 +212,8 @@ def test_an_interrupted_batch_ends_its_builds_and_leaves_no_litter(
 @pytest.mark.usefixtures("slow_image")
 def test_builds_of_a_killed_batch_give_up_and_clean_up_and_it_leaves_a_report(place: Path) -> None:
     with start(place, "oci:a\noci:slow\noci:b\n") as process:
-        wait_until(lambda: building(place))
+        # The next build begins while the report of the last is being written.
+        wait_until(lambda: building(place) and statuses(place)["oci:a"] == "built")
         process.kill()
         process.wait()
     wait_until(lambda: disks(place) == ["a.ext4", "a.ext4.json"])

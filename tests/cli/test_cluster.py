@@ -56,6 +56,8 @@ def test_an_interrupted_batch_ends_its_builds(
 ) -> None:
     with start(place, farm, "oci:small\n" + hung.image() + "oci:small output=b\n") as process:
         hung.take()
+        # The next build begins while the report of the last is being written.
+        wait_until(lambda: statuses(place)[0] == "built")
         process.send_signal(number)
         assert process.communicate()[1] == ""
     assert process.returncode == status
@@ -88,6 +90,7 @@ def test_the_builds_of_a_batch_that_was_killed_give_up(place: Path, farm: Farm, 
     with start(place, farm, "oci:small\n" + hung.image()) as process:
         hung.take()
         assert len(farm.builds) == 1
+        wait_until(lambda: statuses(place)[0] == "built")
         process.kill()
     wait_until(lambda: farm.builds == [])
     assert statuses(place) == ["built", "unfinished"]
