@@ -150,6 +150,9 @@ class LayerCache:
         """
         name = _name(diff_id) + _MAKING
         while True:
+            # All who waited for it verify it side by side.
+            if (kept := self.find(diff_id)) is not None:
+                return kept
             fd = os.open(name, _WRITE, 0o600, dir_fd=self.directory)
             claimed = False
             try:

@@ -150,6 +150,18 @@ def test_who_wants_a_layer_that_is_in_the_making_waits_for_it(tmp_path: Path) ->
     cache.close()
 
 
+def test_who_waited_for_a_layer_does_not_wait_for_others_that_did(tmp_path: Path) -> None:
+    """Each verifies all of it, which takes a while."""
+    path, cache = make(tmp_path, 1, 1), opened(tmp_path)
+    other = os.open(f"{path}.making", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    kept = cache.claim(Digest("sha256", f"{1:064x}"), lambda: pytest.fail("waits"))
+    assert isinstance(kept, Kept)
+    kept.close()
+    os.close(other)
+    cache.close()
+
+
 @pytest.mark.parametrize("written", [b"", b"half a layer"])
 def test_after_a_maker_that_was_killed_the_next_one_makes_it(tmp_path: Path, written: bytes) -> None:
     cache, waits, found = opened(tmp_path), threading.Event(), []
