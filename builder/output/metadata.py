@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from builder.image.config import ImageConfig
 from builder.image.image import Image
 from builder.tree.contents import Contents
 from builder.version import VERSION
+
+# JSON may hold these as they are, and a terminal takes some for the beginning of a command.
+_OBEYED = re.compile("[\x7f-\x9f]")
 
 
 def describe_image(image: Image) -> dict[str, Any]:
@@ -78,8 +82,9 @@ def describe_build(
 
 def render_json(document: dict[str, Any]) -> bytes:
     """Render a JSON document for people and programs alike."""
+    text = _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(document, indent=2, ensure_ascii=False))
     # Bytes of a path that are no UTF-8 become JSON's own escapes, so that the document stays JSON.
-    return json.dumps(document, indent=2, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+    return text.encode("utf-8", "backslashreplace") + b"\n"
 
 
 def disk_digest(path: Path) -> str:
