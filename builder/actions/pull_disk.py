@@ -102,15 +102,12 @@ def _is_here(place: Path, found: RemoteDisk, listen: Listener) -> bool:
 
 def _check_metadata(disk: Path, beside: Path, record: bytes | None, force: bool) -> None:
     """See that no file is lost that is no metadata, and that none stays that is about another disk."""
+    looked_at = metadata_path(disk)
+    if looked_at.is_file() and (record is None or resolve_output(looked_at) != resolve_output(beside)):
+        without = "which comes without any" if record is None else f"whose own go to {beside}"
+        raise OutputError(str(looked_at), f"would be taken for metadata of the disk, {without}; remove it")
     # A link to nowhere is followed when it is written, and holds nothing until then.
-    if not beside.exists():
-        return
-    if record is None:
-        if beside == metadata_path(disk):
-            reason = "would be taken for metadata of the disk, which comes without any; remove it"
-            raise OutputError(str(beside), reason)
-        return
-    if force or beside.stat().st_size == 0:
+    if record is None or force or not beside.exists() or beside.stat().st_size == 0:
         return
     try:
         read_record(disk, beside)

@@ -152,6 +152,12 @@ def test_what_is_in_the_way_stays(registry: Registry, disk: Path, tmp_path: Path
     push(tmp_path / "data.ext4", f"docker://{registry.host}/pull/bare:1")
     said = refused(f"docker://{registry.host}/pull/bare:1", tmp_path, OutputError)
     assert "pulled.ext4.json: would be taken for metadata of the disk, which comes without any; remove it" in said
+    other = tmp_path / "other.json"
+    said = refused(reference, tmp_path, OutputError, metadata_file=other)
+    assert f"pulled.ext4.json: would be taken for metadata of the disk, whose own go to {other}; remove it" in said
+    same = tmp_path / "home" / ".." / "pulled.ext4.json"
+    refused(f"docker://{registry.host}/pull/bare:1", tmp_path, OutputError, metadata_file=same)
+    assert not pull_disk(reference, tmp_path / "pulled.ext4", metadata_file=same).fetched
     with pytest.raises(UsageError, match="two outputs"):
         pull_disk(reference, tmp_path / "pulled.ext4", metadata_file=tmp_path / "pulled.ext4")
 
