@@ -9,6 +9,7 @@ from support.outcomes import HOSTILE, contents, hostile, many, outcomes
 
 from builder.batch.page import render_page
 from builder.batch.report import BUILT, Outcome
+from builder.tree.contents import Contents
 from builder.words import legible
 
 VOID = {"meta", "input"}
@@ -137,3 +138,11 @@ def test_a_disk_without_contents_is_shown_without_a_map() -> None:
     read = Page(render_page([Outcome(1, "oci:a", "a.ext4", BUILT)], {}))
     assert "figure" not in [tag for tag, _ in read.elements]
     assert ("details", {"id": "d1", "open": None}) in read.elements
+
+
+def test_beside_the_largest_of_files_the_smallest_is_left_out() -> None:
+    largest = {"/large": 1 << 62, "/dir/": 1 << 61, "/dir/half": 1 << 60, "/dir/small": 2, "/small": 1}
+    held = Contents((1 << 62) + (1 << 61) + 1, 4, 0, largest)
+    shown = Page(render_page([Outcome(1, "oci:a", "a.ext4", BUILT)], {1: held}))
+    titles = [words.partition(": ")[0] for tag, words in shown.words if tag == "title"][1:]
+    assert titles == ["large", "dir/", "half", "other files"]

@@ -59,7 +59,8 @@ def _tree(largest: Mapping[str, int], size: int, most: int) -> _Place:
     wanted = set(chosen)
     for path, bytes_ in largest.items():
         above = places.get(path.rstrip("/").rpartition("/")[0] + "/")
-        if path in wanted and above is not None and 0 < bytes_ <= above.size:
+        # A millionth of a map is not to be seen, and far smaller parts come to no size at all when they are laid out.
+        if path in wanted and above is not None and above.size >> 20 < bytes_ <= above.size:
             places[path] = _Place(path, bytes_, above)
             above.below.append(places[path])
     return root
