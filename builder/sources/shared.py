@@ -29,7 +29,8 @@ class Once(Generic[T]):
 
     def all(self) -> list[T]:
         """Give all that was made."""
-        return [each for _, made in self._entries.values() for each in made]
+        # As they are now: who still asks adds to them.
+        return [each for _, made in list(self._entries.values()) for each in made]
 
 
 class Shared:
