@@ -124,6 +124,11 @@ def verify(
         _check_hashes(found, recorded.verity, listen)
         _look_at_digest(found, recorded, listen)
         if found.equal and found.actual != found.recorded:
+            # So far, remarks are of what was left out of the tree: there it may differ.
+            if found.remarks:
+                said = f"{found.actual}, expected {found.recorded}, and not all of the tree could be compared"
+                found.faults.append(Fault("sha256", said))
+                return found
             found.remarks.append("its sha256 is not the recorded one: what differs is not part of the tree")
     return found
 
