@@ -36,7 +36,12 @@ def staged(planned: Plan, spool: Spool, scratch: Path) -> Iterator[tuple[Path, s
     with _directory(scratch) as directory:
         if has_xattrs:
             _check_xattrs(directory)
-        _stage(planned, spool, os.fsencode(directory))
+        try:
+            _stage(planned, spool, os.fsencode(directory))
+        except OSError as error:
+            # Nobody knows the files that are made there.
+            error.filename = os.fspath(directory.parent)
+            raise
         # It follows the path link by link, whatever it is.
         yield Path(os.path.realpath(directory)), option
 
@@ -80,9 +85,6 @@ def _stage(planned: Plan, spool: Spool, base: bytes) -> None:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             spool.copy(file.content, fd)
-        except OSError as error:
-            error.filename = path
-            raise
         finally:
             os.close(fd)
         _reserve(path, file)
