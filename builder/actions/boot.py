@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from builder.actions.boot_cache import boot_cache, boot_initramfs, kvm_runs, unpacked_kernel
+from builder.actions.boot_cache import boot_cache, boot_initramfs, kvm_runs
 from builder.actions.boot_console import boot_on_console
 from builder.actions.boot_failures import of_guest, of_qemu
 from builder.actions.booting import (
@@ -36,9 +36,6 @@ from builder.signals import signals_given_to
 from builder.tool import run_tool
 from builder.vm.channels import Channels
 from builder.vm.qemu import MACHINES, NETWORK, Guest, machine_for, qemu_argv
-
-# In bytes: with less than this, an unpacked kernel and an initramfs might lie over each other.
-_ROOMY = 192 << 20
 
 
 def boot(disk: Path, options: BootOptions, streams: tuple[int, int, int] = (0, 1, 2)) -> Booted:
@@ -132,11 +129,7 @@ def _prepared(disk: Path, options: BootOptions) -> Iterator[Guest]:
             network=True,
             inherited=inherited,
         )
-        if machine.runs_here and kvm_runs(guest, cache):
-            guest = replace(guest, kvm=True)
-        elif machine.architecture == "x86_64" and options.memory >= _ROOMY:
-            guest = replace(guest, kernel=unpacked_kernel(kernel, cache))
-        yield guest
+        yield replace(guest, kvm=machine.runs_here and kvm_runs(guest, cache))
 
 
 @contextmanager

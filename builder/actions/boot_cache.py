@@ -1,4 +1,4 @@
-"""What one boot keeps for the next: initramfs, unpacked kernels, and whether KVM runs guests here."""
+"""What one boot keeps for the next: initramfs, and whether KVM runs guests here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from builder.actions.booting import BootOptions
-from builder.errors import OutputError
 from builder.files.home import home_directory
 from builder.guest.initramfs import quick_initramfs
 from builder.guest.modules import MAPPER
@@ -24,9 +23,6 @@ from builder.vm.qemu import Guest
 _INSIST = ("module.sig_enforce", "lockdown=")
 
 _WORKS = b"works"
-
-# Some 50 MB each, so only the last few stay.
-_KERNELS = 2
 
 # What to do where there is no room for files that last as long as a boot.
 TEMPORARY = "choose another TMPDIR"
@@ -79,38 +75,6 @@ def boot_initramfs(
     if not kept.exists():
         _keep(kept, quick_initramfs(init, modules, wanted, signed))
     return kept
-
-
-def unpacked_kernel(kernel: Path, cache: Path) -> Path:
-    """Return a file with what `kernel` unpacks itself to, for an emulated x86 machine; itself where that cannot be."""
-    found = kernel.stat()
-    facts = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-    kept = cache / f"kernel-{'-'.join(map(str, facts))}"
-    if not kept.exists():
-        # Only now: most boots find it made.
-        from builder.vm.unpacked import MAX_SIZE, unpacked
-
-        content = unpacked(kernel.read_bytes()) if found.st_size <= MAX_SIZE else None
-        _forget_kernels(cache)
-        with suppress(OutputError):
-            # An empty one stands for a kernel with which that does not work.
-            _keep(kept, content or b"")
-    # Boots of other kernels may take it away, but that which was used last stays.
-    with suppress(OSError):
-        os.utime(kept)
-        if kept.stat().st_size:
-            return kept
-    return kernel
-
-
-def _forget_kernels(cache: Path) -> None:
-    """Take away all but the kernels that were used last; other boots may do so, too."""
-    kept = []
-    for path in cache.glob("kernel-*"):
-        with suppress(FileNotFoundError):
-            kept.append((path.stat().st_mtime_ns, path))
-    for _, path in sorted(kept)[:-_KERNELS]:
-        path.unlink(missing_ok=True)
 
 
 def kvm_runs(guest: Guest, cache: Path) -> bool:

@@ -1,4 +1,4 @@
-"""libarchive's functions, as far as tar and a single compressed stream need them.
+"""libarchive's functions, as far as tar needs them.
 
 An `archive` or an `entry` is the address of libarchive's own; an entry is dead when the next header is read.
 """
@@ -45,14 +45,11 @@ def _to(kind: Any) -> Any:
 _library = ctypes.PyDLL(ffi.libarchive_path)
 new = _getting("read_new", Pointer)
 support_tar = _getting("read_support_format_tar", ctypes.c_int, Pointer)
-support_raw = _getting("read_support_format_raw", ctypes.c_int, Pointer)
 open_stream = _working(
     "read_open",
     ctypes.c_int,
     *(Pointer, Pointer, ffi.OPEN_CALLBACK, ffi.READ_CALLBACK, ffi.CLOSE_CALLBACK),
 )
-open_memory = _working("read_open_memory", ctypes.c_int, Pointer, ctypes.c_char_p, ctypes.c_size_t)
-read_data = _working("read_data", ctypes.c_ssize_t, Pointer, Pointer, ctypes.c_size_t)
 free = _getting("read_free", ctypes.c_int, Pointer)
 next_header = _working("read_next_header", ctypes.c_int, Pointer, _to(Pointer))
 data_block = _working("read_data_block", ctypes.c_int, Pointer, _to(Pointer), _to(ctypes.c_size_t), _to(ctypes.c_int64))
@@ -78,12 +75,6 @@ _acl_next = _getting(
 )
 _view = ctypes.pythonapi.PyMemoryView_FromMemory
 _view.argtypes, _view.restype = (Pointer, ctypes.c_ssize_t, ctypes.c_int), ctypes.py_object
-
-
-def support_filter(archive: int, name: str) -> bool:
-    """Have an archive decompress what `name` compressed; False where libarchive itself cannot."""
-    # It would start a program for what it was built without, and warns of that.
-    return bool(_getting(f"read_support_filter_{name}", ctypes.c_int, Pointer)(archive) == OK)
 
 
 def message(archive: int | None) -> str:

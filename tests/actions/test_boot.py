@@ -14,7 +14,6 @@ from support.verity import read_verity, skip_without_veritysetup
 
 from builder import BuildOptions, DiskOptions, blank
 from builder.actions.boot import boot, boot_command
-from builder.actions.boot_cache import unpacked_kernel
 from builder.actions.booting import BootOptions, FileUnreadable
 from builder.actions.build import build
 from builder.errors import UsageError
@@ -69,52 +68,6 @@ def test_who_has_no_home_to_keep_an_initramfs_in_boots_all_the_same(
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     assert f"file={disk}," in " ".join(boot_command(disk, BootOptions(kernel=disk, initrd=disk)))
     assert list(temporary.iterdir()) == []
-
-
-def test_an_emulated_machine_starts_with_an_unpacked_kernel_and_the_last_are_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("builder.vm.unpacked.unpacked", lambda kernel: kernel[2:] or None)
-    cache = tmp_path / "cache"
-    cache.mkdir()
-    kernel = tmp_path / "vmlinuz"
-    for number, content in enumerate([b"vm1", b"vm2", b"vm3", b"vm"]):
-        kernel.write_bytes(content)
-        os.utime(kernel, (number, number))
-        found = unpacked_kernel(kernel, cache)
-        assert found.read_bytes() == (content[2:] or content)
-        assert unpacked_kernel(kernel, cache) == found
-        if found != kernel:
-            os.utime(found, (number, number))
-    assert sorted(path.read_bytes() for path in cache.iterdir()) == [b"", b"2", b"3"]
-
-
-def test_an_unpacked_kernel_that_is_in_use_stays_and_what_others_take_away_is_no_failure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("builder.vm.unpacked.unpacked", lambda kernel: kernel)
-    cache = tmp_path / "cache"
-    cache.mkdir()
-    # As if another boot had taken it away between two looks at it.
-    (cache / "kernel-gone").symlink_to("nowhere")
-    kept = []
-    for number in (1, 2, 3):
-        kernel = tmp_path / f"vmlinuz{number}"
-        kernel.write_bytes(b"%d" % number)
-        kept.append(unpacked_kernel(kernel, cache))
-        os.utime(kept[-1], (number, number))
-    assert unpacked_kernel(tmp_path / "vmlinuz1", cache) == kept[0]
-    (tmp_path / "vmlinuz4").write_bytes(b"4")
-    unpacked_kernel(tmp_path / "vmlinuz4", cache)
-    assert [path.exists() for path in kept] == [True, False, True]
-
-
-def test_where_no_unpacked_kernel_can_be_kept_it_unpacks_itself(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("builder.vm.unpacked.unpacked", lambda kernel: kernel)
-    (tmp_path / "vmlinuz").write_bytes(b"kernel")
-    assert unpacked_kernel(tmp_path / "vmlinuz", tmp_path / "no-cache") == tmp_path / "vmlinuz"
 
 
 def test_the_kernel_is_told_of_the_hash_tree_that_the_metadata_beside_the_disk_tell_of(tmp_path: Path) -> None:

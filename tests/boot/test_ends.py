@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -20,14 +21,14 @@ def _needs_machines() -> None:
     guests.skip_without_machines()
 
 
-def environment() -> dict[str, str]:
-    return {**command.ENVIRONMENT, "XDG_CACHE_HOME": guests.boot_cache()}
+def environment(place: Path) -> dict[str, str]:
+    return {**command.ENVIRONMENT, "XDG_CACHE_HOME": os.fspath(place / "cache")}
 
 
 def start(disk: Path, *words: object) -> subprocess.Popen[bytes]:
     argv = command.argv("boot", disk, *WORDS, *words)
     return subprocess.Popen(
-        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(disk.parent)
     )
 
 
@@ -61,7 +62,7 @@ def test_input_that_nobody_reads_holds_nothing_up(tmp_path: Path) -> None:
 def test_the_command_of_a_dry_run_boots_when_it_is_pasted(tmp_path: Path) -> None:
     disk = build(image(tmp_path / "image", {"Entrypoint": ["busybox", "echo"]}), tmp_path / "it's, a disk.erofs")
     argv = command.argv("boot", disk, *WORDS[:-2], "--dry-run", "--env", "A=b c", "--", "two words", "\"quotes'")
-    printed = subprocess.run(argv, capture_output=True, check=True, text=True, env=environment()).stdout
+    printed = subprocess.run(argv, capture_output=True, check=True, text=True, env=environment(tmp_path)).stdout
     assert printed.count("\n") == 1
     ran = subprocess.run(["sh", "-c", printed], capture_output=True, check=False, stdin=subprocess.DEVNULL, timeout=300)
     assert b"two words \"quotes'\r\n" in ran.stdout

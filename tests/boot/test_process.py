@@ -112,7 +112,7 @@ def test_a_term_to_boot_is_the_images_stop_signal(tmp_path: Path) -> None:
     }
     disk = build(image(tmp_path / "image", config), tmp_path / "disk.ext4")
     kernel = ["--kernel", guests.KERNEL / "vmlinuz", "--modules", guests.KERNEL / "lib/modules", "--timeout", 300]
-    environment = {**command.ENVIRONMENT, "XDG_CACHE_HOME": guests.boot_cache()}
+    environment = {**command.ENVIRONMENT, "XDG_CACHE_HOME": str(tmp_path / "cache")}
     argv = command.argv("boot", disk, *kernel)
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, env=environment) as running:
         assert running.stdout is not None

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
+import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -62,17 +60,9 @@ def build(reference: str, disk: Path, *words: object) -> Path:
     return disk
 
 
-@cache
-def boot_cache() -> str:
-    """A cache for all boots of this process: there is 50 MB in it for each kernel."""
-    place = tempfile.mkdtemp(prefix="boots.")
-    atexit.register(shutil.rmtree, place, ignore_errors=True)
-    return place
-
-
 def boot(disk: Path, *words: object, stdin: bytes = b"", kernel: Path = KERNEL) -> subprocess.CompletedProcess[bytes]:
     """Boot a disk with the kernel of ci/setup; words from `--` on are the process's arguments."""
     kernel_words = ["--kernel", kernel / "vmlinuz", "--modules", kernel / "lib/modules", "--timeout", 300]
     argv = command.argv("boot", disk, *kernel_words, *words)
-    environment = {**command.ENVIRONMENT, "XDG_CACHE_HOME": boot_cache()}
+    environment = {**command.ENVIRONMENT, "XDG_CACHE_HOME": os.fspath(disk.parent / "cache")}
     return subprocess.run(argv, capture_output=True, check=False, env=environment, input=stdin)
