@@ -85,6 +85,9 @@ class Page:
             self.command("Page.navigate", url=url)
             while not self._loaded:
                 self._take(self._next())
+        if scripts:
+            # Once more has been drawn than the beginning: from here on keys are taken.
+            self.value("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(() => drawn())))")
 
     def value(self, expression: str) -> Any:
         """What an expression gives, a promise's value too."""
@@ -126,7 +129,8 @@ def browser(home: Path) -> Iterator[Page]:
     words = [
         BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
         "--disable-extensions", "--disable-background-networking", "--remote-debugging-pipe",
-        f"--user-data-dir={home / 'profile'}",
+        # Keys that come before the first picture is drawn would be dropped.
+        "--allow-pre-commit-input", f"--user-data-dir={home / 'profile'}",
     ]  # fmt: skip
     # It reads commands from 3 and answers on 4.
     script = f'exec 3<&{to_it} 4>&{from_it}; exec "$@"'
