@@ -27,6 +27,19 @@ class Shortage(BuilderError):
         self.what = what
 
 
+# What exceptions may mean one.
+LACKING = (MemoryError, OSError, RuntimeError, SystemError)
+
+
+def unless_short(error: Exception) -> OSError:
+    """Return the OSError among what LACKING names that means no shortage. Raises Shortage, or what else it is."""
+    if (short := shortage(error)) is not None:
+        raise short from error
+    if not isinstance(error, OSError):
+        raise error
+    return error
+
+
 def shortage(error: BaseException) -> Shortage | None:
     """Say which shortage an exception means, if it means one."""
     # A SystemError is what the interpreter has to say of a MemoryError that it has lost.

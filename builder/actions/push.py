@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builder.actions.booting import format_of
-from builder.actions.push_forms import FORMS, Blob, DiskUnreadable, Opened
+from builder.actions.push_forms import FORMS, Blob, Opened
 from builder.actions.remote_disk import MAX_METADATA
 from builder.artifact.form import describe, is_disk, render_manifest
+from builder.disk.reading import DiskUnreadable
 from builder.errors import BuilderError, InvalidDigest, InvalidReference, UsageError
 from builder.events import Listener, Meter, Stage, ignore
 from builder.files.descriptors import opened

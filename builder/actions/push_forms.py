@@ -15,7 +15,8 @@ from builder.archive.writer import END, headers
 from builder.artifact import form
 from builder.artifact.form import Disk
 from builder.artifact.pack import Packed, packed
-from builder.errors import BuilderError, UsageError
+from builder.disk.reading import DiskUnreadable
+from builder.errors import UsageError
 from builder.events import Listener, Meter, Stage
 from builder.exact import read_at
 from builder.files.holes import content
@@ -30,14 +31,6 @@ from builder.output.failures import failures_named
 _STEP = 32 * 1024
 # Where KubeVirt looks for the disk, and as whom QEMU reads it there.
 _PLACE, _QEMU = b"disk/disk.img", 107
-
-
-class DiskUnreadable(BuilderError):
-    """A disk cannot be read, or changes while it is."""
-
-    def __init__(self, disk: Path, reason: str) -> None:
-        super().__init__(f"{disk}: {reason}")
-        self.disk = disk
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from builder.actions.remake import remake
 from builder.disk import FILESYSTEMS
 from builder.disk.check_verity import hash_faults
 from builder.disk.judge import DiskFaulty
-from builder.disk.reading import DiskMalformed, Reader, Volume, walk
+from builder.disk.reading import DiskMalformed, DiskUnreadable, Reader, Volume, walk
 from builder.disk.verity import Verity
-from builder.errors import BuilderError, MissingRequirement, UsageError
+from builder.errors import MissingRequirement, UsageError
 from builder.events import Listener, Stage, ignore
 from builder.files.descriptors import opened
 from builder.files.workspace import workspace
@@ -26,22 +26,13 @@ from builder.output.beside import metadata_path
 from builder.output.failures import failures_named
 from builder.output.made import Made, read_made
 from builder.output.metadata import disk_digest
-from builder.shortage import shortage
+from builder.shortage import LACKING, unless_short
 from builder.tree.compare import Comparison, Difference, found_of
 from builder.tree.spool import open_spool
 from builder.words import legible
 
 # More are counted and not kept: a disk of something else has one for each of its names.
 _MOST = 100_000
-
-
-class DiskUnreadable(BuilderError):
-    """A disk, or what says what it was made of, cannot be read."""
-
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(f"{path}: cannot be read: {reason}")
-        self.path = path
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,12 +198,9 @@ def _failures_named(disk: Path) -> Iterator[None]:
     """Say of the system's errors that something was to be read; raises DiskUnreadable, MissingRequirement, Shortage."""
     try:
         yield
-    except (MemoryError, OSError, RuntimeError, SystemError) as error:
-        if (short := shortage(error)) is not None:
-            raise short from error
-        if not isinstance(error, OSError):
-            raise
+    except LACKING as lacking:
+        error = unless_short(lacking)
         where, reason = os.fsdecode(error.filename or disk), error.strerror or str(error)
         if isinstance(error, PermissionError):
             raise MissingRequirement(f"{where}: {reason}; make it readable for this user") from error
-        raise DiskUnreadable(where, reason) from error
+        raise DiskUnreadable(where, f"cannot be read: {reason}") from error

@@ -13,6 +13,7 @@ from builder.batch.images import Job
 from builder.errors import BuilderError
 from builder.events import ignore
 from builder.image.image import Layer
+from builder.shortage import LACKING
 from builder.sources.reference import parse_reference
 from builder.sources.resolve import find_image
 from builder.sources.shared import Shared
@@ -48,5 +49,5 @@ def _layers(job: Job, shared: Shared) -> tuple[Layer, ...]:
             return ()
         with closing(open_image(job.reference, job.options, None, ignore, shared)) as source:
             return find_image(source, job.reference, job.options.platform).layers
-    except (BuilderError, MemoryError, OSError, RuntimeError, SystemError):
+    except (BuilderError, *LACKING):
         return ()

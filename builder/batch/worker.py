@@ -28,7 +28,7 @@ from builder.exact import write_next
 from builder.output.beside import metadata_path
 from builder.output.failures import failures_named
 from builder.registry.failures import Passing
-from builder.shortage import shortage
+from builder.shortage import LACKING, shortage
 from builder.signals import end_on_signals, signals_held
 from builder.words import without_password
 
@@ -52,7 +52,7 @@ def run(job: Job, listen: Listener = ignore, begun: float | None = None) -> Outc
             job.output.parent.mkdir(parents=True, exist_ok=True)
         result = build(job.reference, job.output, job.options, listen_too)
         outcome = replace(outcome, status=BUILT if result.built else UP_TO_DATE, **_disk(job))
-    except (BuilderError, MemoryError, OSError, RuntimeError, SystemError) as error:
+    except (BuilderError, *LACKING) as error:
         failure = error if isinstance(error, BuilderError) else shortage(error)
         if failure is None:
             raise

@@ -13,7 +13,7 @@ from builder.cli.command import Commands, Group
 from builder.cli.console import LOG_FORMATS, Console
 from builder.cli.streams import open_standard_streams
 from builder.errors import BuilderError, MissingRequirement, UsageError
-from builder.shortage import shortage
+from builder.shortage import LACKING, shortage
 from builder.version import VERSION
 
 _NAME = "rootfs-builder"
@@ -103,7 +103,7 @@ def run(words: Sequence[str]) -> int:
     except BuilderError as error:
         console.fail(error)
         return error.exit_status
-    except (ImportError, MemoryError, OSError, RuntimeError, SystemError) as error:
+    except (ImportError, *LACKING) as error:
         failure: BuilderError | None = shortage(error)
         if failure is None and isinstance(error, ImportError):
             failure = MissingRequirement(f"{error}; install rootfs-builder again")

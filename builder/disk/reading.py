@@ -11,9 +11,10 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import attrgetter
+from pathlib import Path
 from typing import Protocol
 
-from builder.errors import ImageRefused
+from builder.errors import BuilderError, ImageRefused
 from builder.exact import read_up_to
 from builder.limits import Limits
 from builder.linux import MAX_NAME, MAX_PATH
@@ -22,6 +23,15 @@ from builder.words import quoted
 
 # How much of a file's content is read at once, in bytes.
 CHUNK = 1 << 20
+
+
+class DiskUnreadable(BuilderError):
+    """A disk, or what says what it was made of, cannot be read, or changes while it is."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
 
 
 class DiskMalformed(ImageRefused):

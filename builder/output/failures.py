@@ -10,7 +10,7 @@ from pathlib import Path
 
 from builder.errors import OutputDenied, OutputError
 from builder.files.descriptors import shown
-from builder.shortage import shortage
+from builder.shortage import LACKING, unless_short
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -23,11 +23,8 @@ def failures_named(what: Path | None = None, advice: str = "choose another --tmp
     """
     try:
         yield
-    except (MemoryError, OSError, RuntimeError, SystemError) as error:
-        if (short := shortage(error)) is not None:
-            raise short from error
-        if not isinstance(error, OSError):
-            raise
+    except LACKING as lacking:
+        error = unless_short(lacking)
         where = shown(os.fsdecode(error.filename or what or "writing the build's files"))
         if error.errno in _NO_ROOM:
             advice = f"free space, or {advice}"

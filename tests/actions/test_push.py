@@ -19,7 +19,7 @@ from support.remote import IMAGE
 
 from builder import blank, push
 from builder.actions.push import TagTaken
-from builder.actions.push_forms import DiskUnreadable
+from builder.disk.reading import DiskUnreadable
 from builder.errors import InvalidReference, OutputError, SourceUnreadable, UsageError
 from builder.registry import RegistryAccess
 from builder.registry.failures import AccessDenied

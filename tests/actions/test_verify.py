@@ -16,9 +16,9 @@ from support.verity import flip, skip_without_veritysetup
 
 from builder import AddedTar, Addition, BuildOptions, DiskOptions, GuestOptions, Removal, build, verify
 from builder.actions.remake import AnotherImage
-from builder.actions.verify import DiskUnreadable
 from builder.additions.host import AdditionFailed
 from builder.disk import FILESYSTEMS
+from builder.disk.reading import DiskUnreadable
 from builder.errors import UsageError
 from builder.limits import Limits
 from builder.output.beside import metadata_path

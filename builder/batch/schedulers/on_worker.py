@@ -20,6 +20,7 @@ from builder.batch.messages import is_progress
 from builder.batch.process import build_in_process
 from builder.batch.schedulers.lifeline import Lifeline
 from builder.errors import BuilderError
+from builder.shortage import LACKING
 
 _LOOK_SECONDS = 0.25
 # Of how far a build is, more would only be traffic.
@@ -84,7 +85,7 @@ def build(call: str) -> str:
             finally:
                 ended.set()
                 watching.join()
-    except (BuilderError, MemoryError, OSError, RuntimeError) as error:
+    except (BuilderError, *LACKING) as error:
         return lost(error)
 
 
