@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
 
 from builder.tree.sums import Branch, Sums
 from builder.tree.tree import Tree
@@ -11,6 +14,9 @@ from builder.tree.tree import Tree
 _NAMED = (120, 60, 30, 15)
 _LEVELS = 6
 _LONGEST = 6000
+
+# What a file system can count; what is read again came from elsewhere, and may say anything.
+Count = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +28,10 @@ class Contents:
     names it has fewer, or none.
     """
 
-    size: int
-    files: int
-    brought: int
-    largest: dict[str, int]
+    size: Count
+    files: Count
+    brought: Count
+    largest: dict[str, Count]
 
     @property
     def wasted(self) -> int:

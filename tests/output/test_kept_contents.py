@@ -35,7 +35,10 @@ def test_what_only_stands_where_metadata_would_tells_nothing(tmp_path: Path) -> 
     disk = tmp_path / "disk"
     assert contents_beside(disk) is None
     beside = tmp_path / "disk.json"
-    for words in ("", "[]", "{}", '{"contents": 5}', '{"contents": null}', "[" * 100_000):
+    large, few = 10**400, '"size": -1, "files": 0, "brought": 0, "largest": {}'
+    many = f'"size": 1, "files": 1, "brought": 1, "largest": {{"/a": {large}}}'
+    odd = [f'{{"contents": {{{each}}}}}' for each in (few, many, few.replace("-1", str(large)))]
+    for words in ("", "[]", "{}", '{"contents": 5}', '{"contents": null}', "[" * 100_000, *odd):
         beside.write_text(words)
         assert contents_beside(disk) is None
     beside.write_text(json.dumps({"contents": {"size": 10, "files": 2, "brought": 15, "largest": HELD.largest}}))
