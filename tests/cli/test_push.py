@@ -80,8 +80,14 @@ def test_what_is_wrong_is_said_in_one_line(
 def test_who_interrupts_a_push_leaves_nothing_here_or_there(
     proxy: Proxy, disk: Path, tmp_path: Path, method: str
 ) -> None:
-    waiting, never = Event(), Event()
-    proxy.faults.append(Fault(method, 1, before=lambda _headers: waiting.set(), hold=never))
+    waiting, over = Event(), Event()
+
+    def hold(_headers: dict[str, str]) -> None:
+        # The registry sees nothing of it: an answer would end the session.
+        waiting.set()
+        over.wait(120)
+
+    proxy.faults.append(Fault(method, 1, before=hold))
     (tmp_path / "tmp").mkdir()
     words = argv("push", disk, f"docker://{proxy.host}/cli/interrupted:1", "--tmpdir", tmp_path / "tmp")
     process = subprocess.Popen(words, env=ENVIRONMENT, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -95,6 +101,7 @@ def test_who_interrupts_a_push_leaves_nothing_here_or_there(
     end = time.monotonic() + 60
     while not proxy.sent("DELETE") and time.monotonic() < end:
         time.sleep(0.02)
+    over.set()
     assert len(proxy.sent("DELETE")) == 1
     assert proxy.sent("manifests/1") == proxy.sent("GET .*manifests/1")
 
