@@ -97,6 +97,7 @@ SAID: dict[str, tuple[str, BuildOptions]] = {
     "force": ("yes", BuildOptions(force=True)),
     "no-wait": ("yes", BuildOptions(wait=False)),
     "metadata-file": ("m.json", BuildOptions(metadata_file=Path("m.json"))),
+    "provenance": ("p.json", BuildOptions(provenance=Path("p.json"))),
     "push": ("docker://host.example/web:1", BuildOptions(push="docker://host.example/web:1")),
     "depfile": ("d", BuildOptions(depfile=Path("d"))),
 }

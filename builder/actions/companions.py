@@ -1,4 +1,4 @@
-"""What is published with a disk: dependencies for make, an initramfs, machines' configurations, metadata."""
+"""What is published with a disk: dependencies for make, an initramfs, configurations, provenance, metadata."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from builder.events import Listener, Stage
 from builder.guest.facts import GuestFacts, Initrd
 from builder.options import BuildOptions
 from builder.output.metadata import describe_build, disk_digest, render_json
+from builder.output.provenance import describe_provenance
 from builder.output.publish import Content, Draft, staged
 from builder.output.recipe import KnownDisk
 from builder.sources.reference import parse_reference
@@ -59,9 +60,12 @@ def render(plan: Plan, known: KnownDisk, digest: str, rule: bytes) -> Rendered:
         before.append(Content(options.guest.initrd, archive))
     for path, each in options.vm.configurations(root):
         before.append(Content(path, each.content, executable=each.executable))
+    lines = options.vm.lines(root)
+    record = describe_build(plan.image, guest, known.facts, digest, plan.described, lines, known.contents)
+    if options.provenance:
+        statement = describe_provenance(root.disk, record, plan.surveyed)
+        before.append(Content(options.provenance, render_json(statement)))
     if options.metadata_file:
-        lines = options.vm.lines(root)
-        record = describe_build(plan.image, guest, known.facts, digest, plan.described, lines, known.contents)
         after.append(Content(options.metadata_file, render_json(record), known.mtime_ns))
     return Rendered(before, after, root, guest)
 
@@ -70,7 +74,7 @@ def render(plan: Plan, known: KnownDisk, digest: str, rule: bytes) -> Rendered:
 def companions(plan: Plan, known: KnownDisk, disk: Path, rule: bytes, listen: Listener) -> Iterator[Companions]:
     """Stage all that goes with the disk whose bytes are at `disk` now; `rule` is the content of its depfile."""
     digest = known.digest or ""
-    if plan.options.metadata_file and not digest:
+    if (plan.options.metadata_file or plan.options.provenance) and not digest:
         listen(Stage("hashing the disk"))
         digest = disk_digest(disk)
     rendered = render(plan, known, digest, rule)

@@ -78,8 +78,7 @@ def choose(target: Path, options: BuildOptions) -> tuple[BuildOptions, Filesyste
 
 def check_outputs(target: Path, options: BuildOptions) -> None:
     """Look whether all that is to be written can be, and is in nobody's way. Raises UsageError, OutputError."""
-    configurations = [config.file for config in options.vm.vm_config]
-    beside = [path for path in (options.depfile, options.metadata_file, options.guest.initrd, *configurations) if path]
+    beside = options.beside()
     options.vm.check([target, *beside])
     options.guest.check([target, *beside])
     check_distinct([target, *beside])

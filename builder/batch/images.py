@@ -63,9 +63,7 @@ def plan_jobs(
 
 def written(job: Job) -> list[Path]:
     """Name all files that a job writes."""
-    options = job.options
-    beside = [options.metadata_file, options.depfile, options.guest.initrd]
-    return [job.output, *(path for path in beside if path), *(config.file for config in options.vm.vm_config)]
+    return [job.output, *job.options.beside()]
 
 
 def _job(entry: Entry, directory: Path, defaults: BuildOptions, template: Template | None) -> Job:
