@@ -6,7 +6,9 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from builder.additions.addition import AddedTar, Addition, Removal
 from builder.additions.host import ZEROS, AdditionFailed, Found, changed, content, find

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
+
+from msgspec import Struct, field
 
 NO_XATTRS: Mapping[bytes, bytes] = MappingProxyType({})
 
@@ -34,8 +35,7 @@ TYPE_BITS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True, gc=False):
     """A tar member's header: names are the raw bytes of the archive, neither normalised nor trusted.
 
     `mode` holds the permission bits (octal 07777), `mtime_ns` nanoseconds since the epoch (may be negative),

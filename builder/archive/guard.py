@@ -34,15 +34,14 @@ class Guard:
         held = bytearray()
         for chunk in self._chunks:
             start = position = 0
-            while position < len(chunk) and not self.ended:
-                if skip:
-                    step = min(skip, len(chunk) - position)
-                    skip -= step
-                    position += step
-                    continue
-                begin = position
+            while not self.ended:
+                begin = position + skip
+                if begin >= len(chunk):
+                    skip = begin - len(chunk)
+                    break
+                skip = 0
                 unit = chunk[begin : begin + want - len(held)]
-                position += len(unit)
+                position = begin + len(unit)
                 if held or len(unit) < want:
                     held += unit
                     yield from _unless_empty(chunk[start:begin])

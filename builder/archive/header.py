@@ -7,7 +7,9 @@ member is refused: a name in one field that the other does not look at, content 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import lru_cache
+
+from msgspec import Struct
 
 from builder.archive import acl
 from builder.archive.block import number, replaced, text
@@ -47,8 +49,7 @@ NO_DEVICE = frozenset((bytes(16), b"0000000\x00" * 2))
 Numbers = tuple[int, int, int, int, int, int]
 
 
-@dataclass(slots=True)
-class Header:
+class Header(Struct, gc=False):
     """A member as its headers describe it: positions are byte offsets in the tar.
 
     `position` is where its first header starts, `content` where its stored content starts, and `stored` how long that
@@ -119,15 +120,18 @@ def read_header(block: bytes, said: Extensions, path: bytes, position: int, cont
         if said.size and kind is not Kind.DIRECTORY:
             raise MalformedTar(path, f"it is a {kind.value} with content")
         stated = 0
-    link = _link(block, said, path, kind)
-    mode = number(block, 100, 108, "mode")
-    uid = number(block, 108, 116, "uid") if said.uid is None else said.uid
-    gid = number(block, 116, 124, "gid") if said.gid is None else said.gid
+    link = _link(block, said, path) if kind is Kind.SYMLINK or kind is Kind.HARDLINK else b""
+    if said.uid is None and said.gid is None:
+        mode, uid, gid = _mode_and_owner(block[100:124])
+    else:
+        mode = number(block, 100, 108, "mode")
+        uid = number(block, 108, 116, "uid") if said.uid is None else said.uid
+        gid = number(block, 116, 124, "gid") if said.gid is None else said.gid
     if not 0 <= uid <= MAX_ID or not 0 <= gid <= MAX_ID:
         raise MalformedTar(path, f"its owner {uid}:{gid} is not within 0 and {MAX_ID}")
     if not 0 <= mode <= 0o177777:
         raise MalformedTar(path, f"its mode {mode:o} is not a file mode")
-    if ACL_ACCESS in said.acls and kind is not Kind.HARDLINK:
+    if said.acls and ACL_ACCESS in said.acls and kind is not Kind.HARDLINK:
         mode = _mode_with_acl(mode, said, path)
     mtime_ns = said.mtime_ns
     if mtime_ns is None:
@@ -144,13 +148,18 @@ def read_header(block: bytes, said: Extensions, path: bytes, position: int, cont
     return Header(position, content, stated, path, kind, stated, link, numbers, said.xattrs, said.acls)
 
 
-def _link(block: bytes, said: Extensions, path: bytes, kind: Kind) -> bytes:
-    if kind is Kind.SYMLINK or kind is Kind.HARDLINK:
-        link = text(block, 157, 257) if said.link is None else said.link
-        if not link:
-            raise MalformedTar(path, "it is a link to nothing")
-        return link
-    return b""
+# Few of them are different, and many headers have the same.
+@lru_cache(maxsize=1024)
+def _mode_and_owner(fields: bytes) -> tuple[int, int, int]:
+    """Read mode, owner and group, which stand side by side in a header block."""
+    return number(fields, 0, 8, "mode"), number(fields, 8, 16, "uid"), number(fields, 16, 24, "gid")
+
+
+def _link(block: bytes, said: Extensions, path: bytes) -> bytes:
+    link = text(block, 157, 257) if said.link is None else said.link
+    if not link:
+        raise MalformedTar(path, "it is a link to nothing")
+    return link
 
 
 def _mode_with_acl(mode: int, said: Extensions, path: bytes) -> int:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from builder.archive import acl
 from builder.archive.block import INT64
@@ -47,8 +48,7 @@ MEANINGFUL = frozenset((*FIELDS, *REFUSED, *DEVICE_NUMBERS, *acl.XATTRS, SELINUX
 MEANINGFUL_PREFIXES = (SCHILY_XATTR, LIBARCHIVE_XATTR, SPARSE)
 
 
-@dataclass(slots=True)
-class Extensions:
+class Extensions(Struct):
     """What the extension headers in front of a member say of it; None where they are silent.
 
     `acls` are those of SCHILY.acl records, as xattrs. User and group names, access and change times, and comments are

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from builder.archive.entry import NO_XATTRS
 from builder.linux import SYMLINK_MODE
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(Struct, frozen=True, gc=False):
     """Where a file's bytes are in the spool: `offset` and apparent `size` in bytes; holes stay holes."""
 
     offset: int
@@ -25,8 +25,7 @@ class Content:
 EMPTY = Content(0, 0)
 
 
-@dataclass(slots=True, eq=False)
-class Metadata:
+class Metadata(Struct, eq=False, gc=False):
     """What every inode has: permission bits (octal 07777), owner, nanoseconds since the epoch, xattrs."""
 
     mode: int = 0o755
@@ -36,29 +35,25 @@ class Metadata:
     xattrs: Mapping[bytes, bytes] = field(default_factory=lambda: NO_XATTRS)
 
 
-@dataclass(slots=True, eq=False)
-class Directory(Metadata):
+class Directory(Metadata, eq=False, gc=False):
     """A directory and its entries; names are single components, raw bytes, never `.`, `..` or empty."""
 
     children: dict[bytes, Node] = field(default_factory=dict)
 
 
-@dataclass(slots=True, eq=False)
-class File(Metadata):
+class File(Metadata, eq=False, gc=False):
     """A regular file."""
 
     content: Content = EMPTY
 
 
-@dataclass(slots=True, eq=False)
-class Symlink(Metadata):
+class Symlink(Metadata, eq=False, gc=False):
     """A symbolic link; `target` is the guest's business and kept as it is."""
 
     target: bytes = b""
 
 
-@dataclass(slots=True, eq=False)
-class Device(Metadata):
+class Device(Metadata, eq=False, gc=False):
     """A character device, or a block device if `block`."""
 
     block: bool = False
@@ -66,8 +61,7 @@ class Device(Metadata):
     minor: int = 0
 
 
-@dataclass(slots=True, eq=False)
-class Fifo(Metadata):
+class Fifo(Metadata, eq=False, gc=False):
     """A named pipe."""
 
 

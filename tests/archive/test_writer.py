@@ -44,8 +44,8 @@ def test_a_member_is_read_as_it_was_written(member: Entry) -> None:
     data = headers(member)
     assert len(data) % 512 == 0
     (entry,) = entries(data + END)
-    fields = {name: getattr(member, name) for name in Entry.__slots__}
-    assert {name: getattr(entry, name) for name in Entry.__slots__} | {"xattrs": dict(entry.xattrs)} == fields
+    fields = {name: getattr(member, name) for name in Entry.__struct_fields__}
+    assert {name: getattr(entry, name) for name in Entry.__struct_fields__} | {"xattrs": dict(entry.xattrs)} == fields
 
 
 def test_all_of_them_in_one_tar_as_python_reads_it() -> None:
