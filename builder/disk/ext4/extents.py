@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from uuid import UUID
+
+from msgspec import Struct
 
 from builder.disk.ext4.layout import BLOCK_SIZE, checksum
 
@@ -15,6 +16,8 @@ _HEADER = struct.Struct("<HHHHI")
 # In a leaf: logical block, length, physical block (high, low); above: logical block, block (low, high), unused.
 _LEAF = struct.Struct("<IHHI")
 _INDEX = struct.Struct("<IIHH")
+# A root with one leaf.
+_SINGLE = struct.Struct("<HHHHI IHHI 36x")
 
 _IN_INODE = 4
 _PER_BLOCK = (BLOCK_SIZE - _HEADER.size) // _LEAF.size
@@ -22,8 +25,7 @@ _TAIL_OFFSET = _HEADER.size + _PER_BLOCK * _LEAF.size
 _ROOT_SIZE = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(Struct, frozen=True, gc=False):
     """`length` blocks of a file from `logical` on, which are from `physical` on in the file system.
 
     A run of blocks lies within one group, and so is never longer than an extent may be.
@@ -41,6 +43,11 @@ def tree_blocks(extents: int) -> int:
         extents = -(-extents // _PER_BLOCK)
         blocks += extents
     return blocks
+
+
+def encode_extent(physical: int, length: int) -> bytes:
+    """Return the root of the tree of a file that has all its blocks in one extent."""
+    return _SINGLE.pack(_MAGIC, 1, _IN_INODE, 0, 0, 0, length, physical >> 32, physical & 0xFFFFFFFF)
 
 
 def encode_tree(

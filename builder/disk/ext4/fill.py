@@ -9,10 +9,10 @@ from itertools import groupby
 from uuid import UUID
 
 from builder.disk.ext4.content import Stored, size_of, written
-from builder.disk.ext4.extents import Extent, decode_root, encode_tree, tree_blocks
+from builder.disk.ext4.extents import Extent, decode_root, encode_extent, encode_tree, tree_blocks
 from builder.disk.ext4.groups import Groups
 from builder.disk.ext4.inode import NOTHING, Storage, encode_inode, read_block_map
-from builder.disk.ext4.layout import BLOCK_SIZE, INODE_SIZE
+from builder.disk.ext4.layout import BLOCK_SIZE, INODE_SIZE, checksum_seed
 from builder.disk.ext4.plan import FIRST_INODE, ROOT_INODE, Plan, place_of
 from builder.disk.ext4.xattr import encode_xattrs, seal_block
 from builder.exact import read_at, write_at
@@ -69,6 +69,7 @@ def _write_inodes(
     def table_of(inode: tuple[int, Node]) -> tuple[int, int]:
         return groups.holding(inode[0]), inode[0] // _TABLE
 
+    seed = checksum_seed(uuid)
     for _, group in groupby(planned.inodes(), key=table_of):
         members = list(group)
         first, last = members[0][0], members[-1][0]
@@ -78,7 +79,7 @@ def _write_inodes(
         for number, node in members:
             xattrs = planned.xattrs(number)
             held = (xattrs.body, xattr_blocks[id(xattrs.block)])
-            encoded = encode_inode(number, node, planned.links(number), stores.storage(number), held, uuid)
+            encoded = encode_inode(number, node, planned.links(number), stores.storage(number), held, seed)
             offset = (number - first) * INODE_SIZE
             table[offset : offset + INODE_SIZE] = encoded
         write_at(fd, table, start)
@@ -131,7 +132,7 @@ class _Stores:
         count = self._count[place]
         if not count:
             return self._in_pieces.get(number, NOTHING)
-        block_map, _ = encode_tree([Extent(0, self._first[place], count)], iter(()), number, self._uuid)
+        block_map = encode_extent(self._first[place], count)
         return Storage(size_of(self._planned.nodes[place], count), count, block_map, number in self._indexed)
 
     def _written(self, stored: Stored) -> bytes:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from uuid import UUID
 
-from builder.disk.ext4.layout import checksum
+from msgspec import Struct
+
+from builder.disk.ext4.layout import seeded_checksum
 from builder.disk.ext4.plan import FAST_TARGET
 from builder.disk.numbering import encode_device
 from builder.tree.nodes import Device, Fifo, Node, Symlink, full_mode
 
-_EXTRA_SIZE = 32
+# Mode, uid, size, atime, ctime, mtime, (dtime,) gid, links, blocks, flags, (version,) block map, (generation,)
+# file_acl, size_high, (faddr,) blocks_high, file_acl_high, uid_high, gid_high. What is in brackets is always 0.
+_FRONT = struct.Struct("<HHIIII4xHHII4x60s4xII4xHHHH")
+# checksum_lo, reserved, extra_isize, checksum_hi.
+_SEAL = struct.Struct("<HHHH")
+# ctime_extra, mtime_extra, atime_extra, crtime, crtime_extra, (version_hi, projid,) xattrs.
+_BACK = struct.Struct("<IIIII8x96s")
+_NUMBER = struct.Struct("<II")
 
-# Mode, uid, size, atime, ctime, mtime, dtime, gid, links, blocks, flags, version; block map; generation, file_acl,
-# size_high, faddr, blocks_high, file_acl_high, uid_high, gid_high, checksum_lo, reserved; extra_isize, checksum_hi,
-# ctime_extra, mtime_extra, atime_extra, crtime, crtime_extra, version_hi, projid; xattrs.
-_INODE = struct.Struct("<HHIIIIIHHIII60sIIIIHHHHHHHHIIIIIII96s")
-_CHECKSUM_LOW, _CHECKSUM_HIGH = 0x7C, 0x82
+_EXTRA_SIZE = 32
+_UNSEALED = _SEAL.pack(0, 0, _EXTRA_SIZE, 0)
+_BLOCK_MAP = slice(0x28, 0x64)
 
 _EXTENTS_FLAG = 0x80000
 _INDEX_FLAG = 0x1000
@@ -30,8 +35,7 @@ MIN_TIME = -(2**31) * 10**9
 MAX_TIME = (2**34 - 2**31) * 10**9 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Storage:
+class Storage(Struct, frozen=True, gc=False):
     """Where an inode's content is: `size` in bytes, how many `blocks` it takes, and the root of its extent tree.
 
     A directory may be `indexed`.
@@ -48,20 +52,19 @@ NOTHING = Storage(0, 0, _EMPTY_EXTENT_TREE)
 
 def read_block_map(inode: bytes) -> bytes:
     """Return the root of an inode's extent tree."""
-    block_map: bytes = _INODE.unpack(inode)[12]
-    return block_map
+    return inode[_BLOCK_MAP]
 
 
 def file_system_time(time_ns: int) -> int:
     """Return the time nearest to `time_ns` that ext4 can hold."""
-    return min(max(time_ns, MIN_TIME), MAX_TIME)
+    return time_ns if MIN_TIME <= time_ns <= MAX_TIME else MIN_TIME if time_ns < MIN_TIME else MAX_TIME
 
 
-def encode_inode(number: int, node: Node, links: int, storage: Storage, xattrs: tuple[bytes, int], uuid: UUID) -> bytes:
+def encode_inode(number: int, node: Node, links: int, storage: Storage, xattrs: tuple[bytes, int], seed: int) -> bytes:
     """Return inode `number` as `node` wants it, its content at `storage`.
 
     All four times are the modification time: nothing else is known, and nothing of this machine may show.
-    `xattrs` are those inside the inode, and the number of the block with the others or 0.
+    `xattrs` are those inside the inode, and the number of the block with the others or 0; `seed` is the file system's.
     """
     size, block_map = storage.size, storage.block_map
     flags = _EXTENTS_FLAG | (_INDEX_FLAG if storage.indexed else 0)
@@ -77,47 +80,15 @@ def encode_inode(number: int, node: Node, links: int, storage: Storage, xattrs: 
     low = seconds & 0xFFFFFFFF
     # The lowest 32 bits count as signed; two more say how often 2^32 seconds are to be added to them.
     extra = nanoseconds << 2 | (seconds + 2**31 >> 32)
-    inode = bytearray(
-        _INODE.pack(
-            full_mode(node),
-            node.uid & 0xFFFF,
-            size & 0xFFFFFFFF,
-            low,
-            low,
-            low,
-            0,
-            node.gid & 0xFFFF,
-            links,
-            sectors & 0xFFFFFFFF,
-            flags,
-            0,
-            block_map,
-            0,
-            xattr_block & 0xFFFFFFFF,
-            size >> 32,
-            0,
-            sectors >> 32,
-            xattr_block >> 32,
-            node.uid >> 16,
-            node.gid >> 16,
-            0,
-            0,
-            _EXTRA_SIZE,
-            0,
-            extra,
-            extra,
-            extra,
-            low,
-            extra,
-            0,
-            0,
-            xattr_body,
-        )
-    )
-    crc = checksum((uuid.bytes, struct.pack("<II", number, 0), bytes(inode)))
-    struct.pack_into("<H", inode, _CHECKSUM_LOW, crc & 0xFFFF)
-    struct.pack_into("<H", inode, _CHECKSUM_HIGH, crc >> 16)
-    return bytes(inode)
+    front = _FRONT.pack(
+        full_mode(node), node.uid & 0xFFFF, size & 0xFFFFFFFF, low, low, low, node.gid & 0xFFFF, links,
+        sectors & 0xFFFFFFFF, flags, block_map, xattr_block & 0xFFFFFFFF, size >> 32,
+        sectors >> 32, xattr_block >> 32, node.uid >> 16, node.gid >> 16,
+    )  # fmt: skip
+    back = _BACK.pack(extra, extra, extra, low, extra, xattr_body)
+    # The zero is the inode's generation.
+    crc = seeded_checksum(seed, _NUMBER.pack(number, 0) + front + _UNSEALED + back)
+    return front + _SEAL.pack(crc & 0xFFFF, 0, _EXTRA_SIZE, crc >> 16) + back
 
 
 def _device(major: int, minor: int) -> bytes:

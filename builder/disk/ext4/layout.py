@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from uuid import UUID
 
 import google_crc32c
 
@@ -19,3 +20,13 @@ def checksum(parts: Iterable[bytes]) -> int:
     for part in parts:
         crc = google_crc32c.extend(crc, part)
     return crc ^ 0xFFFFFFFF
+
+
+def checksum_seed(uuid: UUID) -> int:
+    """Return what the checksums of a file system with this UUID begin with."""
+    return google_crc32c.extend(0, uuid.bytes)  # type: ignore[no-any-return]
+
+
+def seeded_checksum(seed: int, data: bytes) -> int:
+    """Return the checksum of the UUID that `seed` stands for and `data`, as `checksum` does."""
+    return google_crc32c.extend(seed, data) ^ 0xFFFFFFFF  # type: ignore[no-any-return]

@@ -98,7 +98,7 @@ class Plan:
 
 def place_of(number: int) -> int:
     """Return the place of an inode number among those in use by the tree: 0 for the root."""
-    return max(number - FIRST_INODE + 1, 0)
+    return number - FIRST_INODE + 1 if number >= FIRST_INODE else 0
 
 
 def plan(tree: Tree) -> Plan:
