@@ -224,16 +224,16 @@ class _Output:
         self._head = bytearray()
         self._tail = bytearray()
         self._last_words = Event()
-        self._shortage: MemoryError | None = None
+        self._failure: MemoryError | OSError | None = None
         self._thread = Thread(target=self._read, daemon=True)
         self._thread.start()
 
     def _read(self) -> None:
         try:
             self._read_to_the_end()
-        except MemoryError as error:
+        except (MemoryError, OSError) as error:
             # For whoever waits for the tool: threading would print a traceback.
-            self._shortage = error
+            self._failure = error
 
     def _read_to_the_end(self) -> None:
         last = b""
@@ -267,9 +267,12 @@ class _Output:
         return not self._thread.is_alive()
 
     def text(self) -> str:
-        """Return what was kept of the output of a tool that has ended. Raises MemoryError if that was too much."""
+        """Return what was kept of the output of a tool that has ended.
+
+        Raises MemoryError if that was too much, and OSError where it could not be read.
+        """
         self._last_words.set()
         self._thread.join()
-        if self._shortage:
-            raise self._shortage
+        if self._failure:
+            raise self._failure
         return (self._head + self._tail).decode("utf-8", "backslashreplace")

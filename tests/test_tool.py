@@ -203,6 +203,15 @@ def test_a_child_that_keeps_the_pipes_of_an_ended_tool_keeps_nobody_waiting(tmp_
         os.kill(int(completed.stdout), signal.SIGKILL)
 
 
+def test_output_that_cannot_be_read_is_an_error_and_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(output: object, fd: int) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("builder.tool._Output._next", unreadable)
+    with pytest.raises(OSError, match="Input/output error"):
+        run_tool(["sh", "-c", "echo words; echo more >&2"])
+
+
 def test_an_interrupt_ends_the_tool() -> None:
     seconds = f"98{os.getpid()}"  # nobody else's
     timer = threading.Timer(0.2, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT])

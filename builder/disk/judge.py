@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from builder.errors import BuilderError, ToolFailed
+from builder.errors import BuilderError, MissingRequirement, ToolFailed
 from builder.files.descriptors import opened, path_of
 from builder.tool import run_tool
 from builder.words import quoted
@@ -30,11 +30,15 @@ class DiskFaulty(BuilderError):
 def judge(tool: str, argv: Sequence[str], image: Path, environment: Mapping[str, str]) -> None:
     """Run a checker, `tool` by its name, with `image` as its last argument; raises DiskFaulty if it is not content.
 
-    One that is killed by a signal has found nothing: that stays ToolFailed.
+    One that is killed by a signal has found nothing: that stays ToolFailed. One that writes to what it should only
+    look at is no checker: MissingRequirement.
     """
     try:
         with opened(image, os.O_RDONLY) as fd:
+            before = _stamp(fd)
             done = run_tool([*argv, path_of(fd)], inherited=(fd,), environment=environment)
+            if _stamp(fd) != before:
+                raise MissingRequirement(f"{tool} changed the disk instead of checking it: install a working {tool}")
     except ToolFailed as failure:
         if failure.status < 0:
             raise ToolFailed([tool], failure.status, failure.stderr) from failure
@@ -42,3 +46,8 @@ def judge(tool: str, argv: Sequence[str], image: Path, environment: Mapping[str,
         raise DiskFaulty(tool, said[0] if said else f"status {failure.status}") from failure
     if error := _ERROR.search(done.stdout + done.stderr):
         raise DiskFaulty(tool, error[0])
+
+
+def _stamp(fd: int) -> tuple[int, int]:
+    status = os.fstat(fd)
+    return status.st_size, status.st_mtime_ns

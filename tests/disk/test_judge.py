@@ -15,7 +15,7 @@ from builder import BuildOptions, build
 from builder.disk import FILESYSTEMS
 from builder.disk.filesystem import HEAD, DiskOptions, Filesystem
 from builder.disk.judge import DiskFaulty
-from builder.errors import ToolFailed, ToolMissing
+from builder.errors import MissingRequirement, ToolFailed, ToolMissing
 from builder.events import Listener, ignore
 from builder.tool import find_tool
 from builder.tree.nodes import Directory
@@ -86,6 +86,18 @@ def test_a_checker_that_is_killed_has_found_nothing(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     (tmp_path / "disk").touch()
     with pytest.raises(ToolFailed, match=r"^(e2fsck|fsck\.erofs) was killed by signal 11"):
+        filesystem.verify(tmp_path / "disk")
+
+
+def test_a_checker_that_writes_to_the_disk_is_none(
+    filesystem: Filesystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("e2fsck", "fsck.erofs"):
+        (tmp_path / name).write_text('#!/bin/sh\nfor image in "$@"; do :; done\necho > "$image"\n')
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    (tmp_path / "disk").touch()
+    with pytest.raises(MissingRequirement, match=r"^(e2fsck|fsck\.erofs) changed the disk instead of checking it: "):
         filesystem.verify(tmp_path / "disk")
 
 
