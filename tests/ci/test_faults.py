@@ -66,7 +66,7 @@ def test_only_a_killed_run_may_leave_something_and_only_until_the_next() -> None
 @pytest.mark.slow
 @pytest.mark.root
 def test_a_few_faults_of_every_kind_find_nothing(tmp_path: Path) -> None:
-    words = [sys.executable, SCRIPT, "--most", "2", "--scratch", tmp_path, "--command", *COMMANDS]
+    words = [sys.executable, str(SCRIPT), "--most", "2", "--scratch", str(tmp_path), "--command", *COMMANDS]
     done = subprocess.run(words, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = [re.split(r" {2,}", line.strip()) for line in done.stdout.splitlines()]
