@@ -98,6 +98,7 @@ SAID: dict[str, tuple[str, BuildOptions]] = {
     "no-wait": ("yes", BuildOptions(wait=False)),
     "metadata-file": ("m.json", BuildOptions(metadata_file=Path("m.json"))),
     "provenance": ("p.json", BuildOptions(provenance=Path("p.json"))),
+    "sbom": ("s.json", BuildOptions(sbom=Path("s.json"))),
     "push": ("docker://host.example/web:1", BuildOptions(push="docker://host.example/web:1")),
     "depfile": ("d", BuildOptions(depfile=Path("d"))),
 }

@@ -16,7 +16,8 @@ PACKAGE = Path(__file__).parents[1] / "builder"
 ORDER = [
     "version", "words", "sizes", "errors", "shortage", "exact", "option", "limits", "linux", "events", "signals",
     "tool", "archive", "image", "files", "store", "registry", "containers_storage", "sources", "layers", "tree",
-    "decoded", "additions", "guest", "disk", "vm", "options", "output", "artifact", "actions", "batch", "cli",
+    "decoded", "additions", "guest", "disk", "packages", "vm", "options", "output", "artifact", "actions",
+    "batch", "cli",
 ]  # fmt: skip
 
 

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builder.actions.plan import Plan
+from builder.disk import FILESYSTEMS
 from builder.events import Listener, Stage
+from builder.files.descriptors import opened
 from builder.guest.facts import GuestFacts, Initrd
 from builder.options import BuildOptions
+from builder.output.failures import failures_named
 from builder.output.metadata import describe_build, disk_digest, render_json
 from builder.output.provenance import describe_provenance
 from builder.output.publish import Content, Draft, staged
 from builder.output.recipe import KnownDisk
+from builder.output.sbom import describe_packages
+from builder.packages.inventory import Inventory, read_inventory
 from builder.sources.reference import parse_reference
 from builder.sources.source import Source
 from builder.vm.machine import Root, path_from
@@ -45,8 +51,11 @@ class Rendered:
         return all(content.is_there() for content in (*self.before, *self.after))
 
 
-def render(plan: Plan, known: KnownDisk, digest: str, rule: bytes) -> Rendered:
-    """Write in memory all that goes with a disk whose sha256 is `digest`; `rule` is the content of its depfile."""
+def render(plan: Plan, known: KnownDisk, disk: Path, digest: str, rule: bytes) -> Rendered:
+    """Write in memory all that goes with the disk whose bytes are at `disk` now, and whose sha256 is `digest`.
+
+    `rule` is the content of its depfile. Raises PackagesUnreadable.
+    """
     options = plan.options
     root = replace(plan.root, verity=known.facts.verity)
     archive, guest = b"", None
@@ -65,6 +74,10 @@ def render(plan: Plan, known: KnownDisk, digest: str, rule: bytes) -> Rendered:
     if options.provenance:
         statement = describe_provenance(root.disk, record, plan.surveyed)
         before.append(Content(options.provenance, render_json(statement)))
+    if options.sbom:
+        packages = _inventory(disk, known.facts.format)
+        document = describe_packages(root.disk, digest, record["image"], packages, options.source_date_epoch)
+        before.append(Content(options.sbom, render_json(document)))
     if options.metadata_file:
         after.append(Content(options.metadata_file, render_json(record), known.mtime_ns))
     return Rendered(before, after, root, guest)
@@ -73,15 +86,23 @@ def render(plan: Plan, known: KnownDisk, digest: str, rule: bytes) -> Rendered:
 @contextmanager
 def companions(plan: Plan, known: KnownDisk, disk: Path, rule: bytes, listen: Listener) -> Iterator[Companions]:
     """Stage all that goes with the disk whose bytes are at `disk` now; `rule` is the content of its depfile."""
-    digest = known.digest or ""
-    if (plan.options.metadata_file or plan.options.provenance) and not digest:
+    digest, options = known.digest or "", plan.options
+    if (options.metadata_file or options.provenance or options.sbom) and not digest:
         listen(Stage("hashing the disk"))
         digest = disk_digest(disk)
-    rendered = render(plan, known, digest, rule)
+    if options.sbom:
+        listen(Stage("looking for packages"))
+    rendered = render(plan, known, disk, digest, rule)
     with ExitStack() as stack:
         before = [draft for each in rendered.before for draft in stack.enter_context(staged(each, listen))]
         after = [draft for each in rendered.after for draft in stack.enter_context(staged(each, listen))]
         yield Companions(before, after, rendered.root, rendered.guest)
+
+
+def _inventory(disk: Path, format: str) -> Inventory:
+    """Read which packages are on a disk, and not in an image: what the user added and removed counts."""
+    with failures_named(disk), opened(disk, os.O_RDONLY) as fd:
+        return read_inventory(FILESYSTEMS[format].reader(fd))
 
 
 def dependencies(source: Source, reference: str, plan: Plan) -> list[str]:

@@ -30,13 +30,14 @@ def outputs(tmp_path: Path) -> Path:
 def options(outputs: Path, kernel: str = "vmlinux") -> BuildOptions:
     machine = VmOptions((VmConfig("firecracker", outputs / "disk.vm"),), MachineOptions(kernel=outputs / kernel))
     rule, record, statement = outputs / "disk.d", outputs / "disk.json", outputs / "disk.intoto"
-    return BuildOptions(depfile=rule, metadata_file=record, provenance=statement, vm=machine)
+    return BuildOptions(depfile=rule, metadata_file=record, provenance=statement, sbom=outputs / "disk.cdx", vm=machine)
 
 
 STEPS = [
     *("sync disk.d", "rename disk.d", "sync out"),
     *("sync disk.vm", "rename disk.vm", "sync out"),
     *("sync disk.intoto", "rename disk.intoto", "sync out"),
+    *("sync disk.cdx", "rename disk.cdx", "sync out"),
     *("sync disk.ext4", "rename disk.ext4", "sync out"),
     *("sync disk.json", "rename disk.json", "sync out"),
 ]
@@ -58,9 +59,9 @@ def test_whatever_step_is_the_last_nothing_newer_speaks_for_something_older(
     tmp_path: Path, outputs: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     disk, rule, record = outputs / "disk.ext4", outputs / "disk.d", outputs / "disk.json"
-    machine, statement = outputs / "disk.vm", outputs / "disk.intoto"
+    machine, statement, packages = outputs / "disk.vm", outputs / "disk.intoto", outputs / "disk.cdx"
     build(image(tmp_path / "old", b"old"), disk, options(outputs, "older"))
-    before = {path: path.read_bytes() for path in (disk, rule, machine, statement, record)}
+    before = {path: path.read_bytes() for path in (disk, rule, machine, statement, packages, record)}
     reference = image(tmp_path / "new", b"new")
     with monkeypatch.context() as patch:
         ahead = len(_calls_of(reference, tmp_path, patch)) - len(STEPS)
@@ -69,9 +70,9 @@ def test_whatever_step_is_the_last_nothing_newer_speaks_for_something_older(
         with pytest.raises(Died):
             build(reference, disk, options(outputs))
     new = {path: path.read_bytes() != before[path] for path in before}
-    assert new[rule] >= new[machine] >= new[statement] >= new[disk] >= new[record]
+    assert new[rule] >= new[machine] >= new[statement] >= new[packages] >= new[disk] >= new[record]
     assert sorted(path.name for path in outputs.iterdir()) == [
-        *("disk.d", "disk.ext4", "disk.intoto", "disk.json", "disk.vm")
+        *("disk.cdx", "disk.d", "disk.ext4", "disk.intoto", "disk.json", "disk.vm")
     ]
     # The next build mends it.
     build(reference, disk, options(outputs))
