@@ -5,6 +5,7 @@ Where several builds speak to one watcher, `image` says which of them it is, by 
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,24 @@ class Stage:
     total: int | None = None
     image: str | None = None
     unit: str = "bytes"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Work begins that is not worth showing while it lasts; a `Stopwatch` counts what it takes apart from all else."""
+
+    name: str
+    image: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """A stage or step has ended; `seconds` is what it took by the clock, `bytes` what it went through, if known."""
+
+    name: str
+    seconds: float
+    bytes: int | None = None
+    image: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +65,7 @@ class End:
     image: str | None = None
 
 
-Event = Stage | Progress | Notice | End
+Event = Stage | Step | Took | Progress | Notice | End
 # Called by whichever thread has something to tell.
 Listener = Callable[[Event], None]
 
@@ -68,3 +87,47 @@ class Meter:
         if now >= self._next:
             self._next = now + _INTERVAL
             self._listen(Progress(done))
+
+
+class Stopwatch:
+    """Passes on what it hears, and tells besides what each stage took, once it has ended; threads share it.
+
+    A stage or step ends where the next one of the same image begins, where the build of that image ends, or at `stop`.
+    What fails has not ended, and is told nothing of: `fail`. Steps are not passed on.
+    """
+
+    def __init__(self, listen: Listener, clock: Callable[[], float] = time.monotonic) -> None:
+        self._listen = listen
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._running: dict[str | None, tuple[Stage | Step, float]] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Listen to an event."""
+        if isinstance(event, Stage | Step):
+            self._turn(event.image, event)
+        elif isinstance(event, End):
+            self._turn(event.image, None)
+        if not isinstance(event, Step):
+            self._listen(event)
+
+    def stop(self) -> None:
+        """Tell what was begun that it has ended."""
+        for image in list(self._running):
+            self._turn(image, None)
+
+    def fail(self, image: str | None = None) -> None:
+        """Tell nothing of the stage of an image at which it failed."""
+        with self._lock:
+            self._running.pop(image, None)
+
+    def _turn(self, image: str | None, begun: Stage | Step | None) -> None:
+        now = self._clock()
+        with self._lock:
+            ended = self._running.pop(image, None)
+            if begun is not None:
+                self._running[image] = begun, now
+        if ended is not None:
+            stage, began = ended
+            size = stage.total if isinstance(stage, Stage) and stage.unit == "bytes" else None
+            self._listen(Took(stage.name, round(now - began, 3), size, image))

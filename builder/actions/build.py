@@ -14,7 +14,7 @@ from builder.additions.survey import survey
 from builder.disk.filesystem import DiskFacts, Filesystem
 from builder.disk.hash_tree import add_hash_tree
 from builder.errors import UsageError
-from builder.events import Listener, Stage, ignore
+from builder.events import Listener, Stage, Step, ignore
 from builder.files.workspace import workspace_of
 from builder.guest.facts import Resolved
 from builder.options import BuildOptions
@@ -53,6 +53,7 @@ def build(
         scratch_directory(options, beside, listen) as scratch,
     ):
         draft = Draft(beside, "disk", output)
+        listen(Step("opening the image"))
         with closing(open_image(reference, options, scratch, listen)) as source:
             image = find_image(source, reference, options.platform, listen)
             surveyed = survey(options.additions, options.limits, listen)
@@ -67,6 +68,7 @@ def build(
         known = disk if isinstance(disk, KnownDisk) else _finish(disk, planned, filesystem, draft, listen)
         made = [] if there else [draft]
         with companions(planned, known, draft.path if made else output, rule, listen) as staged:
+            listen(Step("publishing"))
             # In this order, whatever cuts us short: make must never see a disk with older dependencies or machines, nor
             # anybody an older disk with newer metadata.
             publish_in_order((*staged.before, *made, *staged.after))
@@ -124,6 +126,7 @@ def _finish(packed: _Packed, plan: Plan, filesystem: Filesystem, draft: Draft, l
     if checked:
         listen(Stage(f"checking the {filesystem.name} file system"))
         filesystem.verify(draft.path)
+    listen(Step("syncing the disk"))
     sync(draft)
     facts = replace(packed.disk, tools=plan.tools, checked=checked)
     return keep_recipe(draft.path, plan.recipe.digest(), facts, packed.guest, packed.contents)

@@ -7,7 +7,7 @@ from contextlib import closing
 
 from builder.additions.survey import Surveyed, identity_with
 from builder.decoded.read import Layers
-from builder.events import Listener
+from builder.events import Listener, Step
 from builder.guest.bootable import Guest, make_bootable
 from builder.guest.facts import Resolved
 from builder.image.image import Image
@@ -37,6 +37,7 @@ def merge(
         account.packed(layer.name, layer.descriptor.size)
     with closing(Layers(source, spool, account, options.cache, listen)) as layers:
         for layer, entries in layers.read(image.layers):
+            listen(Step(f"merging {layer.name}"))
             apply_layer(tree, layer.name, entries, listen)
     if surveyed:
         # Here, because it brings what parses tars, which is not needed where all layers are kept decoded.

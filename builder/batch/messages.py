@@ -15,17 +15,17 @@ import msgspec
 from builder.batch.images import Job
 from builder.batch.report import Outcome
 from builder.errors import BuilderError, UsageError
-from builder.events import Event, Notice, Progress, Stage
+from builder.events import Event, Notice, Progress, Stage, Step
 from builder.option import Written
 from builder.options import OPTIONS, BuildOptions
 from builder.version import VERSION
 from builder.words import quoted
 
 # Counts up with every change of what is sent, also between releases.
-FORM = 2
+FORM = 3
 _ADVICE = "install one version everywhere"
 T = TypeVar("T")
-_EVENTS: dict[str, type[Event]] = {kind.__name__.lower(): kind for kind in (Stage, Progress, Notice)}
+_EVENTS: dict[str, type[Event]] = {kind.__name__.lower(): kind for kind in (Stage, Step, Progress, Notice)}
 
 
 class JobRefused(BuilderError):

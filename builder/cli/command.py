@@ -30,7 +30,9 @@ def _tell(ctx: click.Context, option: click.Parameter, value: Any) -> None:
 _SPEECH: dict[str, Any] = {"group": "Messages", "expose_value": False, "is_eager": True, "callback": _tell}
 SPEECH = (
     GroupedOption(["-q", "--quiet"], is_flag=True, help="Say nothing but errors.", **_SPEECH),
-    GroupedOption(["-v", "--verbose"], is_flag=True, help="With an error, also say what caused it.", **_SPEECH),
+    GroupedOption(
+        ["-v", "--verbose"], is_flag=True, help="Say what each stage took, and what caused an error.", **_SPEECH
+    ),
     GroupedOption(
         ["--log-format"], type=click.Choice(LOG_FORMATS), help="Form of messages.  [default: text]", **_SPEECH
     ),

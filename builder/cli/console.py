@@ -6,8 +6,8 @@ import os
 import sys
 from collections.abc import Iterable
 
-from builder.cli.stages import Display, JsonLines, Nothing, Plain, json_line, of_image
-from builder.events import Event, Listener, Notice
+from builder.cli.stages import Display, JsonLines, Nothing, Plain, event_line, json_line, of_image, took
+from builder.events import Event, Listener, Notice, Stopwatch, Took, ignore
 from builder.words import legible
 
 LOG_FORMATS = ("text", "json")
@@ -27,6 +27,7 @@ class Console:
         self.progress = "auto"
         self.image: str | None = None
         self._display: Display = Nothing()
+        self._stopwatch = Stopwatch(ignore)
 
     def listener(self) -> Listener:
         """Begin to show progress as `--progress` says, until `end`; return what is to be told."""
@@ -36,10 +37,13 @@ class Console:
         def listen(event: Event) -> None:
             if isinstance(event, Notice):
                 self.notice(of_image(event, event.text), event.image)
+            elif isinstance(event, Took) and not isinstance(display, JsonLines):
+                self._took(event)
             else:
                 display.hear(event)
 
-        return listen
+        self._stopwatch = Stopwatch(listen)
+        return self._stopwatch
 
     def notices(self, event: Event) -> None:
         """Listen, but say notices only."""
@@ -49,7 +53,7 @@ class Console:
     @property
     def shows_each(self) -> bool:
         """Whether, of many builds, it is of interest how far each is."""
-        return self.progress != "auto" or self._display.shows_each
+        return self.verbose or self.progress != "auto" or self._display.shows_each
 
     @property
     def shows_progress(self) -> bool:
@@ -57,7 +61,9 @@ class Console:
         return self.progress != "none" and not (self.quiet and self.progress == "auto")
 
     def say(self, text: str, image: str | None = None) -> None:
-        """Say how something ended, unless asked to be quiet."""
+        """Say how something ended, all of it or one of many images, unless asked to be quiet."""
+        if image is None:
+            self._stopwatch.stop()
         if not self.quiet:
             self._write("info", text, image)
 
@@ -68,6 +74,7 @@ class Console:
 
     def fail(self, error: BaseException, image: str | None = None) -> None:
         """Say in one line what went wrong; with -v, also what caused it, one line per cause."""
+        self._stopwatch.fail(image)
         self._write("error", str(error), image)
         cause = error.__cause__
         while self.verbose and cause is not None:
@@ -90,8 +97,14 @@ class Console:
 
     def end(self) -> None:
         """Show no more progress, and leave nothing of it on a terminal."""
+        self._stopwatch.stop()
         self._display.end()
         self._display = Nothing()
+
+    def _took(self, event: Took) -> None:
+        """Say, with -v, what a stage took."""
+        if self.verbose and not self.quiet:
+            self._display.write(event_line(event, self.image) if self._json else took(event))
 
     @property
     def _json(self) -> bool:

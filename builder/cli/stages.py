@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Protocol
 
-from builder.events import Event, Stage
+from builder.events import Event, Stage, Took
 from builder.sizes import human_size
 from builder.words import legible
 
@@ -30,6 +30,17 @@ def json_line(facts: dict[str, object]) -> str:
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03}Z"
     shown = {key: legible(value) if isinstance(value, str) else value for key, value in facts.items()}
     return json.dumps({"time": stamp, **shown, "image": shown.get("image")})
+
+
+def event_line(event: Event, image: str | None) -> str:
+    """Write an event as JSON: its kind, in lower case, its own words, and the image, where it says none itself."""
+    return json_line({"event": type(event).__name__.lower(), **asdict(event), "image": event.image or image})
+
+
+def took(event: Took) -> str:
+    """Write for people what a stage took: seconds first, one below the other."""
+    size = f", {human_size(event.bytes)}" if event.bytes else ""
+    return legible(f"took {event.seconds:7.2f} s: {of_image(event, event.name)}{size}")
 
 
 class Display(Protocol):
@@ -93,7 +104,7 @@ class JsonLines(Nothing):
 
     def hear(self, event: Event) -> None:
         """Write the event."""
-        self._put(type(event).__name__.lower(), **{**asdict(event), "image": event.image or self._image})
+        self.write(event_line(event, self._image))
         if isinstance(event, Stage):
             self._heart.begin(event)
 

@@ -23,7 +23,7 @@ from builder.batch.messages import (
 )
 from builder.batch.report import BUILT, Outcome, Part
 from builder.disk.filesystem import Compression
-from builder.events import Event, Notice, Progress, Stage
+from builder.events import Event, Notice, Progress, Stage, Step
 from builder.guest.options import GuestOptions
 
 # Names of files need not be UTF-8.
@@ -66,7 +66,7 @@ def test_only_what_is_no_default_travels() -> None:
     assert json.loads(write_job(Job(1, "oci:a", Path("a.ext4"), BuildOptions()), "/"))["options"] == {}
 
 
-@pytest.mark.parametrize("event", [Stage("reading", 7), Stage("packing"), Progress(5), Notice(f"{ODD}: \x1b")])
+@pytest.mark.parametrize("event", [Stage("reading", 7), Step("syncing"), Progress(5), Notice(f"{ODD}: \x1b")])
 def test_an_event_arrives_as_it_was_said(event: Event) -> None:
     assert is_event(write_event(event))
     assert read_event(write_event(event)) == event

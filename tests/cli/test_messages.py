@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,7 +41,7 @@ def test_what_is_said_of_messages_holds_wherever_it_is_said(tmp_path: Path, imag
     silent = build("--progress", "none").stderr.splitlines()
     assert [line.split(":")[0] for line in silent] == [f"{tmp_path}/d.ext4"]
     lines = [json.loads(line) for line in build("--log-format", "json").stderr.splitlines()]
-    assert [line.get("event") for line in lines[:1]] == ["stage"]
+    assert [line.get("event") for line in lines[:2]] == ["took", "stage"]
     assert lines[-1]["level"] == "info"
     mixed = build("--log-format", "text", "--progress", "json").stderr.splitlines()
     assert is_json(mixed[0])
@@ -58,6 +59,56 @@ def test_json_progress_comes_a_few_times_a_second_not_once_a_file(tmp_path: Path
     events = [json.loads(line).get("event") for line in done.stderr.splitlines()]
     assert "stage" in events
     assert events.count("progress") < 100
+
+
+# What is not worth a line while it lasts.
+STEPS = ["opening the image", "merging layer 1 of 1", "syncing the disk", "publishing"]
+
+
+def test_what_each_stage_took_is_said_with_v_and_to_programs(tmp_path: Path, image: str) -> None:
+    words = ["build", image, "-o", str(tmp_path / "d.ext4"), "--force", "--init", "none"]
+    *said, _ = run(*words, "-v", "--progress", "none").stderr.splitlines()
+    lines = [json.loads(line) for line in run(*words, "--progress", "json").stderr.splitlines()]
+    stages = [line for line in lines if line.get("event") == "stage"]
+    took = [line for line in lines if line.get("event") == "took"]
+    names = [line["name"] for line in took]
+    assert sorted(name.partition(" (")[0] for name in names if name not in [each["name"] for each in stages]) == sorted(
+        STEPS
+    )
+    assert [name for name in names if name.partition(" (")[0] not in STEPS] == [each["name"] for each in stages]
+    line = re.compile(r"took +\d+\.\d\d s: (.+?)(?:, [\d.]+ \w+)?")
+    assert [match and match[1] for match in map(line.fullmatch, said)] == names
+    assert all(isinstance(each["seconds"], float) and each["image"] == f"{tmp_path}/d.ext4" for each in took)
+    # What a stage was to go through is what it has gone through.
+    assert (
+        [each["bytes"] for each in took if each["bytes"]] == [each["total"] for each in stages if each["total"]] != []
+    )
+
+
+@pytest.mark.parametrize("words", [[], ["-q", "-v"]])
+def test_what_stages_took_is_no_news_unless_asked_for(tmp_path: Path, image: str, words: list[str]) -> None:
+    done = run(*words, "build", image, "-o", tmp_path / "d.ext4")
+    assert (done.returncode, [line for line in done.stderr.splitlines() if line.startswith("took")]) == (0, [])
+
+
+def test_a_stage_that_fails_has_not_ended(tmp_path: Path) -> None:
+    layout(tmp_path / "image", Spec((tar(file("../x")),)))
+    done = run("-v", "build", f"oci:{tmp_path}/image", "-o", tmp_path / "d.ext4", "--init", "none")
+    said = [line.split(" (")[0] for line in done.stderr.splitlines()]
+    assert said[0].endswith(" s: opening the image")
+    assert said[1] == "reading layer 1 of 1"
+    assert said[2].endswith(" s: reading layer 1 of 1")
+    # It is at the merge that this layer is refused.
+    assert [line.split(":")[1] for line in said[3:]] == [" error", " cause"]
+
+
+def test_of_a_batch_it_is_said_of_each_disk_what_its_stages_took(tmp_path: Path, image: str) -> None:
+    (tmp_path / "list").write_text(f"{image} output=a.ext4 init=none\noci:nowhere output=b.ext4\n")
+    said = run("batch", "-v", tmp_path / "list", "-o", tmp_path / "disks", "-j", 1).stderr.splitlines()
+    took = [line.partition(" s: ")[2].partition(" (")[0] for line in said if line.startswith("took")]
+    assert took[0] == f"{tmp_path}/disks/a.ext4: opening the image"
+    assert {line.partition(": ")[0] for line in took[:-1]} == {f"{tmp_path}/disks/a.ext4"}
+    assert took[-1] == "building 2 disks"
 
 
 def test_the_cause_is_said_wherever_it_is_asked_for(tmp_path: Path) -> None:
