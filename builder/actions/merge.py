@@ -44,6 +44,7 @@ def merge(
         from builder.additions.apply import Build, apply_changes
 
         apply_changes(Build(tree, spool, layers.account, (options.source_date_epoch or 0) * 10**9, listen), surveyed)
+        spool.settle()
     if options.source_date_epoch is not None:
         tree.clamp_times(options.source_date_epoch)
     return tree
@@ -67,4 +68,5 @@ def merge_whole(
     if guest is None:
         return tree, identity, None
     resolved, identity = make_bootable(tree, spool, guest, identity, listen)
+    spool.settle()
     return tree, identity, resolved

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from builder.additions.addition import AddedTar, Addition, Removal
-from builder.additions.host import ZEROS, AdditionFailed, Found, changed, content, find
+from builder.additions.host import AdditionFailed, Found, changed, content, find
 from builder.additions.survey import Listing, Surveyed, mode_of
 from builder.additions.tar import read_tar
 from builder.archive.entry import Entry, Kind
 from builder.errors import LayerRefused, LimitExceeded
 from builder.events import Listener, Stage, ignore
-from builder.exact import write_at
 from builder.layers.account import Account
 from builder.linux import WHITEOUT
 from builder.tree.entries import Entries
@@ -28,8 +27,6 @@ from builder.tree.paths import Refusal, components
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
 from builder.words import quoted
-
-_BLOCK = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,32 +175,15 @@ class _Adding:
             return "", EMPTY
         hasher = hashlib.sha256()
 
-        def write(fd: int) -> None:
-            position = os.lseek(fd, 0, os.SEEK_CUR)
+        def pieces() -> Iterator[tuple[int, bytes]]:
+            position = 0
             for chunk in content(found, self._name):
                 hasher.update(chunk)
-                _write(fd, chunk, position)
+                yield position, chunk
                 position += len(chunk)
 
-        stored = self._build.spool.add(found.size, write)
+        stored = self._build.spool.add(found.size, pieces())
         return hasher.hexdigest(), stored
-
-
-def _write(fd: int, data: bytes, position: int) -> None:
-    """Write all but blocks of zeros: a hole or not is the host's file system's choice, and no part of the content."""
-    if data == ZEROS[: len(data)]:
-        return
-    if ZEROS[:_BLOCK] not in data:
-        write_at(fd, data, position)
-        return
-    start = None
-    for offset in range(0, len(data) + _BLOCK, _BLOCK):
-        block = data[offset : offset + _BLOCK]
-        if block and block != ZEROS[: len(block)]:
-            start = offset if start is None else start
-        elif start is not None:
-            write_at(fd, data[start:offset], position + start)
-            start = None
 
 
 def _named(path: tuple[bytes, ...], end: str = "") -> str:

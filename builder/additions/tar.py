@@ -82,8 +82,8 @@ class _Stream:
             self._account.entry(self._name, entry)
             yield entry
 
-    def read_content_into(self, fd: int) -> None:
-        self._tar.read_content_into(fd)
+    def content(self) -> Iterator[tuple[int, memoryview]]:
+        return self._tar.content()
 
     def finish(self) -> None:
         """Read what is behind the end of the archive, as the digest is of all."""

@@ -10,7 +10,6 @@ What both state is compared, and refused if it can be read in two ways: that cos
 from __future__ import annotations
 
 import ctypes
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
@@ -20,11 +19,9 @@ from builder.archive.entry import NO_XATTRS, TYPE_BITS, Entry, Kind
 from builder.archive.guard import Guard
 from builder.archive.header import Header, Numbers
 from builder.errors import MalformedTar
-from builder.exact import write_at
 from builder.linux import MODE_BITS
 from builder.signals import end_if_told
 
-_ZEROS = bytes(1 << 20)  # as much as any decompressor hands over at a time
 _NOWHERE = 1 << 64, 1
 
 
@@ -80,16 +77,14 @@ class TarReader:
         if self._guard.headers or not self._guard.ended:
             raise MalformedTar(None, "the archive's end can be read in two ways")
 
-    def read_content_into(self, fd: int) -> None:
-        """Write the current file's content from the descriptor's position on, leaving out the holes of sparse files.
+    def content(self) -> Iterator[tuple[int, memoryview]]:
+        """Yield the current file's content, once: where in it each piece begins, and its bytes; holes are left out.
 
-        The descriptor must be seekable; its position afterwards is undefined. Nothing is written beyond
-        `entry.size` bytes; a hole at the end is left to the caller's ftruncate. Raises OSError for failed writes.
+        The pieces come in order, end within `entry.size` bytes, and are gone when the next one is asked for.
         """
         header = self._header
         if header is None or self._archive is None or not header.stored:
             return
-        start = os.lseek(fd, 0, os.SEEK_CUR)
         buffer, size, offset = libarchive.Pointer(), ctypes.c_size_t(), ctypes.c_int64()
         arguments = (self._archive, ctypes.byref(buffer), ctypes.byref(size), ctypes.byref(offset))
         extents = iter([(0, header.size)] if header.extents is None else header.extents)
@@ -104,7 +99,7 @@ class TarReader:
                 raise MalformedTar(header.path, "its sparse map can be read in two ways")
             first = offset.value + size.value
             total += size.value
-            _write(fd, libarchive.view(buffer, size.value), start + offset.value)
+            yield offset.value, libarchive.view(buffer, size.value)
         if total != header.stored:
             raise MalformedTar(header.path, "its content can be read in two ways")
         header.stored = 0
@@ -198,10 +193,3 @@ def _xattrs(entry: int, header: Header) -> Mapping[bytes, bytes]:
 def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     yield first
     yield from rest
-
-
-def _write(fd: int, data: memoryview, position: int) -> None:
-    # Nothing but zeros may as well be a hole, which costs a bomb's disk nothing; other data differs at once.
-    if data == memoryview(_ZEROS)[: len(data)]:
-        return
-    write_at(fd, data, position)

@@ -23,6 +23,7 @@ from builder.decoded.content import Content, Damaged, Unkept, survey, verify
 from builder.image.digest import Digest
 from builder.layers.account import Taken
 from builder.tree.entries import Entries
+from builder.tree.runs import Runs
 from builder.tree.spool import Lent, Spool
 
 LAYER = re.compile(r"(sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})(\.making)?")
@@ -65,7 +66,8 @@ class Claim:
         self.spool = Spool(fd)
         self._directory = directory
         self._diff_id = diff_id
-        self._fd: int | None = fd
+        self._fd = fd
+        self._lent = False
         self._content: Content | None = None
         self._published = False
 
@@ -90,7 +92,7 @@ class Claim:
         """Give the content to a spool, which closes it, and let the entries say where it is there. Raises OSError."""
         content = self._content or survey(self.spool.fd, self.spool.end)
         entries.move(_lend(self.spool.fd, content, spool))
-        self._fd = None
+        self._lent = True
 
     def __enter__(self) -> Self:
         return self
@@ -102,11 +104,11 @@ class Claim:
             name = _name(self._diff_id) + _MAKING
             with suppress(OSError):
                 # An interrupt may come when it has its other name already, and the next maker's file has this one.
-                if is_named(self.spool.fd, self._directory, name):
+                if is_named(self._fd, self._directory, name):
                     os.unlink(name, dir_fd=self._directory)
             with suppress(OSError):
-                fcntl.flock(self.spool.fd, fcntl.LOCK_UN)
-        if self._fd is not None:
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
+        if not self._lent:
             os.close(self._fd)
 
 
@@ -192,7 +194,7 @@ def _lock(fd: int, waiting: Callable[[], None]) -> None:
 
 
 def _lend(fd: int, content: Content, spool: Spool) -> int:
-    return spool.borrow(Lent(fd, content.size, content.runs))
+    return spool.borrow(Lent(fd, content.size, Runs(content.runs)))
 
 
 def _name(diff_id: Digest) -> str:

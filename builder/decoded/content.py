@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from google_crc32c import value as crc32c
 
 from builder.exact import read_at
-from builder.tree.spool import ALIGNMENT, Run
+from builder.tree.runs import ALIGNMENT, Run, filled
 
 _PIECE = 1 << 20
 _ZEROS = bytes(_PIECE)
-_BLOCK_OF_ZEROS = bytes(ALIGNMENT)
 
 # Who alternates zeros and content, block by block, over gigabytes means no good.
 _MAX_RUNS = 1 << 20
@@ -58,7 +57,7 @@ def survey(fd: int, size: int) -> Content:
     for start, end in _stretches(fd, 0, size):
         for position, length in _pieces([(start // ALIGNMENT, end // ALIGNMENT)]):
             data = read_at(fd, length, position)
-            for first, behind in _filled(data):
+            for first, behind in filled(data, length):
                 checks.append(crc32c(data[first * ALIGNMENT : behind * ALIGNMENT]))
                 _extend(runs, position // ALIGNMENT + first, position // ALIGNMENT + behind)
             if len(runs) > _MAX_RUNS:
@@ -79,15 +78,6 @@ def verify(fd: int, content: Content) -> None:
     for (start, length), check in zip(pieces, content.checks, strict=True):
         if crc32c(read_at(fd, length, start)) != check:
             raise Damaged(f"its content is not what it was, from byte {start} on")
-
-
-def _filled(data: bytes) -> list[Run]:
-    """Find the runs of blocks that hold more than zeros."""
-    runs: list[Run] = []
-    for block in range(len(data) // ALIGNMENT):
-        if not data.startswith(_BLOCK_OF_ZEROS, block * ALIGNMENT):
-            _extend(runs, block, block + 1)
-    return runs
 
 
 def _extend(runs: list[Run], first: int, behind: int) -> None:

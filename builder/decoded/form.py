@@ -24,7 +24,7 @@ from builder.decoded.content import Content, Damaged, Outdated, Unkept
 from builder.exact import read_at, read_up_to, write_at
 from builder.layers.account import Taken
 from builder.tree.entries import Entries
-from builder.tree.spool import Run
+from builder.tree.runs import Run
 from builder.version import VERSION
 
 # Counts the forms of this file.

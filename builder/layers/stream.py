@@ -54,9 +54,9 @@ class LayerStream:
             self._account.entry(self.name, entry)
             yield entry
 
-    def read_content_into(self, fd: int) -> None:
-        """Write the current entry's content at the descriptor's position, leaving holes where it has them."""
-        self._tar.read_content_into(fd)
+    def content(self) -> Iterator[tuple[int, memoryview]]:
+        """Yield the current entry's content (see TarReader)."""
+        return self._tar.content()
 
     def is_bookkeeping(self, entry: Entry) -> bool:
         """Whether an entry belongs to the layer's format and not to the image; known once all is read."""

@@ -8,7 +8,7 @@ from typing import Protocol
 from builder.archive.entry import Entry, Kind
 from builder.tree.entries import Entries
 from builder.tree.nodes import EMPTY, Content
-from builder.tree.spool import Spool
+from builder.tree.spool import Pieces, Spool
 
 
 class EntryStream(Protocol):
@@ -18,8 +18,8 @@ class EntryStream(Protocol):
         """Yield each entry; what belongs to it is gone when the next one is asked for."""
         ...
 
-    def read_content_into(self, fd: int) -> None:
-        """Write the current entry's content at the descriptor's position, leaving out holes."""
+    def content(self) -> Pieces:
+        """Yield the current entry's content, without holes; each piece is gone when the next one is asked for."""
         ...
 
 
@@ -31,7 +31,9 @@ def read_layer(layer: EntryStream, spool: Spool) -> Entries:
     """
     entries = Entries()
     for entry in layer:
-        entries.append(entry, spool.add(entry.size, layer.read_content_into) if entry.kind is Kind.FILE else EMPTY)
+        entries.append(entry, spool.add(entry.size, layer.content()) if entry.kind is Kind.FILE else EMPTY)
+    # A full disk is told of where the layer is read.
+    spool.settle()
     return entries
 
 

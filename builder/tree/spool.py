@@ -5,23 +5,21 @@ Positions count through all of them, in the order in which they came: where a le
 
 from __future__ import annotations
 
-import errno
 import os
 import tempfile
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.exact import copy, read_at, send, write_next
+from builder.exact import Data, copy, read_at, send
+from builder.tree.filling import Filling
 from builder.tree.nodes import EMPTY, Content
+from builder.tree.runs import ALIGNMENT, Runs
 
-# Content starts on a page boundary: holes stay holes, and a file system with reflinks can share the blocks.
-ALIGNMENT = 4096
-
-# (first, behind) of a run of blocks of ALIGNMENT bytes.
-Run = tuple[int, int]
+# Parts of a content, from its front to its back: where in it each begins, and its bytes; what is between them is zeros.
+Pieces = Iterable[tuple[int, Data]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +28,7 @@ class Lent:
 
     fd: int
     size: int
-    runs: Sequence[Run]
+    runs: Runs
 
 
 class Spool:
@@ -40,35 +38,44 @@ class Spool:
     """
 
     def __init__(self, fd: int) -> None:
-        self.fd = fd
         self.end = 0
-        # A range known to be data: finding where it ends may take long, and neighbours need not ask again.
-        self._data_start = self._data_end = 0
+        self._own = Filling(fd)
         # Where each lent file begins, in order.
         self._starts: list[int] = []
         self._lent: list[Lent] = []
 
-    def add(self, size: int, write: Callable[[int], None]) -> Content:
-        """Store `size` bytes that `write(fd)` puts at the descriptor's position, leaving out holes.
+    @property
+    def fd(self) -> int:
+        """The own file, with all in it that was added. Raises OSError, as ENOSPC."""
+        self.settle()
+        return self._own.fd
 
-        Raises ValueError if `write` goes on after `size` bytes: what comes next would overwrite that.
+    def settle(self) -> None:
+        """Have all that was added in the file. Raises OSError, as ENOSPC."""
+        self._own.settle(self.end)
+
+    def add(self, size: int, pieces: Pieces) -> Content:
+        """Store `size` bytes, of which `pieces` are more than a hole.
+
+        They may still be in memory afterwards, and fail to be written when more comes, or they `settle`. Raises
+        ValueError for pieces behind `size`, or not in order: what is there already would be overwritten.
         """
         if size == 0:
             return EMPTY
-        offset = self.end
-        os.lseek(self.fd, offset, os.SEEK_SET)
-        write(self.fd)
-        excess = os.lseek(self.fd, 0, os.SEEK_CUR) - (offset + size)
-        if excess > 0:
-            raise ValueError(f"content is {excess} bytes longer than the {size} announced")
+        offset, end = self.end, 0
+        for position, data in pieces:
+            if position < end:
+                raise ValueError(f"content goes back from byte {end} to {position}")
+            end = position + len(data)
+            if end > size:
+                raise ValueError(f"content is {end - size} bytes longer than the {size} announced")
+            self._own.put(offset + position, data)
         self.end = offset + _aligned(size)
-        # The tail of a sparse file may be a hole, and a hole at the end is not written by anybody.
-        os.ftruncate(self.fd, self.end)
         return Content(offset, size)
 
     def keep(self, data: bytes) -> Content:
         """Store a small content that is at hand."""
-        return self.add(len(data), lambda fd: write_next(fd, data))
+        return self.add(len(data), [(0, data)])
 
     def borrow(self, lent: Lent) -> int:
         """Take a file over as it is, and say at which offset its first byte is now; it is closed with the spool."""
@@ -88,28 +95,15 @@ class Spool:
         return read_at(fd, size, position - start)
 
     def data(self, content: Content) -> Iterator[tuple[int, int]]:
-        """Yield (position in the spool, length) of each stretch of `content` that is not a hole, in order."""
-        position, end = content.offset, content.offset + content.size
-        if (place := self._place(position)) is not None:
-            start = self._starts[place]
-            for first, behind in _runs(self._lent[place].runs, position - start):
-                begin = max(start + first * ALIGNMENT, position)
-                if begin >= end:
-                    return
-                yield begin, min(start + behind * ALIGNMENT, end) - begin
-            return
-        while position < end:
-            if not self._data_start <= position < self._data_end and not self._find_data(position):
-                return  # only holes are left
-            start = max(self._data_start, position)
-            if start >= end:
-                return
-            position = min(self._data_end, end)
-            yield start, position - start
+        """Yield (position in the spool, length) of each stretch of `content` that holds more than zeros, in order.
 
-    def is_known(self, content: Content) -> bool:
-        """Say whether each block of `data(content)` is known to hold more than zeros."""
-        return self._place(content.offset) is not None
+        Each is whole blocks, but where the content ends.
+        """
+        position, end = content.offset, content.offset + content.size
+        start, runs = self._runs(position)
+        for first, behind in runs.between((position - start) // ALIGNMENT, _aligned(end - start) // ALIGNMENT):
+            begin = start + first * ALIGNMENT
+            yield begin, min(start + behind * ALIGNMENT, end) - begin
 
     def copy(self, content: Content, fd: int) -> None:
         """Make the empty file `fd` hold `content`, holes included; nothing depends on the descriptors' positions."""
@@ -140,6 +134,14 @@ class Spool:
         place = bisect_right(self._starts, position) - 1
         return place if place >= 0 and position < self._starts[place] + _aligned(self._lent[place].size) else None
 
+    def _runs(self, position: int) -> tuple[int, Runs]:
+        """Give the runs of the file that holds a position, and where that file begins."""
+        if (place := self._place(position)) is not None:
+            return self._starts[place], self._lent[place].runs
+        # Not all of it may be known yet.
+        self.settle()
+        return 0, self._own.runs
+
     def _file(self, position: int) -> tuple[int, int, int]:
         """Give the file that holds a position, where that file begins, and where another one may."""
         if (place := self._place(position)) is not None:
@@ -148,29 +150,9 @@ class Spool:
         behind = bisect_right(self._starts, position)
         return self.fd, 0, self._starts[behind] if behind < len(self._starts) else self.end
 
-    def _find_data(self, position: int) -> bool:
-        """Remember the first range of data that ends behind `position`; return whether there is one."""
-        try:
-            self._data_start = os.lseek(self.fd, position, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno != errno.ENXIO:
-                raise
-            return False
-        self._data_end = os.lseek(self.fd, self._data_start, os.SEEK_HOLE)
-        return True
-
 
 def _aligned(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
-
-
-def _runs(runs: Sequence[Run], position: int) -> Iterator[Run]:
-    """Yield the runs that end behind a position, in bytes."""
-    block = position // ALIGNMENT
-    place = bisect_right(runs, block, key=lambda run: run[1])
-    while place < len(runs):
-        yield runs[place]
-        place += 1
 
 
 @contextmanager

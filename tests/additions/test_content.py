@@ -9,8 +9,9 @@ import pytest
 from support.adding import add, image, refused, write
 
 from builder import Addition, exact
-from builder.additions import apply, host
+from builder.additions import host
 from builder.limits import Limits
+from builder.tree import filling
 from builder.tree.nodes import File
 
 
@@ -35,7 +36,7 @@ def test_holes_stay_holes_and_zeros_are_holes_wherever_the_host_wrote_them() -> 
     for name in ("sparse", "dense"):
         written.clear()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(apply, "write_at", record)
+            patch.setattr(filling, "write_at", record)
             add(Addition(name, f"/{name}"), tree=tree)
         data[name] = list(written)
     assert data == {"sparse": [(40 << 20, 4096)], "dense": [(8192, 4096), (16384, 4096)]}

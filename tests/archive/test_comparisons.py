@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 
 import pytest
-from support.reading import contents
+from support.reading import contents, write_content
 from support.tars import (
     BLOCK,
     block,
@@ -43,7 +43,7 @@ def read(seen: bytes, shown: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("builder.archive.tar.Guard", Swap)
     with TarReader([seen]) as reader, tempfile.TemporaryFile() as spool:
         for _ in reader:
-            reader.read_content_into(spool.fileno())
+            write_content(reader, spool.fileno())
 
 
 def extents(*starts: int) -> list[tuple[int, bytes]]:

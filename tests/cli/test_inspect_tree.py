@@ -102,7 +102,7 @@ def test_no_content_is_read_out_of_a_layer(image: str, monkeypatch: pytest.Monke
     def refused(*_: object) -> None:
         raise AssertionError("content is read")
 
-    monkeypatch.setattr(LayerStream, "read_content_into", refused)
+    monkeypatch.setattr(LayerStream, "content", refused)
     assert shown(image, "--tree")[0] == "Content:      6.6 KiB in 5 files"
 
 

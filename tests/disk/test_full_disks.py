@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from support import tars
 from support.disks import tree_of
-from support.everything import writing
 from support.images import Spec, layout
 from support.mounts import mounted
 
@@ -55,14 +54,12 @@ def small(tmp_path: Path) -> Iterator[Path]:
 
 
 def compressible(spool: Spool, size: int) -> File:
-    return File(content=spool.add(size, writing(b"%0512d" % 7 * (size // 512))))
+    return File(content=spool.keep(b"%0512d" % 7 * (size // 512)))
 
 
 def incompressible(spool: Spool, count: int, size: int) -> Directory:
     noise = random.Random(1)
-    children = {
-        b"%d" % number: File(content=spool.add(size, writing(noise.randbytes(size)))) for number in range(count)
-    }
+    children = {b"%d" % number: File(content=spool.keep(noise.randbytes(size))) for number in range(count)}
     return Directory(children=dict(children))
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.disks import OPTIONS
 from support.entries import Layer, directory, entry, hardlink, opaque, symlink, whiteout
-from support.everything import ACCESS_ACL, CAPABILITY, sparse, writing
+from support.everything import ACCESS_ACL, CAPABILITY, SPARSE
 from support.readers import read
 from support.trees import differences, expected
 
@@ -36,8 +36,8 @@ def spool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spool]:
 
 @pytest.fixture(scope="module")
 def contents(spool: Spool) -> list[Content]:
-    filled = [spool.add(size, writing(bytes([number + 1]) * size)) for number, size in enumerate(SIZES)]
-    return [Content(0, 0), *filled, spool.add(3 << 20, sparse)]
+    filled = [spool.keep(bytes([number + 1]) * size) for number, size in enumerate(SIZES)]
+    return [Content(0, 0), *filled, spool.add(3 << 20, SPARSE)]
 
 
 names = st.sampled_from(["a", "b", "n" * 255, "\udcff\n", "-"])

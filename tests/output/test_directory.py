@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from support.entries import directory, file, hardlink, merged, symlink
-from support.everything import ACCESS_ACL, DEFAULT_ACL, everything, writing
+from support.everything import ACCESS_ACL, DEFAULT_ACL, everything
 from support.trees import Found, differences, expected, scan
 from support.users import ids, open_to_users, run_as_user
 
@@ -150,7 +150,7 @@ def test_root_of_a_container_restores_what_its_capabilities_allow(spool: Spool, 
 
 def test_whoever_runs_this_restores_the_own_files_of_a_tree(spool: Spool, target: Path) -> None:
     tree = Tree(Directory(0o750, os.geteuid(), os.getegid(), 3_000_000_001))
-    content = spool.add(5, writing(b"12345"))
+    content = spool.keep(b"12345")
     shared = File(0o4711, os.geteuid(), os.getegid(), 7, content=content)
     inner = Directory(0o000, os.geteuid(), os.getegid(), 9, children={b"again": shared})
     tree.root.children = {b"f": shared, b"locked": inner}

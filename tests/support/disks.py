@@ -46,11 +46,5 @@ def dumpe2fs(image: Path) -> dict[str, str]:
 
 def filled(spool: Spool, size: int, byte: bytes = b"x") -> File:
     """A file of `size` times the same byte."""
-
-    def write(fd: int) -> None:
-        with open(fd, "wb", closefd=False) as file:
-            for _ in range(size // 65536):
-                file.write(byte * 65536)
-            file.write(byte * (size % 65536))
-
-    return File(0o644, content=spool.add(size, write))
+    pieces = ((start, byte * min(65536, size - start)) for start in range(0, size, 65536))
+    return File(0o644, content=spool.add(size, pieces))

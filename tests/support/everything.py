@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import struct
-from collections.abc import Callable
 
 from builder.tree.nodes import Device, Directory, Fifo, File, Symlink
 from builder.tree.spool import Spool
@@ -27,26 +25,15 @@ ACCESS_ACL = acl((0x02, 6, 1000), (0x10, 6, 0xFFFFFFFF), owner=6, group=4, other
 DEFAULT_ACL = acl((0x02, 7, 1000), (0x10, 7, 0xFFFFFFFF))
 
 
-def writing(data: bytes) -> Callable[[int], None]:
-    """What Spool.add wants: write `data` at the descriptor's position."""
-
-    def write(fd: int) -> None:
-        assert os.write(fd, data) == len(data)
-
-    return write
-
-
-def sparse(fd: int) -> None:
-    """Write 3 MiB at the descriptor's position: a hole, a block of data, a hole."""
-    start = os.lseek(fd, 0, os.SEEK_CUR)
-    os.pwrite(fd, b"x" * 4096, start + (1 << 20))
+# A content for Spool.add, of 3 MiB: a hole, a block of data, a hole.
+SPARSE = [(1 << 20, b"x" * 4096)]
 
 
 def everything(spool: Spool) -> Tree:
     """Make the tree; content goes to `spool`."""
 
     def content(data: bytes) -> File:
-        return File(0o644, content=spool.add(len(data), writing(data)))
+        return File(0o644, content=spool.keep(data))
 
     tree = Tree(Directory(0o755, 0, 0, 5 * SECOND))
     shared, setuid, capable, listed = content(b"shared"), content(b"#!"), content(b"ping"), content(b"acl" * 5000)
@@ -56,7 +43,7 @@ def everything(spool: Spool) -> Tree:
     listed.xattrs = {b"system.posix_acl_access": ACCESS_ACL, b"trusted.blob": bytes(range(256))}
     link = Symlink(0o777, 1, 2, -1, {b"trusted.on.link": b"yes"}, b"../nowhere/\xff")
     null = Device(0o666, 0, 6, 3 * SECOND, {b"trusted.on.device": b"yes"}, False, 1, 3)
-    holes = File(0o600, 3, 4, 1_500_000_000_123_456_789, content=spool.add(3 << 20, sparse))
+    holes = File(0o600, 3, 4, 1_500_000_000_123_456_789, content=spool.add(3 << 20, SPARSE))
     tree.root.children = {
         b"bin": Directory(0o755, children={b"su": setuid, b"ping": capable}),
         b"dev": Directory(

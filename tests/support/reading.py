@@ -32,6 +32,12 @@ def only(stream: bytes) -> Entry:
     return entry
 
 
+def write_content(reader: TarReader, fd: int, offset: int = 0) -> None:
+    """Write the current file's content into a file, from `offset` on."""
+    for position, data in reader.content():
+        assert os.pwrite(fd, data, offset + position) == len(data)
+
+
 def contents(stream: bytes | Iterable[bytes], offset: int = 0) -> dict[bytes, bytes]:
     """Read every file's content through a spool that has something else before and after it."""
     found = {}
@@ -40,7 +46,7 @@ def contents(stream: bytes | Iterable[bytes], offset: int = 0) -> dict[bytes, by
             with tempfile.TemporaryFile() as spool:
                 spool.write(b"#" * offset)
                 spool.flush()
-                reader.read_content_into(spool.fileno())
+                write_content(reader, spool.fileno(), offset)
                 assert os.fstat(spool.fileno()).st_size <= offset + entry.size
                 spool.truncate(offset + entry.size)
                 spool.seek(0)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from support import images, tars
 from support.entries import Layer
-from support.everything import writing
 
 from builder.archive.entry import Entry, Kind
 from builder.tree.entries import Entries
@@ -65,6 +64,6 @@ def merged(layers: list[Layer], spool: Spool) -> Tree:
     """Apply the same layers here, with the same content."""
     tree = Tree()
     for number, layer in enumerate(layers, start=1):
-        spooled = Entries((entry, spool.add(entry.size, writing(content(entry)))) for entry, _ in layer)
+        spooled = Entries((entry, spool.keep(content(entry))) for entry, _ in layer)
         apply_layer(tree, f"layer {number}", spooled)
     return tree

@@ -29,9 +29,9 @@ class Stream:
         if self.end:
             raise self.end
 
-    def read_content_into(self, fd: int) -> None:
+    def content(self) -> Iterator[tuple[int, bytes]]:
         assert self.current is not None
-        os.write(fd, self.current)
+        yield 0, self.current
         self.current = None
 
 

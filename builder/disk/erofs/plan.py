@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from builder.disk.erofs.layout import BLOCK, directory_size
-from builder.exact import CHUNK
 from builder.tree.nodes import Content, Directory, File, Node, Symlink
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
@@ -80,13 +79,5 @@ def _is_sparse(content: Content, spool: Spool) -> bool:
     """Tell whether a large file has more blocks of zeros than others."""
     if content.size < _LARGE:
         return False
-    left = content.size // BLOCK // 2
-    for start, length in spool.data(content):
-        for position in range(start, start + length, CHUNK):
-            chunk = spool.read_at(position, min(CHUNK, start + length - position))
-            for offset in range(0, len(chunk), BLOCK):
-                block = chunk[offset : offset + BLOCK]
-                left -= block.count(0) != len(block)
-            if left < 0:
-                return False
-    return True
+    held = sum(-(-length // BLOCK) for _, length in spool.data(content))
+    return held <= content.size // BLOCK // 2

@@ -13,11 +13,8 @@ from builder.disk.ext4.htree import Index, index_of, indexed_blocks
 from builder.disk.ext4.layout import BLOCK_SIZE
 from builder.disk.ext4.plan import FAST_TARGET, Plan
 from builder.disk.numbering import file_type
-from builder.exact import CHUNK
 from builder.tree.nodes import EMPTY, Content, Directory, File, Node, Symlink
 from builder.tree.spool import Spool
-
-_ZEROS = bytes(BLOCK_SIZE)
 
 # Files are cut where groups end, and in a group around its own blocks and the journal: each time, an extent tree may
 # grow by a leaf and an index block.
@@ -118,35 +115,6 @@ def blocks_needed(contents: list[Stored], planned: Plan, inodes: int) -> int:
 
 
 def _stretches(spool: Spool, content: Content) -> Iterator[tuple[int, int]]:
-    """Yield the stretches of blocks that hold more than zeros.
-
-    Not every file system says exactly where a file has holes: without looking, the same tree would make other images
-    there.
-    """
-    if spool.is_known(content):
-        for position, length in spool.data(content):
-            yield (position - content.offset) // BLOCK_SIZE, -(-length // BLOCK_SIZE)
-        return
-    first = count = 0
-    for block in _filled_blocks(spool, content):
-        if block != first + count:
-            if count:
-                yield first, count
-            first, count = block, 0
-        count += 1
-    if count:
-        yield first, count
-
-
-def _filled_blocks(spool: Spool, content: Content) -> Iterator[int]:
-    end = 0
+    """Yield the stretches of blocks that hold more than zeros."""
     for position, length in spool.data(content):
-        start = position - content.offset
-        # Where blocks are smaller than ours, two stretches may touch the same one.
-        first, end = max(start // BLOCK_SIZE, end), -(-(start + length) // BLOCK_SIZE)
-        for block in range(first, end, CHUNK // BLOCK_SIZE):
-            size = min((end - block) * BLOCK_SIZE, CHUNK)
-            chunk = spool.read_at(content.offset + block * BLOCK_SIZE, size)
-            for at in range(0, size, BLOCK_SIZE):
-                if not chunk.startswith(_ZEROS, at):
-                    yield block + at // BLOCK_SIZE
+        yield (position - content.offset) // BLOCK_SIZE, -(-length // BLOCK_SIZE)

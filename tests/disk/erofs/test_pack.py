@@ -12,7 +12,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from support.everything import SECOND, everything, writing
+from support.everything import SECOND, everything
 from support.mounts import mounted
 from support.trees import differences, expected, scan
 from support.users import open_to_users, run_as_user
@@ -60,7 +60,7 @@ def pack(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 def file(spool: Spool, data: bytes, **metadata: object) -> File:
-    return File(content=spool.add(len(data), writing(data)), **metadata)  # type: ignore[arg-type]
+    return File(content=spool.keep(data), **metadata)  # type: ignore[arg-type]
 
 
 def assert_holds(image: Path, tree: Tree, spool: Spool) -> None:
@@ -188,13 +188,9 @@ def test_a_path_as_long_as_linux_allows_is_kept(pack: Pack, tmp_path: Path, spoo
 def test_a_terabyte_of_holes_takes_no_room_and_no_time(
     pack: Pack, tmp_path: Path, spool: Spool, compression: Compression | None
 ) -> None:
-    def write(fd: int) -> None:
-        start = os.lseek(fd, 0, os.SEEK_CUR)
-        os.pwrite(fd, b"head", start)
-        os.pwrite(fd, b"tail", start + (1 << 40) - 1)
-
+    pieces = [(0, b"head"), ((1 << 40) - 1, b"tail")]
     tree = Tree()
-    tree.root.children[b"lastlog"] = File(content=spool.add((1 << 40) + 3, write))
+    tree.root.children[b"lastlog"] = File(content=spool.add((1 << 40) + 3, pieces))
     pack(tree, compress=compression)
     assert (tmp_path / "disk").stat().st_blocks * 512 < 1 << 20
     with mounted(tmp_path / "disk") as directory, (directory / "lastlog").open("rb") as found:
@@ -204,8 +200,8 @@ def test_a_terabyte_of_holes_takes_no_room_and_no_time(
 
 def test_what_is_a_hole_in_the_spool_has_no_say_in_the_bytes(pack: Pack, tmp_path: Path, spool: Spool) -> None:
     size = 65 << 20
-    written = spool.add(size, writing(bytes(size)))
-    hole = spool.add(size, lambda fd: None)
+    written = spool.keep(bytes(size))
+    hole = spool.add(size, [])
     for name, content in (("written", written), ("hole", hole)):
         tree = Tree()
         tree.root.children[b"f"] = File(content=content)
@@ -290,9 +286,9 @@ def test_a_size_too_small_is_refused_with_what_is_needed(pack: Pack, tmp_path: P
 
 
 def test_holes_stay_holes_and_deleted_content_stays_out(pack: Pack, tmp_path: Path, spool: Spool) -> None:
-    spool.add(6, writing(b"secret"))
+    spool.keep(b"secret")
     tree = Tree()
-    tree.root.children[b"holes"] = File(content=spool.add(100 << 20, writing(b"x")))
+    tree.root.children[b"holes"] = File(content=spool.add(100 << 20, [(0, b"x")]))
     pack(tree)
     assert (tmp_path / "disk").stat().st_blocks * 512 < 1 << 20
     assert b"secret" not in (tmp_path / "disk").read_bytes()

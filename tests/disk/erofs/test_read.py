@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.disks import OPTIONS, tree_of
-from support.everything import everything, writing
+from support.everything import everything
 from support.mounts import mounted
 from support.populated import populate
 from support.readers import read
@@ -53,7 +53,7 @@ def compressible(spool: Spool) -> Tree:
     texts = [words(60_000), words(60_000)[1000:], words(9_000, 2), b"z" * 1_000_000, words(3), words(800, 3), b""]
     texts += [words(4_000, 4) + noise.randbytes(30_000) + words(4_000, 5), noise.randbytes(20_000), b"\0" * 70_000]
     texts += [words(700 + number, number) for number in range(20)]
-    files = {b"%d" % number: File(content=spool.add(len(text), writing(text))) for number, text in enumerate(texts)}
+    files = {b"%d" % number: File(content=spool.keep(text)) for number, text in enumerate(texts)}
     tree.root.children[b"text"] = Directory(children={**files})
     return tree
 

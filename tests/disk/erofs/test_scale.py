@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import pytest
-from support.everything import writing
 from support.mounts import mounted
 
 from builder.disk.erofs.pack import Erofs
@@ -34,7 +33,7 @@ def test_a_directory_of_a_hundred_thousand_files_is_whole(tmp_path: Path) -> Non
 def test_half_a_million_inodes_fit(tmp_path: Path) -> None:
     tree = Tree()
     with open_spool(tmp_path) as spool:
-        content = spool.add(3, writing(b"abc"))
+        content = spool.keep(b"abc")
         for number in range(5_000):
             children = {b"%d" % each: File(uid=number, content=content) for each in range(99)}
             tree.root.children[b"%05d" % number] = Directory(children=dict(children))
@@ -50,18 +49,13 @@ def test_half_a_million_inodes_fit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("compression", [None, Compression("lz4")])
 def test_files_over_four_gigabytes_are_whole(tmp_path: Path, compression: Compression | None) -> None:
     size = (4 << 30) + 12345
-
-    def write(fd: int) -> None:
-        # Mostly data: 2.5 GiB of it, in one repeated block, around a hole.
-        start = os.lseek(fd, 0, os.SEEK_CUR)
-        block = (b"%0512d" % 7) * 2048
-        for offset in [*range(0, 1280 << 20, 1 << 20), *range(2816 << 20, size - (1 << 20), 1 << 20)]:
-            os.pwrite(fd, block, start + offset)
-        os.pwrite(fd, b"end", start + size - 3)
-
+    # Mostly data: 2.5 GiB of it, in one repeated block, around a hole.
+    block = (b"%0512d" % 7) * 2048
+    offsets = [*range(0, 1280 << 20, 1 << 20), *range(2816 << 20, size - (1 << 20), 1 << 20)]
+    pieces = [*((offset, block) for offset in offsets), (size - 3, b"end")]
     tree = Tree()
     with open_spool(tmp_path) as spool:
-        tree.root.children[b"large"] = File(content=spool.add(size, write))
+        tree.root.children[b"large"] = File(content=spool.add(size, pieces))
         options = DiskOptions(seed=bytes(32), compress=compression)
         Erofs().pack(tree, spool, options, tmp_path, tmp_path / "disk", ignore)
     with mounted(tmp_path / "disk") as found, (found / "large").open("rb") as large:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.everything import writing
 
 from builder.disk.erofs.layout import placeholder
 from builder.disk.erofs.plan import plan
@@ -53,8 +52,8 @@ def members(data: bytes) -> list[tuple[str, bytes, bytes]]:
 
 
 def sample(spool: Spool) -> Tree:
-    shared = File(content=spool.add(5000, writing(b"s" * 5000)))
-    holes = File(content=spool.add(200_000, writing(b"h")))
+    shared = File(content=spool.keep(b"s" * 5000))
+    holes = File(content=spool.add(200_000, [(0, b"h")]))
     tree = Tree()
     tree.root.children = {
         b"a": shared,
@@ -80,7 +79,7 @@ def test_it_has_nothing_where_nothing_is_compressed(spool: Spool) -> None:
 
 def test_a_directory_of_the_stream_has_at_most_a_thousand_files(spool: Spool) -> None:
     tree = Tree()
-    content = spool.add(1, writing(b"x"))
+    content = spool.keep(b"x")
     tree.root.children = {b"%d" % number: File(content=content) for number in range(2001)}
     names = [name for name, _, _ in members(stream(tree, spool, compressed=True))]
     assert len(names) == 1 + 3 + 2001

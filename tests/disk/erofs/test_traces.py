@@ -5,8 +5,6 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from support.everything import writing
-
 from builder.disk.erofs.pack import Erofs
 from builder.disk.filesystem import Compression, DiskOptions
 from builder.events import ignore
@@ -19,7 +17,7 @@ def test_the_directories_that_mkfs_erofs_was_fed_leave_nothing_behind(tmp_path: 
     """They call the files 000, 001 and so on."""
     data = random.Random(3).randbytes
     with open_spool(tmp_path) as spool:
-        files = [File(content=spool.add(5000, writing(data(5000)))) for _ in range(1500)]
+        files = [File(content=spool.keep(data(5000))) for _ in range(1500)]
         tree = Tree(Directory(children={b"name-%d" % number: file for number, file in enumerate(files)}))
         Erofs().pack(tree, spool, DiskOptions(compress=Compression("lz4")), tmp_path, tmp_path / "disk", ignore)
     image = (tmp_path / "disk").read_bytes()

@@ -30,16 +30,10 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
 
 
 def test_what_is_a_hole_in_the_spool_has_no_say_in_the_bytes(tmp_path: Path, spool: Spool) -> None:
-    def zeros(fd: int) -> None:
-        os.write(fd, b"a" * 5000 + bytes(50000) + b"b" * 5000 + bytes(9000))
-
-    def holes(fd: int) -> None:
-        start = os.lseek(fd, 0, os.SEEK_CUR)
-        os.pwrite(fd, b"a" * 5000, start)
-        os.pwrite(fd, b"b" * 5000, start + 55000)
-
-    for name, write in (("zeros", zeros), ("holes", holes)):
-        tree = tree_of(file=File(content=spool.add(69000, write)), after=filled(spool, 9))
+    zeros = [(0, b"a" * 5000 + bytes(50000) + b"b" * 5000 + bytes(9000))]
+    holes = [(0, b"a" * 5000), (55000, b"b" * 5000)]
+    for name, pieces in (("zeros", zeros), ("holes", holes)):
+        tree = tree_of(file=File(content=spool.add(69000, pieces)), after=filled(spool, 9))
         pack_ext4(tree, spool, tmp_path / name)
     assert (tmp_path / "zeros").read_bytes() == (tmp_path / "holes").read_bytes()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,13 +30,9 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
         yield spool
 
 
-def counting(size: int) -> Callable[[int], None]:
-    """Write `size` bytes in which each four differ from all others."""
-
-    def write(fd: int) -> None:
-        os.write(fd, b"".join(number.to_bytes(4, "little") for number in range(1, size // 4 + 1)))
-
-    return write
+def counting(size: int) -> bytes:
+    """`size` bytes in which each four differ from all others."""
+    return b"".join(number.to_bytes(4, "little") for number in range(1, size // 4 + 1))
 
 
 def assert_mounts_as(tree: Tree, spool: Spool, image: Path) -> None:
@@ -139,13 +135,9 @@ def test_xattrs_are_kept_in_the_inode_and_in_shared_blocks(tmp_path: Path, spool
 @pytest.mark.root
 @pytest.mark.slow
 def test_large_sparse_files_and_files_in_many_pieces(tmp_path: Path, spool: Spool) -> None:
-    def pieces(fd: int) -> None:
-        start = os.lseek(fd, 0, os.SEEK_CUR)
-        for megabyte in range(0, 5 * 1024, 2):
-            os.pwrite(fd, b"piece", start + megabyte * 2**20 + 4090)
-
+    pieces = [(megabyte * 2**20 + 4090, b"piece") for megabyte in range(0, 5 * 1024, 2)]
     size = 5 * 2**30 + 1
-    tree = tree_of(pieces=File(content=spool.add(size, pieces)), hole=File(content=spool.add(2**40, lambda fd: None)))
+    tree = tree_of(pieces=File(content=spool.add(size, pieces)), hole=File(content=spool.add(2**40, [])))
     pack_ext4(tree, spool, tmp_path / "image")
     assert_mounts_as(tree, spool, tmp_path / "image")
     assert (tmp_path / "image").stat().st_size < 64 * 2**20
@@ -170,12 +162,8 @@ def test_large_directories_and_deep_ones(tmp_path: Path, spool: Spool) -> None:
 @pytest.mark.parametrize("stretches", [4, 5, 340, 400, 1361, 2000])
 def test_a_file_of_many_stretches_keeps_them(tmp_path: Path, spool: Spool, stretches: int) -> None:
     # Four extents fit into an inode, 340 into a block, and the inode has room for four of those.
-    def write(fd: int) -> None:
-        start = os.lseek(fd, 0, os.SEEK_CUR)
-        for number in range(stretches):
-            os.pwrite(fd, b"%d" % number, start + number * 3 * 4096)
-
-    tree = tree_of(file=File(content=spool.add(stretches * 3 * 4096 + 5, write)), after=filled(spool, 9))
+    pieces = [(number * 3 * 4096, b"%d" % number) for number in range(stretches)]
+    tree = tree_of(file=File(content=spool.add(stretches * 3 * 4096 + 5, pieces)), after=filled(spool, 9))
     pack_ext4(tree, spool, tmp_path / "image")
     assert_mounts_as(tree, spool, tmp_path / "image")
     inner = {4: 0, 5: 1, 340: 1, 400: 2, 1361: 5 + 1, 2000: 6 + 1}[stretches]
@@ -186,7 +174,7 @@ def test_a_file_of_many_stretches_keeps_them(tmp_path: Path, spool: Spool, stret
 @pytest.mark.root
 def test_files_are_kept_where_many_inodes_make_groups_small(tmp_path: Path, spool: Spool) -> None:
     # Beside 32,768 inodes a group here has some 100 blocks for content.
-    tree = tree_of(large=File(content=spool.add(20 * 2**20, counting(20 * 2**20))), small=filled(spool, 9))
+    tree = tree_of(large=File(content=spool.keep(counting(20 * 2**20))), small=filled(spool, 9))
     pack_ext4(tree, spool, tmp_path / "image", replace(OPTIONS, inodes=600_000, journal=False))
     assert int(dumpe2fs(tmp_path / "image")["Blocks per group"]) < 32768
     assert_mounts_as(tree, spool, tmp_path / "image")
@@ -194,7 +182,7 @@ def test_files_are_kept_where_many_inodes_make_groups_small(tmp_path: Path, spoo
 
 @pytest.mark.root
 def test_files_that_share_content_in_the_spool_have_each_their_own(tmp_path: Path, spool: Spool) -> None:
-    content = spool.add(10000, counting(10000))
+    content = spool.keep(counting(10000))
     tree = tree_of(one=File(content=content), other=File(uid=5, content=content), third=filled(spool, 9))
     pack_ext4(tree, spool, tmp_path / "image")
     assert_mounts_as(tree, spool, tmp_path / "image")
@@ -202,11 +190,8 @@ def test_files_that_share_content_in_the_spool_have_each_their_own(tmp_path: Pat
 
 @pytest.mark.root
 def test_content_that_no_file_has_any_more_is_not_in_the_image(tmp_path: Path, spool: Spool) -> None:
-    def write(fd: int) -> None:
-        os.write(fd, b"deleted!" * 500_001)
-
     def delete() -> None:
-        spool.add(8 * 500_001, write)
+        spool.keep(b"deleted!" * 500_001)
 
     delete()
     first = filled(spool, 5000, b"1")

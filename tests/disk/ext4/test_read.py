@@ -40,12 +40,7 @@ def test_hash_trees_are_read_like_other_directories(tmp_path: Path, spool: Spool
 
 def test_a_tree_of_extents_is_read(tmp_path: Path, spool: Spool) -> None:
     """Stretches with holes between them: far more extents than an inode has room for."""
-
-    def scattered(fd: int) -> None:
-        start = os.lseek(fd, 0, os.SEEK_CUR)
-        for number in range(1000):
-            os.pwrite(fd, b"%4096d" % number, start + number * 8192)
-
+    scattered = [(number * 8192, b"%4096d" % number) for number in range(1000)]
     tree = tree_of(scattered=File(content=spool.add(1000 * 8192, scattered)), last=filled(spool, 5000))
     pack_ext4(tree, spool, tmp_path / "image")
     assert differences(read("ext4", tmp_path / "image"), expected(tree, spool)) == []

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -38,12 +37,8 @@ def one_large_file(spool: Spool) -> Tree:
 
 
 def many_holes(spool: Spool) -> Tree:
-    def write(fd: int) -> None:
-        start = os.lseek(fd, 0, os.SEEK_CUR)
-        for number in range(3000):
-            os.pwrite(fd, b"x", start + number * 8192)
-
-    return Tree(Directory(children={b"%d" % n: File(content=spool.add(3000 * 8192, write)) for n in range(5)}))
+    pieces = [(number * 8192, b"x") for number in range(3000)]
+    return Tree(Directory(children={b"%d" % n: File(content=spool.add(3000 * 8192, pieces)) for n in range(5)}))
 
 
 def metadata_blocks(spool: Spool) -> Tree:
