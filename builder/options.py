@@ -31,6 +31,7 @@ from builder.option import (
     in_one_order,
     option,
 )
+from builder.sandbox.policy import AUTO, POLICY
 from builder.sources.access import Access
 from builder.vm.options import VmOptions
 from builder.words import quoted
@@ -58,9 +59,9 @@ class BuildOptions:
     layers that were decoded; `vm` for which
     machine the disk is;
     `force` builds what would come out the same, and lets the output replace a file that is no disk; `wait` is for
-    another process that makes the same output; `metadata_file`, `provenance`, `sbom` and `depfile` are written with the
-    disk; `push` names a place in a registry where the disk goes, too, and metadata are in OUTPUT.json then, if not
-    elsewhere.
+    another process that makes the same output; `sandbox` is `auto`, `require` or `off`; `metadata_file`, `provenance`,
+    `sbom` and `depfile` are written with the disk; `push` names a place in a registry where the disk goes, too, and
+    metadata are in OUTPUT.json then, if not elsewhere.
     What `disk` holds besides options is the build's own to set.
     """
 
@@ -97,6 +98,14 @@ class BuildOptions:
     force: bool = option(False, SWITCH, OUTPUT, "Build what is up to date, too; replace an output that is no disk.")
     wait: bool = option(
         True, SWITCH, OUTPUT, "Fail, instead of waiting, if another process is building the output.", name="no-wait"
+    )
+    sandbox: str = option(
+        AUTO,
+        POLICY,
+        OUTPUT,
+        "Keep tools, and what reads layers, from files and networks that they do not need: where the kernel can, or "
+        "else fail, or not at all.",
+        commands=frozenset({"build", "batch", "unpack", "verify"}),
     )
     metadata_file: Path | None = option(
         None, FILE, OUTPUT, "Write digests, sizes, UUID and image config here, as JSON.", commands=frozenset({"build"})

@@ -17,6 +17,7 @@ from threading import Event, Thread
 from typing import IO, BinaryIO
 
 from builder.errors import ToolFailed, ToolMissing, ToolUnusable
+from builder.sandbox import policy
 from builder.signals import end_if_told, signals_held
 
 # What each package is called where: (Debian, Fedora, Alpine).
@@ -107,6 +108,8 @@ def run_tool(
     environment: Mapping[str, str] | None = None,
     output: Path | None = None,
     inherited: Sequence[int] = (),
+    confined: bool = False,
+    others: Sequence[str] = (),
     stdout: int | None = None,
     watch: Callable[[], None] = lambda: None,
     every: float = _WATCH_SECONDS,
@@ -116,7 +119,8 @@ def run_tool(
     Its environment is PATH, LC_ALL=C, TZ=UTC and what `environment` adds, its umask 022. Standard input is
     empty, or a pipe that `stdin(pipe)` writes; a tool that has read enough may close it early. After that `watch()` is
     called `every` so many seconds until the program ends. The descriptors `inherited` are open in it, under the same
-    numbers. Standard output goes to the descriptor `stdout`, and is not returned then.
+    numbers. One that is `confined` has nothing but those, and may start nothing but the programs `others`, by their
+    paths: see builder/sandbox/tools.py. Standard output goes to the descriptor `stdout`, and is not returned then.
     However this ends, and even if this process is killed, the program and those it started have been killed.
     Raises ToolMissing, ToolUnusable, ToolFailed with its exit status or signal, or OSError about `output` as soon as
     the program says that a disk is full.
@@ -125,21 +129,25 @@ def run_tool(
     name = os.fsdecode(argv[0])
     executable = find_tool(name)
     process = None
+
+    def start(group: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            argv,
+            executable=executable,
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if stdout is None else stdout,
+            stderr=subprocess.PIPE,
+            pass_fds=inherited,
+            env={"PATH": search_path(), "LC_ALL": "C", "TZ": "UTC", **(environment or {})},
+            umask=0o022,
+            process_group=group,
+        )
+
     try:
         with _process_group() as group:
             # An exception between the start and its being known here would leave it running.
             with signals_held(), _unusable_named(name, executable):
-                process = subprocess.Popen(
-                    argv,
-                    executable=executable,
-                    stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-                    stdout=subprocess.PIPE if stdout is None else stdout,
-                    stderr=subprocess.PIPE,
-                    pass_fds=inherited,
-                    env={"PATH": search_path(), "LC_ALL": "C", "TZ": "UTC", **(environment or {})},
-                    umask=0o022,
-                    process_group=group,
-                )
+                process = _confined(start, [executable, *others], inherited)(group) if confined else start(group)
             printed = _Output(process.stdout) if process.stdout else None
             complaints = _Output(process.stderr, process.kill)
             if stdin is not None and process.stdin is not None:
@@ -159,6 +167,17 @@ def run_tool(
     if status != 0:
         raise ToolFailed([os.fsdecode(argument) for argument in argv], status, completed.stderr, completed.stdout)
     return completed
+
+
+def _confined(
+    start: Callable[[int], subprocess.Popen[bytes]], programs: Sequence[str], handed: Sequence[int]
+) -> Callable[[int], subprocess.Popen[bytes]]:
+    if policy.is_off():
+        return start
+    # Here, because a disk that is up to date should not wait for the import of what calls C.
+    from builder.sandbox.tools import start_confined
+
+    return lambda group: start_confined(lambda: start(group), programs, handed)
 
 
 @contextmanager

@@ -96,6 +96,7 @@ SAID: dict[str, tuple[str, BuildOptions]] = {
     "append": ("quiet x=1", machine(append=("quiet x=1",))),
     "force": ("yes", BuildOptions(force=True)),
     "no-wait": ("yes", BuildOptions(wait=False)),
+    "sandbox": ("require", BuildOptions(sandbox="require")),
     "metadata-file": ("m.json", BuildOptions(metadata_file=Path("m.json"))),
     "provenance": ("p.json", BuildOptions(provenance=Path("p.json"))),
     "sbom": ("s.json", BuildOptions(sbom=Path("s.json"))),

@@ -24,6 +24,7 @@ from builder.output.depfile import depfile
 from builder.output.failures import failures_named
 from builder.output.publish import Draft, publish_in_order, sync
 from builder.output.recipe import KnownDisk, keep_recipe
+from builder.sandbox.policy import policy
 from builder.sources.resolve import check_layers, find_image
 from builder.sources.source import Source
 from builder.tree.contents import Contents, contents
@@ -49,6 +50,7 @@ def build(
         output = resolve_output(target)
 
     with (
+        policy(options.sandbox),
         workspace_of(output, listen, wait=options.wait) as beside,
         scratch_directory(options, beside, listen) as scratch,
     ):

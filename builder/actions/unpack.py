@@ -15,6 +15,7 @@ from builder.output.checks import check_directory, resolve_output
 from builder.output.directory import Unrestored, write_directory
 from builder.output.failures import failures_named
 from builder.output.publish import Draft, publish_directory
+from builder.sandbox.policy import policy
 from builder.sources.resolve import resolve
 from builder.tree.spool import open_spool
 
@@ -32,7 +33,7 @@ def unpack(
         check_directory(Path(directory))
         directory = resolve_output(directory)
     check_outside(options.additions, [directory, *([options.tmpdir] if options.tmpdir else [])])
-    with failures_named(), workspace(directory.parent, directory.name, listen) as beside:
+    with policy(options.sandbox), failures_named(), workspace(directory.parent, directory.name, listen) as beside:
         with (
             scratch_directory(options, beside, listen) as scratch,
             closing(open_image(reference, options, scratch, listen)) as source,

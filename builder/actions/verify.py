@@ -26,6 +26,7 @@ from builder.output.beside import metadata_path
 from builder.output.failures import failures_named
 from builder.output.made import Made, read_made
 from builder.output.metadata import disk_digest
+from builder.sandbox.policy import policy
 from builder.shortage import LACKING, unless_short
 from builder.tree.compare import Comparison, Difference, found_of
 from builder.tree.spool import open_spool
@@ -109,8 +110,9 @@ def verify(
     if reference is None and recorded is None:
         missing = metadata or metadata_path(disk)
         raise UsageError(f"{disk}: there is no {missing} that says what it was made of; name an IMAGE, or --metadata")
-    _judge(found, listen)
-    _compare(found, reference, recorded, options, listen)
+    with policy(options.sandbox):
+        _judge(found, listen)
+        _compare(found, reference, recorded, options, listen)
     if recorded is not None:
         _check_hashes(found, recorded.verity, listen)
         _look_at_digest(found, recorded, listen)

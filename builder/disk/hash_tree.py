@@ -56,7 +56,7 @@ def add_hash_tree(image: Path, facts: DiskFacts, seed: bytes) -> DiskFacts:
             *(f"--data-blocks={blocks}", f"--data-block-size={BLOCK_SIZE}", f"--hash-block-size={BLOCK_SIZE}"),
             f"--hash-offset={size}",
         ]
-        said = _ROOT_HASH.search(run_tool(argv, inherited=(fd,), output=image).stdout)
+        said = _ROOT_HASH.search(run_tool(argv, inherited=(fd,), confined=True, output=image).stdout)
         whole = os.fstat(fd).st_size
     if said is None or whole != size + tree_size(blocks):
         raise MissingRequirement("veritysetup ended well and made no hash tree: install a working cryptsetup-bin")

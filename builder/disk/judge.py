@@ -9,7 +9,7 @@ from pathlib import Path
 
 from builder.errors import BuilderError, MissingRequirement, ToolFailed
 from builder.files.descriptors import opened, path_of
-from builder.tool import run_tool
+from builder.tool import find_tool, run_tool
 from builder.words import quoted
 
 # What e2fsck says of itself and of its progress; and what fsck.erofs says of some errors, to end well all the same.
@@ -36,7 +36,9 @@ def judge(tool: str, argv: Sequence[str], image: Path, environment: Mapping[str,
     try:
         with opened(image, os.O_RDONLY) as fd:
             before = _stamp(fd)
-            done = run_tool([*argv, path_of(fd)], inherited=(fd,), environment=environment)
+            words = [*argv, str(path_of(fd))]
+            others = [find_tool(tool)]
+            done = run_tool(words, inherited=(fd,), confined=True, others=others, environment=environment)
             if _stamp(fd) != before:
                 raise MissingRequirement(f"{tool} changed the disk instead of checking it: install a working {tool}")
     except ToolFailed as failure:

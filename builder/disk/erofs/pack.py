@@ -92,16 +92,17 @@ class Erofs:
         tar = tar and reserve(output, (file.content.size for file in planned.packed))
         with opened(output, os.O_RDWR | os.O_CREAT) as target, opened(scratch, os.O_PATH | os.O_DIRECTORY) as work:
             # The tool gets descriptors, in whose places nobody can put anything else.
-            run = partial(run_tool, inherited=(target, work), output=output, watch=watch)
+            run = partial(run_tool, confined=True, output=output, watch=watch)
             # Some versions put file content aside in temporary files: not in /tmp, which may be memory.
             run = partial(run, environment={"TMPDIR": str(path_of(work))})
             if tar:
                 argv += ["--tar=f", str(path_of(target))]
-                done = run(argv, stdin=lambda pipe: write_tar(planned, spool, pipe))
+                done = run(argv, inherited=(target, work), stdin=lambda pipe: write_tar(planned, spool, pipe))
             else:
                 with staged(planned, spool, scratch) as (directory, attributes):
                     argv += [attributes, str(path_of(target)), str(directory)]
-                    done = run(argv)
+                    with opened(directory, os.O_RDONLY | os.O_DIRECTORY) as staging:
+                        done = run(argv, inherited=(target, work, staging))
         if done.stderr:
             # It prints nothing but errors, and takes no notice of some of them.
             raise ToolFailed(argv, 0, done.stderr)

@@ -91,6 +91,7 @@ class Mke2fs:
                 # Nobody can put other files in the places of these, and no name is read as e2fsprogs reads names: with
                 # options behind a question mark.
                 inherited=(image, configuration.fileno()),
+                confined=True,
                 environment=self._environment(configuration.fileno()),
                 output=output,
             )

@@ -1,0 +1,103 @@
+"""seccomp: system calls that a thread, and all that it starts, gets EPERM for.
+
+Named are the ways around Landlock, which knows neither datagrams nor owners, modes and times of files, and those into
+large parts of the kernel that no tool of ours needs. Documentation/userspace-api/seccomp_filter.rst of the kernel.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import platform
+import struct
+import sys
+from collections.abc import Mapping
+from functools import cache
+
+from builder.sandbox.calls import gain_no_privileges, process_control
+
+_SET_SECCOMP = 22
+_MODE_FILTER = 2
+
+# AUDIT_ARCH_X86_64 and AUDIT_ARCH_AARCH64: the column of the tables below.
+_MACHINES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
+# The calls of x32, the other way to call an x86-64 kernel, begin here.
+_X32 = 0x40000000
+
+_Calls = Mapping[str, tuple[int | None, int | None]]
+
+# By name: its number on x86-64 and on arm64, where one has it.
+NETWORK: _Calls = {"socket": (41, 198), "io_uring_setup": (425, 425)}
+# Owners, modes, times and attributes by path.
+ATTRIBUTES: _Calls = {
+    "chmod": (90, None), "fchmodat": (268, 53), "fchmodat2": (452, 452),
+    "chown": (92, None), "lchown": (94, None), "fchownat": (260, 54),
+    "utime": (132, None), "utimes": (235, None), "futimesat": (261, None), "utimensat": (280, 88),
+    "setxattr": (188, 5), "lsetxattr": (189, 6), "removexattr": (197, 14), "lremovexattr": (198, 15),
+    "setxattrat": (463, 463), "removexattrat": (466, 466), "file_setattr": (469, 469),
+}  # fmt: skip
+SYSTEM: _Calls = {
+    # Other processes.
+
+        "ptrace": (101, 117),
+        "process_vm_readv": (310, 270),
+        "process_vm_writev": (311, 271),
+        "pidfd_getfd": (438, 438)
+    ,
+    # Mounts and namespaces, and files by other ways than paths.
+    "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51), "unshare": (272, 97),
+    "setns": (308, 268), "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430),
+    "fsmount": (432, 432), "fspick": (433, 433), "mount_setattr": (442, 442), "open_by_handle_at": (304, 265),
+    # The kernel and the machine itself.
+    "init_module": (175, 105), "finit_module": (313, 273), "delete_module": (176, 106),
+    "kexec_load": (246, 104), "kexec_file_load": (320, 294), "reboot": (169, 142), "bpf": (321, 280),
+    "perf_event_open": (298, 241), "userfaultfd": (323, 282), "syslog": (103, 116), "acct": (163, 89),
+    "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219),
+    "swapon": (167, 224), "swapoff": (168, 225), "settimeofday": (164, 170), "clock_settime": (227, 112),
+    "sethostname": (170, 161), "setdomainname": (171, 162), "quotactl": (179, 60),
+}  # fmt: skip
+
+_LOAD, _IF_EQUAL, _IF_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
+_ALLOWED, _REFUSED = 0x7FFF0000, 0x00050000 | errno.EPERM
+# Of struct seccomp_data, in bytes.
+_NUMBER, _ARCHITECTURE = 0, 4
+
+
+@cache
+def is_there() -> bool:
+    """Tell whether the kernel has filters, and we know the numbers of this machine's calls."""
+    if platform.machine() not in _MACHINES or sys.maxsize < 1 << 32:
+        return False
+    try:
+        process_control(_SET_SECCOMP, _MODE_FILTER, None)
+    except OSError as error:
+        # It looks whether it has filters before it looks for the filter.
+        return error.errno == errno.EFAULT
+    return False
+
+
+def refuse(*tables: _Calls) -> None:
+    """Refuse this thread, for ever, the calls of these tables, and all of other kinds of programs. Raises OSError."""
+    machine, column = _MACHINES[platform.machine()]
+    program = _program(machine, [each[column] for calls in tables for each in calls.values()])
+    code = ctypes.create_string_buffer(program, len(program))
+    # struct sock_fprog: how many instructions, and where.
+    whole = ctypes.create_string_buffer(struct.pack("HP", len(program) // 8, ctypes.addressof(code)))
+    gain_no_privileges()
+    process_control(_SET_SECCOMP, _MODE_FILTER, whole)
+
+
+def _program(machine: int, calls: list[int | None]) -> bytes:
+    """Write a filter in the language of BPF: an instruction has code, jumps if true and if false, and a value."""
+    numbers = [number for number in calls if number is not None]
+    refused = len(numbers) + 1
+    lines = [
+        (_LOAD, 0, 0, _ARCHITECTURE),
+        (_IF_EQUAL, 0, refused + 2, machine),
+        (_LOAD, 0, 0, _NUMBER),
+        (_IF_AT_LEAST, refused, 0, _X32),
+        *((_IF_EQUAL, refused - 1 - index, 0, number) for index, number in enumerate(numbers)),
+        (_RETURN, 0, 0, _ALLOWED),
+        (_RETURN, 0, 0, _REFUSED),
+    ]
+    return b"".join(struct.pack("=HBBI", *line) for line in lines)

@@ -1,0 +1,158 @@
+"""Tools are confined: what one that was taken over would try, tried from inside."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from socket import create_server
+
+import pytest
+from support import escaping
+
+from builder.errors import MissingRequirement, ToolFailed, ToolUnusable
+from builder.files.descriptors import opened, path_of
+from builder.sandbox import landlock, seccomp
+from builder.sandbox.policy import policy
+from builder.tool import find_tool, run_tool
+
+NEEDS = "NOT RUN: needs a kernel with Landlock and seccomp: Linux 6.12 or later, with landlock among its lsm="
+needs_kernel = pytest.mark.skipif(landlock.version() < 6 or not seccomp.is_there(), reason=NEEDS)
+
+# What containers keep from their root, too.
+OF_A_WHOLE_MACHINE = {"make a device", "make a namespace", "change mounts", "change the root", "setxattr"}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    place = tmp_path / "home"
+    place.mkdir()
+    for name in ("victim", "second"):
+        (place / name).write_text("the user's own")
+    return place
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    with closing(create_server(("127.0.0.1", 0))) as listener:
+        yield listener.getsockname()[1]
+
+
+def python() -> str:
+    """An interpreter that is a program of the system's: one of a virtual environment is a link to it."""
+    return os.path.realpath(sys.executable)
+
+
+@pytest.fixture
+def try_out(home: Path, port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], dict[str, str]]:
+    """Run the attempts as a tool; return what became of each."""
+    monkeypatch.setenv("PATH", os.path.dirname(python()))
+    code = Path(escaping.__file__).read_text()
+
+    def tool(confined: bool) -> dict[str, str]:
+        with opened(tmp_path / "handed", os.O_RDWR | os.O_CREAT) as fd:
+            words = ["-I", "-S", "-c", code, str(home), str(port), str(fd), str(os.getpid())]
+            done = run_tool([os.path.basename(python()), *words], inherited=(fd,), confined=confined)
+        outcomes: dict[str, str] = json.loads(done.stdout)
+        return outcomes
+
+    return tool
+
+
+@needs_kernel
+def test_a_tool_that_was_taken_over_gets_nowhere(try_out: Callable[[bool], dict[str, str]], home: Path) -> None:
+    outcomes = try_out(True)
+    assert [name for name, outcome in outcomes.items() if outcome not in ("EACCES", "EPERM", "EXDEV")] == []
+    assert {path.name: path.read_text() for path in home.iterdir()} == dict.fromkeys(
+        ("victim", "second"), "the user's own"
+    )
+
+
+def test_what_is_tried_from_inside_succeeds_where_nothing_is_confined(
+    try_out: Callable[[bool], dict[str, str]],
+) -> None:
+    with policy("off"):
+        outcomes = try_out(True)
+    assert {name for name, outcome in outcomes.items() if outcome != "done"} <= OF_A_WHOLE_MACHINE
+
+
+def test_a_confined_tool_reads_and_writes_what_it_was_handed_as_it_is_open(tmp_path: Path) -> None:
+    (tmp_path / "given").write_text("given")
+    (tmp_path / "work").mkdir()
+    script = 'cat "$0" > "$1" && cat "$1" > "$2/copy" && mkdir "$2/more" && mv "$2/copy" "$2/more"'
+    with (
+        opened(tmp_path / "given", os.O_RDONLY) as given,
+        opened(tmp_path / "made", os.O_RDWR | os.O_CREAT) as made,
+        opened(tmp_path / "work", os.O_PATH | os.O_DIRECTORY) as work,
+    ):
+        words = ["sh", "-c", script, *(str(path_of(fd)) for fd in (given, made, work))]
+        others = [find_tool(name) for name in ("cat", "mkdir", "mv")]
+        run_tool(words, inherited=(given, made, work), confined=True, others=others)
+    assert (tmp_path / "made").read_text() == (tmp_path / "work/more/copy").read_text() == "given"
+
+
+@needs_kernel
+@pytest.mark.parametrize("script", ['echo x > "$0"', 'echo x > "$1/file"', 'rm "$1/kept"', "cat /proc/self/mounts"])
+def test_what_was_handed_to_be_read_is_not_written(tmp_path: Path, script: str) -> None:
+    (tmp_path / "given").write_text("given")
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work/kept").write_text("kept")
+    others = [find_tool(name) for name in ("cat", "rm")]
+    with (
+        opened(tmp_path / "given", os.O_RDONLY) as given,
+        opened(tmp_path / "work", os.O_RDONLY | os.O_DIRECTORY) as work,
+    ):
+        words = ["sh", "-c", script, str(path_of(given)), str(path_of(work))]
+        with pytest.raises(ToolFailed, match="denied"):
+            run_tool(words, inherited=(given, work), confined=True, others=others)
+    assert [(tmp_path / name).read_text() for name in ("given", "work/kept")] == ["given", "kept"]
+
+
+def test_a_script_in_the_place_of_a_tool_runs_with_the_programs_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin/mke2fs"
+    program.write_text("#!/bin/sh\nexec cat < /dev/null\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    assert run_tool(["mke2fs"], confined=True).stdout == ""
+
+
+def test_who_starts_a_confined_tool_keeps_all_that_it_had(tmp_path: Path) -> None:
+    run_tool(["true"], confined=True)
+    (tmp_path / "file").write_text("still")
+    assert run_tool(["cat", tmp_path / "file"]).stdout == "still"
+    assert "NoNewPrivs:\t0" in Path("/proc/self/status").read_text()
+
+
+def test_a_confined_tool_that_does_not_start_is_named_as_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mke2fs").write_bytes(b"\x7fELF" + bytes(100))
+    (tmp_path / "mke2fs").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ToolUnusable, match="no program for this machine"):
+        run_tool(["mke2fs", "-V"], confined=True)
+
+
+def test_a_kernel_that_lacks_it_is_said_only_where_it_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(landlock, "version", lambda: 0)
+    monkeypatch.setattr(seccomp, "is_there", lambda: False)
+    assert run_tool(["echo", "ran"], confined=True).stdout == "ran\n"
+    with pytest.raises(MissingRequirement, match="this kernel has no Landlock") as caught, policy("require"):
+        pass
+    assert caught.value.exit_status == 4
+
+
+@pytest.mark.parametrize("known", range(1, 8))
+@needs_kernel
+def test_what_an_older_landlock_knows_is_taken_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, known: int
+) -> None:
+    monkeypatch.setattr(landlock, "version", lambda: known)
+    (tmp_path / "secret").write_text("secret")
+    with pytest.raises(ToolFailed, match="Permission denied"):
+        run_tool(["cat", tmp_path / "secret"], confined=True)
+    assert run_tool(["echo", "ran"], confined=True).stdout == "ran\n"

@@ -1,0 +1,126 @@
+"""What a program that was taken over would try, each by itself: `python3 -c` THIS HOME PORT FD PROCESS.
+
+HOME is a directory with a file `victim` in it, PORT that of a listener on loopback, FD a descriptor that it was handed,
+and PROCESS the number of one that it did not start. Prints in JSON, by what was tried, "done" or the error's name.
+Imports only the standard library, for it runs without the rest of the tests.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import closing
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+HELD = "/proc/self/fd"
+
+
+def call(result: int) -> None:
+    if result < 0:
+        raise OSError(ctypes.get_errno(), "")
+
+
+def write(path: str, flags: int = os.O_CREAT) -> None:
+    os.close(os.open(path, os.O_WRONLY | flags, 0o600))
+
+
+def read(path: str) -> None:
+    with open(path, "rb") as file:
+        file.read(1)
+
+
+def reopened(path: str) -> None:
+    fd = os.open(path, os.O_PATH)
+    write(f"{HELD}/{fd}", 0)
+
+
+def linked(home: str) -> None:
+    os.link(f"{home}/victim", f"{home}/link")
+
+
+def datagram(port: int) -> None:
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as sender:
+        sender.sendto(b"secret", ("127.0.0.1", port))
+
+
+def started(path: str) -> None:
+    child = os.fork()
+    if child == 0:
+        try:
+            os.execv(path, [path, "-c", "exit 0"])
+        except OSError as error:
+            os._exit(error.errno or 1)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status:
+        raise OSError(status, "")
+
+
+def no_new_privileges() -> None:
+    if LIBC.prctl(39, 0, 0, 0, 0) == 1:
+        raise OSError(errno.EPERM, "")
+
+
+def tried(home: str, port: int, process: int) -> dict[str, Callable[[], object]]:
+    """What can be tried as any user."""
+    victim = f"{home}/victim"
+    return {
+        "read a file of the user's": lambda: read(victim),
+        "list a directory of the user's": lambda: os.listdir(home),
+        "make a file": lambda: write(f"{home}/new"),
+        "make a directory": lambda: os.mkdir(f"{home}/directory"),
+        "write a file": lambda: write(victim, 0),
+        "write a file by its descriptor": lambda: reopened(victim),
+        "cut a file short": lambda: os.truncate(victim, 1),
+        "link to a file": lambda: linked(home),
+        "chmod": lambda: os.chmod(victim, 0o666),
+        "chown": lambda: os.chown(victim, os.getuid(), os.getgid()),
+        "utime": lambda: os.utime(victim, (1, 1)),
+        "setxattr": lambda: os.setxattr(victim, "user.mark", b"1"),
+        "rename a file": lambda: os.rename(victim, f"{home}/moved"),
+        "remove a file": lambda: os.unlink(f"{home}/second"),
+        "connect": lambda: socket.create_connection(("127.0.0.1", port)).close(),
+        "listen": lambda: socket.create_server(("127.0.0.1", 0)).close(),
+        "send a datagram": lambda: datagram(port),
+        "start a shell": lambda: started("/bin/sh"),
+        "signal a process": lambda: os.kill(process, 0),
+        "read another's environment": lambda: read(f"/proc/{process}/environ"),
+        "gain privileges": no_new_privileges,
+    }
+
+
+def tried_by_root(home: str) -> dict[str, Callable[[], object]]:
+    """What only root can do."""
+    return {
+        "read /etc/shadow": lambda: read("/etc/shadow"),
+        "make a device": lambda: os.mknod(f"{home}/device", 0o060600, os.makedev(8, 0)),
+        "make a namespace": lambda: call(LIBC.unshare(0x00020000)),
+        # In that namespace.
+        "change mounts": lambda: call(LIBC.mount(None, b"/", None, 0x44000, None)),
+        "change the root": lambda: os.chroot("/"),
+        "own a handed file": lambda: os.fchown(int(sys.argv[3]), 65534, 65534),
+    }
+
+
+def outcome(attempt: Callable[[], object]) -> str:
+    """Try something; say how it went."""
+    try:
+        attempt()
+    except OSError as error:
+        return errno.errorcode.get(error.errno or 0, str(error))
+    return "done"
+
+
+def main() -> None:
+    """Try all."""
+    home, port, _, process = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+    attempts = tried(home, port, process) | (tried_by_root(home) if os.geteuid() == 0 else {})
+    print(json.dumps({name: outcome(attempt) for name, attempt in attempts.items()}))
+
+
+if __name__ == "__main__":
+    main()
