@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from support.command import ROOT
 from support.images import Spec, layout
-from support.processes import wait_until
+from support.processes import children, wait_until
 from support.tars import file, tar
 
 from builder import BuildOptions
@@ -191,13 +191,17 @@ def test_a_process_that_somebody_else_ends_is_lost(
     start = process._start
     started = []
 
-    def watched(lifeline: str) -> subprocess.Popen[bytes]:
-        started.append(start(lifeline))
+    def watched() -> process._Ready:
+        started.append(start())
         return started[-1]
+
+    def end_it(_line: str) -> None:
+        (builder,) = children(started[0].process.pid)
+        os.kill(builder, number)
 
     monkeypatch.setattr(process, "_start", watched)
     with pytest.raises(BuildLost, match=how):
-        run_job(tmp_path, f"oci:{slow_layout}", lambda _line: started[0].send_signal(number))
+        run_job(tmp_path, f"oci:{slow_layout}", end_it)
 
 
 @pytest.mark.usefixtures("holder")
@@ -216,20 +220,24 @@ def test_a_directory_that_is_not_there_fails_the_job(tmp_path: Path) -> None:
     assert outcome.error.startswith("/nowhere: No such file or directory; ")
 
 
-# Reads its job, says half of what it has to say, and is killed.
+# A build reads its job, says half of what it has to say, and is killed.
 CUT_SHORT = """
-import os, signal, sys
-sys.stdin.readline()
-os.write(1, sys.argv[-1].encode())
-os.kill(os.getpid(), signal.SIGKILL)
-"""
+import os, signal
+from builder.batch import worker
+def cut_short(*_):
+    sys.stdin.readline()
+    os.write(1, path[-1].encode())
+    os.kill(os.getpid(), signal.SIGKILL)
+worker.main = cut_short
+from builder.batch.ready"""
 
 
 @pytest.mark.parametrize("said", ['{"event": "stage", "na', '{"outcome": {"line": 1'])
 def test_what_a_killed_process_had_begun_to_say_is_no_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:
-    monkeypatch.setattr(process, "_START", CUT_SHORT)
-    monkeypatch.setattr(process, "_path", lambda: [said])
-    with pytest.raises(BuildLost, match="was killed by signal 9"):
+    monkeypatch.setattr(process, "_START", process._START.replace("from builder.batch.ready", CUT_SHORT))
+    path = process._path()
+    monkeypatch.setattr(process, "_path", lambda: [*path, said])
+    with pytest.raises(BuildLost, match=r"^its build process was killed by signal 9 without an answer; "):
         build_in_process("", str(tmp_path / "lifeline"), ignore)

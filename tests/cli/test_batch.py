@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support.command import ENVIRONMENT, argv, run_in
 from support.images import Spec, layout
-from support.processes import wait_until
+from support.processes import children, wait_until
 from support.tars import file, tar
 
 from builder.sizes import human_size
@@ -176,11 +176,6 @@ def start(place: Path, lines: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(words, cwd=place, env=ENVIRONMENT, stderr=subprocess.PIPE)
 
 
-def workers(process: subprocess.Popen[bytes]) -> list[int]:
-    children = Path(f"/proc/{process.pid}/task").glob("*/children")
-    return [int(pid) for path in children for pid in path.read_text().split()]
-
-
 def building(place: Path) -> bool:
     """Whether a build has begun to write; its work directory is hidden beside the output."""
     return (place / "disks").is_dir() and any(name.startswith(".slow") for name in disks(place))
@@ -190,7 +185,10 @@ def building(place: Path) -> bool:
 def test_a_killed_worker_fails_its_image_alone(place: Path) -> None:
     with start(place, "oci:slow\noci:a\n") as process:
         wait_until(lambda: building(place))
-        os.kill(workers(process)[0], signal.SIGKILL)
+        # The batch has a process that is ready to build, and that has one that builds.
+        (ready,) = children(process.pid)
+        (builder,) = children(ready)
+        os.kill(builder, signal.SIGKILL)
         assert process.wait() == 1
     assert statuses(place) == {"oci:slow": "failed", "oci:a": "built"}
     assert "killed by signal 9" in (place / "report.json").read_text()

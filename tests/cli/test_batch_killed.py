@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,9 @@ def kill(place: Path, process: subprocess.Popen[str], *, builds_too: bool) -> No
     process.kill()
     if builds_too:
         for pid in builders(f"BATCH_OF={place}"):
-            os.kill(pid, signal.SIGKILL)
+            # What was only ready to build has gone by itself.
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
     process.wait()
     wait_until(lambda: builders(f"BATCH_OF={place}") == [])
 

@@ -28,8 +28,8 @@ class Farm:
 
     @property
     def builds(self) -> list[int]:
-        """The processes that build on this cluster."""
-        return builders(self.mark)
+        """The processes that build on this cluster; that one is ready to says nothing of this batch."""
+        return builders(self.mark, ready=False)
 
 
 def environment(mark: str) -> dict[str, str]:

@@ -26,14 +26,24 @@ def wait_until(holds: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def builders(mark: str) -> list[int]:
-    """The processes that build for a batch, of those that have `mark` (NAME=VALUE) in their environment."""
+def children(pid: int) -> list[int]:
+    """The processes that a process has started, and has not yet heard the end of."""
+    listed = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for path in listed for child in path.read_text().split()]
+
+
+def builders(mark: str, *, ready: bool = True) -> list[int]:
+    """The processes that build for a batch, of those that have `mark` (NAME=VALUE) in their environment.
+
+    Those that are `ready` to are among them; they are asked over a socket, where builds have a pipe.
+    """
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if os.fsencode(mark) in (process / "environ").read_bytes().split(b"\0"):
                 command = (process / "cmdline").read_bytes()
-                found += [int(process.name)] if b"builder.batch.worker" in command else []
+                if b"builder.batch.ready" in command and (ready or os.readlink(process / "fd/0").startswith("pipe:")):
+                    found.append(int(process.name))
         except OSError:
             continue
     return found

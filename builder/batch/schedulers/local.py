@@ -11,13 +11,13 @@ import fcntl
 import os
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from itertools import count
 from threading import Thread
 from typing import Self
 
 from builder.batch.messages import read_event
-from builder.batch.process import build_in_process
+from builder.batch.process import build_in_process, builders_kept
 from builder.batch.schedulers.lifeline import Lifeline, path_for_others
 from builder.events import Event
 from builder.exact import write_next
@@ -38,6 +38,8 @@ class Local:
 
     def __enter__(self) -> Self:
         self._lifeline = Lifeline()
+        self._builders = ExitStack()
+        self._builders.enter_context(builders_kept(self._lifeline.path))
         self._reading, self._writing = os.pipe()
         self._listening = Thread(target=self._listen, daemon=True)
         self._listening.start()
@@ -47,6 +49,7 @@ class Local:
         self.cancel()
         write_next(self._writing, b"\n")
         self._listening.join()
+        self._builders.close()
         for fd in (self._reading, self._writing):
             os.close(fd)
         self._lifeline.close()

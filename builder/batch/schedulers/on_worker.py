@@ -17,7 +17,7 @@ from threading import Event, Lock, Thread
 from distributed import Worker, get_worker
 
 from builder.batch.messages import is_progress
-from builder.batch.process import build_in_process
+from builder.batch.process import Builders
 from builder.batch.schedulers.lifeline import Lifeline
 from builder.errors import BuilderError
 from builder.shortage import LACKING
@@ -63,6 +63,8 @@ class _Builds:
 
 
 _builds = _Builds()
+# Those of all batches: what is ready to build ends by itself, when it has had nothing to do for a while.
+_processes = Builders()
 
 
 def build(call: str) -> str:
@@ -81,7 +83,7 @@ def build(call: str) -> str:
             watching = Thread(target=_watch, args=(worker, key, lifeline, ended), daemon=True)
             watching.start()
             try:
-                return build_in_process(said["job"], lifeline.path, _teller(worker, said["topic"], said["number"]))
+                return _processes.build(said["job"], lifeline.path, _teller(worker, said["topic"], said["number"]))
             finally:
                 ended.set()
                 watching.join()

@@ -18,6 +18,7 @@ from support.processes import builders, wait_until
 from support.tars import file, tar
 
 from builder import BuildOptions
+from builder.batch import process
 from builder.batch.images import Job, parse_list
 from builder.batch.report import Outcome
 from builder.batch.run import run_batch
@@ -71,6 +72,23 @@ def test_disks_land_where_the_client_stands(
     os.chdir(place)
     assert run(executor, "oci:small\noci:small output=b") == [("oci:small", "built"), ("oci:small", "built")]
     assert disks(place) == ["b.ext4", "b.ext4.json", "small.ext4", "small.ext4.json"]
+
+
+def test_the_builds_of_a_batch_are_forked_from_one_process(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, started = process._start, []
+
+    def watched() -> process._Ready:
+        started.append(start())
+        return started[-1]
+
+    monkeypatch.setattr(process, "_start", watched)
+    with ThreadPoolExecutor(2) as executor:
+        for _ in range(2):
+            lines = "".join(f"oci:small output={number} force=yes\n" for number in range(4))
+            assert run(executor, lines) == [("oci:small", "built")] * 4
+    # One for each of the batches, and none is left.
+    assert len(started) == 2
+    assert builders(f"BATCH_OF={place}") == []
 
 
 def test_what_a_build_says_is_heard_with_its_job(place: Path, executor: Executor) -> None:
@@ -148,7 +166,7 @@ def test_the_builds_of_a_client_that_was_killed_give_up(place: Path, kind: str) 
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, process_group=0) as client:
         assert client.stdout is not None
         client.stdout.readline()
-        assert len(builders(f"BATCH_OF={place}")) == 1
+        assert len(builders(f"BATCH_OF={place}", ready=False)) == 1
         client.kill()
         wait_until(lambda: builders(f"BATCH_OF={place}") == [] and disks(place) == [])
         assert list(temporary.iterdir()) == []
