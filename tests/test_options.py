@@ -75,6 +75,7 @@ SAID: dict[str, tuple[str, BuildOptions]] = {
     "tmpdir": ("/var/tmp", BuildOptions(tmpdir=Path("/var/tmp"))),
     "store": ("mem://", BuildOptions(access=Access(store="mem://"))),
     "no-store": ("yes", BuildOptions(access=Access(keep=False))),
+    "verify-key": ("cosign.pub", BuildOptions(access=Access(verify_key=Path("cosign.pub")))),
     "authfile": (
         "auth\udcff.json",
         BuildOptions(access=Access(registry=RegistryAccess(authfile=Path("auth\udcff.json")))),

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from builder.actions.plan import Plan
 from builder.disk import FILESYSTEMS
@@ -20,8 +21,6 @@ from builder.output.metadata import describe_build, disk_digest, render_json
 from builder.output.provenance import describe_provenance
 from builder.output.publish import Content, Draft, staged
 from builder.output.recipe import KnownDisk
-from builder.output.sbom import describe_packages
-from builder.packages.inventory import Inventory, read_inventory
 from builder.sources.reference import parse_reference
 from builder.sources.source import Source
 from builder.vm.machine import Root, path_from
@@ -75,8 +74,7 @@ def render(plan: Plan, known: KnownDisk, disk: Path, digest: str, rule: bytes) -
         statement = describe_provenance(root.disk, record, plan.surveyed)
         before.append(Content(options.provenance, render_json(statement)))
     if options.sbom:
-        packages = _inventory(disk, known.facts.format)
-        document = describe_packages(root.disk, digest, record["image"], packages, options.source_date_epoch)
+        document = _bill_of_materials(root, disk, digest, record["image"], options.source_date_epoch)
         before.append(Content(options.sbom, render_json(document)))
     if options.metadata_file:
         after.append(Content(options.metadata_file, render_json(record), known.mtime_ns))
@@ -99,10 +97,15 @@ def companions(plan: Plan, known: KnownDisk, disk: Path, rule: bytes, listen: Li
         yield Companions(before, after, rendered.root, rendered.guest)
 
 
-def _inventory(disk: Path, format: str) -> Inventory:
+def _bill_of_materials(root: Root, disk: Path, digest: str, image: dict[str, Any], epoch: int | None) -> dict[str, Any]:
     """Read which packages are on a disk, and not in an image: what the user added and removed counts."""
+    # Here, because few ask for it.
+    from builder.output.sbom import describe_packages
+    from builder.packages.inventory import read_inventory
+
     with failures_named(disk), opened(disk, os.O_RDONLY) as fd:
-        return read_inventory(FILESYSTEMS[format].reader(fd))
+        inventory = read_inventory(FILESYSTEMS[root.format].reader(fd))
+    return describe_packages(root.disk, digest, image, inventory, epoch)
 
 
 def dependencies(source: Source, reference: str, plan: Plan) -> list[str]:

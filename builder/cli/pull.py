@@ -50,7 +50,7 @@ _copying = all_of(
 
 @click.command(cls=Command)
 @_copying
-@all_of(table_option("authfile"), table_option("cert-dir"), table_option("tls-verify"))
+@all_of(table_option("authfile"), table_option("cert-dir"), table_option("tls-verify"), table_option("verify-key"))
 @click.pass_obj
 def pull(console: Console, /, **options: Any) -> None:
     """Copy images from anywhere into the store.

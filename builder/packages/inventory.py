@@ -10,7 +10,7 @@ from builder.packages.apk import read_apk
 from builder.packages.distribution import Distribution, read_distribution
 from builder.packages.dpkg import read_dpkg
 from builder.packages.files import DiskFiles
-from builder.packages.package import Package, PackagesUnreadable
+from builder.packages.package import RPM_DIRECTORIES, Package, PackagesUnreadable
 
 # All of Debian is 70,000.
 MAX_PACKAGES = 100_000
@@ -37,7 +37,8 @@ def read_inventory(reader: Reader) -> Inventory:
 
 
 def _read_rpm(files: DiskFiles) -> Iterator[Package]:
-    # Here, because it imports SQLite.
-    from builder.packages.rpm import read_rpm
+    if any(files.names(directory) for directory in RPM_DIRECTORIES):
+        # Here, because it imports SQLite.
+        from builder.packages.rpm import read_rpm
 
-    return read_rpm(files)
+        yield from read_rpm(files)

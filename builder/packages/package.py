@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from builder.errors import ImageRefused
 from builder.words import legible, quoted
 
+# Where rpm keeps its database: of old, newly, and of ostree.
+RPM_DIRECTORIES = ("/var/lib/rpm", "/usr/lib/sysimage/rpm", "/usr/share/rpm")
+
 # dpkg, apk and rpm take far less for a name or a version; no control character, no space.
 _WORD = re.compile(rb"[\x21-\x7e]{1,256}")
 _MAX_LICENCE = 1000

@@ -10,10 +10,9 @@ import sqlite3
 from collections.abc import Iterator
 
 from builder.packages.files import DiskFiles
-from builder.packages.package import Package, PackagesUnreadable
+from builder.packages.package import RPM_DIRECTORIES, Package, PackagesUnreadable
 from builder.packages.rpm_header import parse_header
 
-DIRECTORIES = ("/var/lib/rpm", "/usr/lib/sysimage/rpm", "/usr/share/rpm")
 DATABASE = "rpmdb.sqlite"
 _OTHER_KINDS = {"Packages": "a Berkeley DB", "Packages.db": "an ndb"}
 # A workstation's of 2,500 packages has some 130 MB.
@@ -34,7 +33,7 @@ _HEADER_SIZE = 100
 
 def read_rpm(files: DiskFiles) -> Iterator[Package]:
     """Read what is installed. Raises PackagesUnreadable."""
-    for directory in DIRECTORIES:
+    for directory in RPM_DIRECTORIES:
         path = f"{directory}/{DATABASE}"
         data = files.read(path, _MAX_SIZE)
         if data is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from builder.events import Listener, ignore
 from builder.limits import Limits
-from builder.option import REGISTRY, SWITCH, TEXT, option
+from builder.option import FILE, REGISTRY, SWITCH, TEXT, option
 from builder.registry import RegistryAccess
 from builder.sources.shared import Shared
 
@@ -19,13 +19,17 @@ class Access:
     """What the user says about how an image may be reached and what may be kept of it.
 
     `store` is the root of the image store, a path or a PyFilesystem URL, by default the user's own; `keep` says whether
-    what comes over a network is kept there; `registry` how registries are spoken to.
+    what comes over a network is kept there; `verify_key` is a file with the public key without whose signature no image
+    is taken; `registry` how registries are spoken to.
     """
 
     store: str | None = option(
         None, TEXT, REGISTRY, "Root of the image store, a path or URL; by default the user's.", variable=STORE_VARIABLE
     )
     keep: bool = option(True, SWITCH, REGISTRY, "Keep nothing that a registry sends.", name="no-store")
+    verify_key: Path | None = option(
+        None, FILE, REGISTRY, "Refuse an image that has no cosign signature by this public key."
+    )
     registry: RegistryAccess = field(default_factory=RegistryAccess)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 import msgspec
@@ -17,17 +17,20 @@ from builder.image.media_types import OCI_INDEX
 from builder.image.name import same_name
 from builder.image.shape import convert_document
 from builder.sources.access import Access, Means
-from builder.sources.documents import read_bounded
+from builder.sources.documents import read_bounded, read_verified
 from builder.sources.image_files import open_directory
 from builder.sources.listed import listed
 from builder.sources.resolve import say_remarks
-from builder.sources.source import Root, Source
+from builder.sources.source import Root, Source, signature_tag
 from builder.sources.transport import Layout, Reference, Transport
 from builder.words import quoted
 
 REF_NAME = "org.opencontainers.image.ref.name"
 # containerd and Docker put only the tag into ref.name, and the full name here.
 CONTAINERD_NAME = "io.containerd.image.name"
+
+# How cosign marks signatures in a layout that it saves.
+COSIGN_SAVED = "dev.cosignproject.cosign/sigs"
 
 
 class _Marker(msgspec.Struct, rename="camel"):
@@ -80,6 +83,13 @@ class OciLayout:
         if file is None:
             raise BlobMissing(f"looked for at {self._files.place}/{path}", descriptor.urls)
         return file
+
+    def signatures(self, digest: Digest) -> Iterator[bytes]:
+        """Give the manifests that have the tag of its signatures, or are marked as such by `cosign save`."""
+        tag = signature_tag(digest)
+        for entry in self._read_index().manifests:
+            if tag in _names(entry) or entry.annotations.get("kind") == COSIGN_SAVED:
+                yield read_verified(self.open(entry), entry, f"{self._files.place}/{blob_path(entry.digest)}")
 
     def inputs(self) -> list[str]:
         """Name the files that were read so far."""

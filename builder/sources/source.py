@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import BinaryIO, Protocol, runtime_checkable
 
 from builder.image.descriptor import Descriptor
@@ -82,6 +82,20 @@ def original(source: Source, manifest: Descriptor) -> Digest:
 def is_rebuilt(source: Source, layer: Descriptor) -> bool:
     """Say whether nothing vouches for a layer's tar but the files that it was made of."""
     return isinstance(source, Rebuilding) and source.is_rebuilt(layer)
+
+
+@runtime_checkable
+class Signed(Protocol):
+    """What a source can do besides, where signatures of images stand beside them."""
+
+    def signatures(self, digest: Digest) -> Iterable[bytes]:
+        """Give the manifests that hold signatures of what has this digest, which `root` named; not verified."""
+        ...
+
+
+def signature_tag(digest: Digest) -> str:
+    """Tell under which tag signatures of a digest are (cosign, "Signature Specification", "Tag-based Discovery")."""
+    return f"{digest.algorithm}-{digest.hex}.sig"
 
 
 @runtime_checkable

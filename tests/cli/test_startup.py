@@ -58,6 +58,16 @@ def test_a_disk_that_is_up_to_date_does_not_wait_for_what_writes_one(tmp_path: P
     assert imported(*words, *metadata) & writers == set()
 
 
+def test_a_build_imports_nothing_of_what_only_few_ask_for(tmp_path: Path) -> None:
+    layout(tmp_path / "image", Spec((tar(file("file", b"content")),)))
+    words = ("build", f"oci:{tmp_path / 'image'}", "-o", str(tmp_path / "disk.ext4"), "--force")
+    rare = {"builder.packages.inventory", "packageurl", "sqlite3", "cryptography", "builder.sources.signatures"}
+    assert imported(*words) & rare == set()
+    # SQLite is for rpm's database only, which is not there.
+    packages = {"builder.packages.inventory"}
+    assert imported(*words, "--sbom", str(tmp_path / "sbom")) & (rare | {"builder.packages.rpm"}) == packages
+
+
 def test_a_batch_that_is_up_to_date_imports_nothing_that_draws_writes_or_talks(tmp_path: Path) -> None:
     layout(tmp_path / "image", Spec((tar(file("file", b"content")),)))
     (tmp_path / "list").write_text(f"oci:{tmp_path}/image\n")

@@ -7,7 +7,7 @@ Where both are given the digest decides, as for Docker.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO, cast
 
 from builder.errors import BlobMissing, ImageNotFound, ImageRefused, SourceUnreadable
@@ -26,7 +26,7 @@ from builder.sources.docker.cache import BlobCache
 from builder.sources.docker.queue import DownloadQueue
 from builder.sources.docker.repositories import open_repositories
 from builder.sources.listed import listed
-from builder.sources.source import Source
+from builder.sources.source import Source, signature_tag
 from builder.sources.transport import Reference
 from builder.store import Store, no_default, open_store
 from builder.words import quoted
@@ -96,6 +96,14 @@ class DockerSource:
                 raise BlobMissing(f"looked for at {self._repository.where}", descriptor.urls)
             self._seen.add(descriptor.digest)
         return cast(BinaryIO, self._downloads.open(descriptor))
+
+    def signatures(self, digest: Digest) -> Iterator[bytes]:
+        """Give the manifest of signatures, of where the image is, or of where that place mirrors."""
+        for repository in dict.fromkeys((self._repository, self._repositories[-1])):
+            try:
+                yield repository.manifest(signature_tag(digest)).data
+            except NotThere:
+                continue
 
     def expect(self, layers: Sequence[Descriptor]) -> None:
         """Begin to fetch the first layers; the others follow as those are read."""
