@@ -1,7 +1,7 @@
 """A layer blob as a verified stream of entries.
 
-    blob ─> hash, count ─> inflate ─> hash, count ─> tar reader ─> entries
-            └─ thread ──┘  └──────── thread ──────┘  └─ caller's thread
+    blob ─> hash, count ─> inflate, count ─> hash ─────> tar reader ─> entries
+            └─ thread ──┘  └─── thread ───┘  └ thread ┘  └─ caller's thread
 
 All of the heavy steps release the interpreter lock, so they overlap. Every byte passes once.
 """
@@ -45,7 +45,8 @@ class LayerStream:
         self._blob = source.open(layer.descriptor)
         self._tail = b""
         self._packed_chunks = ahead(self._packed.watch(self._read_blob()), interrupted=self._wait_no_more)
-        self._plain_chunks = ahead(self._plain.watch(self._bounded(self._inflate())), interrupted=self._wait_no_more)
+        self._inflated_chunks = ahead(self._bounded(self._inflate()), interrupted=self._wait_no_more)
+        self._plain_chunks = ahead(self._plain.watch(self._inflated_chunks), interrupted=self._wait_no_more)
         self._tar = TarReader(self._reported())
 
     def __iter__(self) -> Iterator[Entry]:
@@ -87,6 +88,7 @@ class LayerStream:
         self._wait_no_more()
         self._tar.close()
         self._plain_chunks.close()
+        self._inflated_chunks.close()
         self._packed_chunks.close()
         self._blob.close()
 
@@ -114,9 +116,11 @@ class LayerStream:
         yield from COMPRESSIONS[found].decompress(chain([head] if head else [], self._packed_chunks))
 
     def _bounded(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        count = 0
         for chunk in chunks:
+            count += len(chunk)
             self._account.unpacked(self.name, len(chunk))
-            self._account.ratio(self.name, self._packed.count, self._plain.count + len(chunk))
+            self._account.ratio(self.name, self._packed.count, count)
             yield chunk
 
     def _reported(self) -> Iterator[bytes]:
