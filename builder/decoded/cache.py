@@ -156,19 +156,21 @@ class LayerCache:
             if (kept := self.find(diff_id)) is not None:
                 return kept
             fd = os.open(name, _WRITE, 0o600, dir_fd=self.directory)
-            claimed = False
+            ours = claimed = False
             try:
                 _lock(fd, waiting)
                 # It may be made by now, or given up.
-                if is_named(fd, self.directory, name):
+                if ours := is_named(fd, self.directory, name):
                     if (kept := self.find(diff_id)) is not None:
-                        os.unlink(name, dir_fd=self.directory)
                         return kept
                     # What a killed maker left.
                     os.ftruncate(fd, 0)
                     claimed = True
                     return Claim(self.directory, diff_id, fd)
             finally:
+                if ours and not claimed:
+                    with suppress(OSError):
+                        os.unlink(name, dir_fd=self.directory)
                 if not claimed:
                     os.close(fd)
 

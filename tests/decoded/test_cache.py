@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
@@ -129,6 +130,17 @@ def test_what_is_estargzs_own_counts_for_the_limits_when_it_was_kept_too(tmp_pat
         with pytest.raises(LimitExceeded, match="more than 1 entries"):
             build(image, tmp_path / f"{name}.ext4", replace(options, limits=Limits(max_entries=1)))
         build(image, tmp_path / "kept.ext4", options)
+
+
+def test_a_layer_that_cannot_be_begun_leaves_no_file_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(fd: int, size: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    cache = opened(tmp_path)
+    monkeypatch.setattr(os, "ftruncate", failing)
+    with pytest.raises(OSError, match="Input/output error"):
+        cache.claim(DIFF_ID, lambda: None)
+    assert os.listdir(tmp_path / "layers") == []
 
 
 def test_who_wants_a_layer_that_is_in_the_making_waits_for_it(tmp_path: Path) -> None:
