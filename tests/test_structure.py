@@ -125,6 +125,31 @@ def test_only_one_file_makes_writes_and_copies_that_may_be_partial() -> None:
     }
 
 
+def unbuffered(path: Path) -> set[str]:
+    """What a file calls the files that it opens without a buffer, as `self._file`: their `write` may take a part."""
+    names: set[str] = set()
+    for node in ast.walk(parsed(path)):
+        given: list[tuple[ast.expr, ast.expr | None]] = []
+        if isinstance(node, ast.Assign):
+            given = [(node.value, target) for target in node.targets]
+        elif isinstance(node, ast.With):
+            given = [(item.context_expr, item.optional_vars) for item in node.items]
+        for value, target in given:
+            if target is not None and ("buffering=0" in ast.unparse(value) or "FileIO(" in ast.unparse(value)):
+                names.add(ast.unparse(target))
+    return names
+
+
+def test_no_file_without_a_buffer_is_written_but_through_its_descriptor() -> None:
+    opened = {str(path.relative_to(PACKAGE)): unbuffered(path) for path in modules() if unbuffered(path)}
+    # Otherwise nothing was looked at.
+    assert opened["artifact/pack.py"] == {"file"}
+    assert opened["sources/docker/cache.py"] == {"self._file"}
+    writing = {f"{name}.{call}" for names in opened.values() for name in names for call in ("write", "writelines")}
+    found = {str(path.relative_to(PACKAGE)): named(path) & writing for path in map(PACKAGE.joinpath, opened)}
+    assert {name: calls for name, calls in found.items() if calls} == {}
+
+
 def test_no_file_is_written_through_memory_where_a_full_disk_would_kill_the_process() -> None:
     assert importers("mmap") == []
 

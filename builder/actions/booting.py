@@ -15,6 +15,7 @@ from builder.disk.verity import Verity
 from builder.errors import BuilderError, UsageError
 from builder.guest.kernel_line import guest_word
 from builder.output.beside import metadata_path, read_verity
+from builder.shortage import unless_short
 from builder.vm.kernels import modules_of, newest_kernel
 from builder.vm.qemu import Forward
 
@@ -150,13 +151,19 @@ def verity_of(disk: Path, options: BootOptions) -> Verity | None:
 
 
 def format_of(disk: Path, advice: str = "build one with rootfs-builder build IMAGE -o DISK") -> str:
-    """Return the key of FILESYSTEMS for what a disk holds. Raises UsageError, with `advice` where it is none."""
+    """Return the key of FILESYSTEMS for what a disk holds.
+
+    Raises UsageError, with `advice` where it is none; FileUnreadable, or OSError where it cannot even be opened.
+    """
     kind = disk.stat().st_mode
     head = b""
     # A directory cannot be read, and a fifo only when somebody writes.
     if stat.S_ISREG(kind) or stat.S_ISBLK(kind):
         with disk.open("rb") as file:
-            head = file.read(HEAD)
+            try:
+                head = file.read(HEAD)
+            except OSError as error:
+                raise FileUnreadable(disk, os.strerror(error.errno or 0)) from unless_short(error)
     if (found := recognised(head)) is None:
         raise UsageError(f"{disk}: is no disk; {advice}")
     return found

@@ -13,6 +13,8 @@ from faulting.subjects import Subject
 _UNSEEMLY = re.compile(r"Traceback \(most recent|Exception ignored|Fatal Python error|Unhandled|\.py\", line")
 # Those have rules of their own, which `Subject.sound` and the cache's own reading hold.
 _OF_THEIR_OWN = ("store", "cache", "run")
+# Where Python's tempfile has tried whether it can write.
+_PROBE = re.compile(r"tmp/[a-z0-9_]{8}")
 _MAKING = re.compile(r"making|\.tmp|\.rootfs-builder")
 
 
@@ -87,7 +89,7 @@ class Judge:
             if path.split("/")[0] in _OF_THEIR_OWN:
                 if path.startswith("cache/") and _MAKING.search(path):
                     wrong.append(f"left: {path} ({what})")
-            elif known.get(path) != what:
+            elif known.get(path) != what and not _PROBE.fullmatch(path):
                 wrong.append(f"left: {path} ({what})")
         gone = [path for path in known.keys() - left.keys() if path.split("/")[0] not in _OF_THEIR_OWN]
         return wrong + [f"gone: {path}" for path in gone]

@@ -40,6 +40,7 @@ def measured(words: list[str], place: Path) -> Cost:
         cwd=place,
         env={**environment, "TMPDIR": str(place)},
         stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -11,7 +11,7 @@ from support.tars import file, tar
 
 from builder.actions.boot import boot
 from builder.actions.boot_failures import NoInit, PortTaken, of_guest, of_qemu
-from builder.actions.booting import BootOptions, GuestFailed
+from builder.actions.booting import BootOptions, FileUnreadable, GuestFailed, format_of
 from builder.actions.build import build
 from builder.errors import MissingRequirement, ToolFailed, UsageError
 from builder.vm.kernels import newest_kernel
@@ -32,6 +32,12 @@ def test_what_is_no_disk_is_refused_in_a_line(disk: Path, place: str) -> None:
     for path, data, advice in ((wrong, None, "build one with rootfs-builder build"), (disk, wrong, "make one with")):
         with pytest.raises(UsageError, match=f"is no disk; {advice}"):
             boot(path, BootOptions(kernel=disk, data=data))
+
+
+def test_a_drive_that_cannot_be_read_is_named() -> None:
+    # It is open to us, and has nothing at its beginning.
+    with pytest.raises(FileUnreadable, match=r"^/proc/self/mem: cannot be read: Input/output error; check the path$"):
+        format_of(Path("/proc/self/mem"))
 
 
 def test_data_want_ext4_and_a_kernel_memory(disk: Path) -> None:
