@@ -14,6 +14,7 @@ import importlib
 import json
 import os
 import select
+import signal
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
@@ -26,7 +27,7 @@ from builder.exact import write_next
 # What a build imports only when it comes to it; where it cannot, it says so itself.
 _EARLY = (
     *("builder.actions.merge", "builder.layers.stream", "builder.tree.read"),
-    *("builder.disk.ext4.fill", "builder.disk.erofs.restore"),
+    *("builder.disk.ext4.fill", "builder.disk.erofs.restore", "builder.sources.docker.source"),
 )
 # On a cluster no other end is foreseen; elsewhere whoever asks ends this process.
 _IDLE_SECONDS = 2.0
@@ -43,6 +44,8 @@ class _Child:
 
 def main() -> None:
     """Fork a process for each build that is asked for, until nobody asks any more; or be such a process."""
+    # Who started the batch may not want to hear of its children. We do.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for name in _EARLY:
         # ImportError is the least of it: of libraries that are missing, or of another architecture.
         with suppress(Exception):

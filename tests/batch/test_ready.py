@@ -166,6 +166,22 @@ def test_a_program_that_cannot_even_begin_is_given_up(
         build(builders, lifeline, "a.ext4")
 
 
+IGNORING = """
+import signal
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+from builder.batch.ready"""
+
+
+def test_builds_are_waited_for_though_whoever_started_the_batch_does_not_want_to_hear_of_children(
+    place: Path, builders: Builders, lifeline: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_START", process._START.replace("from builder.batch.ready", IGNORING))
+    assert build(builders, lifeline, "a.ext4").status == BUILT
+    first = ready(builders)
+    assert build(builders, lifeline, "b.ext4").status == BUILT
+    assert ready(builders) == first
+
+
 # What is ready has no room for one process more, as where a cgroup or a user may have no more of them.
 NO_FORK = """
 import errno, os
