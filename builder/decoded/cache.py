@@ -19,11 +19,10 @@ from types import TracebackType
 from typing import Self
 
 from builder.decoded import form
-from builder.decoded.content import Content, Damaged, Unkept, survey, verify
+from builder.decoded.content import Checksums, Content, Damaged, Unkept, verify
 from builder.image.digest import Digest
 from builder.layers.account import Taken
 from builder.tree.entries import Entries
-from builder.tree.runs import Runs
 from builder.tree.spool import Lent, Spool
 
 LAYER = re.compile(r"(sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})(\.making)?")
@@ -63,12 +62,12 @@ class Claim:
     """The right to make a layer, and the file for it; given back at the end of the context, made or not."""
 
     def __init__(self, directory: int, diff_id: Digest, fd: int) -> None:
-        self.spool = Spool(fd)
+        self._checksums = Checksums()
+        self.spool = Spool(fd, self._checksums.take)
         self._directory = directory
         self._diff_id = diff_id
         self._fd = fd
         self._lent = False
-        self._content: Content | None = None
         self._published = False
 
     def publish(self, most: int, blob: str, taken: Taken, entries: Entries) -> None:
@@ -80,8 +79,10 @@ class Claim:
         # It would push out everything else, and then itself.
         if os.fstat(fd).st_blocks * 512 > most:
             raise Unkept
-        self._content = survey(fd, self.spool.end)
-        form.write(fd, str(self._diff_id), blob, taken, self._content, entries)
+        content = self._content()
+        if not content.is_for_keeping():
+            raise Unkept
+        form.write(fd, str(self._diff_id), blob, taken, content, entries)
         name = _name(self._diff_id)
         os.rename(name + _MAKING, name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
         self._published = True
@@ -90,9 +91,11 @@ class Claim:
 
     def lend(self, spool: Spool, entries: Entries) -> None:
         """Give the content to a spool, which closes it, and let the entries say where it is there. Raises OSError."""
-        content = self._content or survey(self.spool.fd, self.spool.end)
-        entries.move(_lend(self.spool.fd, content, spool))
+        entries.move(_lend(self.spool.fd, self._content(), spool))
         self._lent = True
+
+    def _content(self) -> Content:
+        return Content(self.spool.end, self.spool.runs, self._checksums.sums)
 
     def __enter__(self) -> Self:
         return self
@@ -196,7 +199,7 @@ def _lock(fd: int, waiting: Callable[[], None]) -> None:
 
 
 def _lend(fd: int, content: Content, spool: Spool) -> int:
-    return spool.borrow(Lent(fd, content.size, Runs(content.runs)))
+    return spool.borrow(Lent(fd, content.size, content.runs))
 
 
 def _name(diff_id: Digest) -> str:

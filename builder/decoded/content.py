@@ -7,16 +7,16 @@ and need not be: nobody else can write the cache.
 
 from __future__ import annotations
 
-import errno
-import os
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from google_crc32c import extend
 from google_crc32c import value as crc32c
 
 from builder.exact import read_at
-from builder.tree.runs import ALIGNMENT, Run, filled
+from builder.files.holes import written_pieces
+from builder.tree.runs import ALIGNMENT, Run, Runs
 
 _PIECE = 1 << 20
 _ZEROS = bytes(_PIECE)
@@ -46,31 +46,41 @@ class Content:
     """The `size` bytes of a file laid out as a spool: `runs` of blocks, and a checksum of each of their pieces."""
 
     size: int
-    runs: tuple[Run, ...]
+    runs: Runs
     checks: array[int]
 
+    def is_for_keeping(self) -> bool:
+        """Say whether it is in as few pieces as content is."""
+        return len(self.runs) <= _MAX_RUNS
 
-def survey(fd: int, size: int) -> Content:
-    """Look through the first `size` bytes of a file, whole blocks. Raises Unkept, OSError."""
-    runs: list[Run] = []
-    checks = array("I")
-    for start, end in _stretches(fd, 0, size):
-        for position, length in _pieces([(start // ALIGNMENT, end // ALIGNMENT)]):
-            data = read_at(fd, length, position)
-            for first, behind in filled(data, length):
-                checks.append(crc32c(data[first * ALIGNMENT : behind * ALIGNMENT]))
-                _extend(runs, position // ALIGNMENT + first, position // ALIGNMENT + behind)
-            if len(runs) > _MAX_RUNS:
-                raise Unkept
-    return Content(size, tuple(runs), checks)
+
+class Checksums:
+    """The checksums of a content while it is written; `sums` has those of all that was taken so far."""
+
+    def __init__(self) -> None:
+        self.sums = array("I")
+        self._end = 0
+
+    def take(self, position: int, data: memoryview) -> None:
+        """Sum up whole blocks, which are behind all that came before."""
+        rest = data
+        while rest:
+            part = bytes(rest[: _PIECE - position % _PIECE])
+            if position == self._end and position % _PIECE:
+                self.sums[-1] = extend(self.sums[-1], part)
+            else:
+                self.sums.append(crc32c(part))
+            self._end = position = position + len(part)
+            rest = rest[len(part) :]
 
 
 def verify(fd: int, content: Content) -> None:
     """Read all of a content again. Raises Damaged if a byte is another one, OSError."""
     behind = 0
     for first, end in (*content.runs, (content.size // ALIGNMENT, 0)):
-        for start, stop in _stretches(fd, behind * ALIGNMENT, first * ALIGNMENT):
-            _check_zeros(fd, start, stop)
+        for position, length in written_pieces(fd, first * ALIGNMENT, behind * ALIGNMENT):
+            if read_at(fd, length, position) != memoryview(_ZEROS)[:length]:
+                raise Damaged(f"it has content at byte {position} that it had not")
         behind = end
     pieces = list(_pieces(content.runs))
     if len(pieces) != len(content.checks):
@@ -80,14 +90,7 @@ def verify(fd: int, content: Content) -> None:
             raise Damaged(f"its content is not what it was, from byte {start} on")
 
 
-def _extend(runs: list[Run], first: int, behind: int) -> None:
-    if runs and runs[-1][1] == first:
-        runs[-1] = (runs[-1][0], behind)
-    else:
-        runs.append((first, behind))
-
-
-def _pieces(runs: Sequence[Run]) -> Iterator[tuple[int, int]]:
+def _pieces(runs: Iterable[Run]) -> Iterator[tuple[int, int]]:
     """Cut runs where a MiB of the file ends, into (start, length) pieces that have a checksum each, in bytes."""
     for first, behind in runs:
         start, end = first * ALIGNMENT, behind * ALIGNMENT
@@ -95,34 +98,3 @@ def _pieces(runs: Sequence[Run]) -> Iterator[tuple[int, int]]:
             length = min(_PIECE - start % _PIECE, end - start)
             yield start, length
             start += length
-
-
-def _stretches(fd: int, start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """Yield (start, end) of what the file system does not call a hole, from `start` to `stop`, in whole blocks.
-
-    No two of them touch, not even where the file system's blocks, and so its holes, are smaller than ours.
-    """
-    begin = end = start
-    while end < stop:
-        try:
-            data = os.lseek(fd, end, os.SEEK_DATA) // ALIGNMENT * ALIGNMENT
-        except OSError as error:
-            if error.errno != errno.ENXIO:
-                raise
-            break
-        if data >= stop:
-            break
-        if data > end:
-            if end > begin:
-                yield begin, end
-            begin = data
-        end = min(-(-os.lseek(fd, data, os.SEEK_HOLE) // ALIGNMENT) * ALIGNMENT, stop)
-    if end > begin:
-        yield begin, end
-
-
-def _check_zeros(fd: int, start: int, stop: int) -> None:
-    for position in range(start, stop, _PIECE):
-        length = min(_PIECE, stop - position)
-        if read_at(fd, length, position) != memoryview(_ZEROS)[:length]:
-            raise Damaged(f"it has content at byte {position} that it had not")

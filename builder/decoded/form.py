@@ -10,7 +10,7 @@ program has to make it anew.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -24,7 +24,7 @@ from builder.decoded.content import Content, Damaged, Outdated, Unkept
 from builder.exact import read_at, read_up_to, write_at
 from builder.layers.account import Taken
 from builder.tree.entries import Entries
-from builder.tree.runs import Run
+from builder.tree.runs import Runs
 from builder.version import VERSION
 
 # Counts the forms of this file.
@@ -80,11 +80,6 @@ class Decoded:
     content: Content
     end: int
 
-    @property
-    def runs(self) -> Sequence[Run]:
-        """The runs of blocks of the content that hold more than zeros."""
-        return self.content.runs
-
 
 def write(fd: int, diff_id: str, blob: str, taken: Taken, content: Content, entries: Entries) -> None:
     """Write behind its content, which is in the file already, all else of a layer. Raises Unkept, OSError."""
@@ -128,7 +123,7 @@ def read(fd: int, size: int, diff_id: str) -> Decoded:
         if head.diff_id != diff_id:
             raise Damaged("it is another layer")
         runs, checks = array("Q", head.runs), array("I", head.checks)
-        return Decoded(head, Content(content_size, tuple(zip(runs[::2], runs[1::2], strict=True)), checks), end)
+        return Decoded(head, Content(content_size, Runs(zip(runs[::2], runs[1::2], strict=True)), checks), end)
 
 
 def entries(fd: int, decoded: Decoded, offset: int) -> Entries:

@@ -7,6 +7,7 @@ the file system, and what a disk has of a file with holes is the same wherever i
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from builder.exact import Data, write_at
 from builder.tree.runs import ALIGNMENT, Runs, filled
@@ -16,10 +17,14 @@ _SIZE = 1 << 18
 
 
 class Filling:
-    """What is written to the empty file `fd`; `runs` are the blocks of it that hold more than zeros."""
+    """What is written to the empty file `fd`; `runs` are the blocks of it that hold more than zeros.
 
-    def __init__(self, fd: int) -> None:
+    `written` is told of each piece of them, whole blocks, and where it is in the file, once it is there.
+    """
+
+    def __init__(self, fd: int, written: Callable[[int, memoryview], None] | None = None) -> None:
         self.fd = fd
+        self._written = written
         self.runs = Runs()
         self._buffer = bytearray(_SIZE)
         # Where in the file the buffer begins, how much of it is filled, and how long the file is.
@@ -57,8 +62,10 @@ class Filling:
         with memoryview(self._buffer) as view:
             for first, behind in found:
                 write_at(self.fd, view[first * ALIGNMENT : behind * ALIGNMENT], self._start + first * ALIGNMENT)
-        # All is written: what fails may be tried again.
-        for first, behind in found:
-            self.runs.add(self._start // ALIGNMENT + first, self._start // ALIGNMENT + behind)
-            self._length = self._start + behind * ALIGNMENT
+            # All is written: what fails may be tried again.
+            for first, behind in found:
+                self.runs.add(self._start // ALIGNMENT + first, self._start // ALIGNMENT + behind)
+                self._length = self._start + behind * ALIGNMENT
+                if self._written is not None:
+                    self._written(self._start + first * ALIGNMENT, view[first * ALIGNMENT : behind * ALIGNMENT])
         self._filled = 0

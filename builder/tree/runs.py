@@ -24,6 +24,12 @@ class Runs:
         for first, behind in runs:
             self.add(first, behind)
 
+    def __len__(self) -> int:
+        return len(self._firsts)
+
+    def __iter__(self) -> Iterator[Run]:
+        return zip(self._firsts, self._behinds, strict=True)
+
     def add(self, first: int, behind: int) -> None:
         """Add blocks that are behind all others."""
         if self._behinds and self._behinds[-1] == first:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,12 +34,13 @@ class Lent:
 class Spool:
     """Content by offset, in a file without a name: whatever ends the process, nothing of it stays behind.
 
-    `end` is how many bytes it has: where the next content begins.
+    `end` is how many bytes it has: where the next content begins. `written` is told what goes into the own file (see
+    Filling).
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, written: Callable[[int, memoryview], None] | None = None) -> None:
         self.end = 0
-        self._own = Filling(fd)
+        self._own = Filling(fd, written)
         # Where each lent file begins, in order.
         self._starts: list[int] = []
         self._lent: list[Lent] = []
@@ -49,6 +50,12 @@ class Spool:
         """The own file, with all in it that was added. Raises OSError, as ENOSPC."""
         self.settle()
         return self._own.fd
+
+    @property
+    def runs(self) -> Runs:
+        """The blocks of the own file that hold more than zeros. Raises OSError, as ENOSPC."""
+        self.settle()
+        return self._own.runs
 
     def settle(self) -> None:
         """Have all that was added in the file. Raises OSError, as ENOSPC."""
@@ -138,9 +145,7 @@ class Spool:
         """Give the runs of the file that holds a position, and where that file begins."""
         if (place := self._place(position)) is not None:
             return self._starts[place], self._lent[place].runs
-        # Not all of it may be known yet.
-        self.settle()
-        return 0, self._own.runs
+        return 0, self.runs
 
     def _file(self, position: int) -> tuple[int, int, int]:
         """Give the file that holds a position, where that file begins, and where another one may."""

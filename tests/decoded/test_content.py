@@ -1,23 +1,58 @@
-"""How the content of a layer is looked through, whatever the file system says of its holes."""
+"""The content of a layer: summed up while it is written, and read again, whatever the file system says of its holes."""
 
 from __future__ import annotations
 
+import errno
 import os
+import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from google_crc32c import value as crc32c
 
 from builder.decoded import content
-from builder.decoded.content import Unkept, survey, verify
+from builder.decoded.content import Checksums, Content, Damaged, verify
+from builder.tree.spool import Spool
 
 BLOCK = 4096
 
 
-def test_holes_that_begin_amid_our_blocks_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the file system's blocks are smaller, there is one behind each small file."""
-    whole = b"".join(each.ljust(BLOCK, b"\0") for each in (b"a" * 1024, b"b", b"", b"c" * BLOCK, b"d"))
+@pytest.fixture
+def fd(tmp_path: Path) -> Iterator[int]:
+    fd = os.open(tmp_path / "f", os.O_RDWR | os.O_CREAT)
+    yield fd
+    os.close(fd)
+
+
+def written(fd: int, *contents: bytes) -> Content:
+    checksums = Checksums()
+    spool = Spool(fd, checksums.take)
+    for each in contents:
+        spool.keep(each)
+    return Content(spool.end, spool.runs, checksums.sums)
+
+
+def test_each_piece_of_a_mebibyte_has_one_checksum_however_it_was_written(fd: int) -> None:
+    noise = random.Random(3).randbytes(5 << 19)
+    found = written(fd, b"before", noise[: 3 << 18], bytes(9 << 18), noise)
+    file = os.pread(fd, found.size, 0)
+    # Behind each other: a block, 3/4 MiB; then 9/4 MiB of zeros, and 5/2 MiB.
+    hole, behind = (3 << 18) + BLOCK, 3 * (1 << 20) + BLOCK
+    assert [(first * BLOCK, end * BLOCK) for first, end in found.runs] == [(0, hole), (behind, found.size)]
+    cuts = [(0, hole), (behind, 4 << 20), (4 << 20, 5 << 20), (5 << 20, found.size)]
+    assert found.checks.tolist() == [crc32c(file[start:end]) for start, end in cuts]
+    verify(fd, found)
+
+
+def test_a_file_system_that_knows_no_holes_or_small_ones_changes_nothing(
+    fd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = [each.ljust(BLOCK, b"\0") for each in (b"a" * 1024, b"b", b"", b"c" * BLOCK, b"d")]
+    found = written(fd, b"".join(whole))
+    assert list(found.runs) == [(0, 2), (3, 5)]
     small = 1024
-    filled = [any(whole[start : start + small]) for start in range(0, len(whole), small)]
+    filled = [any(b"".join(whole)[start : start + small]) for start in range(0, found.size, small)]
 
     def seek(_fd: int, position: int, whence: int) -> int:
         wanted = whence == os.SEEK_DATA
@@ -25,34 +60,20 @@ def test_holes_that_begin_amid_our_blocks_change_nothing(tmp_path: Path, monkeyp
             if filled[place] == wanted:
                 return max(position, place * small)
         if wanted:
-            raise OSError(6, "No such device or address")
-        return len(whole)
+            raise OSError(errno.ENXIO, "No such device or address")
+        return found.size
 
-    (tmp_path / "f").write_bytes(whole)
-    fd = os.open(tmp_path / "f", os.O_RDONLY)
-    everywhere = survey(fd, len(whole))
     monkeypatch.setattr(os, "lseek", seek)
-    assert survey(fd, len(whole)) == everywhere
-    assert everywhere.runs == ((0, 2), (3, 5))
-    verify(fd, everywhere)
-    os.close(fd)
+    verify(fd, found)
+    filled = [True] * len(filled)
+    verify(fd, found)
+    os.pwrite(fd, b"x", 2 * BLOCK + 7)
+    with pytest.raises(Damaged, match="content at byte 8192 that it had not"):
+        verify(fd, found)
 
 
-def test_content_of_too_many_runs_is_given_up_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are in memory, and one stretch without holes may have any number of them."""
+def test_content_of_too_many_runs_is_not_kept(fd: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(content, "_MAX_RUNS", 200)
-    read: list[int] = []
-    real = os.pread
-
-    def noted(fd: int, size: int, position: int) -> bytes:
-        read.append(position)
-        return real(fd, size, position)
-
-    monkeypatch.setattr(os, "pread", noted)
-    whole = (b"x".ljust(BLOCK, b"\0") + bytes(BLOCK)) * 1024
-    (tmp_path / "f").write_bytes(whole)
-    fd = os.open(tmp_path / "f", os.O_RDONLY)
-    with pytest.raises(Unkept):
-        survey(fd, len(whole))
-    assert len(read) < len(whole) // (1 << 20)
-    os.close(fd)
+    few, many = ((b"x".ljust(BLOCK, b"\0") + bytes(BLOCK)) * count for count in (200, 1))
+    assert written(fd, few).is_for_keeping()
+    assert not written(fd, few, many).is_for_keeping()
