@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
+from textwrap import indent
 
 from builder.batch.images import Job
 from builder.words import without_password
@@ -76,8 +78,16 @@ def summary(outcomes: Sequence[Outcome]) -> str:
 
 def render_report(outcomes: Sequence[Outcome]) -> bytes:
     """Render the report: a JSON object with the counts and one object per image, in the order of the list."""
-    document = {"summary": _counts(outcomes), "images": [asdict(outcome) for outcome in outcomes]}
-    return json.dumps(document, indent=2).encode() + b"\n"
+    report = json.dumps({"summary": _counts(outcomes), "images": []}, indent=2)
+    if outcomes:
+        report = report.replace("[]", "[\n" + ",\n".join(map(_rendered, outcomes)) + "\n  ]")
+    return report.encode() + b"\n"
+
+
+# A report is written after each image, and all but one outcome in it are as they were.
+@lru_cache(maxsize=1 << 16)
+def _rendered(outcome: Outcome) -> str:
+    return indent(json.dumps(asdict(outcome), indent=2), "    ")
 
 
 def _counts(outcomes: Sequence[Outcome]) -> dict[str, int]:

@@ -23,6 +23,7 @@ LOGIC = (
     "batch/test_messages.py",
     "batch/test_naming.py",
     "batch/test_page.py",
+    "batch/test_report.py",
     "batch/test_run.py",
     "batch/test_tables.py",
     "batch/test_timeline.py",

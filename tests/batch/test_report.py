@@ -1,0 +1,34 @@
+"""The report of a batch: one JSON document, however often it is written."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from unittest.mock import patch
+
+import pytest
+
+from builder.batch import report
+from builder.batch.report import BUILT, FAILED, Outcome, Part, render_report
+
+OUTCOMES = [
+    Outcome(1, "oci:a", "disks/a\udcff.ext4", BUILT, size=1, layers=(Part("sha256:1", 5), Part("sha256:2", 6))),
+    Outcome(2, "oci:b[]", "disks/b.ext4", FAILED, 3, error="line\u2028 break", notices=("one", "two")),
+]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_a_report_is_laid_out_as_one_document(count: int) -> None:
+    outcomes = OUTCOMES[:count]
+    written = render_report(outcomes)
+    document = json.loads(written)
+    assert document["images"] == json.loads(json.dumps([asdict(outcome) for outcome in outcomes]))
+    assert written == json.dumps(document, indent=2).encode() + b"\n"
+
+
+def test_an_outcome_that_is_as_it_was_is_not_rendered_again() -> None:
+    render_report(OUTCOMES)
+    with patch.object(report, "asdict", wraps=asdict) as rendered:
+        changed = [replace(OUTCOMES[0], seconds=0.25), OUTCOMES[1]]
+        assert json.loads(render_report(changed))["images"][0]["seconds"] == 0.25
+    rendered.assert_called_once_with(changed[0])
