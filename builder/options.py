@@ -60,8 +60,8 @@ class BuildOptions:
     machine the disk is;
     `force` builds what would come out the same, and lets the output replace a file that is no disk; `wait` is for
     another process that makes the same output; `sandbox` is `auto`, `require` or `off`; `metadata_file`, `provenance`,
-    `sbom` and `depfile` are written with the disk; `push` names a place in a registry where the disk goes, too, and
-    metadata are in OUTPUT.json then, if not elsewhere.
+    `sbom`, `attestations` and `depfile` are written with the disk; `push` names a place in a registry where the disk
+    goes, too, and metadata are in OUTPUT.json then, if not elsewhere.
     What `disk` holds besides options is the build's own to set.
     """
 
@@ -127,13 +127,20 @@ class BuildOptions:
         "Write which packages are on the disk here, by its own databases: CycloneDX 1.6.",
         commands=frozenset({"build"}),
     )
+    attestations: Path | None = option(
+        None,
+        FILE,
+        OUTPUT,
+        "Write what the image's index has attested of it here: in-toto statements, a line for each.",
+        commands=frozenset({"build"}),
+    )
     push: str | None = option(
         None, REFERENCE, OUTPUT, "Put the disk, and its metadata, which are beside it then, into a registry as well."
     )
 
     def beside(self) -> list[Path]:
         """Name all files that are to be written besides the disk."""
-        files = (self.depfile, self.metadata_file, self.provenance, self.sbom, self.guest.initrd)
+        files = (self.depfile, self.metadata_file, self.provenance, self.sbom, self.attestations, self.guest.initrd)
         return [*(path for path in files if path), *(config.file for config in self.vm.vm_config)]
 
     def but(self, changes: Mapping[str, Any]) -> Self:

@@ -101,6 +101,7 @@ SAID: dict[str, tuple[str, BuildOptions]] = {
     "metadata-file": ("m.json", BuildOptions(metadata_file=Path("m.json"))),
     "provenance": ("p.json", BuildOptions(provenance=Path("p.json"))),
     "sbom": ("s.json", BuildOptions(sbom=Path("s.json"))),
+    "attestations": ("a.jsonl", BuildOptions(attestations=Path("a.jsonl"))),
     "push": ("docker://host.example/web:1", BuildOptions(push="docker://host.example/web:1")),
     "depfile": ("d", BuildOptions(depfile=Path("d"))),
 }

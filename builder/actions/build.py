@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builder.actions.companions import companions, dependencies
-from builder.actions.opening import disk_options, open_image, scratch_directory
+from builder.actions.opening import disk_options, open_image, read_attested, scratch_directory
 from builder.actions.plan import Plan, check_outputs, choose, plan
 from builder.actions.result import BuildResult
 from builder.additions.survey import survey
@@ -59,7 +59,9 @@ def build(
         with closing(open_image(reference, options, scratch, listen)) as source:
             image = find_image(source, reference, options.platform, listen)
             surveyed = survey(options.additions, options.limits, listen)
-            planned = plan(image, surveyed, output, options, tools, listen)
+            planned = plan(
+                image, surveyed, output, options, tools, listen, read_attested(source, image, options, listen)
+            )
             there = planned.known_disk()
             if there is None or options.depfile:
                 # What is seen to be there is also what the disk depends on.

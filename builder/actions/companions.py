@@ -71,11 +71,13 @@ def render(plan: Plan, known: KnownDisk, disk: Path, digest: str, rule: bytes) -
     lines = options.vm.lines(root)
     record = describe_build(plan.image, guest, known.facts, digest, plan.described, lines, known.contents)
     if options.provenance:
-        statement = describe_provenance(root.disk, record, plan.surveyed)
+        statement = describe_provenance(root.disk, record, plan.surveyed, plan.attested)
         before.append(Content(options.provenance, render_json(statement)))
     if options.sbom:
         document = _bill_of_materials(root, disk, digest, record["image"], options.source_date_epoch)
         before.append(Content(options.sbom, render_json(document)))
+    if options.attestations:
+        before.append(Content(options.attestations, plan.attested.lines))
     if options.metadata_file:
         after.append(Content(options.metadata_file, render_json(record), known.mtime_ns))
     return Rendered(before, after, root, guest)

@@ -10,10 +10,12 @@ from pathlib import Path
 from builder.disk.filesystem import DiskOptions
 from builder.events import Listener
 from builder.files.workspace import Workspace, workspace
+from builder.image.image import Image
 from builder.options import BuildOptions
 from builder.output.failures import failures_named
 from builder.sources import open_source
 from builder.sources.access import Means
+from builder.sources.attestations import NOTHING, Attested, read_attestations
 from builder.sources.shared import Shared
 from builder.sources.source import Source
 
@@ -23,6 +25,13 @@ def open_image(
 ) -> Source:
     """Open the image at `reference` with the build's own scratch directory, listener and limits."""
     return open_source(reference, options.access, Means(scratch, listen, options.limits, shared=shared))
+
+
+def read_attested(source: Source, image: Image, options: BuildOptions, listen: Listener) -> Attested:
+    """Read what others attest of an image, as far as it is to be handed on."""
+    if options.provenance is None and options.attestations is None:
+        return NOTHING
+    return read_attestations(source, image, listen, whole=options.attestations is not None)
 
 
 def disk_options(options: BuildOptions, seed: bytes) -> DiskOptions:

@@ -18,6 +18,7 @@ from builder.image.image import Image
 from builder.options import BuildOptions
 from builder.output.checks import check_distinct, check_output, check_side_output, resolve_output
 from builder.output.recipe import KnownDisk, Recipe, known_disk, reason_to_build
+from builder.sources.attestations import NOTHING, Attested
 from builder.vm.machine import Root
 
 # What is said of a disk that is built whether it is there or not.
@@ -28,7 +29,8 @@ FORCED = "asked for by --force"
 class Plan:
     """A disk that is about to be: of `image` with what is `surveyed`, perhaps with a `guest` to boot, as `root`.
 
-    `described` are the options as metadata have them, `tools` the versions of what makes the disk.
+    `described` are the options as metadata have them, `tools` the versions of what makes the disk, `attested` is what
+    others say of the image, where it is to be handed on.
     """
 
     image: Image
@@ -38,6 +40,7 @@ class Plan:
     described: dict[str, Any]
     tools: dict[str, str]
     root: Root
+    attested: Attested = NOTHING
 
     @property
     def recipe(self) -> Recipe:
@@ -96,6 +99,7 @@ def plan(
     options: BuildOptions,
     tools: dict[str, str],
     listen: Listener,
+    attested: Attested = NOTHING,
 ) -> Plan:
     """Decide what is to become of an image, and of what is `surveyed`. Raises BuilderError."""
     guest = plan_guest(image, options.guest, listen)
@@ -109,6 +113,7 @@ def plan(
         options.describe() | {"additions": [each.record() for each in surveyed]},
         tools | ({"init": guest.digest} if guest and has_init else {}),
         Root(output, options.format or "", image.config.architecture, init=has_init, initrd=initrd),
+        attested,
     )
     # That it can be run is known before any layer is read, its root hash only afterwards.
     options.vm.check_root(replace(planned.root, verity=UNKNOWN if options.disk.verity else None))

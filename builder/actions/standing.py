@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from builder.actions.companions import render
-from builder.actions.opening import open_image
+from builder.actions.opening import open_image, read_attested
 from builder.actions.plan import FORCED, Plan, check_outputs, choose, plan
 from builder.additions.survey import Surveyed, survey
 from builder.events import Event, Notice
@@ -23,6 +23,7 @@ from builder.output.checks import resolve_output
 from builder.output.failures import failures_named
 from builder.output.metadata import disk_digest
 from builder.output.recipe import NO_DISK, KnownDisk
+from builder.sources.attestations import Attested
 from builder.sources.reference import parse_reference
 from builder.sources.resolve import find_image
 from builder.sources.shared import Once, Shared
@@ -53,7 +54,7 @@ class Lookout:
     def __init__(self, *, verify: bool = False) -> None:
         self._verify = verify
         self._shared = Shared()
-        self._images: Once[tuple[Image, tuple[str, ...]]] = Once()
+        self._images: Once[tuple[Image, Attested, tuple[str, ...]]] = Once()
         self._surveys: Once[tuple[Surveyed, ...]] = Once()
         self._verified: Once[None] = Once()
 
@@ -78,7 +79,7 @@ class Lookout:
         with failures_named():
             check_outputs(output, options)
             target = resolve_output(output)
-        image, said = self._image(reference, options, options.tmpdir or target.parent)
+        image, attested, said = self._image(reference, options, options.tmpdir or target.parent)
         notices = list(said)
         surveyed = self._surveys.get(
             (options.additions, options.limits), lambda: survey(options.additions, options.limits)
@@ -88,7 +89,7 @@ class Lookout:
             if isinstance(event, Notice):
                 notices.append(event.text)
 
-        planned = plan(image, surveyed, target, options, tools, listen)
+        planned = plan(image, surveyed, target, options, tools, listen, attested)
         known = planned.known_disk()
         reason = planned.reason() if known is None else self._missing(planned, known)
         return Standing(reason, None if reason else known, image, tuple(notices))
@@ -107,11 +108,12 @@ class Lookout:
                     return DAMAGED
         return None
 
-    def _image(self, reference: str, options: BuildOptions, scratch: Path) -> tuple[Image, tuple[str, ...]]:
-        key = (reference, options.platform, options.access, options.limits)
+    def _image(self, reference: str, options: BuildOptions, scratch: Path) -> tuple[Image, Attested, tuple[str, ...]]:
+        handed_on = (options.provenance is not None, options.attestations is not None)
+        key = (reference, options.platform, options.access, options.limits, handed_on)
         return self._images.get(key, lambda: self._find(reference, options, scratch))
 
-    def _find(self, reference: str, options: BuildOptions, scratch: Path) -> tuple[Image, tuple[str, ...]]:
+    def _find(self, reference: str, options: BuildOptions, scratch: Path) -> tuple[Image, Attested, tuple[str, ...]]:
         notices: list[str] = []
 
         def listen(event: Event) -> None:
@@ -120,9 +122,10 @@ class Lookout:
 
         with closing(open_image(reference, options, scratch, listen, self._shared)) as source:
             image = find_image(source, reference, options.platform, listen)
+            attested = read_attested(source, image, options, listen)
             if self._verify:
                 self._verify_layers(source, image)
-        return image, tuple(notices)
+        return image, attested, tuple(notices)
 
     def _verify_layers(self, source: Source, image: Image) -> None:
         """Read each layer that is on this machine, once for all images of a place. Raises ImageRefused."""

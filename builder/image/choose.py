@@ -61,10 +61,23 @@ def can_be_followed(descriptor: Descriptor) -> bool:
     """Say whether an entry of an index can lead to an image: BuildKit's attestations, for one, are entries too."""
     if descriptor.media_type not in MANIFESTS | INDEXES:
         return False
-    if descriptor.annotations.get("vnd.docker.reference.type") == "attestation-manifest":
+    if _is_attestation(descriptor):
         return False
     platform = descriptor.platform
     return platform is None or (platform.os, platform.architecture) != ("unknown", "unknown")
+
+
+def attestations(descriptors: Iterable[Descriptor], of: Descriptor) -> tuple[Descriptor, ...]:
+    """Give the entries of an index that hold what is attested of another (BuildKit, "Image attestation storage")."""
+    return tuple(
+        entry
+        for entry in descriptors
+        if _is_attestation(entry) and entry.annotations.get("vnd.docker.reference.digest") == str(of.digest)
+    )
+
+
+def _is_attestation(descriptor: Descriptor) -> bool:
+    return descriptor.annotations.get("vnd.docker.reference.type") == "attestation-manifest"
 
 
 def _stated(platform: Platform) -> str:

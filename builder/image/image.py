@@ -32,7 +32,8 @@ class Layer:
 class Image:
     """An image at `reference`; `digest` is its manifest's, None where a transport has no such document.
 
-    `manifest_size` is how many bytes the manifest of that digest has, where that is known.
+    `manifest_size` is how many bytes the manifest of that digest has, where that is known; `attestations` are manifests
+    of what is attested of it, by the index that led to it.
     """
 
     reference: str
@@ -41,6 +42,7 @@ class Image:
     config: ImageConfig
     layers: tuple[Layer, ...]
     manifest_size: int | None = None
+    attestations: tuple[Descriptor, ...] = ()
 
     @property
     def config_digest(self) -> Digest:

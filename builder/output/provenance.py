@@ -15,6 +15,7 @@ from typing import Any
 from builder.additions.addition import AddedTar
 from builder.additions.survey import Surveyed
 from builder.archive.entry import Kind
+from builder.sources.attestations import NOTHING, Attested
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
@@ -25,10 +26,13 @@ BUILDER = "urn:rootfs-builder:command"
 _LISTING = "listingSha256"
 
 
-def describe_provenance(disk: Path, record: Mapping[str, Any], surveyed: Sequence[Surveyed]) -> dict[str, Any]:
+def describe_provenance(
+    disk: Path, record: Mapping[str, Any], surveyed: Sequence[Surveyed], attested: Attested = NOTHING
+) -> dict[str, Any]:
     """Tell as plain JSON values how `disk` was made, of which `record` are the metadata (metadata.py).
 
-    `surveyed` is what was added to the image. The subjects are the disk and, where one was written, its initramfs.
+    `surveyed` is what was added to the image, `attested` what others say of that. The subjects are the disk and, where
+    one was written, its initramfs.
     """
     image, guest = record["image"], record["guest"]
     facts = {name: value for name, value in record["disk"].items() if name != "sha256"}
@@ -40,7 +44,12 @@ def describe_provenance(disk: Path, record: Mapping[str, Any], surveyed: Sequenc
         "buildType": BUILD_TYPE,
         "externalParameters": {"image": image["reference"], "options": record["options"]},
         "internalParameters": {"platform": image["platform"]},
-        "resolvedDependencies": [*_of_image(image), *map(_of_addition, _with_source(surveyed)), *_of_guest(guest)],
+        "resolvedDependencies": [
+            *_of_image(image),
+            *_of_attested(attested),
+            *map(_of_addition, _with_source(surveyed)),
+            *_of_guest(guest),
+        ],
     }
     # What made init is part of this program, or a file of the user's own, which is among the dependencies.
     tools = {name: version for name, version in record["tools"].items() if name != "init"}
@@ -62,6 +71,15 @@ def _of_image(image: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         name = f"layer {number} of {len(layers)}"
         facts = {"diffId": layer["diffId"], "size": layer["size"]}
         yield _resource(name, layer["digest"], facts, media_type=layer["mediaType"])
+
+
+def _of_attested(attested: Attested) -> Iterator[dict[str, Any]]:
+    """Name what leads further back: how the image was built, if its builder says so."""
+    for each in attested.manifests:
+        yield _resource("attestations", str(each.digest), media_type=each.media_type, size=each.size)
+    for statement in attested.statements:
+        blob, facts = statement.descriptor, {"predicateType": statement.predicate_type or None}
+        yield _resource("attestation", str(blob.digest), facts, media_type=blob.media_type, size=blob.size)
 
 
 def _with_source(surveyed: Sequence[Surveyed]) -> Iterator[Surveyed]:

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from builder.errors import BlobMissing, MalformedDocument, PlatformNotFound
 from builder.events import Listener, Notice, ignore
-from builder.image.choose import choose, confirm
+from builder.image.choose import attestations, choose, confirm
 from builder.image.config import parse_config
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
@@ -54,6 +54,7 @@ def find_image(source: Source, reference: str, platform: Platform | None, listen
     reference = without_password(reference)
     digest, size = None, None
     wanted = platform
+    attested: tuple[Descriptor, ...] = ()
     document = source.root()
     for _ in range(MAX_NESTING):
         if isinstance(document, Descriptor):
@@ -62,8 +63,10 @@ def find_image(source: Source, reference: str, platform: Platform | None, listen
             document = read_document_of(source, document, reference, listen)
         if isinstance(document, Manifest):
             image = _read_image(source, reference, document, digest, wanted, listen)
-            return replace(image, manifest_size=size)
-        document, wanted = _choose(document, wanted, reference)
+            return replace(image, manifest_size=size, attestations=attested)
+        entry, wanted = _choose(document, wanted, reference)
+        attested = attestations(document.manifests, entry)
+        document = entry
     reason = f"indexes are nested more than {MAX_NESTING} deep; name the manifest itself with @DIGEST"
     raise MalformedDocument(reference, "$.manifests", reason)
 

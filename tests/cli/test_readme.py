@@ -116,7 +116,7 @@ def test_every_option_that_the_readme_names_exists() -> None:
     known = {name for command in commands for p in command.params for name in (*p.opts, *p.secondary_opts)}
     known |= {"--help", "--version"}
     # Other programs' own.
-    known |= {"--no-api", "--config-file", "--hash-offset", "--key", "--new-bundle-format"}
+    known |= {"--no-api", "--config-file", "--hash-offset", "--key", "--new-bundle-format", "--attest"}
     known |= {"--host", "--nworkers", "--nthreads", "--resources", "--scheduler-file"}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
     assert sorted(named - known) == []

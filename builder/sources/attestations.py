@@ -1,0 +1,124 @@
+"""What others attest of an image, such as how it was built: in-toto statements, as BuildKit keeps them.
+
+They are in manifests that the image's index names beside it (BuildKit, "Image attestation storage"). Nothing here
+vouches for them but the index; they are handed on as they are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import msgspec
+
+from builder.errors import BlobMissing, ImageRefused, MalformedDocument, UnsupportedImage
+from builder.events import Listener, Notice
+from builder.image.descriptor import Descriptor, DescriptorFields, read_descriptor
+from builder.image.document import read_document
+from builder.image.image import Image
+from builder.image.shape import Remarks, convert_part
+from builder.image.verifier import verify
+from builder.sources.documents import read_verified
+from builder.sources.source import Source
+from builder.words import legible
+
+STATEMENT = "application/vnd.in-toto+json"
+PREDICATE_TYPE = "in-toto.io/predicate-type"
+
+# Each costs a request; BuildKit makes two.
+_MAX_STATEMENTS = 100
+# In bytes, of all of an image: lists of packages with all their files have a few million.
+_MAX_SIZE = 128 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement: its blob, and the type of what it states."""
+
+    descriptor: Descriptor
+    predicate_type: str
+
+
+class _Manifest(msgspec.Struct):
+    layers: list[DescriptorFields] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attested:
+    """What is attested of an image: `manifests` that hold `statements`; `lines` are those themselves, one each."""
+
+    manifests: tuple[Descriptor, ...] = ()
+    statements: tuple[Statement, ...] = ()
+    lines: bytes = b""
+
+
+NOTHING = Attested()
+
+
+def read_attestations(source: Source, image: Image, listen: Listener, *, whole: bool) -> Attested:
+    """Read which statements there are of an image, and, if they are wanted `whole`, those themselves.
+
+    Where only their names are wanted, what cannot be read is said and left out: no disk depends on it. Else raises
+    ImageRefused, and in any case what the source does.
+    """
+    statements: list[Statement] = []
+    for manifest in image.attestations:
+        try:
+            statements += _statements(source, image, manifest)
+        except ImageRefused as error:
+            if whole:
+                raise
+            listen(Notice(f"{error}; what it holds is not named"))
+    if not whole:
+        return Attested(image.attestations, tuple(statements))
+    if not statements:
+        listen(Notice(f"{image.reference}: its index names nothing that is attested of it"))
+    return Attested(image.attestations, tuple(statements), b"".join(_lines(source, image, statements)))
+
+
+def _statements(source: Source, image: Image, manifest: Descriptor) -> Iterator[Statement]:
+    name = f"{image.reference}: attestations {manifest.digest}"
+    document = read_document(read_verified(_open(source, manifest, name), manifest, name), name)
+    layers = convert_part(document, _Manifest, name, "$", Remarks()).layers or []
+    if len(layers) > _MAX_STATEMENTS:
+        raise UnsupportedImage(name, f"more than {_MAX_STATEMENTS} statements are refused")
+    for number, fields in enumerate(layers):
+        layer = read_descriptor(fields, name, f"$.layers[{number}]")
+        if layer.media_type == STATEMENT:
+            yield Statement(layer, legible(layer.annotations.get(PREDICATE_TYPE, ""), 200))
+
+
+def _lines(source: Source, image: Image, statements: list[Statement]) -> Iterator[bytes]:
+    """Give each statement as a line."""
+    left = _MAX_SIZE
+    for statement in statements:
+        descriptor = statement.descriptor
+        name = f"{image.reference}: attestation {descriptor.digest}"
+        left -= descriptor.size
+        if left < 0:
+            raise UnsupportedImage(name, f"with it, attestations have more than {_MAX_SIZE} bytes, which are refused")
+        with _open(source, descriptor, name) as file:
+            # One byte more shows that there are more.
+            data = file.read(descriptor.size + 1)
+        verify(data, descriptor.digest, name, descriptor.size)
+        yield _line(data, name)
+
+
+def _open(source: Source, descriptor: Descriptor, name: str) -> BinaryIO:
+    try:
+        return source.open(descriptor)
+    except BlobMissing as error:
+        raise BlobMissing(f"{name}, {error.what}", error.urls) from error
+
+
+def _line(data: bytes, name: str) -> bytes:
+    """Write a JSON object as one line: outside of strings, line ends are space, and in strings JSON has none."""
+    try:
+        is_object = isinstance(json.loads(data.decode()), dict)
+    except (ValueError, RecursionError) as error:
+        raise MalformedDocument(name, "$", "is not JSON") from error
+    if not is_object:
+        raise MalformedDocument(name, "$", "is not a JSON object")
+    return data.replace(b"\r", b" ").replace(b"\n", b" ").strip() + b"\n"
