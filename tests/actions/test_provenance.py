@@ -14,6 +14,7 @@ from in_toto_attestation.v1 import statement_pb2
 from in_toto_attestation.v1.resource_descriptor import ResourceDescriptor
 from in_toto_attestation.v1.statement import Statement
 from support.images import Made, Spec, layout
+from support.left import identity
 from support.tars import file, tar
 from support.verity import skip_without_veritysetup
 
@@ -125,12 +126,12 @@ def test_a_statement_that_is_missing_or_another_is_written_and_the_disk_is_left(
     disk, statement = tmp_path / "d.ext4", tmp_path / "statement"
     options = BuildOptions(provenance=statement, metadata_file=tmp_path / "d.json")
     build(reference, disk, options)
-    before = disk.stat()
-    content, written = statement.read_bytes(), statement.stat()
+    before = identity(disk)
+    content, written = statement.read_bytes(), identity(statement)
     with Lookout() as lookout:
         assert lookout.look(reference, disk, options).reason is None
         assert build(reference, disk, options).built is False
-        assert statement.stat() == written
+        assert identity(statement) == written
         statement.unlink()
         assert lookout.look(reference, disk, options).reason == "what goes with the disk is missing or changed"
     for damage in (None, b"{}"):
@@ -142,7 +143,7 @@ def test_a_statement_that_is_missing_or_another_is_written_and_the_disk_is_left(
     statement.unlink()
     build(reference, disk, BuildOptions(provenance=statement))
     assert statement.read_bytes() == content
-    assert disk.stat() == before
+    assert identity(disk) == before
 
 
 def test_a_list_has_a_statement_for_each_disk_that_no_other_output_is(tmp_path: Path) -> None:

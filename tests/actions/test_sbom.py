@@ -12,6 +12,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 from support.images import Spec, layout
+from support.left import identity
 from support.packages import rpm_database, rpm_header
 from support.tars import file, symlink, tar
 
@@ -121,16 +122,16 @@ def test_a_document_that_is_missing_or_another_is_written_and_the_disk_is_left(t
     reference, disk, written = debian(tmp_path), tmp_path / "d.ext4", tmp_path / "sbom"
     options = BuildOptions(sbom=written, metadata_file=tmp_path / "d.json")
     build(reference, disk, options)
-    before, content, stamp = disk.stat(), written.read_bytes(), written.stat()
+    before, content, stamp = identity(disk), written.read_bytes(), identity(written)
     with Lookout() as lookout:
         assert lookout.look(reference, disk, options).reason is None
         assert build(reference, disk, options).built is False
-        assert written.stat() == stamp
+        assert identity(written) == stamp
         written.write_bytes(b"{}")
         assert lookout.look(reference, disk, options).reason == "what goes with the disk is missing or changed"
     assert build(reference, disk, options).built is False
     assert written.read_bytes() == content
-    assert disk.stat() == before
+    assert identity(disk) == before
 
 
 def test_an_image_whose_database_cannot_be_read_leaves_nothing(tmp_path: Path) -> None:
