@@ -7,6 +7,7 @@ if __name__ == "__main__" and not sys.flags.safe_path and os.path.dirname(os.pat
     # That is the current directory, which `python -m` puts first: anybody's, where this program is elsewhere.
     del sys.path[0]
 
+from builder.sandbox.owned import own_process
 from builder.signals import end_on_signals, ended_at_once, no_more_signals
 
 TYPE_CHECKING = False  # as in typing, whose import takes longer than all else here
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 def main() -> "NoReturn":
     """Run the command and exit."""
     end_on_signals()
+    own_process()
     try:
         # Here, because a signal may come meanwhile, and because what it needs may be missing.
         with ended_at_once():

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builder.actions.companions import companions, dependencies
+from builder.actions.confinement import confine
 from builder.actions.opening import disk_options, open_image, read_attested, scratch_directory
 from builder.actions.plan import Plan, check_outputs, choose, plan
 from builder.actions.result import BuildResult
@@ -66,10 +67,11 @@ def build(
             if there is None or options.depfile:
                 # What is seen to be there is also what the disk depends on.
                 check_layers(source, planned.image)
+            sandbox = there.facts.sandbox if there else confine(source, reference, options, *_places(planned))
             disk = there or _pack(source, planned, filesystem, scratch, draft, listen)
             rule = depfile(str(target), dependencies(source, reference, planned)) if options.depfile else b""
         # Nobody needs the image any more, and what follows takes long.
-        known = disk if isinstance(disk, KnownDisk) else _finish(disk, planned, filesystem, draft, listen)
+        known = disk if isinstance(disk, KnownDisk) else _finish(disk, planned, filesystem, draft, sandbox, listen)
         made = [] if there else [draft]
         with companions(planned, known, draft.path if made else output, rule, listen) as staged:
             listen(Step("publishing"))
@@ -124,7 +126,16 @@ def _pack(source: Source, plan: Plan, filesystem: Filesystem, scratch: Path, dra
             return _Packed(add_hash_tree(draft.path, packed, identity), resolved, held)
 
 
-def _finish(packed: _Packed, plan: Plan, filesystem: Filesystem, draft: Draft, listen: Listener) -> KnownDisk:
+def _places(plan: Plan) -> tuple[list[Path], list[str]]:
+    """List the directories in which a disk is made and published, and the files of this machine that go into it."""
+    options = plan.options
+    directories = [resolve_output(file).parent for file in (plan.root.disk, *options.beside())]
+    return [*directories, *([options.tmpdir] if options.tmpdir else [])], plan.guest.inputs if plan.guest else []
+
+
+def _finish(
+    packed: _Packed, plan: Plan, filesystem: Filesystem, draft: Draft, sandbox: str, listen: Listener
+) -> KnownDisk:
     """Check and sync a disk, before anything of it shows, and keep with it what it was made from."""
     checked = plan.options.disk.check
     if checked:
@@ -132,5 +143,5 @@ def _finish(packed: _Packed, plan: Plan, filesystem: Filesystem, draft: Draft, l
         filesystem.verify(draft.path)
     listen(Step("syncing the disk"))
     sync(draft)
-    facts = replace(packed.disk, tools=plan.tools, checked=checked)
+    facts = replace(packed.disk, tools=plan.tools, checked=checked, sandbox=sandbox)
     return keep_recipe(draft.path, plan.recipe.digest(), facts, packed.guest, packed.contents)

@@ -28,6 +28,7 @@ from builder.exact import write_next
 from builder.output.beside import metadata_path
 from builder.output.failures import failures_named
 from builder.registry.failures import Passing
+from builder.sandbox.owned import own_process
 from builder.shortage import LACKING, shortage
 from builder.signals import end_on_signals, signals_held
 from builder.words import without_password
@@ -69,6 +70,7 @@ def run(job: Job, listen: Listener = ignore, begun: float | None = None) -> Outc
 def main(lifeline: str, begun: float) -> None:
     """Serve one job, for which this process was started when the monotonic clock said `begun`."""
     end_on_signals()
+    own_process()
     answers = _answers()
     lock = threading.Lock()
 

@@ -114,7 +114,8 @@ class DiskFacts:
     """What was packed: sizes in bytes, `inodes` in use, and the version of each tool that took part.
 
     `size` is that of the whole disk, with the hash tree that `verity` tells of, if it has one. `checked` is one in
-    which the format's own tool has found no fault.
+    which the format's own tool has found no fault; `sandbox` says what was confined while it was made: `none`, the
+    `tools`, or `all`, what read the layers among it.
     """
 
     format: str
@@ -125,6 +126,7 @@ class DiskFacts:
     tools: dict[str, str]
     verity: Verity | None = None
     checked: bool = False
+    sandbox: str = "none"
 
 
 class Filesystem(Protocol):

@@ -72,6 +72,7 @@ def describe_build(
             "blockSize": disk.block_size,
             "inodes": disk.inodes,
             "checked": disk.checked,
+            "sandbox": disk.sandbox,
             "sha256": digest,
         },
         "contents": contents and msgspec.to_builtins(contents),

@@ -59,6 +59,7 @@ class _Facts(msgspec.Struct):
     blockSize: int
     inodes: int
     checked: bool = False
+    sandbox: str = "none"
     sha256: str | None = None
 
 
@@ -131,7 +132,9 @@ class Recipe:
 def keep_recipe(disk: Path, recipe: str, facts: DiskFacts, guest: Resolved | None, contents: Contents) -> KnownDisk:
     """Keep with a finished disk what it was made from, where its file system can."""
     known = KnownDisk(facts, disk.stat().st_mtime_ns, guest=guest, contents=contents)
-    described = _Facts(facts.format, facts.uuid, facts.size, facts.block_size, facts.inodes, facts.checked)
+    described = _Facts(
+        facts.format, facts.uuid, facts.size, facts.block_size, facts.inodes, facts.checked, facts.sandbox
+    )
     # Without, it is built once more than necessary; and without its contents, where metadata are asked for as well.
     for kept in (pack_contents(contents), ""):
         attribute = _Attribute(recipe, known.mtime_ns, described, facts.tools, facts.verity, guest, kept)
@@ -229,5 +232,13 @@ def _is_ours(status: os.stat_result) -> bool:
 def _facts(kept: _Attribute | _Metadata) -> DiskFacts:
     disk = kept.disk
     return DiskFacts(
-        disk.format, disk.uuid, disk.size, disk.blockSize, disk.inodes, kept.tools, kept.verity, disk.checked
+        disk.format,
+        disk.uuid,
+        disk.size,
+        disk.blockSize,
+        disk.inodes,
+        kept.tools,
+        kept.verity,
+        disk.checked,
+        disk.sandbox,
     )

@@ -14,10 +14,13 @@ import sys
 from collections.abc import Mapping
 from functools import cache
 
-from builder.sandbox.calls import gain_no_privileges, process_control
+from builder.sandbox.calls import gain_no_privileges, process_control, system_call
 
 _SET_SECCOMP = 22
 _MODE_FILTER = 2
+# seccomp(2) itself: its number on x86-64 and on arm64, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC.
+_CALL = (317, 277)
+_SET_FILTER, _ALL_THREADS = 1, 1
 
 # AUDIT_ARCH_X86_64 and AUDIT_ARCH_AARCH64: the column of the tables below.
 _MACHINES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
@@ -28,10 +31,12 @@ _Calls = Mapping[str, tuple[int | None, int | None]]
 
 # By name: its number on x86-64 and on arm64, where one has it.
 NETWORK: _Calls = {"socket": (41, 198), "io_uring_setup": (425, 425)}
-# Owners, modes, times and attributes by path.
-ATTRIBUTES: _Calls = {
+# Of files, by path, which Landlock leaves alone.
+OWNERS: _Calls = {
     "chmod": (90, None), "fchmodat": (268, 53), "fchmodat2": (452, 452),
     "chown": (92, None), "lchown": (94, None), "fchownat": (260, 54),
+}  # fmt: skip
+ATTRIBUTES: _Calls = {
     "utime": (132, None), "utimes": (235, None), "futimesat": (261, None), "utimensat": (280, 88),
     "setxattr": (188, 5), "lsetxattr": (189, 6), "removexattr": (197, 14), "lremovexattr": (198, 15),
     "setxattrat": (463, 463), "removexattrat": (466, 466), "file_setattr": (469, 469),
@@ -76,15 +81,20 @@ def is_there() -> bool:
     return False
 
 
-def refuse(*tables: _Calls) -> None:
-    """Refuse this thread, for ever, the calls of these tables, and all of other kinds of programs. Raises OSError."""
+def refuse(*tables: _Calls, threads: bool = False) -> None:
+    """Refuse this thread, for ever, the calls of these tables, and all of other kinds of programs.
+
+    With `threads`, refuse them all threads of the process, which then gain no privileges either. Raises OSError.
+    """
     machine, column = _MACHINES[platform.machine()]
     program = _program(machine, [each[column] for calls in tables for each in calls.values()])
     code = ctypes.create_string_buffer(program, len(program))
     # struct sock_fprog: how many instructions, and where.
     whole = ctypes.create_string_buffer(struct.pack("HP", len(program) // 8, ctypes.addressof(code)))
     gain_no_privileges()
-    process_control(_SET_SECCOMP, _MODE_FILTER, whole)
+    # Where a thread has a filter that is not ours, its number is what comes back, and nothing has changed.
+    if not threads or system_call(_CALL[column], _SET_FILTER, _ALL_THREADS, whole):
+        system_call(_CALL[column], _SET_FILTER, 0, whole)
 
 
 def _program(machine: int, calls: list[int | None]) -> bytes:

@@ -72,7 +72,7 @@ def _confine(grants: Sequence[Grant]) -> None:
     if os.geteuid() == 0:
         steps.append(_keep_one_capability)
     if seccomp.is_there():
-        steps.append(lambda: seccomp.refuse(seccomp.NETWORK, seccomp.ATTRIBUTES, seccomp.SYSTEM))
+        steps.append(lambda: seccomp.refuse(seccomp.NETWORK, seccomp.OWNERS, seccomp.ATTRIBUTES, seccomp.SYSTEM))
     for step in steps:
         try:
             step()

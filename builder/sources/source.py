@@ -99,6 +99,19 @@ def signature_tag(digest: Digest) -> str:
 
 
 @runtime_checkable
+class Placed(Protocol):
+    """What a source can do besides, where images have names and not paths: say where on this machine they are."""
+
+    def readable(self) -> list[str]:
+        """Name the directories from which it reads what it has not opened yet."""
+        ...
+
+    def changeable(self) -> list[str]:
+        """Name the directories in which it keeps something."""
+        ...
+
+
+@runtime_checkable
 class Expecting(Protocol):
     """What a source can do besides, where blobs take time to come or might go away."""
 

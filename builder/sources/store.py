@@ -76,6 +76,14 @@ class StoreSource:
         """Name the reference's file and the blobs that were read so far."""
         return list(self._inputs)
 
+    def readable(self) -> list[str]:
+        """Name nothing but the store."""
+        return []
+
+    def changeable(self) -> list[str]:
+        """Name the store, where the lease is."""
+        return [self._store.place]
+
     def close(self) -> None:
         """Give the lease back."""
         for file in self._ahead.values():

@@ -144,6 +144,14 @@ class ContainersStorage:
         """
         return list(self._inputs)
 
+    def readable(self) -> list[str]:
+        """Name the stores."""
+        return [store.root for store in self._stores]
+
+    def changeable(self) -> list[str]:
+        """Name nothing: podman's stores are only read."""
+        return []
+
     def close(self) -> None:
         """Close the stores."""
         self._opened.close()

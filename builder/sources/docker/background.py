@@ -11,6 +11,7 @@ from typing import Protocol
 from builder.errors import DigestMismatch, SizeMismatch
 from builder.registry.download import Download
 from builder.registry.retry import Stopped
+from builder.sandbox.outside import outside
 
 # In seconds: how long closing waits for a thread, which only a connection that is being made can outlast.
 _GRACE = 2.0
@@ -64,7 +65,7 @@ class BackgroundDownload:
 
     def start(self) -> None:
         """Begin the transfer."""
-        self._thread.start()
+        outside(self._thread.start)
 
     def read(self, position: int, size: int, wanted: Callable[[], bool]) -> bytes:
         """Wait for something at `position` and return up to `size` bytes of it; nothing at the end of the blob.

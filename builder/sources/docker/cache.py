@@ -99,6 +99,10 @@ class BlobCache:
             except BlobMissing as error:
                 listen(Notice(f"{name} is not recorded in the store: {error}"))
 
+    def places(self) -> list[str]:
+        """Say where the store is, if there is one."""
+        return [] if self._store is None else [self._store.place]
+
     def close(self) -> None:
         """Give the lease back."""
         if self._lease is not None:

@@ -20,6 +20,7 @@ from builder.image.name import ImageName
 from builder.registry.download import Download
 from builder.registry.failures import AccessDenied, NotThere
 from builder.registry.repository import Repository
+from builder.sandbox.outside import outside
 from builder.sources.access import Access, Means
 from builder.sources.docker.background import BackgroundDownload
 from builder.sources.docker.cache import BlobCache
@@ -92,7 +93,7 @@ class DockerSource:
             kept = self._cache.open(descriptor)
             if kept is not None:
                 return kept
-            if descriptor.digest not in self._seen and not self._repository.has_blob(descriptor.digest):
+            if descriptor.digest not in self._seen and not self._is_there(descriptor.digest):
                 raise BlobMissing(f"looked for at {self._repository.where}", descriptor.urls)
             self._seen.add(descriptor.digest)
         return cast(BinaryIO, self._downloads.open(descriptor))
@@ -114,6 +115,14 @@ class DockerSource:
         """Name no files: make cannot watch a registry."""
         return []
 
+    def readable(self) -> list[str]:
+        """Name nothing but the store."""
+        return []
+
+    def changeable(self) -> list[str]:
+        """Name the store, if there shall be one."""
+        return self._cache.places()
+
     def close(self) -> None:
         """End the transfers and who waits for them; record the image in the store if all of it is there."""
         if self._closed:
@@ -130,6 +139,9 @@ class DockerSource:
             self._cache.close()
             for repository in self._repositories:
                 repository.close()
+
+    def _is_there(self, digest: Digest) -> bool:
+        return outside(lambda: self._repository.has_blob(digest))
 
     def _begin(self, descriptor: Descriptor) -> BackgroundDownload:
         download = Download(self._repository, descriptor)

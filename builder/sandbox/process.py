@@ -1,0 +1,60 @@
+"""What a process gets that reads an image: the system and Python to read and run, and the places of its work.
+
+It is taken from the thread that asks for it, and so from all that this one starts afterwards. Threads that were there
+before keep their files: the one that draws on the terminal, and what is in outside.py, which keeps the network, too.
+"""
+
+from __future__ import annotations
+
+import os
+import site
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from builder.sandbox import landlock, seccomp
+from builder.sandbox.landlock import CHANGE, MAKE_DEVICES, READ, RUN, Grant
+from builder.sandbox.outside import keep_outside
+from builder.sandbox.tools import DEVICES, LINKER, SYSTEM
+
+# Names, numbers and times; and what this process is told of itself.
+_FACTS = ("/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/localtime", "/proc/self")
+_PACKAGE = Path(__file__).parents[1]
+
+
+def confine_process(
+    readable: Sequence[str], changeable: Sequence[str], path: str, *, fetches: bool, restores: bool = False
+) -> None:
+    """Give up all but these places; `path` is where programs are looked for.
+
+    One that `fetches` does so with `outside`. One that `restores` a tree gives files owners and modes, and makes device
+    nodes in the places that may be changed. Raises OSError where the kernel lets us give up nothing.
+    """
+    if fetches:
+        keep_outside()
+    landlock.restrict(_grants(readable, changeable, path, CHANGE | (MAKE_DEVICES if restores else 0)))
+    if seccomp.is_there():
+        owners = [] if restores else [seccomp.OWNERS]
+        # Where nobody fetches, nobody needs a network, in whatever thread.
+        seccomp.refuse(seccomp.NETWORK, seccomp.SYSTEM, *owners, threads=not fetches)
+
+
+def _grants(readable: Sequence[str], changeable: Sequence[str], path: str, change: int) -> Iterator[Grant]:
+    for place in SYSTEM:
+        yield place, RUN
+    for place in filter(os.path.isabs, path.split(":")):
+        yield place, RUN
+        # What is installed beside a program, of which it may need more than itself.
+        for name in ("lib", "lib64", "share"):
+            yield os.path.join(os.path.dirname(place), name), RUN
+    for place in (*LINKER, *_FACTS, *readable, *_python()):
+        yield place, READ
+    yield from DEVICES
+    for place in changeable:
+        yield place, change
+
+
+def _python() -> Iterator[str]:
+    """List where modules come from: a build imports much of itself only when it needs it."""
+    yield from {sys.prefix, sys.base_prefix, sys.exec_prefix, str(_PACKAGE), *filter(os.path.isabs, sys.path)}
+    yield from site.getsitepackages()

@@ -1,0 +1,229 @@
+"""A process that reads an image is confined: what a parser that was taken over would try, tried from inside."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from socket import create_server
+
+import pytest
+from support.command import ENVIRONMENT, run
+from support.images import Spec, layout
+from support.tars import file, tar
+
+from builder import BuildOptions, build
+from builder.sandbox import landlock, outside, seccomp
+
+NEEDS = "NOT RUN: needs a kernel with Landlock and seccomp: Linux 6.12 or later, with landlock among its lsm="
+needs_kernel = pytest.mark.skipif(landlock.version() < 6 or not seccomp.is_there(), reason=NEEDS)
+
+# What programs it starts are confined as it is; and a disk gets times and attributes.
+ITS_WORK = {"start a shell", "utime", "setxattr"}
+
+# What `fetches` and `restores` are, then the words of support/escaping.py.
+CONFINED = """
+import sys
+from builder.sandbox.process import confine_process
+from support import escaping
+
+fetches, restores, work = sys.argv.pop(1) == "yes", sys.argv.pop(1) == "yes", sys.argv.pop(1)
+confine_process([], [work], "/usr/bin:/bin", fetches=fetches, restores=restores)
+escaping.main()
+"""
+
+# A connection, a file and a directory: in what a process keeps outside, in a thread of that, and in itself.
+FETCHING = """
+import os, socket, sys, threading
+from builder.sandbox.outside import outside
+from builder.sandbox.process import confine_process
+
+port, secret = int(sys.argv[1]), sys.argv[2]
+confine_process([], [], "/usr/bin:/bin", fetches=True)
+
+def fetch():
+    socket.create_connection(("127.0.0.1", port)).close()
+    return open(secret).read()
+
+assert outside(fetch) == "the user's own"
+came = []
+thread = threading.Thread(target=lambda: came.append(fetch()))
+outside(thread.start)
+thread.join()
+assert came == ["the user's own"]
+for attempt in (lambda: socket.socket(), lambda: open(secret)):
+    try:
+        attempt()
+    except PermissionError:
+        continue
+    sys.exit("not confined")
+try:
+    outside(lambda: 1 / 0)
+except ZeroDivisionError:
+    print("said so")
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    place = tmp_path / "home"
+    place.mkdir()
+    for name in ("victim", "second"):
+        (place / name).write_text("the user's own")
+    return place
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    with closing(create_server(("127.0.0.1", 0))) as listener:
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def python() -> Callable[..., str]:
+    def run_code(code: str, *words: str) -> str:
+        tests = Path(__file__).parents[1]
+        environment = {**ENVIRONMENT, "PYTHONPATH": f"{tests.parent}:{tests}"}
+        argv = [sys.executable, "-c", code, *words]
+        return subprocess.run(argv, env=environment, capture_output=True, text=True, check=True).stdout
+
+    return run_code
+
+
+@needs_kernel
+@pytest.mark.parametrize("fetches", ["yes", "no"])
+@pytest.mark.parametrize("restores", ["yes", "no"])
+def test_a_process_that_was_taken_over_gets_nowhere(
+    python: Callable[..., str], tmp_path: Path, home: Path, port: int, fetches: str, restores: str
+) -> None:
+    (tmp_path / "work").mkdir()
+    words = [str(tmp_path / "work"), str(home), str(port), "0", str(os.getpid())]
+    outcomes: dict[str, str] = json.loads(python(CONFINED, fetches, restores, *words))
+    done = {name for name, outcome in outcomes.items() if outcome not in ("EACCES", "EPERM", "EXDEV")}
+    assert done - {"own a handed file"} <= ITS_WORK | ({"chmod", "chown"} if restores == "yes" else set())
+    assert {path.name: path.read_text() for path in home.iterdir()} == dict.fromkeys(
+        ("victim", "second"), "the user's own"
+    )
+
+
+@needs_kernel
+def test_only_what_fetches_keeps_the_network(python: Callable[..., str], home: Path, port: int) -> None:
+    assert python(FETCHING, str(port), str(home / "victim")) == "said so\n"
+
+
+# A thread that was there before, in a process that fetches nothing.
+BEFORE = """
+import socket, threading
+from builder.sandbox.process import confine_process
+
+go = threading.Event()
+def late():
+    go.wait()
+    try:
+        socket.socket()
+    except PermissionError:
+        print("refused")
+
+thread = threading.Thread(target=late)
+thread.start()
+confine_process([], [], "/usr/bin:/bin", fetches=False)
+go.set()
+thread.join()
+"""
+
+
+@needs_kernel
+def test_where_nothing_is_fetched_no_thread_keeps_the_network(python: Callable[..., str]) -> None:
+    assert python(BEFORE) == "refused\n"
+
+
+def test_where_nothing_is_confined_fetching_is_done_right_here() -> None:
+    assert outside.outside(lambda: "here") == "here"
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> str:
+    layout(tmp_path / "image", Spec((tar(file("file", b"content")),)))
+    return f"oci:{tmp_path}/image"
+
+
+def sandbox(metadata: Path) -> str:
+    said: str = json.loads(metadata.read_bytes())["disk"]["sandbox"]
+    return said
+
+
+@needs_kernel
+def test_the_command_confines_its_process_and_says_so_and_the_disk_is_the_same(tmp_path: Path, image: str) -> None:
+    disks = []
+    for said, meant in (("auto", "all"), ("require", "all"), ("off", "none")):
+        disk = tmp_path / said / "disk.erofs"
+        disk.parent.mkdir()
+        done = run("build", image, "-o", disk, "--metadata-file", f"{disk}.json", "--sandbox", said)
+        assert (done.returncode, sandbox(Path(f"{disk}.json"))) == (0, meant), done.stderr
+        disks.append(disk.read_bytes())
+    assert disks[0] == disks[1] == disks[2]
+    # Nor is it made anew because it would be confined otherwise now; and what is said of it stays.
+    done = run("build", image, "-o", tmp_path / "off/disk.erofs", "--metadata-file", tmp_path / "off/disk.erofs.json")
+    assert (done.returncode, sandbox(tmp_path / "off/disk.erofs.json")) == (0, "none")
+    assert "up to date" in done.stderr
+
+
+@needs_kernel
+def test_who_calls_from_python_keeps_all_that_it_had_and_its_tools_are_confined(tmp_path: Path, image: str) -> None:
+    build(image, tmp_path / "d.erofs", BuildOptions(metadata_file=tmp_path / "d.json"))
+    assert sandbox(tmp_path / "d.json") == "tools"
+    assert "NoNewPrivs:\t0" in Path("/proc/self/status").read_text()
+
+
+@pytest.mark.parametrize(
+    ("reference", "words", "said"),
+    [
+        ("oci:{place}", ("--push", "docker://host.example/b:1"), "leave out --push"),
+        ("oci:osfs://{place}", (), "nobody knows what opens a URL"),
+    ],
+)
+@needs_kernel
+def test_more_than_can_be_confined_is_refused_where_it_is_required(
+    tmp_path: Path, image: str, reference: str, words: tuple[str, ...], said: str
+) -> None:
+    reference = reference.format(place=image.removeprefix("oci:"))
+    done = run("-q", "build", reference, "-o", tmp_path / "d.erofs", "--sandbox", "require", "--cmd", "/file", *words)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("rootfs-builder: error: --sandbox require: ")
+    assert said in done.stderr
+    assert not (tmp_path / "d.erofs").exists()
+
+
+# Reads, makes, removes and signals what it should not, and says "x" if it could write the disk.
+HOSTILE = """#!/bin/sh
+case $1 in -V) echo mke2fs 1.47.0 >&2; exit;; esac
+for image in "$@"; do case $image in /proc/*) break;; esac; done
+cat {home}/victim >$image
+echo x >{home}/new
+rm -f {home}/second
+kill $PPID
+echo made >$image && echo x >&2
+exit 3
+"""
+
+
+@needs_kernel
+def test_a_tool_of_a_build_that_is_hostile_reaches_only_the_disk_that_it_makes(
+    tmp_path: Path, home: Path, image: str
+) -> None:
+    program = tmp_path / "bin/mke2fs"
+    program.parent.mkdir()
+    program.write_text(HOSTILE.format(home=home))
+    program.chmod(0o755)
+    words = ("-q", "build", image, "-o", tmp_path / "d.ext4", "--cmd", "/file")
+    done = run(*words, PATH=f"{program.parent}:/usr/bin:/bin")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    # Its last words: what went before did not work, and this did.
+    assert done.stderr.endswith("mke2fs failed with status 3: x\n")
+    assert {path.name: path.read_text() for path in home.iterdir()} == dict.fromkeys(
+        ("victim", "second"), "the user's own"
+    )
