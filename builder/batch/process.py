@@ -32,19 +32,20 @@ _START = """
 import sys
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
-place, *path = sys.argv[1:]
+place, idle, *path = sys.argv[1:]
 sys.path += path
 spec = PathFinder.find_spec("builder", [place])
 sys.modules["builder"] = module_from_spec(spec)
 spec.loader.exec_module(sys.modules["builder"])
 from builder.batch.ready import main
-main()
+main(float(idle))
 """
 # What becomes of a build's process: that it has begun, then its status; or that there is none, and an error number.
 BEGUN, FAILED = "begun", "failed"
 _ADVICE = "; build this image alone to see why"
 # How often a process that is ready to build may end before it has begun to: by itself, or by somebody's hand.
 _ATTEMPTS = 3
+_IDLE_SECONDS = 60.0
 
 
 class BuildLost(BuilderError):
@@ -54,10 +55,12 @@ class BuildLost(BuilderError):
 class Builders:
     """Processes that build, each forked from one that is ready to; that one is started when it is needed.
 
-    For the threads of the process that made it, which closes it.
+    For the threads of the process that made it, which closes it. What is ready ends by itself when it has had nothing
+    to do for `idle` seconds: where no end is foreseen, and where processes that this one forked hold its socket.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, idle: float = _IDLE_SECONDS) -> None:
+        self._idle = idle
         self._lock = Lock()
         self._ready: _Ready | None = None
 
@@ -91,7 +94,7 @@ class Builders:
     def _made_ready(self) -> _Ready:
         with self._lock:
             if self._ready is None:
-                self._ready = _start()
+                self._ready = _start(self._idle)
             return self._ready
 
     def _end(self, ready: _Ready) -> None:
@@ -201,14 +204,14 @@ def _pipe() -> Iterator[tuple[BinaryIO, BinaryIO]]:
         yield far, near
 
 
-def _start() -> _Ready:
+def _start(idle: float) -> _Ready:
     asked, its_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with its_end:
         process = subprocess.Popen(
             [
                 # -I: neither the current directory nor PYTHONPATH, PYTHONHOME, PYTHONSTARTUP or a user's site-packages.
                 *(sys.executable, "-I", "-X", f"utf8={sys.flags.utf8_mode}", "-c", _START),
-                *(str(_PLACE), *_path()),
+                *(str(_PLACE), str(idle), *_path()),
             ],
             stdin=its_end.fileno(),
             stdout=subprocess.DEVNULL,

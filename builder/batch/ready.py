@@ -29,8 +29,6 @@ _EARLY = (
     *("builder.actions.merge", "builder.layers.stream", "builder.tree.read"),
     *("builder.disk.ext4.fill", "builder.disk.erofs.restore", "builder.sources.docker.source"),
 )
-# On a cluster no other end is foreseen; elsewhere whoever asks ends this process.
-_IDLE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +40,11 @@ class _Child:
     ended: int
 
 
-def main() -> None:
-    """Fork a process for each build that is asked for, until nobody asks any more; or be such a process."""
+def main(idle: float) -> None:
+    """Fork a process for each build that is asked for, until nobody asks any more; or be such a process.
+
+    It is over, too, when nothing has been asked for, and nothing built, for `idle` seconds.
+    """
     # Who started the batch may not want to hear of its children. We do.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for name in _EARLY:
@@ -53,7 +54,7 @@ def main() -> None:
     # What is here now stays for good; looking through it would copy it for each process.
     gc.freeze()
     with socket.socket(fileno=os.dup(0)) as asked:
-        build = _serve(asked)
+        build = _serve(asked, idle)
     if build is not None:
         lifeline, begun = json.loads(build)
         worker.main(lifeline, begun)
@@ -61,7 +62,7 @@ def main() -> None:
         os._exit(0)
 
 
-def _serve(asked: socket.socket) -> bytes | None:
+def _serve(asked: socket.socket, idle: float) -> bytes | None:
     """Return a message in the process that is to build what it asks for, and None where nobody asks any more.
 
     This process has one thread, for others would not be in those that it forks.
@@ -69,7 +70,7 @@ def _serve(asked: socket.socket) -> bytes | None:
     children: dict[int, _Child] = {}
     poll = select.poll()
     poll.register(asked, select.POLLIN)
-    while ready := poll.poll(None if children else _IDLE_SECONDS * 1000):
+    while ready := poll.poll(None if children else idle * 1000):
         for fd, _ in ready:
             if fd in children:
                 poll.unregister(fd)

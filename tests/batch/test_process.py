@@ -191,8 +191,8 @@ def test_a_process_that_somebody_else_ends_is_lost(
     start = process._start
     started = []
 
-    def watched() -> process._Ready:
-        started.append(start())
+    def watched(idle: float) -> process._Ready:
+        started.append(start(idle))
         return started[-1]
 
     def end_it(_line: str) -> None:

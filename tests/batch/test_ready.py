@@ -134,14 +134,13 @@ def test_builds_go_on_though_what_forked_them_is_killed_and_the_next_has_another
     assert ready(builders) not in killed
 
 
-def test_what_is_ready_ends_by_itself_when_nobody_asks_and_a_build_starts_another(
-    place: Path, builders: Builders, lifeline: str
-) -> None:
-    assert build(builders, lifeline, "a.ext4").status == BUILT
-    first = ready(builders)
-    wait_until(lambda: not alive(first))
-    assert build(builders, lifeline, "b.ext4").status == BUILT
-    assert ready(builders) != first
+def test_what_is_ready_ends_by_itself_when_nobody_asks_and_a_build_starts_another(place: Path, lifeline: str) -> None:
+    with closing(Builders(idle=0.5)) as builders:
+        assert build(builders, lifeline, "a.ext4").status == BUILT
+        first = ready(builders)
+        wait_until(lambda: not alive(first))
+        assert build(builders, lifeline, "b.ext4").status == BUILT
+        assert ready(builders) != first
 
 
 def test_many_at_a_time_are_forked_from_one(place: Path, builders: Builders, lifeline: str) -> None:

@@ -63,8 +63,8 @@ class _Builds:
 
 
 _builds = _Builds()
-# Those of all batches: what is ready to build ends by itself, when it has had nothing to do for a while.
-_processes = Builders()
+# Of all batches. Nobody tells a worker that there will be no more of them.
+_processes = Builders(idle=2.0)
 
 
 def build(call: str) -> str:

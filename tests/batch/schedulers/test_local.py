@@ -77,8 +77,8 @@ def test_disks_land_where_the_client_stands(
 def test_the_builds_of_a_batch_are_forked_from_one_process(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     start, started = process._start, []
 
-    def watched() -> process._Ready:
-        started.append(start())
+    def watched(idle: float) -> process._Ready:
+        started.append(start(idle))
         return started[-1]
 
     monkeypatch.setattr(process, "_start", watched)
