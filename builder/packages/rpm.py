@@ -7,7 +7,8 @@ no function, view or trigger. Older databases are of Berkeley DB and ndb, and ar
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 
 from builder.packages.files import DiskFiles
 from builder.packages.package import RPM_DIRECTORIES, Package, PackagesUnreadable
@@ -54,21 +55,23 @@ def _read(data: bytes, path: str) -> list[Package]:
     packages: list[Package] = []
     left = len(data)
     try:
-        for (blob,) in _rows(data):
-            if not isinstance(blob, bytes):
-                raise PackagesUnreadable(path, "has a row without a header")
-            # Pages that several rows share would be read again and again.
-            left -= len(blob)
-            if left < 0:
-                raise PackagesUnreadable(path, "has headers that are longer than all of it")
-            if (package := parse_header(blob, path)) is not None:
-                packages.append(package)
+        # Closed here: an error on the way keeps the loop, and all that is open in it.
+        with closing(_rows(data)) as rows:
+            for (blob,) in rows:
+                if not isinstance(blob, bytes):
+                    raise PackagesUnreadable(path, "has a row without a header")
+                # Pages that several rows share would be read again and again.
+                left -= len(blob)
+                if left < 0:
+                    raise PackagesUnreadable(path, "has headers that are longer than all of it")
+                if (package := parse_header(blob, path)) is not None:
+                    packages.append(package)
     except (sqlite3.Error, sqlite3.Warning) as error:
         raise PackagesUnreadable(path, f"cannot be read ({error})") from error
     return packages
 
 
-def _rows(data: bytes) -> Iterator[tuple[object]]:
+def _rows(data: bytes) -> Generator[tuple[object], None, None]:
     """Give the blobs of the table Packages. Raises sqlite3.Error for what is no such database."""
     if len(data) < _HEADER_SIZE:
         raise sqlite3.DatabaseError("file is not a database")
