@@ -160,5 +160,6 @@ def _parsed(text: str) -> Any:
 def _converted(document: Any, kind: type[T]) -> T:
     try:
         return msgspec.convert(document, kind)
-    except msgspec.ValidationError as error:
+    # It looks at no key with half a character in it.
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
         raise JobRefused(f"what came is not of this version ({error}); {_ADVICE}") from error

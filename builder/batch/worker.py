@@ -114,7 +114,7 @@ def _run_in(directory: str, job: Job, listen: Listener, begun: float) -> Outcome
 
 def _disk(job: Job) -> dict[str, Any]:
     """Tell what is known of the disk that is there now, from its metadata."""
-    with suppress(OSError, ValueError, KeyError, RecursionError):
+    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         record = json.loads((job.options.metadata_file or metadata_path(job.output)).read_bytes())
         disk, image = record["disk"], record["image"]
         layers = tuple(Part(layer["digest"], layer["size"]) for layer in image["layers"])

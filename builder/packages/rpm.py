@@ -66,7 +66,8 @@ def _read(data: bytes, path: str) -> list[Package]:
                     raise PackagesUnreadable(path, "has headers that are longer than all of it")
                 if (package := parse_header(blob, path)) is not None:
                     packages.append(package)
-    except (sqlite3.Error, sqlite3.Warning) as error:
+    # The message is made of words of the database, which need be no text.
+    except (sqlite3.Error, sqlite3.Warning, UnicodeDecodeError) as error:
         raise PackagesUnreadable(path, f"cannot be read ({error})") from error
     return packages
 

@@ -1,0 +1,76 @@
+"""Databases of packages on a disk, and signatures of images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from support import images, signing
+from support.fuzz.mutate import of_bytes, of_json, of_structures, of_text
+from support.fuzz.target import Target, refused
+from support.packages import MemoryDisk, rpm_database, rpm_header
+
+from builder.packages.inventory import read_inventory
+from builder.packages.rpm_header import parse_header
+from builder.sources import open_source
+from builder.sources.signatures import _signed_digest, check_signature
+
+
+def on_disk(path: str) -> Callable[[bytes], object]:
+    """Read all databases of a disk that has one file."""
+    return lambda data: read_inventory(MemoryDisk({path: data}))
+
+
+def database() -> bytes:
+    return rpm_database(Path("rpmdb.sqlite"), header(), header(), rpm_header({1000: "gpg-pubkey"}))
+
+
+def header() -> bytes:
+    return rpm_header({1000: "bash", 1001: "5", 1002: "1", 1003: 2, 1014: "GPL", 1022: "x86_64", 1044: "bash.src.rpm"})
+
+
+def layout(place: Path) -> str:
+    """Write a layout whose image has a signature; return the name of what says so."""
+    files, made = images.layout_files(images.Spec((b"layer",), tag="1"))
+    words = signing.payload(made[0].manifest)
+    key = ec.generate_private_key(ec.SECP256R1())
+    entry = signing.signatures(files, (words, signing.sign(key, words)))
+    signing.add_entry(files, entry, {images.TAG: signing.signature_tag(made[0].manifest)})
+    images.write_directory(place, files)
+    signing.write_public(key, Path("key"))
+    return images.blob_path(str(entry["digest"]))
+
+
+def signature(data: bytes) -> None:
+    """Read the input as a payload that was signed, as the key that should have, and as the index that says so."""
+    with refused():
+        _signed_digest(data, "image")
+    if not Path("signed").exists():
+        layout(Path("signed"))
+    Path("any.key").write_bytes(data)
+    Path("signed/index.json").write_bytes(data)
+    for key in (Path("key"), Path("any.key")):
+        with refused(), closing(open_source("oci:signed:1")) as source:
+            check_signature(source, "oci:signed:1", key)
+
+
+def signed() -> list[bytes]:
+    place = Path("signed")
+    layout(place)
+    return [(place / "index.json").read_bytes(), Path("key").read_bytes(), signing.payload(images.digest(b""))]
+
+
+DPKG = b"Package: a\nStatus: install ok installed\nVersion: 1:2-3\nArchitecture: all\nSource: b (1)\n\nPackage: c\n"
+APK = b"C:Q1abc=\nP:musl\nV:1.2-r3\nA:x86_64\no:musl\nL:MIT\nF:lib\n\nP:b\nV:1\n"
+OS_RELEASE = b"ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME='Debian GNU/Linux 12'\n"
+
+TARGETS = {
+    "dpkg": Target(on_disk("var/lib/dpkg/status"), lambda: [DPKG], of_text),
+    "apk": Target(on_disk("lib/apk/db/installed"), lambda: [APK], of_text),
+    "os-release": Target(on_disk("etc/os-release"), lambda: [OS_RELEASE], of_text),
+    "rpm-database": Target(on_disk("var/lib/rpm/rpmdb.sqlite"), lambda: [database()], of_structures),
+    "rpm-header": Target(lambda data: parse_header(data, "rpmdb"), lambda: [header()], of_bytes),
+    "signature": Target(signature, signed, of_json),
+}

@@ -1,0 +1,208 @@
+"""Runs a target in a process of its own, which may neither wait nor grow without end, and keeps what it finds."""
+
+from __future__ import annotations
+
+import faulthandler
+import mmap
+import os
+import random
+import resource
+import select
+import shutil
+import signal
+import struct
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, TextIO
+
+from support.fuzz.target import REFUSALS, Target, check, outcome
+
+from builder.errors import BuilderError
+
+# Inputs that were kept, by target: those that found something once, and what random changes do not come to.
+CORPUS = Path(__file__).parents[2] / "fuzz/corpus"
+# In seconds of the processor, and of a clock where none is used.
+PATIENCE = 10
+WAITING = 120
+# In bytes: what is in memory for who looks at an input that ended its process.
+_BOARD = 64 << 20
+_LARGEST = 16 << 20
+_HEAD = struct.Struct("<QQQ")
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    """An input that a parser cannot stand, and how that showed."""
+
+    target: str
+    data: bytes
+    said: str
+
+
+@dataclass(slots=True)
+class Result:
+    """What came of a target: executions, the seconds of the processor that they took, and finds."""
+
+    target: str
+    executions: int = 0
+    seconds: float = 0.0
+    finds: list[Find] = field(default_factory=list)
+
+
+def corpus_of(name: str) -> list[bytes]:
+    """Give the inputs that were kept for a target."""
+    return [path.read_bytes() for path in sorted((CORPUS / name).glob("*"))]
+
+
+def fuzz(name: str, target: Target, seconds: float, seed: int) -> Result:
+    """Give a parser seeds, kept inputs and changes of both for so many seconds of the processor."""
+    return _watched(name, target, lambda: _inputs(name, target, seconds, seed))
+
+
+def repeat(name: str, target: Target, data: bytes) -> Result:
+    """Give a parser one input."""
+
+    def once() -> Generator[bytes, bool, None]:
+        yield data
+
+    return _watched(name, target, once)
+
+
+def _inputs(name: str, target: Target, seconds: float, seed: int) -> Generator[bytes, bool, None]:
+    """Yield inputs; what is sent back says whether the last one led to something new, and is worth changing further."""
+    chosen = random.Random(f"{name} {seed}")
+    pool = target.seeds() + corpus_of(name)
+    for data in pool:
+        yield data
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        data = chosen.choice(pool)
+        if chosen.random() < 0.05:
+            other = chosen.choice(pool)
+            data = data[: chosen.randrange(len(data) + 1)] + other[chosen.randrange(len(other) + 1) :]
+        data = target.mutate(data, chosen)
+        if (yield data) and len(data) < _LARGEST // 16:
+            pool.append(data)
+
+
+def _watched(name: str, target: Target, inputs: Callable[[], Generator[bytes, bool, None]]) -> Result:
+    """Run a target in a process, and find out what became of that."""
+    result = Result(name)
+    place = tempfile.mkdtemp(prefix="fuzz-")
+    board = mmap.mmap(-1, _BOARD)
+    with open(os.path.join(place, "said"), "w+") as said, open(os.path.join(place, "finds"), "w+b") as finds:
+        child = os.fork()
+        if not child:
+            os.chdir(tempfile.mkdtemp(dir=place))
+            _run(target, inputs(), board, said, finds)
+        try:
+            status = _wait(child, board)
+        except BaseException:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            raise
+        count, spent, length = _HEAD.unpack_from(board)
+        result.executions, result.seconds = count, spent / 1e6
+        finds.seek(0)
+        result.finds = [Find(name, *each) for each in _kept(finds)]
+        if status != 0:
+            said.seek(0)
+            ended = signal.Signals(-status).name if status < 0 else f"status {status}"
+            data = bytes(board[_HEAD.size : _HEAD.size + length])
+            result.finds.append(Find(name, data, f"the process ended with {ended}\n{said.read()}"))
+    shutil.rmtree(place)
+    return result
+
+
+def _wait(child: int, board: mmap.mmap) -> int:
+    """Wait for the end of a process, or end it where it does nothing for too long."""
+    handle = os.pidfd_open(child)
+    try:
+        before, since = b"", time.monotonic()
+        while not select.select([handle], [], [], 1)[0]:
+            with open(f"/proc/{child}/stat") as file:
+                now = board[: _HEAD.size] + " ".join(file.read().rpartition(")")[2].split()[11:15]).encode()
+            if now != before:
+                before, since = now, time.monotonic()
+            elif time.monotonic() - since > WAITING:
+                os.kill(child, signal.SIGABRT)
+    finally:
+        os.close(handle)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _run(target: Target, inputs: Generator[bytes, bool, None], board: mmap.mmap, said: TextIO, finds: BinaryIO) -> None:
+    """Be the process: give inputs to a target until they end. Does not return."""
+    status = 1
+    try:
+        faulthandler.enable(said)
+        # First the stack, then the end.
+        faulthandler.register(signal.SIGPROF, said, chain=True)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 30, 1 << 30))
+        seen: set[object] = set()
+        count = spent = 0
+        data, limited = next(inputs), False
+        while True:
+            if not limited:
+                # Behind the making of seeds, which is not what is measured.
+                resource.setrlimit(resource.RLIMIT_AS, (_memory() + target.memory, resource.RLIM_INFINITY))
+                limited = True
+            data = data[:_LARGEST]
+            _HEAD.pack_into(board, 0, count, spent, len(data))
+            board[_HEAD.size : _HEAD.size + len(data)] = data
+            began = time.process_time()
+            signal.setitimer(signal.ITIMER_PROF, PATIENCE)
+            found, fault = _outcome(target, data)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            count, spent = count + 1, spent + int((time.process_time() - began) * 1e6)
+            is_new = found not in seen
+            seen.add(found)
+            if is_new and fault:
+                _keep(finds, data, fault)
+            data = inputs.send(is_new)
+    except StopIteration:
+        _HEAD.pack_into(board, 0, count, spent, 0)
+        status = 0
+    except BaseException:
+        traceback.print_exc(file=said)
+    finally:
+        said.flush()
+        finds.flush()
+        os._exit(status)
+
+
+def _outcome(target: Target, data: bytes) -> tuple[object, str]:
+    """Give one input to a target; tell what tells outcomes apart, and what is wrong with this one, if anything."""
+    REFUSALS.clear()
+    foreseen: tuple[type[BaseException], ...] = (BuilderError, *target.allowed)
+    try:
+        try:
+            target.run(data)
+        except foreseen as error:
+            check(error)
+            REFUSALS.append(outcome(error))
+    except BaseException as error:
+        return outcome(error), traceback.format_exc()
+    return tuple(REFUSALS), ""
+
+
+def _memory() -> int:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[0]) * resource.getpagesize()
+
+
+def _keep(finds: BinaryIO, data: bytes, said: str) -> None:
+    for part in (data, said.encode("utf-8", "replace")):
+        finds.write(len(part).to_bytes(8, "big") + part)
+    finds.flush()
+
+
+def _kept(finds: BinaryIO) -> Iterator[tuple[bytes, str]]:
+    while head := finds.read(8):
+        data = finds.read(int.from_bytes(head, "big"))
+        yield data, finds.read(int.from_bytes(finds.read(8), "big")).decode()

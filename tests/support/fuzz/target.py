@@ -1,0 +1,69 @@
+"""What is fuzzed: a parser as a function of bytes, with inputs that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from support.fuzz.mutate import Mutate, of_bytes
+
+from builder.errors import BuilderError
+
+# In bytes: what an input may take beyond what the process has before.
+MEMORY = 512 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A parser: `run` gives it one input, and lets out nothing but BuilderError and, where it says so, `allowed`.
+
+    `seeds` makes inputs to begin with. The current directory is empty, and `run` may write there what it overwrites.
+    """
+
+    run: Callable[[bytes], object]
+    seeds: Callable[[], list[bytes]]
+    mutate: Mutate = of_bytes
+    allowed: tuple[type[BaseException], ...] = ()
+    memory: int = MEMORY
+
+
+def text(data: bytes) -> str:
+    """Read an input as what comes from the command line or a variable: bytes that are no UTF-8 are surrogates."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+# What an input led to before its end, as `outcome` tells it; whoever runs a target empties it.
+REFUSALS: list[object] = []
+
+
+@contextmanager
+def refused(*also: type[Exception]) -> Iterator[None]:
+    """Go on behind a refusal, with what else the same input is given to."""
+    foreseen: tuple[type[Exception], ...] = (BuilderError, *also)
+    try:
+        yield
+    except foreseen as error:
+        check(error)
+        REFUSALS.append(outcome(error))
+
+
+def check(error: BaseException) -> None:
+    """Hold that a refusal is one line for people, and does not stand for a lack of memory."""
+    assert str(error).isprintable(), f"{type(error).__name__} is no printable line: {str(error)!a}"
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, MemoryError):
+            raise cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def outcome(error: BaseException) -> object:
+    """Tell errors apart by where they come from."""
+    places = []
+    trace = error.__traceback__
+    while trace is not None:
+        places.append((trace.tb_frame.f_code.co_filename, trace.tb_lineno))
+        trace = trace.tb_next
+    # Of a recursion, the end says nothing.
+    return type(error), tuple(places[-3:]) if len(places) < 100 else ()
