@@ -36,7 +36,7 @@ class Run:
 
 
 def measured(argv: Sequence[str | Path], place: Path, environment: dict[str, str]) -> Run:
-    """Run a command in a directory, with the disks idle before it, until all it wrote is on the drive. Raises Failed.
+    """Run a command in a directory, between two syncs of its file system. Raises Failed.
 
     The last is not in the time: who wants it there says so in the command, as our builds sync what they make.
     """
@@ -53,9 +53,16 @@ def watched(argv: Sequence[str | Path], place: Path, environment: dict[str, str]
             argv, cwd=place, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said
         )
         watch = _Watch(process.pid)
-        _, status, usage = os.wait4(process.pid, 0)
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        except BaseException:
+            # It would keep the file system that it works on.
+            process.kill()
+            process.wait()
+            raise
+        finally:
+            memory = watch.stop()
         seconds = time.monotonic() - began
-        memory = watch.stop()
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode != 0:
             said.seek(0)
@@ -105,7 +112,8 @@ def resident(process: int) -> tuple[int, int]:
 
 def _written(place: Path) -> int:
     """Count the bytes that have reached the drive below a directory, now that all has."""
-    os.sync()
+    # Only this one: elsewhere others may write without an end.
+    subprocess.run(["sync", "--file-system", place], check=True)
     device = place.stat().st_dev
     drive = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/stat")
     # There is none below memory, and below some containers.
