@@ -42,12 +42,12 @@ def confine_process(
 def _grants(readable: Sequence[str], changeable: Sequence[str], path: str, change: int) -> Iterator[Grant]:
     for place in SYSTEM:
         yield place, RUN
-    for place in filter(os.path.isabs, path.split(":")):
+    for place in filter(_is_elsewhere, dict.fromkeys(path.split(":"))):
         yield place, RUN
         # What is installed beside a program, of which it may need more than itself.
         for name in ("lib", "lib64", "share"):
             yield os.path.join(os.path.dirname(place), name), RUN
-    for place in (*LINKER, *_FACTS, *readable, *_python()):
+    for place in (*LINKER, *_FACTS, *readable, *filter(_is_elsewhere, _python())):
         yield place, READ
     yield from DEVICES
     for place in changeable:
@@ -56,5 +56,10 @@ def _grants(readable: Sequence[str], changeable: Sequence[str], path: str, chang
 
 def _python() -> Iterator[str]:
     """List where modules come from: a build imports much of itself only when it needs it."""
-    yield from {sys.prefix, sys.base_prefix, sys.exec_prefix, str(_PACKAGE), *filter(os.path.isabs, sys.path)}
-    yield from site.getsitepackages()
+    places = (sys.prefix, sys.base_prefix, sys.exec_prefix, str(_PACKAGE), *sys.path, *site.getsitepackages())
+    yield from dict.fromkeys(places)
+
+
+def _is_elsewhere(place: str) -> bool:
+    """Tell whether a path is none that is granted with the system; each grant takes time."""
+    return os.path.isabs(place) and not place.startswith(tuple(f"{each}/" for each in SYSTEM))
