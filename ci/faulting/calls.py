@@ -62,4 +62,4 @@ class Calls(Kind):
         return {0} if " half" in fault or " EINTR" in fault else {0, 1, 4}
 
     def note(self, bench: Bench, ran: Ran) -> str:
-        return f" [{bench.page.read()[1]}]"
+        return f" [{bench.page.first_hit()}]"

@@ -37,7 +37,7 @@ class Judge:
             wrong.append(f"left running: {', '.join(ran.left)}")
         if _UNSEEMLY.search(ran.stderr + ran.stdout):
             wrong.append(f"a traceback: {ran.stderr[-1500:]}")
-        if ran.status not in kind.statuses(fault):
+        if ran.status not in kind.statuses(fault) | self.subject.statuses:
             wrong.append(f"status {ran.status}: {ran.stderr.strip()[-300:]}")
         if ran.status > 0 and not kind.is_silent(fault):
             wrong += self._words(ran.stderr)

@@ -25,7 +25,7 @@ from builder.signals import end_on_signals
 from faulting import shim
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 240.0  # seconds, on a busy machine; what takes so long never comes
+PATIENCE = 900.0  # seconds, on a busy machine; what takes so long never comes
 _LEFT_PATIENCE = 20.0
 # linux/prctl.h
 _SET_DUMPABLE = 4

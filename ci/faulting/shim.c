@@ -28,8 +28,9 @@ struct page {
     long made;    /* calls of the kinds asked for, so far */
     long at;      /* the number of the first that is hit; 0: none */
     long last;    /* the number of the last that is hit */
-    int kinds;
+    int kinds;     /* which kinds count */
     int error;    /* 0: do half of it */
+    long each[8];  /* calls so far, by kind: by the number of its bit */
     char hit[512]; /* which call that was, and of what */
 };
 
@@ -95,6 +96,7 @@ static int hit(int kind, const char *name, int fd, const char *path)
     errno = before;
     if (!counts)
         return 0;
+    __atomic_add_fetch(&page->each[__builtin_ctz(kind)], 1, __ATOMIC_SEQ_CST);
     long number = __atomic_add_fetch(&page->made, 1, __ATOMIC_SEQ_CST);
     if (page->at == 0 || number < page->at || number > page->last)
         return 0;

@@ -13,7 +13,7 @@ from pathlib import Path
 
 # As in shim.c.
 KINDS = {"read": 1, "write": 2, "open": 4, "rename": 8, "sync": 16, "room": 32, "copy": 64}
-_PAGE = struct.Struct("=qqqii512s")
+_PAGE = struct.Struct("=qqqii8q512s")
 
 
 def compile_shim(folder: Path) -> Path | None:
@@ -39,12 +39,17 @@ class Page:
     def set(self, kinds: Sequence[str], at: int = 0, last: int = 0, error: int = 0) -> None:
         """Count calls of these kinds, from none on, and hit those with the numbers from `at` to `last`."""
         mask = sum(KINDS[kind] for kind in kinds)
-        self._memory[: _PAGE.size] = _PAGE.pack(0, at, last, mask, error, b"")
+        self._memory[: _PAGE.size] = _PAGE.pack(0, at, last, mask, error, *[0] * 8, b"")
 
-    def read(self) -> tuple[int, str]:
-        """Tell how many calls were made, and which was the first that was hit."""
-        made, _, _, _, _, which = _PAGE.unpack(self._memory[: _PAGE.size])
-        return made, which.rstrip(b"\0").decode(errors="replace")
+    def counts(self) -> dict[str, int]:
+        """Tell how many calls of each kind were made."""
+        each = _PAGE.unpack(self._memory[: _PAGE.size])[5:-1]
+        return {kind: each[bit.bit_length() - 1] for kind, bit in KINDS.items()}
+
+    def first_hit(self) -> str:
+        """Tell which call was the first that was hit, and of what."""
+        which: bytes = _PAGE.unpack(self._memory[: _PAGE.size])[-1]
+        return which.rstrip(b"\0").decode(errors="replace")
 
 
 def begin() -> None:

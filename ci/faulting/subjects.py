@@ -24,7 +24,8 @@ from builder.store.collect import Collected, blobs_of, collect
 from faulting.running import WELL, run
 
 FOLDERS = ("out", "tmp", "cache", "store", "home", "run")
-_ORDER = ("d.d", "d.json")
+# Whatever signal comes, a guest's process is sent SIGTERM, and its status is that of `boot`.
+_ASKED_TO_END = frozenset({143})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,10 @@ class Subject:
     # Looks at what is no file of an output, after a run: (place, trial, ended well) to what is wrong.
     sound: Callable[[Path, int, bool], list[str]] = lambda place, trial, well: []
     tools: tuple[str, ...] = ()
+    # How many lines of errors it may say.
     lines: range = field(default_factory=lambda: range(1, 2))
+    # With which statuses it may end, too.
+    statuses: frozenset[int] = frozenset()
 
     def of(self, trial: int) -> list[str]:
         """Give the words for one trial."""
@@ -138,8 +142,8 @@ def _boot() -> Subject:
         _do(place, "-q", "build", reference, "-o", "out/machine.ext4")
 
     kernel = ("--kernel", str(KERNEL / "vmlinuz"), "--modules", str(KERNEL / "lib/modules"))
-    words = ("-q", "boot", "out/machine.ext4", *kernel, "--timeout", "200")
-    return Subject("boot", words, prepare=prepare, tools=("qemu-system-x86_64",))
+    words = ("-q", "boot", "out/machine.ext4", *kernel, "--timeout", "3000")
+    return Subject("boot", words, prepare=prepare, tools=("qemu-system-x86_64",), statuses=_ASKED_TO_END)
 
 
 def subjects(registry: Registry | None) -> dict[str, Subject]:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from faulting.calls import ERRORS, Calls, code_of
+from faulting.calls import ERRORS, Calls
 from faulting.judging import Judge
 from faulting.kills import Kills
 from faulting.kind import Bench, Kind
@@ -50,19 +50,18 @@ class Trials:
             taken = self.bench.taken.get((subject.name, real), ran.seconds)
             self.bench.taken[subject.name, real] = min(taken, ran.seconds)
         self.judge = Judge(subject, before, state_of(self.place))
-        for kind in ERRORS if self.bench.preloaded else ():
-            # Some errors happen to files only.
-            counted = {error: self._count(subject, kind, error) for error in (errno.EINTR, errno.EIO)}
-            for error in map(code_of, ERRORS[kind]):
-                self.bench.calls[subject.name, kind, error] = counted[
-                    errno.EINTR if error in (0, errno.EINTR) else errno.EIO
-                ]
+        if self.bench.preloaded:
+            self._count(subject)
 
-    def _count(self, subject: Subject, kind: str, error: int) -> int:
-        self._lay()
-        self.bench.page.set([kind], error=error)
-        run(subject.of(self._next()), self.place, Around(counted=True))
-        return self.bench.page.read()[0]
+    def _count(self, subject: Subject) -> None:
+        """Count the calls of each kind that files may refuse, and those that may be interrupted, pipes' among them."""
+        for codes in ((errno.EINTR, 0), (errno.EIO, *errno.errorcode)):
+            self._lay()
+            self.bench.page.set(list(ERRORS), error=codes[0])
+            run(subject.of(self._next()), self.place, Around(counted=True))
+            for kind, made in self.bench.page.counts().items():
+                for code in codes:
+                    self.bench.calls.setdefault((subject.name, kind, code), made)
 
     def try_one(self, kind: Kind, subject: Subject, fault: str) -> list[str]:
         """Try one fault; list what is wrong then."""
