@@ -35,8 +35,8 @@ def default_place() -> Path | None:
     if os.path.isabs(named):
         return Path(named, "rootfs-builder")
     home = home_directory()
-    # Nobody's home is not ours to make.
-    return home / ".cache" / "rootfs-builder" if home is not None and home.is_dir() else None
+    # Nobody's home is not ours to make; and another user's, as sudo may leave it, is none.
+    return home / ".cache" / "rootfs-builder" if home is not None and os.path.isdir(home) else None
 
 
 def layers_of(place: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,9 +40,9 @@ def _directories(access: RegistryAccess, host: str) -> Iterator[Path]:
     if access.cert_dir is not None:
         yield access.cert_dir
         return
-    # As podman: the first of these directories that is there holds all there is for the host.
+    # As podman: the first of these directories that is there for this user holds all there is for the host.
     for base in (*(config / "containers" / "certs.d" for config in config_directories()), *_SYSTEM):
-        if (base / host).is_dir():
+        if os.path.isdir(base / host):
             yield base / host
             return
 

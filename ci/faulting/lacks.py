@@ -115,8 +115,8 @@ class Permissions(Kind):
         target.chmod(before)
 
     def statuses(self, fault: str) -> set[int]:
-        # 3 is for an image of which something is missing, as it looks where a directory cannot be searched.
-        return {0, 1, 4}
+        # A list of images that cannot be read is a word that is wrong.
+        return {0, 1, 2, 4} if fault.endswith((" list", " .")) else {0, 1, 4}
 
 
 class Streams(Kind):

@@ -43,7 +43,7 @@ class Room(Kind):
         shutil.copytree(laid, folder, symlinks=True, dirs_exist_ok=True)
         shutil.rmtree(laid)
         _fill(folder, int(kib) << 10)
-        yield Around(words=("--tmpdir", "tmp") if name == "tmp" and subject.name != "boot" else ())
+        yield Around(words=("--tmpdir", "tmp") if name == "tmp" and subject.name not in ("boot", "pull") else ())
         (folder / FILLER).unlink()
 
     def settle(self) -> None:

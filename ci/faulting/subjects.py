@@ -88,6 +88,22 @@ def _build(name: str, disk: str, *words: str, replaces: bool) -> Subject:
     return Subject(name, line, ((depfile, output, metadata),), prepare=prepare, tools=tools)
 
 
+def _build_with_companions() -> Subject:
+    before = {"--depfile": "c.d", "--initrd": "c.initrd", "--vm-config": "c.json", "--provenance": "c.provenance"}
+    words = ["-q", "build", "oci:image", "-o", "out/c.erofs", "--verity", "--kernel", "/boot/vmlinuz"]
+    for option, name in before.items():
+        words += [option, f"firecracker=out/{name}" if option == "--vm-config" else f"out/{name}"]
+    words += ["--metadata-file", "out/c.erofs.json"]
+    units = (*(f"out/{name}" for name in before.values()), "out/c.erofs", "out/c.erofs.json")
+
+    def prepare(place: Path) -> None:
+        _do(place, *(word.replace("oci:image", "oci:old") for word in words))
+
+    return Subject(
+        "build with companions", tuple(words), (units,), prepare=prepare, tools=("mkfs.erofs", "veritysetup")
+    )
+
+
 def _do(place: Path, *words: str) -> None:
     ran = run(words, place, WELL)
     if ran.status:
@@ -136,6 +152,19 @@ def _pushed(registry: Registry) -> Subject:
     return Subject("push", words, prepare=prepare, sound=sound)
 
 
+def _pulled(registry: Registry) -> Subject:
+    reference = f"docker://{registry.host}/pulled:1"
+
+    def prepare(place: Path) -> None:
+        _do(place, "-q", "build", "oci:image", "-o", "tmp/d.erofs", "--metadata-file", "tmp/d.erofs.json")
+        _do(place, "-q", "push", "tmp/d.erofs", reference, "--tls-verify", "no")
+        for name in ("d.erofs", "d.erofs.json"):
+            (place / "tmp" / name).unlink()
+
+    words = ("-q", "pull", reference, "-o", "out/p.erofs", "--tls-verify", "no")
+    return Subject("pull", words, (("out/p.erofs", "out/p.erofs.json"),), prepare=prepare)
+
+
 def _boot() -> Subject:
     def prepare(place: Path) -> None:
         reference = image(place / "machine", {"Cmd": ["/bin/true"]})
@@ -152,6 +181,7 @@ def subjects(registry: Registry | None) -> dict[str, Subject]:
         _build("build ext4", "d.ext4", replaces=True),
         _build("build erofs", "d.erofs", replaces=False),
         _build("build erofs --compress", "d.erofs", "--compress", "lz4", replaces=True),
+        _build_with_companions(),
         Subject("unpack", ("-q", "unpack", "oci:image", "out/tree"), (("out/tree",),), once=True),
         Subject("store pull", ("-q", "store", "pull", "oci:image", "--name", "localhost/a:1"), sound=_store_sound),
         Subject(
@@ -164,7 +194,7 @@ def subjects(registry: Registry | None) -> dict[str, Subject]:
         ),
     ]
     if registry is not None:
-        found.append(_pushed(registry))
+        found += [_pushed(registry), _pulled(registry)]
     if (ROOT / ".cache/kernel/vmlinuz").exists():
         found.append(_boot())
     return {subject.name: subject for subject in found}

@@ -16,10 +16,13 @@ from builder.guest.options import GuestOptions
 BARE = GuestOptions(init="none")
 
 
-def test_without_a_home_nothing_is_kept_and_nothing_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("home", ["none", "x" * 300], ids=["missing", "not to be got at"])
+def test_without_a_home_nothing_is_kept_and_nothing_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str
+) -> None:
     monkeypatch.delenv("ROOTFS_BUILDER_CACHE")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path / "none"))
+    monkeypatch.setenv("HOME", str(tmp_path / home))
     heard = Heard()
     build(small_image(tmp_path / "image"), tmp_path / "disk.ext4", BuildOptions(guest=BARE), heard)
     assert heard.notices == []

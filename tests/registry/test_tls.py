@@ -17,6 +17,7 @@ from support.proxy import Proxy
 from builder.errors import SourceUnreadable
 from builder.registry import RegistryAccess
 from builder.registry.address import Address
+from builder.registry.certificates import tls_context
 from builder.registry.failures import NoTls
 from builder.registry.http import Http
 from builder.sources import open_source
@@ -185,3 +186,10 @@ def test_a_certificate_that_is_no_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.crt").mkdir()
     with pytest.raises(SourceUnreadable, match=r"a\.crt: cannot be read: "):
         get(http, "https://localhost:1/")
+
+
+def test_a_home_that_cannot_be_got_at_has_no_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    # As the home of another user, which sudo may leave: looking there fails, but not because nothing is there.
+    monkeypatch.setenv("HOME", "/" + "x" * 300)
+    assert tls_context(RegistryAccess(), "registry.example", True).verify_mode == ssl.CERT_REQUIRED

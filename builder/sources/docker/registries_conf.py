@@ -115,9 +115,12 @@ def _files() -> Iterator[Path]:
         yield Path(named)
         return
     users = [config / "containers" for config in config_directories()]
-    yield next((file for user in users if (file := user / "registries.conf").exists()), _SYSTEM / "registries.conf")
+    # As podman: what this user cannot get at, as another user's home that sudo has left, is not there.
+    theirs = (file for user in users if os.path.exists(file := user / "registries.conf"))
+    yield next(theirs, _SYSTEM / "registries.conf")
     for directory in (_SYSTEM, *users):
-        yield from sorted((directory / "registries.conf.d").glob("*.conf"))
+        if os.path.isdir(more := directory / "registries.conf.d"):
+            yield from sorted(more.glob("*.conf"))
 
 
 def _read(file: Path) -> RegistriesConf:

@@ -102,6 +102,14 @@ def test_a_file_that_is_none_is_said_with_its_name(write: Path, content: str) ->
     assert caught.value.where == str(write)
 
 
+def test_a_home_that_cannot_be_got_at_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CONTAINERS_REGISTRIES_CONF", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    # As the home of another user, which sudo may leave: looking there fails, but not because nothing is there.
+    monkeypatch.setenv("HOME", "/" + "x" * 300)
+    assert isinstance(read_registries_conf(), RegistriesConf)
+
+
 def test_the_users_file_and_drop_ins_are_read(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CONTAINERS_REGISTRIES_CONF")
     place = home / ".config" / "containers"
