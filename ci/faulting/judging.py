@@ -11,6 +11,8 @@ from faulting.state import State, below, without
 from faulting.subjects import Subject
 
 _UNSEEMLY = re.compile(r"Traceback \(most recent|Exception ignored|Fatal Python error|Unhandled|\.py\", line")
+# Nothing of ours has run yet when these are said.
+_PYTHONS_OWN_START = re.compile(r"<frozen site>|init_import_site|Could not import runpy module")
 # Those have rules of their own, which `Subject.sound` and the cache's own reading hold.
 _OF_THEIR_OWN = ("store", "cache", "run")
 # Where Python's tempfile has tried whether it can write.
@@ -28,8 +30,8 @@ class Judge:
 
     def judge(self, kind: Kind, fault: str, ran: Ran, found: State) -> list[str]:
         """List what is wrong with the end of a run, and with what it has left."""
-        if "<frozen site>" in ran.stderr or "init_import_site" in ran.stderr:
-            return []  # Python's own start failed, in its own words
+        if _PYTHONS_OWN_START.search(ran.stderr):
+            return []
         wrong = []
         if ran.hung:
             wrong.append("it did not end")
