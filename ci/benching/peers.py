@@ -52,8 +52,9 @@ class Peer:
 
 
 def ours(format_: str, reference: Callable[[Input], str]) -> Callable[[Input], list[Command]]:
-    """Build as our users do, without init, which no other puts into a disk."""
-    return lambda image: [[BUILDER, "-q", "build", reference(image), "--init", "none", "-o", f"disk.{format_}"]]
+    """Build, all of it: nothing of an earlier build is used again, nor kept; without init, which no other puts in."""
+    words = ["--init", "none", "--no-cache", "-o", f"disk.{format_}"]
+    return lambda image: [[BUILDER, "-q", "build", reference(image), *words]]
 
 
 def _from_layout(image: Input) -> str:
