@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ import zstandard
 from builder.events import Meter
 from builder.exact import write_next
 from builder.image.digest import Digest
+from builder.shortage import Shortage
 
 # As zstd's own command has it: more takes several times as long, and gives 5 % at best.
 _LEVEL = 3
@@ -41,7 +42,7 @@ class Packed:
 def packed(chunks: Iterable[bytes], size: int, scratch: Path | None, meter: Meter) -> Iterator[Packed]:
     """Compress `size` bytes into a nameless file of the directory `scratch`, by default the system's for such files.
 
-    `meter` is told how many of them have passed. Raises OSError, as when the place is full.
+    `meter` is told how many of them have passed. Raises OSError, as when the place is full, and Shortage.
     """
     parameters = zstandard.ZstdCompressionParameters.from_level(
         _LEVEL, threads=_THREADS, job_size=_JOB, write_content_size=True
@@ -53,11 +54,21 @@ def packed(chunks: Iterable[bytes], size: int, scratch: Path | None, meter: Mete
         for chunk in chunks:
             before.update(chunk)
             passed += len(chunk)
-            if piece := compressor.compress(chunk):
+            if piece := _compressed(compressor.compress, chunk):
                 length += _put(file.fileno(), piece, after)
             meter(passed)
-        length += _put(file.fileno(), compressor.flush(), after)
+        length += _put(file.fileno(), _compressed(compressor.flush), after)
         yield Packed(file.fileno(), Digest("sha256", after.hexdigest()), length, Digest("sha256", before.hexdigest()))
+
+
+def _compressed(step: Callable[..., bytes], *chunk: bytes) -> bytes:
+    try:
+        return step(*chunk)
+    except zstandard.ZstdError as error:
+        # Whatever bytes are given to it, it can compress them; but it wants threads, and memory for them.
+        raise Shortage(
+            "no more memory or threads", "end other programs, or raise the limits (ulimit -v, -u)"
+        ) from error
 
 
 def _put(fd: int, piece: bytes, digest: hashlib._Hash) -> int:
