@@ -8,7 +8,7 @@ from pathlib import Path
 
 from builder.disk.ext4.layout import BLOCK_SIZE, INODE_SIZE
 from builder.disk.ext4.mke2fs import Layout, Mke2fs
-from builder.disk.ext4.overhead import free_blocks
+from builder.disk.ext4.overhead import free_blocks, whole
 from builder.disk.ext4.superblock import Superblock, read_superblock
 from builder.errors import DiskTooSmall, ToolFailed
 
@@ -104,18 +104,21 @@ def _smallest(trials: _Trials, demand: Demand) -> Layout:
 
     What is missing or too much is in blocks, and so is the size: the next guess is that much more or less. It is
     no better than a guess, since the tables change with the size, and mke2fs leaves out a last group that would
-    hold little else; so guesses stay between what failed and what fitted.
+    hold little else; so guesses stay between what failed and what fitted. Where mke2fs makes what was reckoned, that is
+    the least.
     """
     least = demand.smallest
     failing, fitting = least.blocks - 1, 0
-    guess = _reckoned(least, demand)
+    reckoned = _reckoned(least, demand)
+    guess = reckoned.blocks
     for _ in range(_MAX_TRIALS):
         trial = _try_out(trials, demand, replace(least, blocks=guess))
         if trial.spare >= 0:
             fitting = trial.blocks
         else:
             failing = guess
-        if fitting and (0 <= trial.spare <= _TOLERANCE or fitting - failing <= _TOLERANCE):
+        as_reckoned = guess == reckoned.blocks and trial.spare == free_blocks(reckoned) - demand.blocks
+        if fitting and (as_reckoned or 0 <= trial.spare <= _TOLERANCE or fitting - failing <= _TOLERANCE):
             break
         guess = trial.blocks - trial.spare
         if not fitting:
@@ -127,12 +130,14 @@ def _smallest(trials: _Trials, demand: Demand) -> Layout:
     return replace(least, blocks=fitting or guess)
 
 
-def _reckoned(least: Layout, demand: Demand) -> int:
+def _reckoned(least: Layout, demand: Demand) -> Layout:
     """Reckon how many blocks meet the demand, from those that are the least."""
-    blocks = least.blocks
-    while (missing := demand.blocks - free_blocks(replace(least, blocks=blocks))) > 0:
-        blocks += missing
-    return blocks
+    layout = replace(least, blocks=whole(least))
+    while (missing := demand.blocks - free_blocks(layout)) > 0:
+        # A block more is at most one more that is free: there is nothing between that would do.
+        layout = replace(layout, blocks=layout.blocks + missing)
+        layout = replace(layout, blocks=whole(layout))
+    return layout
 
 
 @dataclass(frozen=True, slots=True)
