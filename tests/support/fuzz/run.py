@@ -84,7 +84,11 @@ def _inputs(name: str, target: Target, seconds: float, seed: int) -> Generator[b
         if chosen.random() < 0.05:
             other = chosen.choice(pool)
             data = data[: chosen.randrange(len(data) + 1)] + other[chosen.randrange(len(other) + 1) :]
-        data = target.mutate(data, chosen)
+        try:
+            data = target.mutate(data, chosen)
+        except MemoryError:
+            # A change too large to be made says nothing of who would read it.
+            continue
         if (yield data) and len(data) < _LARGEST // 16:
             pool.append(data)
 
