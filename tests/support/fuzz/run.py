@@ -30,7 +30,8 @@ PATIENCE = 10
 WAITING = 120
 # In bytes: what is in memory for who looks at an input that ended its process.
 _BOARD = 64 << 20
-_LARGEST = 16 << 20
+# As much as documents may have: of more, objects of Python alone take what a parser is given.
+_LARGEST = 4 << 20
 _HEAD = struct.Struct("<QQQ")
 
 
