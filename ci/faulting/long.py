@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
-import resource
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,16 @@ from support.images import Spec, layout
 from support.tars import directory, file, sparse_pax, symlink, tar
 
 ROOT = Path(__file__).resolve().parents[2]
+
+# By a process of its own: what this one holds counts for what it starts.
+_MEASURE = """
+import json, os, subprocess, sys, time
+begun = time.monotonic()
+process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+seconds = time.monotonic() - begun
+print(json.dumps([os.waitstatus_to_exitcode(status), seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024]))
+"""
 
 # Holes are more than a layer may unpack to by itself.
 _LARGE = ("--max-ratio", "1000000000")
@@ -34,23 +43,16 @@ def measured(words: list[str], place: Path) -> Cost:
     """Run the command and measure it, with all that it starts."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(place / "cache")}
     environment.pop("LD_PRELOAD", None)
-    begun, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "builder", "-q", *words],
+    done = subprocess.run(
+        [sys.executable, "-c", _MEASURE, sys.executable, "-m", "builder", "-q", *words],
         cwd=place,
         env={**environment, "TMPDIR": str(place)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
+        check=True,
     )
-    assert process.stderr is not None
-    said = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Cost(process.returncode, time.monotonic() - begun, processor, usage.ru_maxrss / 1024, said.strip())
+    status, seconds, processor, memory = json.loads(done.stdout)
+    return Cost(status, seconds, processor, memory, done.stderr.strip())
 
 
 def say(what: str, cost: Cost) -> bool:
