@@ -79,10 +79,9 @@ def confine(
             fetches=parsed.transport is not None and parsed.transport.remote,
             restores=restores,
         )
-    except OSError:
+    except OSError as error:
         # What is around us may forbid it.
-        if policy.is_required():
-            raise
+        policy.unless_required(error)
         return TOOLS
     return ALL
 

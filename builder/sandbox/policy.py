@@ -47,6 +47,15 @@ def is_required() -> bool:
     return _policy.get() == REQUIRE
 
 
+def unless_required(error: OSError) -> None:
+    """Pass over what kept something from being confined. Raises MissingRequirement where that is required."""
+    if is_required():
+        raise MissingRequirement(
+            f"--sandbox require: what is around this process does not let it confine what reads images and makes disks "
+            f"({error.strerror or error}); leave the option out, or run it in a container that allows this"
+        ) from error
+
+
 def check_kernel() -> None:
     """Raise MissingRequirement unless the kernel has all that confinement is made of."""
     # Here, because who confines nothing should not wait for the import of what calls C.

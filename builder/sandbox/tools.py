@@ -15,13 +15,14 @@ import stat
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from threading import Thread
 from typing import TypeVar
 
 from builder.sandbox import landlock, seccomp
 from builder.sandbox.calls import process_control
 from builder.sandbox.landlock import CHANGE, CHANGE_FILE, EXECUTE, READ, READ_FILE, RUN, WRITE_FILE, Grant
-from builder.sandbox.policy import is_required
+from builder.sandbox.policy import unless_required
 
 T = TypeVar("T")
 
@@ -33,7 +34,7 @@ DEVICES: tuple[Grant, ...] = (
     *((f"/dev/{name}", READ_FILE) for name in ("zero", "random", "urandom")),
 )
 
-_DROP_FROM_BOUNDS = 24
+_LOOK_AT_BOUNDS, _DROP_FROM_BOUNDS = 23, 24
 # For root: files that another user owns and that we opened. A kernel that has no more capabilities says so.
 _DAC_OVERRIDE = 1
 _CAPABILITIES = 64
@@ -45,7 +46,8 @@ def start_confined(start: Callable[[], T], programs: Sequence[str], handed: Sequ
     """Call `start` in a thread that has no more than what `programs`, by their paths, need, and what is `handed`.
 
     Of the descriptors `handed`, files may be changed if they are open for writing, directories if they are open as
-    mere paths. What the kernel lacks is left out, unless it is required. Raises what `start` raises, and OSError.
+    mere paths. What the kernel lacks is left out. Raises what `start` raises, and MissingRequirement where what is
+    required is forbidden.
     """
     results: list[T] = []
     errors: list[BaseException] = []
@@ -57,7 +59,8 @@ def start_confined(start: Callable[[], T], programs: Sequence[str], handed: Sequ
         except BaseException as error:
             errors.append(error)
 
-    thread = Thread(target=work, name="confined")
+    # In a context of its own, a thread would not know what is required.
+    thread = Thread(target=copy_context().run, args=(work,), name="confined")
     thread.start()
     thread.join()
     if errors:
@@ -76,22 +79,22 @@ def _confine(grants: Sequence[Grant]) -> None:
     for step in steps:
         try:
             step()
-        except OSError:
+        except OSError as error:
             # What is around us may forbid it.
-            if is_required():
-                raise
+            unless_required(error)
 
 
 def _keep_one_capability() -> None:
     """See to it that a program of root's starts with one capability at most."""
     for number in range(_CAPABILITIES):
-        if number != _DAC_OVERRIDE:
-            try:
+        try:
+            # To drop one takes a capability itself, which a container's root may lack with all others.
+            if process_control(_LOOK_AT_BOUNDS, number) and number != _DAC_OVERRIDE:
                 process_control(_DROP_FROM_BOUNDS, number)
-            except OSError as error:
-                if error.errno == errno.EINVAL:
-                    return
-                raise
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                return
+            raise
 
 
 def _handed(fd: int) -> Grant:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from socket import create_server
+from types import ModuleType
 
 import pytest
 from support import escaping
@@ -144,6 +147,44 @@ def test_a_kernel_that_lacks_it_is_said_only_where_it_is_required(monkeypatch: p
     with pytest.raises(MissingRequirement, match="this kernel has no Landlock") as caught, policy("require"):
         pass
     assert caught.value.exit_status == 4
+
+
+@pytest.mark.parametrize(("step", "module"), [("restrict", landlock), ("refuse", seccomp)])
+@needs_kernel
+def test_what_is_forbidden_to_be_confined_does_not_run_where_it_is_required(
+    monkeypatch: pytest.MonkeyPatch, step: str, module: ModuleType
+) -> None:
+    def forbid(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(module, step, forbid)
+    assert run_tool(["echo", "ran"], confined=True).stdout == "ran\n"
+    with policy("require"), pytest.raises(MissingRequirement, match=r"does not let it confine .*not permitted"):
+        run_tool(["echo", "ran"], confined=True)
+
+
+# What root has in a container that may do nothing; and one that may not even give up what it has.
+@pytest.mark.parametrize(("bounds", "outcome"), [("-all", "ran"), ("-setpcap", "MissingRequirement")])
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT RUN: needs root, of which capabilities are taken")
+@needs_kernel
+def test_of_root_no_more_is_taken_than_it_has(bounds: str, outcome: str) -> None:
+    words = [find_tool("setpriv"), f"--bounding-set={bounds}", sys.executable, "-c", REQUIRED]
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{outcome}\n"
+
+
+REQUIRED = """
+from builder.errors import MissingRequirement
+from builder.sandbox.policy import policy
+from builder.tool import run_tool
+
+try:
+    with policy("require"):
+        print(run_tool(["echo", "ran"], confined=True).stdout, end="")
+except MissingRequirement as error:
+    print(type(error).__name__)
+"""
 
 
 @pytest.mark.parametrize("known", range(1, 8))
