@@ -7,6 +7,7 @@ before keep their files: the one that draws on the terminal, and what is in outs
 from __future__ import annotations
 
 import os
+import shutil
 import site
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,11 +16,13 @@ from pathlib import Path
 from builder.sandbox import landlock, seccomp
 from builder.sandbox.landlock import CHANGE, MAKE_DEVICES, READ, RUN, Grant
 from builder.sandbox.outside import keep_outside
-from builder.sandbox.tools import DEVICES, LINKER, SYSTEM
+from builder.sandbox.tools import DEVICES, LINKER, SYSTEM, of_program
 
 # Names, numbers and times; and what this process is told of itself.
 _FACTS = ("/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/localtime", "/proc/self")
 _PACKAGE = Path(__file__).parents[1]
+# What it starts.
+_PROGRAMS = ("sh", "mke2fs", "e2fsck", "mkfs.erofs", "fsck.erofs", "veritysetup")
 
 
 def confine_process(
@@ -47,6 +50,11 @@ def _grants(readable: Sequence[str], changeable: Sequence[str], path: str, chang
         # What is installed beside a program, of which it may need more than itself.
         for name in ("lib", "lib64", "share"):
             yield os.path.join(os.path.dirname(place), name), RUN
+    # One that is found may be a link to another place.
+    found = (shutil.which(name, path=path) for name in _PROGRAMS)
+    for program in filter(None, found):
+        if _is_elsewhere(program):
+            yield from of_program(program)
     for place in (*LINKER, *_FACTS, *readable, *filter(_is_elsewhere, _python())):
         yield place, READ
     yield from DEVICES
@@ -62,4 +70,5 @@ def _python() -> Iterator[str]:
 
 def _is_elsewhere(place: str) -> bool:
     """Tell whether a path is none that is granted with the system; each grant takes time."""
-    return os.path.isabs(place) and not place.startswith(tuple(f"{each}/" for each in SYSTEM))
+    # Part of the system may be a link itself, such as /usr/local to /var/usrlocal.
+    return os.path.isabs(place) and not os.path.realpath(place).startswith(tuple(f"{each}/" for each in SYSTEM))

@@ -26,8 +26,9 @@ from builder.sandbox.policy import unless_required
 
 T = TypeVar("T")
 
-# Where systems keep programs and libraries; the last two are those of Nix and Guix.
-SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix/store", "/gnu/store")
+# Where systems keep programs and libraries; the last three are those of Nix, Guix and Homebrew.
+_FOREIGN = ("/nix/store", "/gnu/store", "/home/linuxbrew/.linuxbrew")
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", *_FOREIGN)
 LINKER = ("/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/ld-musl-x86_64.path", "/etc/ld-musl-aarch64.path")
 DEVICES: tuple[Grant, ...] = (
     ("/dev/null", READ_FILE | WRITE_FILE),
@@ -109,10 +110,10 @@ def _grants(programs: Sequence[str]) -> Iterator[Grant]:
         yield path, READ
     yield from DEVICES
     for program in programs:
-        yield from _of_program(program)
+        yield from of_program(program)
 
 
-def _of_program(program: str) -> Iterator[Grant]:
+def of_program(program: str) -> Iterator[Grant]:
     """List what it takes to run a program: itself, what loads it, and what is installed beside it."""
     yield program, READ_FILE | EXECUTE
     prefix = os.path.dirname(os.path.dirname(os.path.realpath(program)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ from support.tars import file, tar
 
 from builder import BuildOptions, build
 from builder.sandbox import landlock, outside, seccomp
+from builder.sandbox import process as confined
+from builder.tool import find_tool
 
 NEEDS = "NOT RUN: needs a kernel with Landlock and seccomp: Linux 6.12 or later, with landlock among its lsm="
 needs_kernel = pytest.mark.skipif(landlock.version() < 6 or not seccomp.is_there(), reason=NEEDS)
@@ -177,6 +180,36 @@ def test_who_calls_from_python_keeps_all_that_it_had_and_its_tools_are_confined(
     build(image, tmp_path / "d.erofs", BuildOptions(metadata_file=tmp_path / "d.json"))
     assert sandbox(tmp_path / "d.json") == "tools"
     assert "NoNewPrivs:\t0" in Path("/proc/self/status").read_text()
+
+
+@needs_kernel
+@pytest.mark.parametrize(("tool", "format"), [("mke2fs", "ext4"), ("fsck.erofs", "erofs")])
+def test_a_tool_may_be_a_link_to_where_nothing_else_is_read(tmp_path: Path, image: str, tool: str, format: str) -> None:
+    program = tmp_path / "tools-1.0/sbin" / tool
+    program.parent.mkdir(parents=True)
+    shutil.copy(find_tool(tool), program)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / tool).symlink_to(program)
+    words = ("-q", "build", image, "-o", tmp_path / f"disk.{format}", "--sandbox", "require", "--init", "none")
+    done = run(*words, "--metadata-file", tmp_path / "m.json", PATH=f"{tmp_path}/bin:{os.environ['PATH']}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sandbox(tmp_path / "m.json") == "all"
+
+
+@needs_kernel
+def test_a_part_of_the_system_that_is_a_link_is_granted_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "var/local").mkdir(parents=True)
+    (tmp_path / "usr").mkdir()
+    (tmp_path / "usr/local").symlink_to(tmp_path / "var/local")
+    monkeypatch.setattr(confined, "SYSTEM", (f"{tmp_path}/usr",))
+    monkeypatch.setattr(sys, "path", [f"{tmp_path}/usr/local/python", f"{tmp_path}/usr/lib/python"])
+    places = [place for place, _ in confined._grants([], [], f"{tmp_path}/usr/local/sbin:{tmp_path}/usr/sbin", 0)]
+    assert f"{tmp_path}/usr/local/python" in places
+    assert f"{tmp_path}/usr/local/sbin" in places
+    assert f"{tmp_path}/usr/lib/python" not in places
+    assert f"{tmp_path}/usr/sbin" not in places
 
 
 @pytest.mark.parametrize(
