@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -43,16 +44,24 @@ def measured(words: list[str], place: Path) -> Cost:
     """Run the command and measure it, with all that it starts."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(place / "cache")}
     environment.pop("LD_PRELOAD", None)
-    done = subprocess.run(
+    process = subprocess.Popen(
         [sys.executable, "-c", _MEASURE, sys.executable, "-m", "builder", "-q", *words],
         cwd=place,
         env={**environment, "TMPDIR": str(place)},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=True,
+        start_new_session=True,
     )
-    status, seconds, processor, memory = json.loads(done.stdout)
-    return Cost(status, seconds, processor, memory, done.stderr.strip())
+    try:
+        stdout, stderr = process.communicate()
+    except BaseException:
+        # Not only the one that measures: what it measures would go on for minutes.
+        os.killpg(process.pid, signal.SIGTERM)
+        process.communicate()
+        raise
+    status, seconds, processor, memory = json.loads(stdout)
+    return Cost(status, seconds, processor, memory, stderr.strip())
 
 
 def say(what: str, cost: Cost) -> bool:

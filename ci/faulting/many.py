@@ -68,6 +68,13 @@ class Many:
         killed = time.monotonic() + self.chance.random() * 20 if self.chance.random() < 0.15 else float("inf")
         self.running[process] = (f"{name} {said.name}", killed)
 
+    def end(self) -> None:
+        """Ask what still runs to end, as it does where the script is ended, and wait for that."""
+        for process in self.running:
+            process.terminate()
+        for process in self.running:
+            process.wait()
+
     def look(self) -> None:
         """Reap what has ended, and kill what is to be killed."""
         for process, (name, killed) in list(self.running.items()):
@@ -122,11 +129,14 @@ def many(place: Path, seconds: int = 600, at_once: int = 64, seed: int = 64) -> 
     right = _lay(place)
     trial = Many(place, random.Random(seed))
     end = time.monotonic() + seconds
-    while time.monotonic() < end or trial.running:
-        trial.look()
-        while time.monotonic() < end and len(trial.running) < at_once:
-            trial.start()
-        time.sleep(0.05)
+    try:
+        while time.monotonic() < end or trial.running:
+            trial.look()
+            while time.monotonic() < end and len(trial.running) < at_once:
+                trial.start()
+            time.sleep(0.05)
+    finally:
+        trial.end()
     for disk in sorted((place / "out").iterdir()):
         if disk.name.startswith("."):
             continue

@@ -84,7 +84,13 @@ def run(words: Sequence[str], place: Path, around: Around = WELL) -> Ran:
     os.close(told)
     os.read(ready, 1)
     os.close(ready)
-    hung = _wait(pid, around)
+    try:
+        hung = _wait(pid, around)
+    except BaseException:
+        # Whoever ends the script has ended this, too.
+        with suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+        raise
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     seconds = time.monotonic() - begun
     left = _await_children(known)

@@ -102,6 +102,7 @@ def _watched(name: str, target: Target, inputs: Callable[[], Generator[bytes, bo
     with open(os.path.join(place, "said"), "w+") as said, open(os.path.join(place, "finds"), "w+b") as finds:
         child = os.fork()
         if not child:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.chdir(tempfile.mkdtemp(dir=place))
             _run(target, inputs(), board, said, finds)
         try:
@@ -109,6 +110,7 @@ def _watched(name: str, target: Target, inputs: Callable[[], Generator[bytes, bo
         except BaseException:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
+            shutil.rmtree(place)
             raise
         count, spent, length = _HEAD.unpack_from(board)
         result.executions, result.seconds = count, spent / 1e6

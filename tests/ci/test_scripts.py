@@ -1,0 +1,56 @@
+"""Scripts start wherever they are called, and without what they import they say in one line what to do."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.command import ENVIRONMENT, ROOT
+
+BARE = [sys.executable, "-S"]  # a Python without packages
+SCRIPTS = [
+    path.name
+    for path in sorted((ROOT / "ci").iterdir())
+    if path.is_file() and path.read_bytes().startswith(b"#!/usr/bin/env python3\n")
+]
+WHAT_TO_DO = "what this imports is not installed; run ci/setup test"
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_without_what_it_imports_says_what_to_do(name: str, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "ci", tmp_path / "ci", ignore=shutil.ignore_patterns("__pycache__"))
+    done = subprocess.run(
+        [*BARE, tmp_path / "ci" / name, "--help"], env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    if done.returncode == 0:
+        assert (done.stdout.startswith("usage: "), done.stderr) == (True, "")
+    else:
+        assert (done.returncode, done.stdout, done.stderr) == (4, "", f"{name}: {WHAT_TO_DO}\n")
+
+
+def test_a_script_goes_on_with_the_checkout_s_own_python(tmp_path: Path) -> None:
+    if not (ROOT / ".venv").exists():
+        pytest.skip("NOT RUN: needs .venv; ci/setup brings it")
+    words = [*BARE, ROOT / "ci/bench-input", "--help"]
+    done = subprocess.run(words, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("reproduce", "ext5"), "usage: ci/reproduce "),
+        (("fuzz", "--repeat", "/etc/passwd"), "/etc/passwd: is no file in a folder that has the name of a target"),
+        (("faults", "--again", "earthquake", "build", "1"), "no such kind: earthquake"),
+        (("faults", "--step", "0"), "invalid positive value: '0'"),
+    ],
+)
+def test_words_that_mean_nothing_are_wrong_usage(words: tuple[str, ...], said: str) -> None:
+    argv = [sys.executable, ROOT / "ci" / words[0], *words[1:]]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
