@@ -22,14 +22,14 @@ from builder.actions.build import build
 from builder.batch.images import Job
 from builder.batch.messages import JobRefused, read_job, write_event, write_outcome, write_refusal
 from builder.batch.report import BUILT, CANCELLED, FAILED, UP_TO_DATE, Outcome, Part, without_disk
-from builder.errors import BuilderError
+from builder.errors import BuilderError, MissingRequirement
 from builder.events import Event, Listener, Notice, ignore
 from builder.exact import write_next
 from builder.output.beside import metadata_path
 from builder.output.failures import failures_named
 from builder.registry.failures import Passing
 from builder.sandbox.owned import own_process
-from builder.shortage import LACKING, shortage
+from builder.shortage import LACKING, shortage, unless_short
 from builder.signals import end_on_signals, signals_held
 from builder.words import without_password
 
@@ -57,13 +57,7 @@ def run(job: Job, listen: Listener = ignore, begun: float | None = None) -> Outc
         failure = error if isinstance(error, BuilderError) else shortage(error)
         if failure is None:
             raise
-        outcome = replace(
-            outcome,
-            status=FAILED,
-            exit_status=failure.exit_status,
-            error=str(failure),
-            passing=isinstance(failure, Passing),
-        )
+        outcome = _failed(outcome, failure)
     return replace(outcome, seconds=round(time.monotonic() - begun, 3), notices=tuple(notices))
 
 
@@ -87,12 +81,14 @@ def main(lifeline: str, begun: float) -> None:
     cut = threading.Event()
     outcome = without_disk(job, CANCELLED)
     try:
-        for wait in (_wait_for_parent, lambda: _wait_for_client(lifeline)):
-            threading.Thread(target=_give_up, args=(wait, cut), daemon=True).start()
+        _listen_for_the_end(lifeline, cut)
         outcome = _run_in(directory, job, lambda event: say(write_event(event)), begun)
     except SystemExit:
         if not cut.is_set():
             raise
+    except BuilderError as error:
+        # Before it began: a build that fails has an outcome of its own.
+        outcome = _failed(outcome, error)
     say(write_outcome(outcome))
 
 
@@ -123,6 +119,28 @@ def _disk(job: Job) -> dict[str, Any]:
     return {}
 
 
+def _failed(outcome: Outcome, failure: BuilderError) -> Outcome:
+    passing = isinstance(failure, Passing)
+    return replace(outcome, status=FAILED, exit_status=failure.exit_status, error=str(failure), passing=passing)
+
+
+def _listen_for_the_end(lifeline: str, cut: threading.Event) -> None:
+    """Give up as soon as nobody waits for the disk. Raises MissingRequirement and Shortage where that is not heard."""
+    try:
+        client: int | None = os.open(lifeline, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        client = None
+    except OSError as error:
+        reason = unless_short(error).strerror
+        advice = "it tells whether anybody waits for this disk: build as the user whose batch it is"
+        raise MissingRequirement(f"{lifeline}: {reason}; {advice}") from error
+    try:
+        for wait in (_wait_for_parent, lambda: _wait_for_client(client)):
+            threading.Thread(target=_give_up, args=(wait, cut), daemon=True).start()
+    except (MemoryError, RuntimeError) as error:
+        raise unless_short(error) from error
+
+
 def _give_up(wait: Callable[[], None], cut: threading.Event) -> None:
     try:
         wait()
@@ -136,7 +154,7 @@ def _wait_for_parent() -> None:
     os.read(0, 1)
 
 
-def _wait_for_client(lifeline: str) -> None:
+def _wait_for_client(lifeline: int | None) -> None:
     # Not there, it went with the client.
-    with suppress(FileNotFoundError), open(lifeline, "rb") as file:
-        fcntl.lockf(file, fcntl.LOCK_SH)
+    if lifeline is not None:
+        fcntl.lockf(lifeline, fcntl.LOCK_SH)

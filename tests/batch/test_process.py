@@ -220,6 +220,35 @@ def test_a_directory_that_is_not_there_fails_the_job(tmp_path: Path) -> None:
     assert outcome.error.startswith("/nowhere: No such file or directory; ")
 
 
+def test_a_lifeline_that_cannot_be_read_fails_the_job_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lifeline").symlink_to("lifeline")
+    outcome = run_job(tmp_path, "oci:image")
+    assert (outcome.status, outcome.exit_status) == (FAILED, 4)
+    assert outcome.error is not None
+    assert outcome.error.startswith(f"{tmp_path}/lifeline: Too many levels of symbolic links; ")
+    assert capfd.readouterr().err == ""
+
+
+# Threads are to have more stack than there are addresses.
+NO_THREADS = "import threading; threading.stack_size(1 << 47)\nfrom builder.batch.ready"
+
+
+@pytest.mark.usefixtures("holder")
+def test_where_no_more_threads_are_to_be_had_the_outcome_says_so_and_nothing_else_does(
+    tmp_path: Path, hostile: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(process, "_START", process._START.replace("from builder.batch.ready", NO_THREADS))
+    monkeypatch.chdir(hostile)
+    outcome = run_job(tmp_path, "oci:image")
+    assert (outcome.status, outcome.exit_status) == (FAILED, 1)
+    assert outcome.error is not None
+    assert outcome.error.startswith("this machine gives us no more processes and threads; ")
+    assert capfd.readouterr().err == ""
+
+
 # A build reads its job, says half of what it has to say, and is killed.
 CUT_SHORT = """
 import os, signal
