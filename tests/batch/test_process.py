@@ -195,9 +195,13 @@ def test_a_process_that_somebody_else_ends_is_lost(
         started.append(start(idle))
         return started[-1]
 
+    ended = []
+
     def end_it(_line: str) -> None:
-        (builder,) = children(started[0].process.pid)
-        os.kill(builder, number)
+        # It may have said more before it was ended, and be gone when that is heard.
+        if not ended:
+            ended.extend(children(started[0].process.pid))
+            os.kill(*ended, number)
 
     monkeypatch.setattr(process, "_start", watched)
     with pytest.raises(BuildLost, match=how):

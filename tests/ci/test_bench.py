@@ -83,7 +83,8 @@ def test_memory_is_that_of_a_process_and_all_below_it() -> None:
         assert process.stdout
         assert process.stdout.readline() == b"80000000\n"
         at_once, peak = resident(process.pid)
-    assert at_once > peak > 80_000_000
+    # The shell itself has a hundredth of that. What either had once, it need not have any more.
+    assert min(at_once, peak) > 80_000_000
     assert resident(process.pid) == (0, 0)
 
 

@@ -17,6 +17,7 @@ TESTS = Path(__file__).parents[1]
 # wheel as a CI service does is among it, for ci/test-debian13 installs the wheel there in all ways.
 LOGIC = (
     "artifact/test_form.py",
+    "artifact/test_pack.py",
     "batch/schedulers/test_killing.py",
     "batch/schedulers/test_placement.py",
     "batch/test_images.py",
@@ -83,7 +84,6 @@ LIBRARIES = (
     "archive/test_tar.py",
     "archive/test_tolerance.py",
     "archive/test_writer.py",
-    "artifact/test_pack.py",
     "batch/schedulers/test_local.py",
     "batch/test_process.py",
     "ci/test_manual.py",
