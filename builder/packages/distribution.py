@@ -11,6 +11,8 @@ from builder.words import legible
 
 PATHS = ("/etc/os-release", "/usr/lib/os-release")
 _MAX_SIZE = 1 << 20
+# What shlex takes for a word grows with the square of its length.
+_MAX_LINE = 4096
 _ID = re.compile(r"[a-z0-9._-]{1,64}", re.ASCII)
 _VERSION = re.compile(r"[A-Za-z0-9._+~-]{1,64}", re.ASCII)
 
@@ -39,8 +41,10 @@ def read_distribution(files: DiskFiles) -> Distribution | None:
 
 
 def _assignment(line: str) -> tuple[str, str]:
-    """Read `NAME=VALUE`, quoted as in a shell; what is none of that is not meant for anybody."""
+    """Read `NAME=VALUE`, quoted as in a shell; what is none of that, or too long, is not meant for anybody."""
     name, _, value = line.partition("=")
+    if len(line) > _MAX_LINE:
+        return name, ""
     try:
         return name, "".join(shlex.split(value, comments=False))
     except ValueError:

@@ -14,6 +14,8 @@ from builder.tree.found import Inode, joined
 _MAX_SYMLINKS = 40
 _MAX_STEPS = 1000
 _MAX_NAMES = 1_000_000
+# In bytes, of all files: one may have as many names as a directory holds.
+_MAX_READ = 1 << 30
 
 
 class DiskFiles:
@@ -22,6 +24,7 @@ class DiskFiles:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._names: dict[int, dict[bytes, int]] = {}
+        self._left = _MAX_READ
 
     def read(self, path: str, limit: int) -> bytes | None:
         """Read a regular file; None where there is none. Raises PackagesUnreadable for more than `limit` bytes."""
@@ -30,6 +33,9 @@ class DiskFiles:
             return None
         if inode.size > limit:
             raise PackagesUnreadable(path, f"has {inode.size} bytes, and more than {limit} are refused")
+        self._left -= inode.size
+        if self._left < 0:
+            raise PackagesUnreadable(path, f"with it, databases have more than {_MAX_READ} bytes, which are refused")
         return joined(inode.data(), inode.size)
 
     def size(self, path: str) -> int | None:

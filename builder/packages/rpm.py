@@ -92,7 +92,8 @@ def _rows(data: bytes) -> Generator[tuple[object], None, None]:
         if connection.execute(_IS_TABLE).fetchone() is None:
             raise sqlite3.DatabaseError("it has no table Packages with blobs")
         connection.set_authorizer(_judge)
-        yield from connection.execute("SELECT blob FROM Packages ORDER BY hnum")
+        # As they are stored: to put them in order, SQLite would first write all blobs, however long, to a file.
+        yield from connection.execute("SELECT blob FROM Packages")
     finally:
         connection.close()
 

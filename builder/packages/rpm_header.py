@@ -59,7 +59,8 @@ def _tags(blob: bytes) -> dict[int, bytes | int]:
         raise ValueError("is cut off")
     tags: dict[int, bytes | int] = {}
     for tag, kind, offset, number in _ENTRY.iter_unpack(blob[_INTRO.size : store]):
-        if tag not in (_NAME, _VERSION, _RELEASE, _EPOCH, _LICENCE, _ARCH, _SOURCE) or not number:
+        # Of equal tags the first counts: each might be as long as the header.
+        if tag not in (_NAME, _VERSION, _RELEASE, _EPOCH, _LICENCE, _ARCH, _SOURCE) or not number or tag in tags:
             continue
         if kind == _INT32 and offset + _NUMBER.size <= size:
             (tags[tag],) = _NUMBER.unpack_from(blob, store + offset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import struct
 from collections.abc import Mapping
 from contextlib import suppress
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from support.packages import Content, MemoryDisk, rpm_database, rpm_header
 
+from builder.packages import files as files_of_disk
 from builder.packages import inventory
 from builder.packages.inventory import read_inventory
 from builder.packages.package import Package, PackagesUnreadable
@@ -100,6 +102,22 @@ def test_rows_that_share_a_page_are_not_read_without_end(tmp_path: Path) -> None
         packages(rows(bytes(data)))
 
 
+def test_rows_are_read_as_they_are_stored_and_not_all_put_in_order_first(tmp_path: Path) -> None:
+    schema = "CREATE TABLE Packages (hnum INTEGER, blob)"
+    rpm_database(tmp_path / "db", header(t1000="a"), header(t1000="b"), schema=schema)
+    connection = sqlite3.connect(tmp_path / "db", isolation_level=None)
+    connection.execute("UPDATE Packages SET hnum = -rowid")
+    connection.close()
+    assert [package.name for package in packages(rows((tmp_path / "db").read_bytes()))] == ["a", "b"]
+
+
+def test_of_equal_tags_of_a_header_the_first_counts(tmp_path: Path) -> None:
+    tags = ((1000, 0), (1000, 2), (1001, 4), (1002, 4))
+    index = b"".join(struct.pack(">IIII", tag, 6, offset, 1) for tag, offset in tags)
+    blob = struct.pack(">II", len(tags), 6) + index + b"a\0b\0001\0"[:6]
+    assert [package.name for package in packages(rows(rpm_database(tmp_path / "db", blob)))] == ["a"]
+
+
 @pytest.mark.parametrize("value", ["text", 7, None])
 def test_a_row_that_holds_no_header_is_refused(tmp_path: Path, value: object) -> None:
     with pytest.raises(PackagesUnreadable, match="without a header"):
@@ -137,6 +155,10 @@ def test_there_are_limits_to_what_is_read(monkeypatch: pytest.MonkeyPatch) -> No
         packages({"lib/apk/db/installed": b"P:a\nV:1\n\n" * 4})
     with pytest.raises(PackagesUnreadable, match="1048577 bytes"):
         packages({"etc/os-release": b"#" * ((1 << 20) + 1)})
+    monkeypatch.setattr(files_of_disk, "_MAX_READ", 19)
+    each = b"Package:a\nVersion:1"
+    with pytest.raises(PackagesUnreadable, match="more than 19 bytes"):
+        packages({"var/lib/dpkg/status.d/a": each, "var/lib/dpkg/status.d/b": each})
 
 
 @pytest.mark.parametrize(

@@ -169,6 +169,7 @@ def test_rpm_s_own_tools_make_a_database_that_we_read(tmp_path: Path) -> None:
         (b"NAME='A B'\nID=wolfi\n", Distribution("wolfi", "", "A B")),
         (b"ID=x\nVERSION_ID='; rm -rf'\nPRETTY_NAME=\"\x1b[2J\"\n", Distribution("x", "", "\\x1b[2J")),
         (b"ID=../..\n", Distribution("../..", "", "../..")),
+        (b"ID=x\nVERSION_ID=1\nNAME=" + b"x" * 4092, Distribution("x", "1", "x")),
         (b"ID='\n", None),
         (b"\xff\xfe\0", None),
         (b"", None),
