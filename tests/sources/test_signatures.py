@@ -203,6 +203,20 @@ def test_so_many_signatures_are_looked_at_and_no_more(tmp_path: Path, key: Path)
         check(signed(tmp_path, *[by_other] * 100, GOOD), key)
 
 
+def test_so_many_manifests_are_looked_at_and_no_more_even_if_they_are_empty(tmp_path: Path, key: Path) -> None:
+    files, made = make()
+    for _ in range(99):
+        add_entry(files, signatures(files), {TAG: signature_tag(made.manifest)})
+    add_entry(files, signatures(files, GOOD), {TAG: signature_tag(made.manifest)})
+    check(place(tmp_path, files), key)
+    files, made = make()
+    for _ in range(100):
+        add_entry(files, signatures(files), {TAG: signature_tag(made.manifest)})
+    add_entry(files, signatures(files, GOOD), {TAG: signature_tag(made.manifest)})
+    with pytest.raises(Unsigned):
+        check(place(tmp_path / "more", files), key)
+
+
 @pytest.mark.parametrize("what", ["missing", "directory", "text", "private", "DSA", "short RSA", "certificate"])
 def test_what_is_no_public_key_is_wrong_usage(tmp_path: Path, what: str) -> None:
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
