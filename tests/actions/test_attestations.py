@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -156,8 +157,11 @@ def damaged(tmp_path: Path, *statements: bytes, change: Mapping[bytes, bytes | N
         (b"[]", b"[]", MalformedDocument),
         (b"\xff", b"\xff", MalformedDocument),
         (b"[" * 100_000, b"[" * 100_000, MalformedDocument),
+        (b'{"a":' + b"[" * 100_000, b'{"a":' + b"[" * 100_000, MalformedDocument),
+        (b'{"a": ["\n"]}', b'{"a": ["\n"]}', MalformedDocument),
+        (b'{"a": ["\xff"]}', b'{"a": ["\xff"]}', MalformedDocument),
     ],
-    ids=["another", "missing", "cut", "a list", "no UTF-8", "deep"],
+    ids=["another", "missing", "cut", "a list", "no UTF-8", "deep", "deep below", "line end", "no UTF-8 below"],
 )
 def test_what_cannot_be_handed_on_as_it_was_attested_is_refused(
     tmp_path: Path, statement: bytes, other: bytes | None, error: type[ImageRefused]
@@ -196,6 +200,29 @@ def test_there_are_limits_to_what_is_handed_on(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(attestations, "_MAX_STATEMENTS", 1)
     with pytest.raises(UnsupportedImage, match="more than 1 statements"):
         build(image(tmp_path, PACKAGES, PROVENANCE), tmp_path / "d.ext4", options)
+
+
+def test_of_an_index_with_very_many_manifests_of_attestations_none_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attestations, "_MAX_MANIFESTS", 0)
+    reference, disk = image(tmp_path, PACKAGES), tmp_path / "d.ext4"
+    with pytest.raises(UnsupportedImage, match="more than 0 manifests"):
+        build(reference, disk, BuildOptions(platform=AMD64, attestations=tmp_path / "d.jsonl"))
+    heard: list[Event] = []
+    build(reference, disk, BuildOptions(platform=AMD64, provenance=tmp_path / "p"), heard.append)
+    assert named(tmp_path / "p") == []
+    assert next(each.text for each in heard if isinstance(each, Notice)).endswith("none is named")
+
+
+def test_whether_a_statement_is_json_is_seen_without_keeping_what_it_says() -> None:
+    data = b'{"a":[' + b"[]," * (1 << 18) + b"1]}"
+    tracemalloc.start()
+    try:
+        attestations._line(data, "a statement")
+        assert tracemalloc.get_traced_memory()[1] < 8 * len(data)
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_registry_is_asked_for_them(registry: Registry, tmp_path: Path) -> None:
