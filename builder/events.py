@@ -93,7 +93,7 @@ class Stopwatch:
     """Passes on what it hears, and tells besides what each stage took, once it has ended; threads share it.
 
     A stage or step ends where the next one of the same image begins, where the build of that image ends, or at `stop`.
-    What fails has not ended, and is told nothing of: `fail`. Steps are not passed on.
+    What fails or is cut short has not ended, and is told nothing of: `fail`. Steps are not passed on.
     """
 
     def __init__(self, listen: Listener, clock: Callable[[], float] = time.monotonic) -> None:
@@ -117,9 +117,10 @@ class Stopwatch:
             self._turn(image, None)
 
     def fail(self, image: str | None = None) -> None:
-        """Tell nothing of the stage of an image at which it failed."""
+        """Tell nothing of the stage of an image at which it failed; without an image, of none that is going on."""
         with self._lock:
-            self._running.pop(image, None)
+            for failed in list(self._running) if image is None else [image]:
+                self._running.pop(failed, None)
 
     def _turn(self, image: str | None, begun: Stage | Step | None) -> None:
         now = self._clock()

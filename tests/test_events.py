@@ -49,3 +49,13 @@ def test_a_stage_that_failed_has_not_ended() -> None:
     stopwatch(End("failed", "a"))
     stopwatch.stop()
     assert [type(event) for event in told] == [Stage, Stage, End, Took]
+
+
+def test_where_all_is_over_no_stage_has_ended() -> None:
+    told: list[Event] = []
+    stopwatch = Stopwatch(told.append)
+    stopwatch(Stage("building", 2, unit="disks"))
+    stopwatch(Stage("reading", image="a"))
+    stopwatch.fail()
+    stopwatch.stop()
+    assert [type(event) for event in told] == [Stage, Stage]

@@ -74,12 +74,16 @@ class Console:
 
     def fail(self, error: BaseException, image: str | None = None) -> None:
         """Say in one line what went wrong; with -v, also what caused it, one line per cause."""
-        self._stopwatch.fail(image)
+        self.abandon(image)
         self._write("error", str(error), image)
         cause = error.__cause__
         while self.verbose and cause is not None:
             self._write("cause", f"{type(cause).__name__}: {cause}", image)
             cause = cause.__cause__
+
+    def abandon(self, image: str | None = None) -> None:
+        """Say of nothing that is going on, for one of many images or at all, what it took: it has not ended."""
+        self._stopwatch.fail(image)
 
     def answer(self, text: bytes) -> None:
         """Write what was asked for to standard output, as it is, and a newline. Raises OutputError."""

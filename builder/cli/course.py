@@ -94,6 +94,8 @@ class Course:
         size = "" if outcome.size is None else f", {human_size(outcome.size)}"
         error = "" if outcome.error is None else f": {outcome.error}"
         line = f"[{self._ended}/{len(self._planned)}] {outcome.output}: {outcome.status}{size}{error}"
+        if not outcome.well:
+            self._console.abandon(outcome.output)
         if outcome.status == FAILED:
             self._console.fail(BuilderError(line), outcome.output)
         elif self._console.shows_progress:

@@ -112,6 +112,10 @@ def run(words: Sequence[str]) -> int:
         failure.__cause__ = error
         console.fail(failure)
         return failure.exit_status
+    except BaseException:
+        # A signal cuts short what is going on.
+        console.abandon()
+        raise
     finally:
         console.end()
 

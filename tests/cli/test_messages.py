@@ -13,6 +13,8 @@ from support.command import run
 from support.images import Spec, layout
 from support.tars import file, tar
 
+from builder.cli import main
+
 
 @pytest.fixture
 def image(tmp_path: Path) -> str:
@@ -100,6 +102,20 @@ def test_a_stage_that_fails_has_not_ended(tmp_path: Path) -> None:
     assert said[2].endswith(" s: reading layer 1 of 1")
     # It is at the merge that this layer is refused.
     assert [line.split(":")[1] for line in said[3:]] == [" error", " cause"]
+
+
+def test_a_stage_that_a_signal_cuts_short_has_not_ended(
+    tmp_path: Path, image: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def cut(*_given: object) -> None:
+        raise SystemExit(143)  # as a signal's handler does, amid a layer
+
+    monkeypatch.setattr("builder.tree.read.read_layer", cut)
+    with pytest.raises(SystemExit):
+        main.run(["-v", "build", image, "-o", f"{tmp_path}/d.ext4", "--init", "none", "--no-cache"])
+    said = [line.partition(" (")[0] for line in capfd.readouterr().err.splitlines()]
+    assert said[0].endswith(" s: opening the image")
+    assert said[1:] == ["reading layer 1 of 1"]
 
 
 def test_of_a_batch_it_is_said_of_each_disk_what_its_stages_took(tmp_path: Path, image: str) -> None:
