@@ -115,8 +115,6 @@ class Layers:
                 self._tell(f"{layer.diff_id} stays damaged, and is done without: {damage.reason}")
             except OSError as error:
                 self._give_up(error)
-            except Unkept:
-                pass
         return self._decode(layer, self._spool, self.account)[0]
 
     def _use(self, layer: Layer, kept: Kept) -> Entries:
