@@ -18,8 +18,9 @@ from builder.sandbox.landlock import CHANGE, MAKE_DEVICES, READ, RUN, Grant
 from builder.sandbox.outside import keep_outside
 from builder.sandbox.tools import DEVICES, LINKER, SYSTEM, of_program
 
-# Names, numbers and times; and what this process is told of itself.
-_FACTS = ("/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/localtime", "/proc/self")
+# Names, numbers and times; and what this process is told of itself, and of its machine, which marks work directories.
+_BOOT = "/proc/sys/kernel/random/boot_id"
+_FACTS = ("/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/localtime", "/proc/self", _BOOT)
 _PACKAGE = Path(__file__).parents[1]
 # What it starts.
 _PROGRAMS = ("sh", "mke2fs", "e2fsck", "mkfs.erofs", "fsck.erofs", "veritysetup")

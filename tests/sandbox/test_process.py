@@ -144,6 +144,30 @@ def test_where_nothing_is_fetched_no_thread_keeps_the_network(python: Callable[.
     assert python(BEFORE) == "refused\n"
 
 
+# What it makes while it is confined, and leaves when it is killed, is of this machine for who comes next.
+MARKED = """
+import os, sys
+from builder.files.litter import write_mark
+from builder.sandbox.process import confine_process
+
+marks = []
+for name in ("before", "after"):
+    place = os.open(os.path.join(sys.argv[1], name), os.O_RDONLY)
+    write_mark(place, "name")
+    (mark,) = os.listdir(place)
+    marks.append(open(os.path.join(sys.argv[1], name, mark)).read())
+    confine_process([], [sys.argv[1]], "/usr/bin:/bin", fetches=False)
+print(marks[0] == marks[1] and "unknown" not in marks[1])
+"""
+
+
+@needs_kernel
+def test_work_directories_are_marked_as_ever(python: Callable[..., str], tmp_path: Path) -> None:
+    for name in ("before", "after"):
+        (tmp_path / name).mkdir()
+    assert python(MARKED, str(tmp_path)) == "True\n"
+
+
 def test_where_nothing_is_confined_fetching_is_done_right_here() -> None:
     assert outside.outside(lambda: "here") == "here"
 
