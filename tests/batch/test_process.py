@@ -195,13 +195,14 @@ def test_a_process_that_somebody_else_ends_is_lost(
         started.append(start(idle))
         return started[-1]
 
-    ended = []
+    ended: list[int] = []
 
     def end_it(_line: str) -> None:
         # It may have said more before it was ended, and be gone when that is heard.
         if not ended:
-            ended.extend(children(started[0].process.pid))
-            os.kill(*ended, number)
+            (build,) = children(started[0].process.pid)
+            ended.append(build)
+            os.kill(build, number)
 
     monkeypatch.setattr(process, "_start", watched)
     with pytest.raises(BuildLost, match=how):

@@ -34,7 +34,7 @@ def test_a_script_without_what_it_imports_says_what_to_do(name: str, tmp_path: P
 def test_a_script_goes_on_with_the_checkout_s_own_python(tmp_path: Path) -> None:
     if not (ROOT / ".venv").exists():
         pytest.skip("NOT RUN: needs .venv; ci/setup brings it")
-    words = [*BARE, ROOT / "ci/bench-input", "--help"]
+    words: list[str | Path] = [*BARE, ROOT / "ci/bench-input", "--help"]
     done = subprocess.run(words, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -49,7 +49,7 @@ def test_a_script_goes_on_with_the_checkout_s_own_python(tmp_path: Path) -> None
     ],
 )
 def test_words_that_mean_nothing_are_wrong_usage(words: tuple[str, ...], said: str) -> None:
-    argv = [sys.executable, ROOT / "ci" / words[0], *words[1:]]
+    argv: list[str | Path] = [sys.executable, ROOT / "ci" / words[0], *words[1:]]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
