@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from builder.sandbox import landlock, seccomp
 from builder.sandbox.calls import process_control
-from builder.sandbox.landlock import CHANGE, CHANGE_FILE, EXECUTE, READ, READ_FILE, RUN, WRITE_FILE, Grant
+from builder.sandbox.landlock import CHANGE, CHANGE_FILE, EXECUTE, READ, READ_DIR, READ_FILE, RUN, WRITE_FILE, Grant
 from builder.sandbox.policy import unless_required
 
 T = TypeVar("T")
@@ -33,6 +33,9 @@ LINKER = ("/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/ld-musl-x86_64.path", 
 DEVICES: tuple[Grant, ...] = (
     ("/dev/null", READ_FILE | WRITE_FILE),
     *((f"/dev/{name}", READ_FILE) for name in ("zero", "random", "urandom")),
+    # Names alone: a Python built for an old C library closes what a program is not to have by /proc/self/fd, and
+    # without that all numbers there could be, of which a container may have a thousand million.
+    ("/proc", READ_DIR),
 )
 
 _LOOK_AT_BOUNDS, _DROP_FROM_BOUNDS = 23, 24

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -13,7 +12,7 @@ from pathlib import Path
 from socket import create_server
 
 import pytest
-from support.command import ENVIRONMENT, run
+from support.command import run
 from support.images import Spec, layout
 from support.tars import file, tar
 
@@ -86,17 +85,6 @@ def port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-@pytest.fixture
-def python() -> Callable[..., str]:
-    def run_code(code: str, *words: str) -> str:
-        tests = Path(__file__).parents[1]
-        environment = {**ENVIRONMENT, "PYTHONPATH": f"{tests.parent}:{tests}"}
-        argv = [sys.executable, "-c", code, *words]
-        return subprocess.run(argv, env=environment, capture_output=True, text=True, check=True).stdout
-
-    return run_code
-
-
 @needs_kernel
 @pytest.mark.parametrize("fetches", ["yes", "no"])
 @pytest.mark.parametrize("restores", ["yes", "no"])
@@ -142,30 +130,6 @@ thread.join()
 @needs_kernel
 def test_where_nothing_is_fetched_no_thread_keeps_the_network(python: Callable[..., str]) -> None:
     assert python(BEFORE) == "refused\n"
-
-
-# What it makes while it is confined, and leaves when it is killed, is of this machine for who comes next.
-MARKED = """
-import os, sys
-from builder.files.litter import write_mark
-from builder.sandbox.process import confine_process
-
-marks = []
-for name in ("before", "after"):
-    place = os.open(os.path.join(sys.argv[1], name), os.O_RDONLY)
-    write_mark(place, "name")
-    (mark,) = os.listdir(place)
-    marks.append(open(os.path.join(sys.argv[1], name, mark)).read())
-    confine_process([], [sys.argv[1]], "/usr/bin:/bin", fetches=False)
-print(marks[0] == marks[1] and "unknown" not in marks[1])
-"""
-
-
-@needs_kernel
-def test_work_directories_are_marked_as_ever(python: Callable[..., str], tmp_path: Path) -> None:
-    for name in ("before", "after"):
-        (tmp_path / name).mkdir()
-    assert python(MARKED, str(tmp_path)) == "True\n"
 
 
 def test_where_nothing_is_confined_fetching_is_done_right_here() -> None:
