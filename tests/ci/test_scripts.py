@@ -46,6 +46,8 @@ def test_a_script_goes_on_with_the_checkout_s_own_python(tmp_path: Path) -> None
         (("fuzz", "--repeat", "/etc/passwd"), "/etc/passwd: is no file in a folder that has the name of a target"),
         (("faults", "--again", "earthquake", "build", "1"), "no such kind: earthquake"),
         (("faults", "--step", "0"), "invalid positive value: '0'"),
+        (("measure", "oci:image:a", "--rounds", "0"), "--rounds and --room are numbers from 1 on"),
+        (("bench-scale", "--rounds", "0"), "--rounds is a number from 1 on"),
     ],
 )
 def test_words_that_mean_nothing_are_wrong_usage(words: tuple[str, ...], said: str) -> None:
