@@ -238,7 +238,7 @@ def test_a_lifeline_that_cannot_be_read_fails_the_job_in_one_line(
 
 
 # Threads are to have more stack than there are addresses.
-NO_THREADS = "import threading; threading.stack_size(1 << 47)\nfrom builder.batch.ready"
+NO_THREADS = "import threading; threading.stack_size(1 << 50)\nfrom builder.batch.ready"
 
 
 @pytest.mark.usefixtures("holder")
