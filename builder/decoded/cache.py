@@ -109,7 +109,7 @@ class Claim:
                 # An interrupt may come when it has its other name already, and the next maker's file has this one.
                 if is_named(self._fd, self._directory, name):
                     os.unlink(name, dir_fd=self._directory)
-            with suppress(OSError):
+                # Not as long as it has this name: the next maker would empty what is lent.
                 fcntl.flock(self._fd, fcntl.LOCK_UN)
         if not self._lent:
             os.close(self._fd)

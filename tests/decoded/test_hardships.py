@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
-from support.kept import Heard, small_image, with_cache
+from support.kept import Heard, opened, small_image, with_cache
 
 from builder import BuildOptions, build
+from builder.decoded.cache import Claim
 from builder.decoded.place import default_place
 from builder.guest.options import GuestOptions
+from builder.image.digest import Digest
+from builder.tree.entries import Entries
+from builder.tree.spool import open_spool
 
 BARE = GuestOptions(init="none")
+DIFF_ID = Digest("sha256", "1" * 64)
 
 
 @pytest.mark.parametrize("home", ["none", "x" * 300], ids=["missing", "not to be got at"])
@@ -113,3 +120,28 @@ def test_a_read_only_cache_is_used_and_said_once(tmp_path: Path) -> None:
         assert len(heard.notices) == 1
     finally:
         subprocess.run(["umount", place], check=True)
+
+
+def test_what_is_lent_and_could_not_be_removed_is_nobody_elses_to_make_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next maker would empty the file that is read from."""
+
+    def failing(path: str, *, dir_fd: int) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    cache, made = opened(tmp_path), tmp_path / "layers" / f"sha256-{DIFF_ID.hex}.making"
+    claim = cache.claim(DIFF_ID, lambda: None)
+    assert isinstance(claim, Claim)
+    with open_spool(tmp_path) as spool:
+        with monkeypatch.context() as patched, claim:
+            claim.spool.keep(b"content")
+            claim.lend(spool, Entries())
+            patched.setattr(os, "unlink", failing)
+        other = os.open(made, os.O_RDWR)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    # Nobody reads from it any more.
+    fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(other)
+    cache.close()
