@@ -12,11 +12,13 @@ from builder.signals import end_on_signals, ended_at_once, no_more_signals
 
 TYPE_CHECKING = False  # as in typing, whose import takes longer than all else here
 if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
     from typing import NoReturn
 
 
 def main() -> "NoReturn":
     """Run the command and exit."""
+    sys.unraisablehook = _unraisable
     end_on_signals()
     own_process()
     try:
@@ -32,6 +34,12 @@ def main() -> "NoReturn":
     status = run(sys.argv[1:])
     no_more_signals()
     sys.exit(status)
+
+
+def _unraisable(lost: "UnraisableHookArgs") -> None:
+    # Of a thread that had no memory to begin with says who waits for it that it did not.
+    if lost.exc_type is not MemoryError:
+        sys.__unraisablehook__(lost)
 
 
 def _fail(text: str) -> None:

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 from typing import IO, BinaryIO
 
 from builder.errors import ToolFailed, ToolMissing, ToolUnusable
 from builder.sandbox import policy
 from builder.signals import end_if_told, signals_held
+from builder.threads import Worker
 
 # What each package is called where: (Debian, Fedora, Alpine).
 _PACKAGES = {
@@ -244,14 +245,14 @@ class _Output:
         self._tail = bytearray()
         self._last_words = Event()
         self._failure: MemoryError | OSError | None = None
-        self._thread = Thread(target=self._read, daemon=True)
+        self._thread = Worker(self._read)
         self._thread.start()
 
     def _read(self) -> None:
         try:
             self._read_to_the_end()
         except (MemoryError, OSError) as error:
-            # For whoever waits for the tool: threading would print a traceback.
+            # For whoever waits for the tool.
             self._failure = error
 
     def _read_to_the_end(self) -> None:
@@ -281,8 +282,9 @@ class _Output:
             self._no_room()
 
     def ended(self, seconds: float) -> bool:
-        """Wait for the end of the output, but not longer than that; return whether it has come."""
+        """Wait for the end of the output, but not longer than that; return whether it has come. Raises MemoryError."""
         self._thread.join(seconds)
+        self._thread.check()
         return not self._thread.is_alive()
 
     def text(self) -> str:
@@ -292,6 +294,7 @@ class _Output:
         """
         self._last_words.set()
         self._thread.join()
+        self._thread.check()
         if self._failure:
             raise self._failure
         return (self._head + self._tail).decode("utf-8", "backslashreplace")

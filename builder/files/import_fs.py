@@ -35,10 +35,23 @@ def import_fs() -> None:
         try:
             with _standing_in():
                 importlib.import_module("fs.opener.registry")
+            # A file of a damaged archive that could not be opened is closed all the same, by its destructor; what that
+            # stumbles over is printed from Python 3.13 on.
+            importlib.import_module("fs.iotools").RawWrapper._f = _NotOpened()
         except ImportError as error:
             raise MissingRequirement(
                 f"PyFilesystem cannot be loaded ({error}); URLs need it: pip install fs"
             ) from error
+
+
+class _NotOpened:
+    """What stands for the file of a wrapper that has none yet."""
+
+    def flush(self) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 def incomplete(where: str, error: ImportError) -> MissingRequirement:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
+from builder.threads import Worker
+
 T = TypeVar("T")
+
+# In seconds: how often is looked whether the thread whose item is waited for is there.
+_LOOK = 1.0
 
 
 def ahead(
@@ -25,7 +30,7 @@ def ahead(
     try:
         stage.thread.start()
         while True:
-            kind, item = stage.queue.get()
+            kind, item = stage.next()
             if kind is _END:
                 return
             if kind is _ERROR:
@@ -43,9 +48,7 @@ def ahead(
     finally:
         stage.stopped = True
         stage.room.release()
-        # A signal's exception may come before the thread has started.
-        if stage.thread.ident is not None:
-            stage.thread.join()
+        stage.thread.join()
 
 
 _ITEM, _ERROR, _END = "item", "error", "end"
@@ -58,7 +61,17 @@ class _Stage(Generic[T]):
         self.queue: SimpleQueue[tuple[str, T | BaseException | None]] = SimpleQueue()
         self.room = threading.Semaphore(depth)
         self.stopped = False
-        self.thread = threading.Thread(target=self._run, args=(items,), name="ahead", daemon=True)
+        self.thread = Worker(lambda: self._run(items))
+
+    def next(self) -> tuple[str, T | BaseException | None]:
+        """Wait for what the thread says next. Raises MemoryError if it has gone without a word."""
+        while True:
+            alive = self.thread.is_alive()
+            try:
+                return self.queue.get(alive, _LOOK)
+            except Empty:
+                if not alive:
+                    raise MemoryError("a thread ended before its work") from None
 
     def _run(self, items: Iterable[T]) -> None:
         try:
@@ -69,9 +82,9 @@ class _Stage(Generic[T]):
             self.queue.put((_END, None))
 
     def _produce(self, items: Iterable[T]) -> None:
-        if self.stopped:
-            return
         try:
+            if self.stopped:
+                return
             for item in items:
                 self.room.acquire()
                 if self.stopped:

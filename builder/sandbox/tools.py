@@ -16,13 +16,14 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from contextvars import copy_context
-from threading import Thread
+from functools import partial
 from typing import TypeVar
 
 from builder.sandbox import landlock, seccomp
 from builder.sandbox.calls import process_control
 from builder.sandbox.landlock import CHANGE, CHANGE_FILE, EXECUTE, READ, READ_DIR, READ_FILE, RUN, WRITE_FILE, Grant
 from builder.sandbox.policy import unless_required
+from builder.threads import Worker
 
 T = TypeVar("T")
 
@@ -64,9 +65,10 @@ def start_confined(start: Callable[[], T], programs: Sequence[str], handed: Sequ
             errors.append(error)
 
     # In a context of its own, a thread would not know what is required.
-    thread = Thread(target=copy_context().run, args=(work,), name="confined")
+    thread = Worker(partial(copy_context().run, work))
     thread.start()
     thread.join()
+    thread.check()
     if errors:
         raise errors[0]
     return results[0]

@@ -105,3 +105,12 @@ def test_without_pyfilesystem_urls_say_what_to_install() -> None:
         "print('pkg_resources' in sys.modules)",
     )
     assert (ran.stdout, ran.stderr) == ("URLs need it: pip install fs\nFalse\n", "")
+
+
+def test_a_file_that_an_archive_could_not_open_is_closed_in_silence() -> None:
+    """Python does so; from 3.13 on it prints what goes wrong there."""
+    from fs.iotools import RawWrapper
+
+    unopened = RawWrapper.__new__(RawWrapper)
+    unopened.close()
+    assert unopened.closed

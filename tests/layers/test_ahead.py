@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import _thread
 import signal
 import threading
 import time
@@ -10,6 +11,7 @@ import pytest
 from support.processes import wait_until
 
 from builder.layers.ahead import ahead
+from builder.threads import Worker
 
 
 class Upstream:
@@ -17,7 +19,7 @@ class Upstream:
 
     def __init__(self, count: int = 10**9) -> None:
         self.taken = 0
-        self.closed_in: threading.Thread | None = None
+        self.closed_in: int | None = None
         self._count = count
 
     def __iter__(self) -> Iterator[int]:
@@ -30,14 +32,15 @@ class Upstream:
         return self.taken
 
     def close(self) -> None:
-        self.closed_in = threading.current_thread()
+        self.closed_in = threading.get_ident()
 
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
-    before = set(threading.enumerate())
+    before = _thread._count()
     yield
-    assert set(threading.enumerate()) == before
+    # Its very last steps come after a thread has said that it is over.
+    wait_until(lambda: _thread._count() == before)
 
 
 def settled(upstream: Upstream, taken: int) -> int:
@@ -50,7 +53,7 @@ def settled(upstream: Upstream, taken: int) -> int:
 def test_items_come_in_order_and_upstream_is_closed_in_its_thread() -> None:
     upstream = Upstream(1000)
     assert list(ahead(upstream, depth=2)) == list(range(1, 1001))
-    assert upstream.closed_in not in (None, threading.current_thread())
+    assert upstream.closed_in not in (None, threading.get_ident())
 
 
 def test_reads_no_further_ahead_than_its_depth() -> None:
@@ -126,14 +129,14 @@ def test_a_stage_that_nobody_started_has_no_thread() -> None:
 
 
 def test_a_signal_while_the_thread_starts_leaves_upstream_to_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    start = threading.Thread.start
+    start = Worker.start
 
-    def interrupted(thread: threading.Thread) -> None:
+    def interrupted(thread: Worker) -> None:
         start(thread)
         raise KeyboardInterrupt  # as a signal handler would, at this very place
 
     upstream = Upstream()
-    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    monkeypatch.setattr(Worker, "start", interrupted)
     with pytest.raises(KeyboardInterrupt):
         next(ahead(upstream))
     assert upstream.closed_in is not None
