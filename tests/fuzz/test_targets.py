@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import gc
 import os
 import re
 import subprocess
@@ -19,6 +18,8 @@ from support.command import ROOT
 from support.fuzz.run import CORPUS
 from support.fuzz.table import TARGETS
 from support.fuzz.target import Target, refused
+
+from builder.threads import Worker
 
 PACKAGE = ROOT / "builder"
 
@@ -72,7 +73,7 @@ def _is_called_so(function: ast.FunctionDef) -> bool:
     return given.arg in ("fd", "file") or bool(given.annotation and _GIVEN.search(ast.unparse(given.annotation)))
 
 
-def executed(run: Callable[[], object]) -> set[tuple[str, int]]:
+def executed(run: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, int]]:
     """Name the functions of the package that a call runs, in whatever thread: their file and first line."""
     found: set[CodeType] = set()
 
@@ -80,6 +81,21 @@ def executed(run: Callable[[], object]) -> set[tuple[str, int]]:
         if event == "call":
             found.add(frame.f_code)
 
+    # What was parsed before would be known.
+    for module in [module for name, module in sys.modules.items() if name.startswith("builder.")]:
+        for each in vars(module).values():
+            if isinstance(each, _lru_cache_wrapper):
+                each.cache_clear()
+    begin = Worker.__init__
+
+    def noted(worker: Worker, work: Callable[[], object]) -> None:
+        def work_noted() -> None:
+            sys.setprofile(note)
+            work()
+
+        begin(worker, work_noted)
+
+    monkeypatch.setattr(Worker, "__init__", noted)
     threading.setprofile(note)
     sys.setprofile(note)
     try:
@@ -87,6 +103,7 @@ def executed(run: Callable[[], object]) -> set[tuple[str, int]]:
     finally:
         sys.setprofile(None)
         threading.setprofile(None)
+        monkeypatch.setattr(Worker, "__init__", begin)
     inside = [code for code in found if code.co_filename.startswith(f"{PACKAGE}/")]
     return {(os.path.relpath(code.co_filename, PACKAGE), code.co_firstlineno) for code in inside}
 
@@ -100,15 +117,11 @@ def once(target: Target) -> None:
 
 @pytest.mark.slow
 def test_every_parser_is_run_by_a_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # What another test had parsed would be known.
-    for each in gc.get_objects():
-        if isinstance(each, _lru_cache_wrapper):
-            each.cache_clear()
     ran: set[tuple[str, int]] = set()
     for name, target in TARGETS.items():
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)
-        ran |= executed(lambda target=target: once(target))  # type: ignore[misc]
+        ran |= executed(lambda target=target: once(target), monkeypatch)  # type: ignore[misc]
     missed = {f"{file}: {name}" for file, name, line in parsers() if (file, line) not in ran}
     assert sorted(missed - NOT_FUZZED.keys()) == []
     assert NOT_FUZZED.keys() <= {f"{file}: {name}" for file, name, _ in parsers()}

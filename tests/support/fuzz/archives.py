@@ -119,6 +119,8 @@ LAYER = tars.tar(
         tars.symlink("l", "../d"),
         tars.file("x" * 150, xattrs={"security.capability": CAPABILITY}),
         tars.fifo("p"),
+        # An owner that octal digits cannot say.
+        tars.raw("o", b"0", uid=tars.base256(3_000_000, 8)),
     ),
 )
 
