@@ -165,7 +165,7 @@ def test_what_is_forbidden_to_be_confined_does_not_run_where_it_is_required(
 
 # What root has in a container that may do nothing; and one that may not even give up what it has.
 @pytest.mark.parametrize(("bounds", "outcome"), [("-all", "ran"), ("-setpcap", "MissingRequirement")])
-@pytest.mark.skipif(os.geteuid() != 0, reason="NOT RUN: needs root, of which capabilities are taken")
+@pytest.mark.root
 @needs_kernel
 def test_of_root_no_more_is_taken_than_it_has(bounds: str, outcome: str) -> None:
     words = [find_tool("setpriv"), f"--bounding-set={bounds}", sys.executable, "-c", REQUIRED]
