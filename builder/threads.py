@@ -1,7 +1,7 @@
 """Threads whose end is noticed also where they could not begin.
 
-Where memory is short, a thread may end before its first line of Python; `threading` then waits for it to begin for ever
-(Thread.start, up to Python 3.14 at least).
+Where memory is short, a thread may end before it has done anything; Thread.start of `threading` then waits for ever for
+it to begin (seen with Python 3.11).
 """
 
 from __future__ import annotations

@@ -43,12 +43,7 @@ ATTRIBUTES: _Calls = {
 }  # fmt: skip
 SYSTEM: _Calls = {
     # Other processes.
-
-        "ptrace": (101, 117),
-        "process_vm_readv": (310, 270),
-        "process_vm_writev": (311, 271),
-        "pidfd_getfd": (438, 438)
-    ,
+    "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "pidfd_getfd": (438, 438),
     # Mounts and namespaces, and files by other ways than paths.
     "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51), "unshare": (272, 97),
     "setns": (308, 268), "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430),

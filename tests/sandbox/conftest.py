@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from socket import create_server
 
 import pytest
 from support.command import ENVIRONMENT
@@ -20,3 +22,20 @@ def python() -> Callable[..., str]:
         return subprocess.run(argv, env=environment, capture_output=True, text=True, check=True).stdout
 
     return run_code
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A user's home, with files that nobody else is to reach."""
+    place = tmp_path / "home"
+    place.mkdir()
+    for name in ("victim", "second"):
+        (place / name).write_text("the user's own")
+    return place
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port on loopback where somebody listens."""
+    with closing(create_server(("127.0.0.1", 0))) as listener:
+        yield listener.getsockname()[1]

@@ -6,10 +6,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from pathlib import Path
-from socket import create_server
 
 import pytest
 from support.command import run
@@ -68,21 +66,6 @@ try:
 except ZeroDivisionError:
     print("said so")
 """
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    place = tmp_path / "home"
-    place.mkdir()
-    for name in ("victim", "second"):
-        (place / name).write_text("the user's own")
-    return place
-
-
-@pytest.fixture
-def port() -> Iterator[int]:
-    with closing(create_server(("127.0.0.1", 0))) as listener:
-        yield listener.getsockname()[1]
 
 
 @needs_kernel

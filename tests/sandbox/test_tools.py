@@ -7,10 +7,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from pathlib import Path
-from socket import create_server
 from types import ModuleType
 
 import pytest
@@ -27,21 +25,6 @@ needs_kernel = pytest.mark.skipif(landlock.version() < 6 or not seccomp.is_there
 
 # What containers keep from their root, too.
 OF_A_WHOLE_MACHINE = {"make a device", "make a namespace", "change mounts", "change the root", "setxattr"}
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    place = tmp_path / "home"
-    place.mkdir()
-    for name in ("victim", "second"):
-        (place / name).write_text("the user's own")
-    return place
-
-
-@pytest.fixture
-def port() -> Iterator[int]:
-    with closing(create_server(("127.0.0.1", 0))) as listener:
-        yield listener.getsockname()[1]
 
 
 def python() -> str:
