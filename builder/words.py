@@ -10,8 +10,8 @@ import re
 
 # What is longer than any path is cut: archives hold names of megabytes.
 _LONGEST = 4096
-# The password of a URL that names a user; a path before it, or a host and a port, is none.
-_PASSWORD = re.compile(r"(?<=://)([^/@:]*):[^/@]*@")
+# The password of a URL that names a user; a path before it, a host and a port, or a tag before a digest, is none.
+_PASSWORD = re.compile(r"(?<=://)([^/@:]*):[^/\s]*@(?!sha[0-9]+:)")
 
 
 def legible(words: str | bytes, longest: int | None = None) -> str:

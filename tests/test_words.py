@@ -42,6 +42,8 @@ def test_what_has_no_end_is_cut() -> None:
 
 def test_passwords_stay_out_of_messages() -> None:
     assert without_password("ftp://me:secret@host/dir") == "ftp://me@host/dir"
+    assert without_password("ftp://me:sec@ret@host/dir") == "ftp://me@host/dir"
+    assert without_password("docker://app:1.0@sha256:0") == "docker://app:1.0@sha256:0"
     assert without_password("zip://a.zip!/b@c:d") == "zip://a.zip!/b@c:d"
     assert without_password("docker://host:5000/app@sha256:0") == "docker://host:5000/app@sha256:0"
     assert "secret" not in str(InvalidReference("https://me:secret@host/app", "is none of ours"))
