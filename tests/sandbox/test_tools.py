@@ -60,9 +60,11 @@ def test_a_tool_that_was_taken_over_gets_nowhere(try_out: Callable[[bool], dict[
 def test_what_is_tried_from_inside_succeeds_where_nothing_is_confined(
     try_out: Callable[[bool], dict[str, str]],
 ) -> None:
+    # Some containers keep that from all that runs in them.
+    kept = OF_A_WHOLE_MACHINE | ({"gain privileges"} if escaping.privileges()["NoNewPrivs"] == "1" else set())
     with policy("off"):
         outcomes = try_out(True)
-    assert {name for name, outcome in outcomes.items() if outcome != "done"} <= OF_A_WHOLE_MACHINE
+    assert {name for name, outcome in outcomes.items() if outcome != "done"} <= kept
 
 
 def test_a_confined_tool_reads_and_writes_what_it_was_handed_as_it_is_open(tmp_path: Path) -> None:
@@ -109,10 +111,11 @@ def test_a_script_in_the_place_of_a_tool_runs_with_the_programs_of_the_system(
 
 
 def test_who_starts_a_confined_tool_keeps_all_that_it_had(tmp_path: Path) -> None:
+    before = escaping.privileges()
     run_tool(["true"], confined=True)
     (tmp_path / "file").write_text("still")
     assert run_tool(["cat", tmp_path / "file"]).stdout == "still"
-    assert "NoNewPrivs:\t0" in Path("/proc/self/status").read_text()
+    assert escaping.privileges() == before
 
 
 def test_a_confined_tool_that_does_not_start_is_named_as_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,6 +60,13 @@ def started(path: str) -> None:
         raise OSError(status, "")
 
 
+def privileges() -> dict[str, str]:
+    """What the kernel says that this process may: no_new_privs, filters, and sets of capabilities, by its own names."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+        said = dict(line.rstrip("\n").split(":\t", 1) for line in status if ":\t" in line)
+    return {name: value for name, value in said.items() if name.startswith(("NoNewPrivs", "Seccomp", "Cap"))}
+
+
 def no_new_privileges() -> None:
     if LIBC.prctl(39, 0, 0, 0, 0) == 1:
         raise OSError(errno.EPERM, "")
