@@ -13,6 +13,8 @@ from builder.disk import recognised
 from builder.disk.filesystem import HEAD
 from builder.disk.verity import Verity
 from builder.errors import BuilderError, UsageError
+from builder.exact import read_up_to
+from builder.files.descriptors import opened
 from builder.guest.kernel_line import guest_word
 from builder.output.beside import metadata_path, read_verity
 from builder.shortage import unless_short
@@ -23,6 +25,7 @@ from builder.vm.qemu import Forward
 NO_SELF_TESTS = "cryptomgr.notests"
 _LEAST_MEMORY = 64 << 20
 
+_BUILD = "build one with rootfs-builder build IMAGE -o DISK"
 _BLANK = "make one with rootfs-builder blank"
 
 TIMED_OUT = 124
@@ -150,20 +153,21 @@ def verity_of(disk: Path, options: BootOptions) -> Verity | None:
     return verity
 
 
-def format_of(disk: Path, advice: str = "build one with rootfs-builder build IMAGE -o DISK") -> str:
-    """Return the key of FILESYSTEMS for what a disk holds.
+def format_of(disk: Path, advice: str = _BUILD) -> str:
+    """Return the key of FILESYSTEMS for what a disk holds. Raises UsageError as `format_in`, FileUnreadable."""
+    try:
+        # Without waiting for somebody to write to a fifo.
+        with opened(disk, os.O_RDONLY | os.O_NONBLOCK) as fd:
+            return format_in(fd, disk, advice)
+    except OSError as error:
+        raise FileUnreadable(disk, os.strerror(error.errno or 0)) from unless_short(error)
 
-    Raises UsageError, with `advice` where it is none; FileUnreadable, or OSError where it cannot even be opened.
-    """
-    kind = disk.stat().st_mode
-    head = b""
+
+def format_in(fd: int, disk: Path, advice: str = _BUILD) -> str:
+    """Return the key of FILESYSTEMS for what the open `disk` holds. Raises UsageError, with `advice`, and OSError."""
+    kind = os.fstat(fd).st_mode
     # A directory cannot be read, and a fifo only when somebody writes.
-    if stat.S_ISREG(kind) or stat.S_ISBLK(kind):
-        with disk.open("rb") as file:
-            try:
-                head = file.read(HEAD)
-            except OSError as error:
-                raise FileUnreadable(disk, os.strerror(error.errno or 0)) from unless_short(error)
+    head = read_up_to(fd, HEAD, 0) if stat.S_ISREG(kind) or stat.S_ISBLK(kind) else b""
     if (found := recognised(head)) is None:
         raise UsageError(f"{disk}: is no disk; {advice}")
     return found

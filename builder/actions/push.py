@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from builder.actions.booting import format_of
+from builder.actions.booting import format_in
 from builder.actions.push_forms import FORMS, Blob, Opened
 from builder.actions.remote_disk import MAX_METADATA
 from builder.artifact.form import describe, is_disk, render_manifest
@@ -25,6 +25,7 @@ from builder.registry.failures import NotThere
 from builder.registry.referrers import refer
 from builder.registry.repository import Repository
 from builder.registry.upload import Upload, put_manifest
+from builder.shortage import unless_short
 from builder.sources.access import Access
 from builder.sources.docker import DOCKER
 from builder.sources.docker.repositories import open_repositories
@@ -76,8 +77,7 @@ def push(
         image = record[1].image if record else None
         name, repository, source = _target(reference, image, access, listen, stack)
         subject = _subject(path, image)
-        fd = _open(path, stack)
-        kind = format_of(path)
+        fd, kind = _open(path, stack)
         _check_tag(name, repository, force)
         before = os.fstat(fd)
         # Of a block device, too.
@@ -158,12 +158,14 @@ def _record(disk: Path, metadata: Path | None) -> tuple[bytes, Record] | None:
         ) from error
 
 
-def _open(disk: Path, stack: ExitStack) -> int:
+def _open(disk: Path, stack: ExitStack) -> tuple[int, str]:
+    """Open a disk, and tell the format of what was opened. Raises DiskUnreadable, UsageError."""
     try:
         # Without waiting for somebody to write to a fifo.
-        return stack.enter_context(opened(disk, os.O_RDONLY | os.O_NONBLOCK))
+        fd = stack.enter_context(opened(disk, os.O_RDONLY | os.O_NONBLOCK))
+        return fd, format_in(fd, disk)
     except OSError as error:
-        raise DiskUnreadable(disk, f"cannot be read: {error.strerror}; check the path") from error
+        raise DiskUnreadable(disk, f"cannot be read: {error.strerror}; check the path") from unless_short(error)
 
 
 def _check_tag(name: ImageName, repository: Repository, force: bool) -> None:

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from builder.actions.booting import format_of
+from builder.actions.booting import format_in
 from builder.actions.opening import open_image
 from builder.actions.remake import remake
 from builder.disk import FILESYSTEMS
@@ -93,8 +93,9 @@ def verify(
     looked at. Nothing is mounted, and nothing written to. Raises BuilderError.
     """
     disk, options = Path(disk), options or BuildOptions()
-    with _failures_named(disk):
-        found = Verification(disk, format_of(disk, "name one of ext4 or erofs"))
+    # Without waiting for somebody to write to a fifo.
+    with _failures_named(disk), opened(disk, os.O_RDONLY | os.O_NONBLOCK) as fd:
+        found = Verification(disk, format_in(fd, disk, "name one of ext4 or erofs"))
         recorded = read_made(disk, metadata)
     if quick:
         if reference is not None:

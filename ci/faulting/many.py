@@ -27,9 +27,11 @@ from builder.store import open_store
 from builder.store.check import check
 from builder.store.collect import Collected, collect
 from faulting.long import ROOT
+from faulting.watching import Watch, held
 
 IMAGES = 16
 FORMATS = ("ext4", "erofs")
+_WATCH_SECONDS = 5
 
 
 @dataclass(slots=True)
@@ -128,10 +130,15 @@ def many(place: Path, seconds: int = 600, at_once: int = 64, seed: int = 64) -> 
     """Run so many commands at once for so long; say what happened, and whether all is right at the end."""
     right = _lay(place)
     trial = Many(place, random.Random(seed))
-    end = time.monotonic() + seconds
+    watch = Watch(place)
+    begun = looked = time.monotonic()
+    end = begun + seconds
     try:
         while time.monotonic() < end or trial.running:
             trial.look()
+            if time.monotonic() > looked + _WATCH_SECONDS:
+                looked = time.monotonic()
+                watch.look([process.pid for process in trial.running], (looked - begun) / seconds)
             while time.monotonic() < end and len(trial.running) < at_once:
                 trial.start()
             time.sleep(0.05)
@@ -142,9 +149,10 @@ def many(place: Path, seconds: int = 600, at_once: int = 64, seed: int = 64) -> 
             continue
         if hashlib.sha256(disk.read_bytes()).hexdigest() != right[disk.name.removeprefix("s")]:
             trial.wrong.append(f"{disk.name} is not what its image makes")
-    trial.wrong += _settled(place)
+    trial.wrong += watch.grown() + _settled(place) + held(place)
     for what, count in sorted(trial.counts.items()):
         print(f"{what:<40} {count:>6}")
+    print("\n".join(watch.lines()))
     for wrong in trial.wrong:
         print(f"FOUND: {wrong}")
     return not trial.wrong

@@ -40,6 +40,11 @@ def test_a_drive_that_cannot_be_read_is_named() -> None:
         format_of(Path("/proc/self/mem"))
 
 
+def test_a_disk_that_goes_while_it_is_looked_at_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileUnreadable, match=r"gone: cannot be read: No such file or directory; check the path$"):
+        format_of(tmp_path / "gone")
+
+
 def test_data_want_ext4_and_a_kernel_memory(disk: Path) -> None:
     with pytest.raises(UsageError, match=r"is no ext4, as data need it; make one with rootfs-builder blank"):
         boot(disk, BootOptions(kernel=disk, data=disk))
