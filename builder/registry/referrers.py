@@ -1,57 +1,159 @@
-"""What refers to a manifest (OCI distribution-spec, "Referrers Tag Schema"), where the registry keeps no account of it.
+"""What refers to a manifest (OCI distribution-spec, "Listing Referrers", "Referrers Tag Schema").
 
-Then a tag, made of the manifest's digest, is an index of all that refer to it, which clients keep themselves. Two that
-do so at the same moment may lose one entry: so each looks whether its own is there in the end.
+Where a registry keeps no account, a tag, made of the manifest's digest, is an index of all that refer to it, which
+clients keep themselves. Of two that do so at the same moment one may write over the other's entry. So an index replaces
+the one that was read and no other, where the registry heeds such a condition (most do not); and each writer looks again
+for its own entry once those who had read before it wrote should have written, too. What is still lost is the entry
+before a writer that takes several times as long from its reading to its writing, or longer than two seconds.
 """
 
 from __future__ import annotations
 
 import json
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from typing import Any
+
+import msgspec
 
 from builder.errors import DigestMismatch, MalformedDocument, UnsupportedImage
 from builder.events import Notice
-from builder.image.descriptor import Descriptor
+from builder.image.descriptor import Descriptor, EntryFields, read_descriptor
 from builder.image.digest import Digest
-from builder.image.document import read_document
+from builder.image.document import MAX_DOCUMENT_SIZE, read_document
 from builder.image.media_types import OCI_INDEX
 from builder.image.render import render_descriptor
-from builder.registry.failures import NotThere
+from builder.registry.address import Address
+from builder.registry.failures import NotThere, Refused
+from builder.registry.http import redirected
 from builder.registry.repository import Repository
-from builder.registry.upload import put_manifest
+from builder.registry.upload import UploadRefused, put_manifest
 
 _ATTEMPTS = 4
+# How many times as long as it took to read and write; others are as far from the registry, or not much farther.
+_PATIENCE = 4
+# In seconds.
+_LONGEST = 2.0
+# Some registries give so many referrers at a time; more of them than that are not looked at.
+_MAX_PAGES = 8
+# Where a list goes on (RFC 8288).
+_NEXT = re.compile(r'<([^<>]{1,4096})>[^<>,]{0,256}?;\s*rel="?next"?')
+# What those say that do not know what is asked: not found, or more or less that.
+_UNKNOWN = frozenset({400, 405, 406, 415, 501})
 
 
-def refer(repository: Repository, subject: Digest, referrer: Descriptor) -> None:
-    """See that the tag for `subject` has an entry for `referrer`.
+def referrers(repository: Repository, subject: Digest, artifact_type: str) -> Iterator[Descriptor]:
+    """Yield what refers to `subject` and is of that type, by the registry's account, or by the tag where it has none.
+
+    Nothing of it is verified. What cannot be read is none. Raises SourceUnreadable and AccessDenied.
+    """
+    try:
+        for data in _pages(repository, subject, artifact_type):
+            yield from _of_type(_listed(data), artifact_type)
+        return
+    except NotThere:
+        pass
+    except Refused as error:
+        if error.status not in _UNKNOWN:
+            raise
+    entries, _ = _entries(repository, _tag(subject))
+    yield from _of_type(entries, artifact_type)
+
+
+def refer(repository: Repository, subject: Digest, *own: Descriptor) -> None:
+    """See that the tag for `subject` has an entry for each of `own`.
 
     What has that tag and is no such index stays, and the user is told; so they are of an entry that is lost each time.
     Raises SourceUnreadable, AccessDenied and UploadRefused.
     """
-    tag = f"{subject.algorithm}-{subject.hex[:64]}"
+    tag = _tag(subject)
+    where = f"{repository.where}:{tag}"
     for left in reversed(range(_ATTEMPTS + 1)):
-        entries = _entries(repository, tag)
+        began = time.monotonic()
+        entries, mark = _entries(repository, tag)
         if entries is None:
-            repository.listen(Notice(f"{repository.where}:{tag}: is no index of what refers to an image; it stays"))
+            repository.listen(Notice(f"{where}: is no index of what refers to an image; it stays"))
             return
-        if any(isinstance(each, dict) and each.get("digest") == str(referrer.digest) for each in entries):
+        there = {each.get("digest") for each in entries if isinstance(each, dict)}
+        absent = [render_descriptor(each) for each in own if str(each.digest) not in there]
+        if not absent:
             return
         if not left:
             break
-        index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [*entries, render_descriptor(referrer)]}
-        put_manifest(repository, tag, json.dumps(index, separators=(",", ":")).encode(), OCI_INDEX)
+        index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [*entries, *absent]}
+        data = json.dumps(index, separators=(",", ":")).encode()
+        if len(data) > MAX_DOCUMENT_SIZE:
+            repository.listen(Notice(f"{where}: lists {len(entries)}, and has no room for more; remove some"))
+            return
+        # At last without: what is on the way may have made another mark of it.
+        _put(repository, tag, data, mark if left > 1 else None)
+        repository.stop.wait(min(_PATIENCE * (time.monotonic() - began), _LONGEST))
     reason = "does not keep what was put there, so it does not list this disk; push it again when nobody else does"
-    repository.listen(Notice(f"{repository.where}:{tag}: {reason}"))
+    repository.listen(Notice(f"{where}: {reason}"))
 
 
-def _entries(repository: Repository, tag: str) -> list[Any] | None:
-    """Read the entries that there are; None where something else has the tag."""
+def _pages(repository: Repository, subject: Digest, artifact_type: str) -> Iterator[bytes]:
+    place = repository.persist(lambda: repository.address(f"referrers/{subject}"))
+    place = place.asking([("artifactType", artifact_type)])
+    for _ in range(_MAX_PAGES):
+        data, further = repository.persist(partial(_page, repository, place))
+        yield data
+        following = redirected(place, further) if further else place
+        if following == place or following.origin != place.origin:
+            return
+        place = following
+
+
+def _page(repository: Repository, place: Address) -> tuple[bytes, str | None]:
+    """Fetch a page, and tell where the next one is."""
+    answer = repository.ask("GET", place, {"Accept": OCI_INDEX})
     try:
-        document = read_document(repository.manifest(tag).data, tag)
+        link = _NEXT.search(answer.headers.get("Link", ""))
+        return answer.json(MAX_DOCUMENT_SIZE + 1, "a list of referrers"), link and link[1]
+    finally:
+        answer.close()
+
+
+def _put(repository: Repository, tag: str, data: bytes, mark: str | None) -> None:
+    """Put an index there, if what is there has the `mark` that it was read with; where it has not, that is no error."""
+    try:
+        put_manifest(repository, tag, data, OCI_INDEX, {"If-Match": mark} if mark else {})
+    except UploadRefused as error:
+        if mark is None or error.status != 412:
+            raise
+
+
+def _tag(subject: Digest) -> str:
+    return f"{subject.algorithm}-{subject.hex[:64]}"
+
+
+def _entries(repository: Repository, tag: str) -> tuple[list[Any] | None, str | None]:
+    """Read the entries that there are, None where something else has the tag; and the mark of this version of them."""
+    try:
+        found = repository.manifest(tag)
     except NotThere:
-        return []
+        return [], None
     except (MalformedDocument, UnsupportedImage, DigestMismatch):
+        return None, None
+    return _listed(found.data), found.mark
+
+
+def _listed(data: bytes) -> list[Any] | None:
+    try:
+        document = read_document(data, "an index of referrers")
+    except MalformedDocument:
         return None
     entries = document.get("manifests")
-    return entries if document.get("mediaType") == OCI_INDEX and isinstance(entries, list) else None
+    is_index = document.get("mediaType", OCI_INDEX) == OCI_INDEX and "config" not in document
+    return entries if is_index and isinstance(entries, list) else None
+
+
+def _of_type(entries: list[Any] | None, artifact_type: str) -> Iterator[Descriptor]:
+    for entry in entries or ():
+        # Registries need not choose, and by a tag nobody does.
+        if isinstance(entry, dict) and entry.get("artifactType") == artifact_type:
+            with suppress(msgspec.ValidationError, MalformedDocument):
+                yield read_descriptor(msgspec.convert(entry, EntryFields), "an index of referrers", "$")

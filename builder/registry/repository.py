@@ -41,11 +41,15 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A manifest or index as the registry sent it, its digest computed here; `media_type` is None if unsaid."""
+    """A manifest or index as the registry sent it, its digest computed here; `media_type` is None if unsaid.
+
+    `mark` is what the registry calls this version of it, if it does (ETag).
+    """
 
     data: bytes
     digest: Digest
     media_type: str | None
+    mark: str | None = None
 
 
 class _Tags(msgspec.Struct):
@@ -101,7 +105,8 @@ class Repository:
             verify(data, expected, what)
         kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         # Other types are a careless server's, as text/plain: then the document says what it is.
-        return Document(data, expected or Digest.of(data), kind if kind in MANIFESTS | INDEXES | SCHEMA_1 else None)
+        known = kind if kind in MANIFESTS | INDEXES | SCHEMA_1 else None
+        return Document(data, expected or Digest.of(data), known, answer.headers.get("ETag"))
 
     def tag_hint(self, tag: str) -> tuple[Digest, int] | None:
         """Ask what a tag means now, without fetching it: digest and size; None where the registry does not say both."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 
 from builder.errors import BuilderError, SourceUnreadable
@@ -44,12 +44,16 @@ _ADVICE = {
 
 
 class UploadRefused(BuilderError):
-    """A registry does not take what it was sent; `where` is the repository, `reason` what it said and what to do."""
+    """A registry does not take what it was sent; `where` is the repository, `reason` what it said and what to do.
 
-    def __init__(self, where: str, reason: str) -> None:
+    `status` is what it answered, where it was not that there is no such place.
+    """
+
+    def __init__(self, where: str, reason: str, status: int | None = None) -> None:
         super().__init__(f"{where}: {reason}")
         self.where = where
         self.reason = reason
+        self.status = status
 
 
 class Upload:
@@ -207,12 +211,18 @@ class Upload:
                 self._repository.ask("DELETE", session, {}, within=_CANCEL_TIMEOUT).discard()
 
 
-def put_manifest(repository: Repository, reference: str, data: bytes, media_type: str) -> Answer:
+def put_manifest(
+    repository: Repository,
+    reference: str | Digest,
+    data: bytes,
+    media_type: str,
+    condition: Mapping[str, str] | None = None,
+) -> Answer:
     """Put a manifest or an index, all of whose blobs are there, under a tag or its digest; returns the answer's head.
 
-    Raises SourceUnreadable, AccessDenied, and UploadRefused.
+    `condition` are headers that say when (RFC 9110, 13.1). Raises SourceUnreadable, AccessDenied, and UploadRefused.
     """
-    headers = {"Content-Type": media_type}
+    headers = {"Content-Type": media_type, **(condition or {})}
     try:
         answer = repository.persist(lambda: repository.ask("PUT", f"manifests/{reference}", headers, body=data))
     except (Refused, NotThere) as error:
@@ -232,4 +242,4 @@ def _refusal(repository: Repository, error: Refused | NotThere) -> UploadRefused
     if isinstance(error, NotThere):
         return UploadRefused(repository.where, f"{error}; there is no such repository: make it there first")
     advice = _ADVICE.get(error.status, "the registry does not take this; look at its log, or try another")
-    return UploadRefused(repository.where, f"{error.how}; {advice}")
+    return UploadRefused(repository.where, f"{error.how}; {advice}", error.status)

@@ -21,7 +21,7 @@ from builder.sources.documents import read_bounded, read_verified
 from builder.sources.image_files import open_directory
 from builder.sources.listed import listed
 from builder.sources.resolve import say_remarks
-from builder.sources.source import Root, Source, signature_tag
+from builder.sources.source import BUNDLE, Beside, Root, Source, signature_tag
 from builder.sources.transport import Layout, Reference, Transport
 from builder.words import quoted
 
@@ -84,12 +84,14 @@ class OciLayout:
             raise BlobMissing(f"looked for at {self._files.place}/{path}", descriptor.urls)
         return file
 
-    def signatures(self, digest: Digest) -> Iterator[bytes]:
-        """Give the manifests that have the tag of its signatures, or are marked as such by `cosign save`."""
+    def signatures(self, digest: Digest) -> Iterator[Beside]:
+        """Give the manifests that have the tag of its signatures, are bundles, or are marked so by `cosign save`."""
         tag = signature_tag(digest)
         for entry in self._read_index().manifests:
-            if tag in _names(entry) or entry.annotations.get("kind") == COSIGN_SAVED:
-                yield read_verified(self.open(entry), entry, f"{self._files.place}/{blob_path(entry.digest)}")
+            saved = entry.annotations.get("kind") == COSIGN_SAVED
+            if tag in _names(entry) or saved or entry.artifact_type == BUNDLE:
+                what = f"{self._files.place}/{blob_path(entry.digest)}"
+                yield Beside(read_verified(self.open(entry), entry, what), self.open)
 
     def inputs(self) -> list[str]:
         """Name the files that were read so far."""

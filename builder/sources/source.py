@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import BinaryIO, Protocol, runtime_checkable
 
 from builder.image.descriptor import Descriptor
@@ -84,11 +85,23 @@ def is_rebuilt(source: Source, layer: Descriptor) -> bool:
     return isinstance(source, Rebuilding) and source.is_rebuilt(layer)
 
 
+# What a sigstore bundle is called as a manifest's artifact, and as the one layer of that.
+BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A manifest that stands beside an image; `open` opens the blobs that it names, where it was found."""
+
+    data: bytes
+    open: Callable[[Descriptor], BinaryIO]
+
+
 @runtime_checkable
 class Signed(Protocol):
     """What a source can do besides, where signatures of images stand beside them."""
 
-    def signatures(self, digest: Digest) -> Iterable[bytes]:
+    def signatures(self, digest: Digest) -> Iterable[Beside]:
         """Give the manifests that hold signatures of what has this digest, which `root` named; not verified."""
         ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from support.images import OCI, Files, add_blob, bytes_of, dumps, index_bytes
+
+BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
@@ -46,6 +49,48 @@ def signatures(files: Files, *signed: tuple[bytes, bytes | str]) -> dict[str, ob
         layers.append({**layer, "annotations": {"dev.cosignproject.cosign/signature": text}})
     kind = OCI + "manifest.v1+json"
     return add_blob(files, dumps({"schemaVersion": 2, "mediaType": kind, "config": config, "layers": layers}), kind)
+
+
+def statement(digest: str, predicate_type: str = "https://sigstore.dev/cosign/sign/v1") -> bytes:
+    """An in-toto statement, as `cosign sign` makes one of an image."""
+    algorithm, _, value = digest.partition(":")
+    subject = [{"digest": {algorithm: value}, "annotations": {}}]
+    kind = "https://in-toto.io/Statement/v1"
+    return dumps({"_type": kind, "subject": subject, "predicateType": predicate_type, "predicate": {}})
+
+
+def encoded(payload: bytes, kind: str = "application/vnd.in-toto+json") -> bytes:
+    """What DSSE has signed (PAE)."""
+    return b" ".join([b"DSSEv1", str(len(kind)).encode(), kind.encode(), str(len(payload)).encode(), payload])
+
+
+def dsse(payload: bytes, *signatures: bytes, kind: str = "application/vnd.in-toto+json") -> bytes:
+    """A sigstore bundle with a statement."""
+    signed = [{"sig": base64.b64encode(each).decode(), "keyid": ""} for each in signatures]
+    text = base64.b64encode(payload).decode()
+    return bundle({"dsseEnvelope": {"payload": text, "payloadType": kind, "signatures": signed}})
+
+
+def message(data: bytes, signature: bytes) -> bytes:
+    """A sigstore bundle with a signature of bytes that it has not."""
+    digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
+    said = {"messageDigest": {"algorithm": "SHA2_256", "digest": digest}}
+    return bundle({"messageSignature": {**said, "signature": base64.b64encode(signature).decode()}})
+
+
+def bundle(content: dict[str, object]) -> bytes:
+    material = {"publicKey": {"hint": "hint"}, "tlogEntries": []}
+    return dumps({"mediaType": BUNDLE, "verificationMaterial": material, **content})
+
+
+def bundled(files: Files, digest: str, *bundles: bytes) -> dict[str, object]:
+    """Put a manifest that refers to `digest` and has bundles into a layout; returns its entry for an index."""
+    config = add_blob(files, b"{}", "application/vnd.oci.empty.v1+json")
+    layers = [add_blob(files, each, BUNDLE) for each in bundles]
+    kind = OCI + "manifest.v1+json"
+    subject = {"mediaType": kind, "digest": digest, "size": 1}
+    fields = {"schemaVersion": 2, "mediaType": kind, "artifactType": BUNDLE, "config": config, "layers": layers}
+    return {**add_blob(files, dumps({**fields, "subject": subject}), kind), "artifactType": BUNDLE}
 
 
 def add_entry(files: Files, entry: dict[str, object], annotations: dict[str, str]) -> None:

@@ -26,8 +26,9 @@ from builder.sources.docker.background import BackgroundDownload
 from builder.sources.docker.cache import BlobCache
 from builder.sources.docker.queue import DownloadQueue
 from builder.sources.docker.repositories import open_repositories
+from builder.sources.docker.signatures import signatures
 from builder.sources.listed import listed
-from builder.sources.source import Source, signature_tag
+from builder.sources.source import Beside, Source
 from builder.sources.transport import Reference
 from builder.store import Store, no_default, open_store
 from builder.words import quoted
@@ -98,13 +99,15 @@ class DockerSource:
             self._seen.add(descriptor.digest)
         return cast(BinaryIO, self._downloads.open(descriptor))
 
-    def signatures(self, digest: Digest) -> Iterator[bytes]:
-        """Give the manifest of signatures, of where the image is, or of where that place mirrors."""
+    def signatures(self, digest: Digest) -> Iterator[Beside]:
+        """Give the manifests of signatures, of where the image is, and of where that place mirrors."""
         for repository in dict.fromkeys((self._repository, self._repositories[-1])):
             try:
-                yield repository.manifest(signature_tag(digest)).data
-            except NotThere:
-                continue
+                yield from signatures(repository, digest)
+            except (SourceUnreadable, AccessDenied, ImageRefused) as error:
+                if repository is self._repositories[-1]:
+                    raise
+                self._listen(Notice(f"mirror {repository.where}: signatures: {error}; asking the next"))
 
     def expect(self, layers: Sequence[Descriptor]) -> None:
         """Begin to fetch the first layers; the others follow as those are read."""

@@ -15,7 +15,7 @@ from support.packages import MemoryDisk, rpm_database, rpm_header
 from builder.packages.inventory import read_inventory
 from builder.packages.rpm_header import parse_header
 from builder.sources import open_source
-from builder.sources.signatures import _signed_digest, check_signature
+from builder.sources.signatures import _of_payload, _of_statement, check_signature
 
 
 def on_disk(path: str) -> Callable[[bytes], object]:
@@ -38,6 +38,9 @@ def layout(place: Path) -> str:
     key = ec.generate_private_key(ec.SECP256R1())
     entry = signing.signatures(files, (words, signing.sign(key, words)))
     signing.add_entry(files, entry, {images.TAG: signing.signature_tag(made[0].manifest)})
+    statement = signing.statement(made[0].manifest)
+    bundle = signing.dsse(statement, signing.sign(key, signing.encoded(statement)))
+    signing.add_entry(files, signing.bundled(files, made[0].manifest, bundle), {})
     images.write_directory(place, files)
     signing.write_public(key, Path("key"))
     return images.blob_path(str(entry["digest"]))
@@ -45,8 +48,9 @@ def layout(place: Path) -> str:
 
 def signature(data: bytes) -> None:
     """Read the input as a payload that was signed, as the key that should have, and as the index that says so."""
-    with refused():
-        _signed_digest(data, "image")
+    for read in (_of_payload, _of_statement):
+        with refused():
+            read(data, "image")
     if not Path("signed").exists():
         layout(Path("signed"))
     Path("any.key").write_bytes(data)
@@ -59,7 +63,8 @@ def signature(data: bytes) -> None:
 def signed() -> list[bytes]:
     place = Path("signed")
     layout(place)
-    return [(place / "index.json").read_bytes(), Path("key").read_bytes(), signing.payload(images.digest(b""))]
+    words = [signing.payload(images.digest(b"")), signing.statement(images.digest(b""))]
+    return [(place / "index.json").read_bytes(), Path("key").read_bytes(), *words]
 
 
 DPKG = b"Package: a\nStatus: install ok installed\nVersion: 1:2-3\nArchitecture: all\nSource: b (1)\n\nPackage: c\n"

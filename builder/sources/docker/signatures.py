@@ -1,0 +1,45 @@
+"""Signatures that a repository has of an image: under a tag, and as what refers to it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+from typing import BinaryIO
+
+from builder.image.descriptor import Descriptor
+from builder.image.digest import Digest
+from builder.registry.download import Download
+from builder.registry.failures import NotThere
+from builder.registry.referrers import referrers
+from builder.registry.repository import Repository
+from builder.sources.source import BUNDLE, Beside, signature_tag
+
+# How cosign says what a bundle states, so that nobody has to read it.
+PREDICATE_TYPE = "dev.sigstore.bundle.predicateType"
+SIGNED = "https://sigstore.dev/cosign/sign/v1"
+# In entries: more are not looked at. Each image has a handful.
+_MAX_BUNDLES = 100
+
+
+def signatures(repository: Repository, digest: Digest) -> Iterator[Beside]:
+    """Yield the manifests; they and what they name are not verified. Raises SourceUnreadable, AccessDenied."""
+    fetch = partial(_fetch, repository)
+    with suppress(NotThere):
+        yield Beside(repository.manifest(signature_tag(digest)).data, fetch)
+    bundles = (each for each in referrers(repository, digest, BUNDLE) if _may_sign(each))
+    for each in islice(bundles, _MAX_BUNDLES):
+        # What is listed may have been removed.
+        with suppress(NotThere):
+            yield Beside(repository.manifest(each.digest).data, fetch)
+
+
+def _may_sign(bundle: Descriptor) -> bool:
+    return bundle.annotations.get(PREDICATE_TYPE, SIGNED) == SIGNED
+
+
+def _fetch(repository: Repository, descriptor: Descriptor) -> BinaryIO:
+    """Fetch a small blob whole."""
+    return io.BytesIO(b"".join(Download(repository, descriptor).chunks(0)))
