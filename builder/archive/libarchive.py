@@ -22,20 +22,15 @@ _ACL_LISTS = {ACL_ACCESS: 0x100, ACL_DEFAULT: 0x200}
 _ACL_TAGS = {10001: ACL_USER, 10003: ACL_GROUP, 10005: ACL_MASK}
 
 
-def _working(name: str, result: Any, *arguments: Any) -> Callable[..., Any]:
-    """Declare a function that may read the stream: it releases the interpreter lock."""
+def _function(name: str, result: Any, *arguments: Any) -> Callable[..., Any]:
+    """Declare a function. It keeps the interpreter lock: all of them only look into memory, or ask for more of it.
+
+    Handing the lock around at each call took longer than the calls, and other threads wait for it where they would.
+    """
     # Indexing makes a function object of our own; the attribute of that name is libarchive-c's, with its error checks.
-    return _declared(ffi.libarchive["archive_" + name], result, arguments)
-
-
-def _getting(name: str, result: Any, *arguments: Any) -> Callable[..., Any]:
-    """Declare a function that only looks into memory: cheaper than handing the interpreter lock around."""
-    return _declared(_library["archive_" + name], result, arguments)
-
-
-def _declared(function: Any, result: Any, arguments: tuple[Any, ...]) -> Callable[..., Any]:
+    function = _library["archive_" + name]
     function.argtypes, function.restype = arguments, result
-    return function  # type: ignore[no-any-return]
+    return function
 
 
 def _to(kind: Any) -> Any:
@@ -43,34 +38,36 @@ def _to(kind: Any) -> Any:
 
 
 _library = ctypes.PyDLL(ffi.libarchive_path)
-new = _getting("read_new", Pointer)
-support_tar = _getting("read_support_format_tar", ctypes.c_int, Pointer)
-open_stream = _working(
+new = _function("read_new", Pointer)
+support_tar = _function("read_support_format_tar", ctypes.c_int, Pointer)
+open_stream = _function(
     "read_open",
     ctypes.c_int,
     *(Pointer, Pointer, ffi.OPEN_CALLBACK, ffi.READ_CALLBACK, ffi.CLOSE_CALLBACK),
 )
-free = _getting("read_free", ctypes.c_int, Pointer)
-next_header = _working("read_next_header", ctypes.c_int, Pointer, _to(Pointer))
-data_block = _working("read_data_block", ctypes.c_int, Pointer, _to(Pointer), _to(ctypes.c_size_t), _to(ctypes.c_int64))
-position = _getting("read_header_position", ctypes.c_int64, Pointer)
-size = _getting("entry_size", ctypes.c_int64, Pointer)
-filetype = _getting("entry_filetype", ctypes.c_uint, Pointer)
-mode = _getting("entry_mode", ctypes.c_uint, Pointer)
-uid = _getting("entry_uid", ctypes.c_int64, Pointer)
-gid = _getting("entry_gid", ctypes.c_int64, Pointer)
-seconds = _getting("entry_mtime", ctypes.c_int64, Pointer)
-nanoseconds = _getting("entry_mtime_nsec", ctypes.c_long, Pointer)
-major = _getting("entry_rdevmajor", ctypes.c_uint64, Pointer)
-minor = _getting("entry_rdevminor", ctypes.c_uint64, Pointer)
+free = _function("read_free", ctypes.c_int, Pointer)
+next_header = _function("read_next_header", ctypes.c_int, Pointer, _to(Pointer))
+data_block = _function(
+    "read_data_block", ctypes.c_int, Pointer, _to(Pointer), _to(ctypes.c_size_t), _to(ctypes.c_int64)
+)
+position = _function("read_header_position", ctypes.c_int64, Pointer)
+size = _function("entry_size", ctypes.c_int64, Pointer)
+filetype = _function("entry_filetype", ctypes.c_uint, Pointer)
+mode = _function("entry_mode", ctypes.c_uint, Pointer)
+uid = _function("entry_uid", ctypes.c_int64, Pointer)
+gid = _function("entry_gid", ctypes.c_int64, Pointer)
+seconds = _function("entry_mtime", ctypes.c_int64, Pointer)
+nanoseconds = _function("entry_mtime_nsec", ctypes.c_long, Pointer)
+major = _function("entry_rdevmajor", ctypes.c_uint64, Pointer)
+minor = _function("entry_rdevminor", ctypes.c_uint64, Pointer)
 
-_error_string = _getting("error_string", ctypes.c_char_p, Pointer)
-_xattr_reset = _getting("entry_xattr_reset", ctypes.c_int, Pointer)
-_xattr_next = _getting(
+_error_string = _function("error_string", ctypes.c_char_p, Pointer)
+_xattr_reset = _function("entry_xattr_reset", ctypes.c_int, Pointer)
+_xattr_next = _function(
     "entry_xattr_next", ctypes.c_int, Pointer, _to(ctypes.c_char_p), _to(Pointer), _to(ctypes.c_size_t)
 )
-_acl_reset = _getting("entry_acl_reset", ctypes.c_int, Pointer, ctypes.c_int)
-_acl_next = _getting(
+_acl_reset = _function("entry_acl_reset", ctypes.c_int, Pointer, ctypes.c_int)
+_acl_next = _function(
     "entry_acl_next", ctypes.c_int, Pointer, ctypes.c_int, *[_to(ctypes.c_int)] * 4, _to(ctypes.c_char_p)
 )
 _view = ctypes.pythonapi.PyMemoryView_FromMemory

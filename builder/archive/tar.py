@@ -41,6 +41,8 @@ class TarReader:
         self._header: Header | None = None
         self._numbers: dict[int, int] = {}
         self._mtime_ns = 0
+        self._block = libarchive.Pointer(), ctypes.c_size_t(), ctypes.c_int64()
+        self._references = tuple(map(ctypes.byref, self._block))
         self._read = libarchive.READ_CALLBACK(self._next_chunk)
         self._archive: int | None = None
 
@@ -85,21 +87,21 @@ class TarReader:
         header = self._header
         if header is None or self._archive is None or not header.stored:
             return
-        buffer, size, offset = libarchive.Pointer(), ctypes.c_size_t(), ctypes.c_int64()
-        arguments = (self._archive, ctypes.byref(buffer), ctypes.byref(size), ctypes.byref(offset))
+        buffer, length, start = self._block
         extents = iter([(0, header.size)] if header.extents is None else header.extents)
         first = end = total = 0
-        while self._check(libarchive.data_block(*arguments)):
-            if not size.value:
+        while self._check(libarchive.data_block(self._archive, *self._references)):
+            size, offset = length.value, start.value
+            if not size:
                 continue
-            while offset.value >= end:
-                first, length = next(extents, _NOWHERE)
-                end = first + length
-            if offset.value < first or offset.value + size.value > end:
+            while offset >= end:
+                first, end = next(extents, _NOWHERE)
+                end += first
+            if offset < first or offset + size > end:
                 raise MalformedTar(header.path, "its sparse map can be read in two ways")
-            first = offset.value + size.value
-            total += size.value
-            yield offset.value, libarchive.view(buffer, size.value)
+            first = offset + size
+            total += size
+            yield offset, libarchive.view(buffer, size)
         if total != header.stored:
             raise MalformedTar(header.path, "its content can be read in two ways")
         header.stored = 0

@@ -25,7 +25,8 @@ from builder.layers.ahead import ahead
 from builder.layers.estargz import FOOTER_SIZE, is_bookkeeping
 from builder.sources.source import Arriving, Source, is_rebuilt
 
-_READ_SIZE = 1 << 18
+# In bytes: what the next thread is handed at once.
+_READ_SIZE = 1 << 19
 
 
 class LayerStream:

@@ -127,7 +127,7 @@ def test_output_comes_in_bounded_chunks_and_bounded_memory(name: str) -> None:
     finally:
         tracemalloc.stop()
     assert sum(sizes) == 32 * MIB
-    assert max(sizes) <= MIB
+    assert max(sizes) < 2 * MIB
     # xz -6 has a dictionary of 8 MiB.
     assert peak < 12 * MIB
 

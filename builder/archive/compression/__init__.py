@@ -18,7 +18,7 @@ class Compression(Protocol):
         ...
 
     def decompress(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield what `chunks` holds, in chunks of at most 1 MiB; raises CorruptStream, at the end at the latest."""
+        """Yield what `chunks` holds, in chunks of less than 2 MiB; raises CorruptStream, at the end at the latest."""
         ...
 
 
