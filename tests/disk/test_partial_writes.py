@@ -53,12 +53,12 @@ def test_calls_that_do_half_of_what_they_should_make_the_same_disk(tmp_path: Pat
         with pytest.MonkeyPatch.context() as monkeypatch:
             count = cut_short(monkeypatch, every)
             assert pack(tmp_path / str(every)) == whole
-            assert count() > 5
+            assert count() > 1
 
 
 def test_a_write_that_fails_is_never_overlooked(tmp_path: Path, pack: Packing) -> None:
     full = OSError(errno.ENOSPC, "No space left on device")
-    for number in (1, 2, 3, 10):
+    for number in (1, 2, 3, 5):
         with pytest.MonkeyPatch.context() as monkeypatch:
             fail_at(monkeypatch, WRITES, number, full)
             with pytest.raises(OSError, match="No space left") as caught:

@@ -1,4 +1,4 @@
-"""An erofs image as mkfs.erofs left it, opened to write what it was not told.
+"""An erofs image as mkfs.erofs left it, opened to change what it was not told.
 
 Offsets: the kernel's fs/erofs/erofs_fs.h. Only extended inodes (64 bytes) and attributes behind them are understood.
 """
@@ -27,21 +27,16 @@ from builder.disk.erofs.layout import (
 )
 from builder.errors import BuilderError, MissingRequirement
 from builder.exact import read_at, read_up_to, write_at
-from builder.tree.nodes import Content, Directory, File, full_mode
-from builder.tree.spool import Spool
+from builder.tree.nodes import Directory, File, full_mode
 
 SUPERBLOCK, _SUPERBLOCK_SIZE = 1024, 128
 _MAGIC = (0xE0F5E1E2).to_bytes(4, "little")
 _BLOCK_BITS = 12
 _CHECKSUM_FEATURE = 1
-# Block addresses have 32 bits; the last one means none.
-_NO_BLOCK = 0xFFFFFFFF
 
 # i_format, i_xattr_icount, i_mode, i_nb, i_size, i_u
 _INODE = Struct("<HHHHQI")
 _FORMAT, _SIZE_AND_BLOCK, _TIME = Struct("<H"), Struct("<QI"), Struct("<qI")
-
-Data = bytes | Content
 
 
 def is_superblock(data: bytes | bytearray) -> bool:
@@ -66,11 +61,10 @@ class Inode:
 
 
 class ErofsImage:
-    """An image that is edited in place and appended to; see `opened`. `end` is its size in bytes, whole blocks."""
+    """An image, open as `fd`, that is edited in place; see `opened`. `end` is its size in bytes, whole blocks."""
 
-    def __init__(self, fd: int, spool: Spool) -> None:
-        self._fd = fd
-        self._spool = spool
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
         self.end = os.fstat(fd).st_size
         self._superblock = bytearray(read_up_to(fd, _SUPERBLOCK_SIZE, SUPERBLOCK))
         whole = self.end and self.end % BLOCK == 0
@@ -95,7 +89,7 @@ class ErofsImage:
     def inode(self, nid: int) -> Inode:
         """Read an inode."""
         position = self._metadata + nid * SLOT
-        form, xattrs, _, _, size, block = _INODE.unpack(read_at(self._fd, _INODE.size, position))
+        form, xattrs, _, _, size, block = _INODE.unpack(read_at(self.fd, _INODE.size, position))
         if not form & EXTENDED:
             raise BuilderError(f"mkfs.erofs wrote a compact inode (number {nid}), which holds no time")
         return Inode(position, form >> 1 & 7, 12 + 4 * (xattrs - 1) if xattrs else 0, size, block * BLOCK)
@@ -103,7 +97,7 @@ class ErofsImage:
     def entries(self, directory: Inode) -> Iterator[tuple[bytes, int]]:
         """Yield (name, number of the inode) for the entries of a directory, without `.` and `..`."""
         for start, size in self._blocks(directory):
-            block = read_at(self._fd, size, start)
+            block = read_at(self.fd, size, start)
             (first,) = unpack_from("<H", block, 8)
             heads = [DIRENT.unpack_from(block, at) for at in range(0, first, DIRENT.size)]
             ends = [*(offset for _, offset, _ in heads[1:]), size]
@@ -118,67 +112,44 @@ class ErofsImage:
         xattrs = encode_xattrs(node.xattrs)
         if len(xattrs) != inode.xattr_size:
             raise BuilderError(f"mkfs.erofs left {inode.xattr_size} bytes for {len(xattrs)} of extended attributes")
-        head = bytearray(read_at(self._fd, INODE_SIZE, inode.position))
+        head = bytearray(read_at(self.fd, INODE_SIZE, inode.position))
         pack_into("<H", head, 4, full_mode(node))
         pack_into("<IIqI", head, 24, node.uid, node.gid, *divmod(node.mtime_ns, 10**9))
         pack_into("<I", head, 44, links)
-        write_at(self._fd, head + xattrs, inode.position)
+        write_at(self.fd, head + xattrs, inode.position)
 
     def set_mtime(self, inode: Inode, mtime_ns: int) -> None:
         """Set an inode's time."""
-        write_at(self._fd, _TIME.pack(*divmod(mtime_ns, 10**9)), inode.position + 32)
-
-    def write(self, nid: int, data: bytes) -> None:
-        """Write an inode, and what is right behind it, to where no other data is."""
-        write_at(self._fd, data, self._metadata + nid * SLOT)
-
-    def read(self, data: Data, start: int) -> bytes:
-        """Return data from `start` on; for less than a block."""
-        if isinstance(data, bytes):
-            return data[start:]
-        return self._spool.read_at(data.offset + start, data.size - start)
-
-    def append(self, data: Data, size: int) -> int:
-        """Append the first `size` bytes of data, holes as holes, and return the number of their first block."""
-        position = self.end
-        if isinstance(data, bytes):
-            write_at(self._fd, data[:size], position)
-        else:
-            for start, length in self._spool.data(Content(data.offset, size)):
-                self._spool.copy_part(start, length, self._fd, position + start - data.offset)
-        self.end += -(-size // BLOCK) * BLOCK
-        if self.end // BLOCK >= _NO_BLOCK:
-            raise BuilderError("the image needs an erofs disk of more than 16 TiB, holes included: build it as ext4")
-        return position // BLOCK
+        write_at(self.fd, _TIME.pack(*divmod(mtime_ns, 10**9)), inode.position + 32)
 
     def erase(self, directory: Inode) -> None:
         """Leave nothing of a directory that mkfs.erofs made: nobody will refer to it."""
         self._erase_data(directory)
-        write_at(self._fd, bytes(directory.tail - directory.position), directory.position)
+        write_at(self.fd, bytes(directory.tail - directory.position), directory.position)
 
-    def replace(self, directory: Inode, data: bytes) -> None:
-        """Give a directory other entries than those which mkfs.erofs gave it."""
+    def replace(self, directory: Inode, data: bytes, position: int) -> None:
+        """Give a directory other entries than those which mkfs.erofs gave it, at a position where nothing is."""
         self._erase_data(directory)
-        block = self.append(data, len(data))
-        write_at(self._fd, _FORMAT.pack(EXTENDED | FLAT_PLAIN << 1), directory.position)
-        write_at(self._fd, _SIZE_AND_BLOCK.pack(len(data), block), directory.position + 8)
+        write_at(self.fd, data, position)
+        write_at(self.fd, _FORMAT.pack(EXTENDED | FLAT_PLAIN << 1), directory.position)
+        write_at(self.fd, _SIZE_AND_BLOCK.pack(len(data), position // BLOCK), directory.position + 8)
 
     def finish(self, uuid: UUID, label: bytes, epoch: int, inodes: int) -> None:
         """Set the superblock: UUID, label (15 bytes at most), time, sizes, and the checksum over the first block."""
-        os.ftruncate(self._fd, self.end)
+        os.ftruncate(self.fd, self.end)
         pack_into("<QQII", self._superblock, 16, inodes, epoch, 0, self.end // BLOCK)
         self._superblock[48:80] = uuid.bytes + label.ljust(16, b"\0")
         pack_into("<I", self._superblock, 4, 0)
         if self._number(8, 4) & _CHECKSUM_FEATURE:
             # Inodes may follow within the block. The checksum is stored without the final inversion.
             behind = SUPERBLOCK + _SUPERBLOCK_SIZE
-            block = bytes(self._superblock) + read_at(self._fd, BLOCK - behind, behind)
+            block = bytes(self._superblock) + read_at(self.fd, BLOCK - behind, behind)
             pack_into("<I", self._superblock, 4, crc32c(block) ^ 0xFFFFFFFF)
-        write_at(self._fd, self._superblock, SUPERBLOCK)
+        write_at(self.fd, self._superblock, SUPERBLOCK)
 
     def _erase_data(self, directory: Inode) -> None:
         for start, size in self._blocks(directory):
-            write_at(self._fd, bytes(size), start)
+            write_at(self.fd, bytes(size), start)
 
     def _blocks(self, directory: Inode) -> Iterator[tuple[int, int]]:
         """Yield (position, size) of each block of a directory; the last one may stand behind the inode."""
@@ -193,11 +164,11 @@ class ErofsImage:
 
 
 @contextmanager
-def opened(image: Path, spool: Spool) -> Iterator[ErofsImage]:
-    """Open an image for editing; content comes from `spool`."""
+def opened(image: Path) -> Iterator[ErofsImage]:
+    """Open an image for editing."""
     # One that was not made is as good as empty.
     fd = os.open(image, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     try:
-        yield ErofsImage(fd, spool)
+        yield ErofsImage(fd)
     finally:
         os.close(fd)

@@ -56,6 +56,11 @@ def encode_xattrs(xattrs: Mapping[bytes, bytes]) -> bytes:
     return bytes(entries)
 
 
+def xattrs_size(xattrs: Mapping[bytes, bytes]) -> int:
+    """Return how many bytes extended attributes take behind an inode."""
+    return len(encode_xattrs(xattrs)) if xattrs else 0
+
+
 def placeholder(xattrs: Mapping[bytes, bytes]) -> tuple[bytes, bytes]:
     """Return one extended attribute, as (name, value), that takes as much room as all of `xattrs`."""
     name = b"user.x"

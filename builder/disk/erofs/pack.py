@@ -108,8 +108,8 @@ class Erofs:
             raise ToolFailed(argv, 0, done.stderr)
         uuid = options.uuid or derived_uuid(options.seed, "erofs")
         inodes = 1 + len(planned.packed) + len(planned.direct)
-        with opened_image(output, spool) as image:
-            restore(planned, image)
+        with opened_image(output) as image:
+            restore(planned, image, spool)
             if image.packed:
                 # The inode of a temporary file, with the time of this run.
                 image.set_mtime(image.inode(image.packed), options.epoch * 10**9)

@@ -1,4 +1,4 @@
-"""Where inodes stand that mkfs.erofs is not given: in blocks behind its image, as tightly as they fit.
+"""Where inodes stand that mkfs.erofs is not given: as tightly as they fit into blocks.
 
 An inode may have its last, partial block of data right behind it, if both are within one block (erofs.rst, "On-disk
 details"); one that fits into a block never crosses into the next, so neither does what is behind it.
@@ -10,10 +10,15 @@ from builder.disk.erofs.layout import BLOCK, INODE_SIZE, SLOT
 
 _SLOTS = BLOCK // SLOT
 
+# The largest last block, in bytes, that may stand behind an inode. What is larger would leave no room for a few
+# extended attributes, and hardly any block is saved with it.
+MOST_BEHIND = BLOCK - INODE_SIZE - 256
 
-def is_inline(xattr_size: int, tail: int) -> bool:
-    """Tell whether an inode's last, partial block of data, of `tail` bytes, stands right behind it."""
-    return 0 < tail <= BLOCK - INODE_SIZE - xattr_size
+
+def behind(xattr_size: int, size: int) -> int:
+    """Return how many of `size` bytes of data stand right behind their inode: those of the last block, or none."""
+    tail = size % BLOCK
+    return tail if tail <= min(MOST_BEHIND, BLOCK - INODE_SIZE - xattr_size) else 0
 
 
 class Places:
@@ -25,10 +30,9 @@ class Places:
         self._free: list[list[int]] = [[] for _ in range(_SLOTS)]
         self._lengths = 0
 
-    def take(self, xattr_size: int, tail: int) -> int:
-        """Find the position of an inode with so many bytes of extended attributes and of data in its last block."""
-        head = INODE_SIZE + xattr_size
-        slots = -(-(head + tail if is_inline(xattr_size, tail) else head) // SLOT)
+    def take(self, size: int) -> int:
+        """Find the position of an inode that takes so many bytes, with what is right behind it."""
+        slots = -(-size // SLOT)
         enough = self._lengths >> slots << slots
         if enough:
             # The shortest stretch that is long enough.

@@ -57,7 +57,7 @@ def plan(tree: Tree, spool: Spool, least: int | None) -> Plan:
     return planned
 
 
-def direct_size(node: Node) -> int:
+def data_size(node: Node) -> int:
     """Return how many bytes of data an inode has."""
     match node:
         case File():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from builder.disk.erofs.image import Data, ErofsImage
+from builder.disk.erofs.arrange import Arrangement, arrange
+from builder.disk.erofs.image import ErofsImage
 from builder.disk.erofs.layout import (
     BLOCK,
     FLAT_INLINE,
@@ -11,15 +12,19 @@ from builder.disk.erofs.layout import (
     encode_inode,
     encode_xattrs,
 )
-from builder.disk.erofs.place import Places, is_inline
-from builder.disk.erofs.plan import Plan, direct_size, number_of
+from builder.disk.erofs.plan import Plan, number_of
 from builder.disk.numbering import FT_DIRECTORY, encode_device, file_type
 from builder.errors import BuilderError
-from builder.tree.nodes import Device, Directory, File, Node, Symlink
+from builder.exact import write_at
+from builder.tree.filling import Filling
+from builder.tree.nodes import Content, Device, Directory, File, Node, Symlink
+from builder.tree.spool import Spool
+
+_Entries = list[tuple[bytes, int, int]]
 
 
-def restore(planned: Plan, image: ErofsImage) -> None:
-    """Make the image of the files that were planned an image of their tree.
+def restore(planned: Plan, image: ErofsImage, spool: Spool) -> None:
+    """Make the image of the files that were planned an image of their tree, with content from the spool.
 
     Raises BuilderError if the image does not hold exactly those files.
     """
@@ -28,19 +33,13 @@ def restore(planned: Plan, image: ErofsImage) -> None:
         inode = image.inode(numbers[file])
         if inode.size != file.content.size:
             raise BuilderError(f"mkfs.erofs packed {inode.size} of {file.content.size} bytes of a file")
-        image.restate(inode, file, _links(planned, file))
+        image.restate(inode, file, planned.links.get(file, 1))
+    arranged = arrange(planned, image.end)
+    image.end = arranged.end
     # Every number before the first directory, which names them.
-    free = Places(image.end)
-    for node in planned.direct:
-        numbers[node] = image.number_at(free.take(len(encode_xattrs(node.xattrs)), direct_size(node) % BLOCK))
-    image.end = free.end
-    root = image.inode(image.root)
-    image.restate(root, planned.root, _links(planned, planned.root))
-    # Parents come before their children: each directory finds its own parent here.
-    parents = {planned.root: image.root}
-    image.replace(root, _directory(planned.root, numbers, parents))
-    for node in planned.direct:
-        _write(planned, image, node, numbers[node], _data(node, numbers, parents))
+    numbers.update(zip(planned.direct, map(image.number_at, arranged.positions), strict=True))
+    _copy_bodies(planned, arranged, spool, image.fd)
+    _Inodes(planned, arranged, numbers, spool, image).write()
 
 
 def _numbers(planned: Plan, image: ErofsImage) -> dict[Node, int]:
@@ -56,44 +55,81 @@ def _numbers(planned: Plan, image: ErofsImage) -> dict[Node, int]:
     return numbers
 
 
-def _links(planned: Plan, node: Node) -> int:
-    if isinstance(node, Directory):
-        return 2 + sum(isinstance(child, Directory) for child in node.children.values())
-    return planned.links.get(node, 1)
+def _copy_bodies(planned: Plan, arranged: Arrangement, spool: Spool, fd: int) -> None:
+    """Copy whole blocks of files, holes as holes."""
+    for place in arranged.bodies:
+        file, position = planned.direct[place], arranged.data[place]
+        assert isinstance(file, File)
+        content = file.content
+        for start, length in spool.data(Content(content.offset, content.size - arranged.tails[place])):
+            spool.copy_part(start, length, fd, position + start - content.offset)
 
 
-def _write(planned: Plan, image: ErofsImage, node: Node, number: int, data: Data) -> None:
-    """Write an inode and what belongs to it: attributes, data, or a device's numbers."""
-    xattrs = encode_xattrs(node.xattrs)
-    size = len(data) if isinstance(data, bytes) else data.size
-    inline = is_inline(len(xattrs), size % BLOCK)
-    appended = size - size % BLOCK if inline else size
-    if isinstance(node, Device):
-        content = encode_device(node.major, node.minor)
-    else:
-        content = image.append(data, appended) if appended else 0
-    layout = FLAT_INLINE if inline else FLAT_PLAIN
-    inode = encode_inode(node, number, layout, size, content, _links(planned, node), len(xattrs))
-    image.write(number, inode + xattrs + image.read(data, appended))
+class _Inodes:
+    """Writes inodes with what is right behind them, in the order in which they are, and the data of all but files."""
+
+    def __init__(
+        self, planned: Plan, arranged: Arrangement, numbers: dict[Node, int], spool: Spool, image: ErofsImage
+    ) -> None:
+        self._planned = planned
+        self._arranged = arranged
+        self._numbers = numbers
+        self._spool = spool
+        self._image = image
+        self._parents = {planned.root: image.root}
+        for node in (planned.root, *planned.direct):
+            if isinstance(node, Directory):
+                self._parents.update(
+                    (child, numbers[node]) for child in node.children.values() if isinstance(child, Directory)
+                )
+
+    def write(self) -> None:
+        """Write all there is but files' whole blocks."""
+        root, image, arranged = self._planned.root, self._image, self._arranged
+        entries = self._entries(root)
+        inode = image.inode(image.root)
+        image.restate(inode, root, _subdirectories(entries))
+        image.replace(inode, encode_directory(entries), arranged.root)
+        area = Filling(image.fd)
+        for place in sorted(range(len(arranged.positions)), key=arranged.positions.__getitem__):
+            area.put(arranged.positions[place], self._inode(place))
+        area.settle(arranged.end)
+
+    def _inode(self, place: int) -> bytes:
+        """Return an inode, its attributes and the end of its data, and write what else it has of data."""
+        node, tail, position = self._planned.direct[place], self._arranged.tails[place], self._arranged.data[place]
+        links = self._planned.links.get(node, 1)
+        where, data = position // BLOCK, b""
+        match node:
+            case File(content=content):
+                size = content.size
+                if tail:
+                    data = self._spool.read_at(content.offset + size - tail, tail)
+            case Directory():
+                entries = self._entries(node)
+                links, data = _subdirectories(entries), encode_directory(entries)
+                size = len(data)
+            case Symlink(target=data):
+                size = len(data)
+            case Device(major=major, minor=minor):
+                size, where = 0, encode_device(major, minor)
+            case _:
+                size = 0
+        if len(data) > tail:
+            write_at(self._image.fd, data[: size - tail], position)
+            data = data[size - tail :]
+        xattrs = encode_xattrs(node.xattrs)
+        layout = FLAT_INLINE if tail else FLAT_PLAIN
+        return encode_inode(node, self._numbers[node], layout, size, where, links, len(xattrs)) + xattrs + data
+
+    def _entries(self, directory: Directory) -> _Entries:
+        numbers = self._numbers
+        entries = [(name, numbers[child], file_type(child)) for name, child in directory.children.items()]
+        entries.append((b".", numbers[directory], FT_DIRECTORY))
+        entries.append((b"..", self._parents[directory], FT_DIRECTORY))
+        return entries
 
 
-def _data(node: Node, numbers: dict[Node, int], parents: dict[Directory, int]) -> Data:
-    match node:
-        case File():
-            return node.content
-        case Symlink():
-            return node.target
-        case Directory():
-            return _directory(node, numbers, parents)
-        case _:
-            return b""
-
-
-def _directory(node: Directory, numbers: dict[Node, int], parents: dict[Directory, int]) -> bytes:
-    here = numbers[node]
-    entries = [(b".", here, FT_DIRECTORY), (b"..", parents[node], FT_DIRECTORY)]
-    for name, child in node.children.items():
-        entries.append((name, numbers[child], file_type(child)))
-        if isinstance(child, Directory):
-            parents[child] = here
-    return encode_directory(entries)
+def _subdirectories(entries: _Entries) -> int:
+    """Count the directories among the entries of a directory: as many links it has, with its own `.` and `..`."""
+    return sum(kind == FT_DIRECTORY for _, _, kind in entries)
