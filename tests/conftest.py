@@ -7,6 +7,7 @@ import signal
 from collections.abc import Generator
 
 import pytest
+import pytest_rerunfailures
 
 from builder.files.import_fs import import_fs
 
@@ -15,6 +16,10 @@ os.environ["ROOTFS_BUILDER_CACHE"] = ""
 
 # Tests make file systems of their own.
 import_fs()
+
+# Else each test asks another process how often it has failed, and waits 40 ms for its words to be sent (Nagle's
+# algorithm): that was a third of the quick suite. Only a test that takes its worker along is not tried again.
+pytest_rerunfailures.HAS_PYTEST_HANDLECRASHITEM = False
 
 # Registries that run for tests, an image that takes a while, what a repetition leaves out, init alone, and a cluster.
 pytest_plugins = ["support.registries", "support.slow", "support.repeated", "support.init_machine", "support.farm"]

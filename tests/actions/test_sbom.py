@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 from support.images import Spec, layout
 from support.left import identity
@@ -43,6 +41,9 @@ def debian(tmp_path: Path) -> str:
 
 def parse(path: Path) -> dict[str, Any]:
     """Read a document, after its schema took it, without any field that it does not know."""
+    from cyclonedx.schema import SchemaVersion  # takes three seconds of the processor, as support.machines says
+    from cyclonedx.validation.json import JsonStrictValidator
+
     text = path.read_text()
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
     document: dict[str, Any] = json.loads(text)

@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-
 from builder.vm.machine import MachineOptions, Root
 
 SCHEMAS = Path(__file__).parents[1] / "vm"
@@ -24,5 +22,7 @@ def root(disk: Path, architecture: str = "amd64", format_: str = "ext4", **more:
 
 
 def validate(document: object, schema: str) -> None:
-    """Hold a document against tests/vm/SCHEMA.json."""
+    """Hold a document against tests/vm/SCHEMA.json; raises jsonschema.ValidationError."""
+    import jsonschema  # takes three seconds of the processor, for grammars of names that no schema here has
+
     jsonschema.validate(document, json.loads((SCHEMAS / f"{schema}.json").read_text()))

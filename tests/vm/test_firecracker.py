@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 from support.machines import FULL, LEAST, root, validate
 
@@ -35,7 +34,9 @@ def test_firecracker_takes_it(machine: Any, initrd: Path | None, architecture: s
     ],
 )
 def test_the_definition_takes_not_just_anything(change: dict[str, Any]) -> None:
-    with pytest.raises(jsonschema.ValidationError):
+    from jsonschema import ValidationError
+
+    with pytest.raises(ValidationError):
         validate({**document(DISK, LEAST, HERE), **change}, "firecracker")
 
 
