@@ -18,8 +18,10 @@ _CANNOT_COPY = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTS
 
 Data = bytes | bytearray | memoryview
 
-_KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE; os.posix_fallocate would make the file longer.
-_fallocate = ctypes.CDLL(None, use_errno=True).fallocate
+# FALLOC_FL_*: os.posix_fallocate knows none of them, and would make the file longer.
+_KEEP_SIZE, _PUNCH_HOLE, _COLLAPSE_RANGE, _INSERT_RANGE = 1, 2, 8, 32
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_fallocate = _LIBC.fallocate
 _fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 
 
@@ -81,9 +83,31 @@ def send(source: int, start: int, pipe: int, length: int) -> None:
 
 def allocate(fd: int, position: int, length: int) -> None:
     """Keep room for `length` bytes at `position` without making the file longer; raises OSError, as ENOSPC."""
-    while length and _fallocate(fd, _KEEP_SIZE, position, length):
-        # A signal's handler has run meanwhile.
-        if (error := ctypes.get_errno()) != errno.EINTR:
+    _change_range(fd, _KEEP_SIZE, position, length)
+
+
+def punch(fd: int, position: int, length: int) -> None:
+    """Make a hole of `length` bytes at `position`. Raises OSError, as EOPNOTSUPP."""
+    _change_range(fd, _PUNCH_HOLE | _KEEP_SIZE, position, length)
+
+
+def insert(fd: int, position: int, length: int) -> None:
+    """Have what is from `position` on begin `length` bytes later, behind a hole; whole blocks of the file system.
+
+    Raises OSError: EINVAL or EOPNOTSUPP where the file system cannot do so.
+    """
+    _change_range(fd, _INSERT_RANGE, position, length)
+
+
+def collapse(fd: int, position: int, length: int) -> None:
+    """Take `length` bytes at `position` out: what is behind them, and something must be, begins there; see `insert`."""
+    _change_range(fd, _COLLAPSE_RANGE, position, length)
+
+
+def _change_range(fd: int, mode: int, position: int, length: int) -> None:
+    while length and _fallocate(fd, mode, position, length):
+        # A signal's handler has run meanwhile. Nothing is moved twice: nobody knows how far that came.
+        if (error := ctypes.get_errno()) != errno.EINTR or not mode & _KEEP_SIZE:
             raise OSError(error, os.strerror(error))
 
 

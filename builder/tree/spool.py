@@ -35,11 +35,14 @@ class Spool:
     """Content by offset, in a file without a name: whatever ends the process, nothing of it stays behind.
 
     `end` is how many bytes it has: where the next content begins. `written` is told what goes into the own file (see
-    Filling).
+    Filling). Of a `spent` one nobody reads anything once it is packed: its own file may become something else.
     """
 
-    def __init__(self, fd: int, written: Callable[[int, memoryview], None] | None = None) -> None:
+    def __init__(
+        self, fd: int, written: Callable[[int, memoryview], None] | None = None, *, spent: bool = False
+    ) -> None:
         self.end = 0
+        self.spent = spent
         self._own = Filling(fd, written)
         # Where each lent file begins, in order.
         self._starts: list[int] = []
@@ -120,11 +123,20 @@ class Spool:
 
     def copy_part(self, start: int, length: int, fd: int, position: int) -> None:
         """Copy `length` bytes from `start` in the spool to `position` in the file `fd`."""
+        for source, first, step in self.parts(start, length):
+            copy(source, first, fd, position, step)
+            position += step
+
+    def parts(self, start: int, length: int) -> Iterator[tuple[int, int, int]]:
+        """Yield where `length` bytes from `start` on are, in order: (file, position in it, length).
+
+        In the own file they are where they are in the spool.
+        """
         while length:
-            source, first, end = self._file(start)
+            fd, first, end = self._file(start)
             step = min(length, end - start)
-            copy(source, start - first, fd, position, step)
-            start, position, length = start + step, position + step, length - step
+            yield fd, start - first, step
+            start, length = start + step, length - step
 
     def send(self, start: int, length: int, pipe: int) -> None:
         """Write `length` bytes of one content, from `start` in the spool, to a pipe."""
@@ -161,12 +173,27 @@ def _aligned(size: int) -> int:
 
 
 @contextmanager
-def open_spool(directory: Path) -> Iterator[Spool]:
-    """Open an empty spool on the file system of `directory`."""
-    # O_TMPFILE, or where the file system has none (older overlayfs, NFS), a file unlinked at once.
-    with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
-        spool = Spool(file.fileno())
+def open_spool(directory: Path, *, spent: bool = False) -> Iterator[Spool]:
+    """Open an empty spool on the file system of `directory`; see Spool for one that is to be `spent`."""
+    with _nameless(directory) as fd:
+        spool = Spool(fd, spent=spent)
         try:
             yield spool
         finally:
             spool.close()
+
+
+@contextmanager
+def _nameless(directory: Path) -> Iterator[int]:
+    try:
+        fd = os.open(directory, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
+    except OSError:
+        # Where the file system has none (older overlayfs, NFS): a file unlinked at once, which can have no other name.
+        # If something else is wrong, this says so.
+        with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
+            yield file.fileno()
+        return
+    try:
+        yield fd
+    finally:
+        os.close(fd)

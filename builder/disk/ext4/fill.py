@@ -1,10 +1,9 @@
-"""A new file system gets its files: blocks and inodes are given to them, then everything is written in its place."""
+"""A new file system gets its files: blocks and inodes for them, and all that is to be written but their content."""
 
 from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable
 from itertools import groupby
 from uuid import UUID
 
@@ -15,9 +14,9 @@ from builder.disk.ext4.inode import NOTHING, Storage, encode_inode, read_block_m
 from builder.disk.ext4.layout import BLOCK_SIZE, INODE_SIZE, checksum_seed
 from builder.disk.ext4.plan import FIRST_INODE, ROOT_INODE, Plan, place_of
 from builder.disk.ext4.xattr import encode_xattrs, seal_block
+from builder.disk.shift import Move, add
 from builder.exact import read_at, write_at
 from builder.tree.nodes import Directory, File, Node
-from builder.tree.spool import Spool
 
 # mke2fs makes lost+found, always, as the first inode.
 _LOST_FOUND_INODE = FIRST_INODE
@@ -25,23 +24,18 @@ _LOST_FOUND_INODE = FIRST_INODE
 # How many inodes are in memory at a time as they are written.
 _TABLE = 4096
 
-# How much is copied between two words about the progress, in bytes.
-_STEP = 16 << 20
 
-
-def fill(
-    fd: int, planned: Plan, contents: list[Stored], spool: Spool, uuid: UUID, progress: Callable[[int], None]
-) -> None:
+def fill(fd: int, planned: Plan, contents: list[Stored], uuid: UUID) -> list[Move]:
     """Write all inodes of the plan with their `contents` into the image `fd`, as mke2fs has made it.
 
-    `progress` is told how many bytes of the spool have been copied so far.
+    Returns what of the spool is to be where in the image, in order: the content of files.
     """
     groups = Groups(fd, uuid)
     _empty(fd, groups)
-    copies = _Copies()
+    moves: list[Move] = []
     stores = _Stores(fd, planned, groups, uuid)
     for stored in contents:
-        stores.add(stored, copies)
+        stores.add(stored, moves)
     xattr_blocks = {id(None): 0}
     for block in planned.xattr_blocks:
         [(number, _)] = groups.take(1)
@@ -51,7 +45,7 @@ def fill(
     _write_inodes(fd, groups, planned, stores, xattr_blocks, uuid)
     directories = Counter(groups.holding(number) for number, node in planned.inodes() if isinstance(node, Directory))
     groups.save(planned.last_inode, directories)
-    copies.make(spool, fd, progress)
+    return moves
 
 
 def _empty(fd: int, groups: Groups) -> None:
@@ -103,8 +97,8 @@ class _Stores:
         self._in_pieces: dict[int, Storage] = {}
         self._indexed: set[int] = set()
 
-    def add(self, stored: Stored, copies: _Copies) -> None:
-        """Find room for a content, and write it or note what to copy."""
+    def add(self, stored: Stored, moves: list[Move]) -> None:
+        """Find room for a content, and write it or note what of the spool is to be there."""
         node = self._planned.node(stored.number)
         source = node.content.offset if isinstance(node, File) else None
         content = b"" if isinstance(node, File) else self._written(stored)
@@ -118,7 +112,7 @@ class _Stores:
                 if source is None:
                     write_at(self._fd, content[start : start + length * BLOCK_SIZE], physical * BLOCK_SIZE)
                 else:
-                    copies.add(source + start, physical * BLOCK_SIZE, length * BLOCK_SIZE)
+                    add(moves, Move(source + start, physical * BLOCK_SIZE, length * BLOCK_SIZE))
                 logical += length
         if len(extents) == 1 and extents[0].logical == 0:
             place = place_of(stored.number)
@@ -152,29 +146,3 @@ class _Stores:
             write_at(self._fd, node, block * BLOCK_SIZE)
         size = size_of(self._planned.node(stored.number), stored.blocks)
         return Storage(size, stored.blocks + inner, block_map, stored.index is not None)
-
-
-class _Copies:
-    """What to copy from the spool into the image; files that are neighbours in both are copied in one go."""
-
-    def __init__(self) -> None:
-        self._runs: list[tuple[int, int, int]] = []
-
-    def add(self, source: int, target: int, length: int) -> None:
-        """Note a stretch to copy, in bytes."""
-        if self._runs:
-            before, there, size = self._runs[-1]
-            if (before + size, there + size) == (source, target):
-                self._runs[-1] = (before, there, size + length)
-                return
-        self._runs.append((source, target, length))
-
-    def make(self, spool: Spool, fd: int, progress: Callable[[int], None]) -> None:
-        """Copy all that was noted."""
-        done = 0
-        for source, target, length in self._runs:
-            for start in range(0, length, _STEP):
-                size = min(length - start, _STEP)
-                spool.copy_part(source + start, size, fd, target + start)
-                done += size
-                progress(done)

@@ -3,12 +3,11 @@
 mke2fs can copy a directory, but not one with other people's files, devices or awkward names unless it runs as root,
 and creating 40,000 files for it to copy takes longer than everything else together. So it decides what a file system
 of the right size looks like, and how large that is (size.py); blocks and inodes are given to the tree's files
-afterwards, straight from the spool (fill.py).
+afterwards (fill.py), and their content is brought there from the spool (disk/content.py).
 """
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from builder.disk.judge import judge
 from builder.errors import MissingRequirement, UsageError
 from builder.events import Listener, Meter, Notice, Stage
 from builder.tool import find_tool, tool_version
+from builder.tree.nodes import File
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
 
@@ -72,6 +72,7 @@ class Ext4:
         Raises TreeRefused for what ext4 cannot hold, DiskTooSmall, ToolFailed, or OSError (a full disk).
         """
         # Here, because what writes a disk is not needed to know that one is up to date.
+        from builder.disk.content import begun
         from builder.disk.ext4.content import blocks_needed, collect
         from builder.disk.ext4.fill import fill
         from builder.disk.ext4.plan import plan
@@ -90,14 +91,13 @@ class Ext4:
             inodes_asked=options.inodes,
             journal=bool(options.decided().journal),
         )
-        fd = os.open(output, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        with open(fd, "r+b", buffering=0):
-            make_fitting(mke2fs, fd, output, demand, options.size)
+        files = (node.content for node in planned.nodes if isinstance(node, File) and node.content.size)
+        with begun(output, spool, files, scratch) as disk:
+            make_fitting(mke2fs, disk.fd, output, demand, options.size)
             listen(Stage("filling the ext4 file system", sum(each.blocks for each in contents) * BLOCK_SIZE))
-            fill(fd, planned, contents, spool, uuid, Meter(listen))
-            superblock = read_superblock(fd)
-            size = rounded_up(options.size or superblock.blocks * BLOCK_SIZE)
-            os.truncate(fd, size)
+            moves = fill(disk.fd, planned, contents, uuid)
+            size = rounded_up(options.size or read_superblock(disk.fd).blocks * BLOCK_SIZE)
+            disk.fill(moves, size, Meter(listen))
         return DiskFacts(
             format=self.name,
             uuid=uuid,

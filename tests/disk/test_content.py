@@ -1,0 +1,156 @@
+"""Content gets to its places by being moved or copied, and the bytes of the disk do not tell which."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.hosts import host
+
+from builder.disk import content as placing
+from builder.disk.content import begun
+from builder.disk.shift import Move, can_shift
+from builder.exact import write_at
+from builder.tree.nodes import Content
+from builder.tree.runs import Runs
+from builder.tree.spool import Lent, Spool, open_spool
+
+BLOCK = 4096
+
+
+class Piece(NamedTuple):
+    """A content of a spool: how long, where in it a hole begins and ends, whether it is on the disk, and whether it is
+    lent; and how many blocks are free in front of it there.
+    """
+
+    size: int
+    hole: tuple[int, int]
+    kept: bool
+    lent: bool
+    gap: int
+
+
+@dataclass
+class Asked:
+    """What is to be on a disk of a spool."""
+
+    contents: list[Content]
+    moves: list[Move]
+    disk: bytes
+
+
+sizes = st.one_of(st.integers(1, 3), st.integers(4090, 4100), st.integers(1, 40_000))
+pieces = st.lists(
+    st.builds(
+        Piece,
+        sizes,
+        st.tuples(st.integers(0, 40_000), st.integers(0, 40_000)),
+        st.booleans(),
+        st.integers(0, 9).map(lambda number: number == 0),
+        st.sampled_from([0, 0, 0, 1, 2, 30]),
+    ),
+    max_size=25,
+)
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have little content moved, too."""
+    monkeypatch.setattr(placing, "_WORTH", 0)
+
+
+def data_of(number: int, piece: Piece) -> bytes:
+    data = bytearray((b"%03d." % number) * (piece.size // 4 + 1))[: piece.size]
+    begin, end = (min(each, piece.size) for each in sorted(piece.hole))
+    data[begin:end] = bytes(end - begin)
+    return bytes(data)
+
+
+def asked(spool: Spool, chosen: Sequence[Piece], free: int = 7) -> Asked:
+    """Put content into a spool, decide where it is to be, and say what the disk is then."""
+    contents: list[Content] = []
+    moves: list[Move] = []
+    disk = bytearray()
+    for number, piece in enumerate(chosen):
+        data = data_of(number, piece)
+        if piece.lent:
+            fd = os.memfd_create("lent")
+            write_at(fd, data, 0)
+            blocks = -(-len(data) // BLOCK)
+            os.ftruncate(fd, blocks * BLOCK)
+            kept = Content(spool.borrow(Lent(fd, len(data), Runs([(0, blocks)]))), len(data))
+        else:
+            kept = spool.keep(data)
+        if not piece.kept:
+            continue
+        disk += b"metadata".ljust(BLOCK, b"\xff")[: piece.gap * BLOCK].ljust(piece.gap * BLOCK, b"\0")
+        contents.append(kept)
+        for source, length in spool.data(kept):
+            whole = -(-length // BLOCK) * BLOCK
+            moves.append(Move(source, len(disk) + source - kept.offset, whole))
+        disk += data.ljust(-(-len(data) // BLOCK) * BLOCK, b"\0")
+    return Asked(contents, moves, bytes(disk) + bytes(free * BLOCK))
+
+
+def made(spool: Spool, place: Path, wanted: Asked) -> Path:
+    """Make the disk, of which all but content is written beforehand."""
+    output = place / "disk"
+    with begun(output, spool, wanted.contents, place) as disk:
+        ends = [0, *(move.target + move.length for move in wanted.moves)]
+        begins = [*(move.target for move in wanted.moves), len(wanted.disk)]
+        for end, begin in zip(ends, begins, strict=True):
+            if any(wanted.disk[end:begin]):
+                write_at(disk.fd, wanted.disk[end:begin].rstrip(b"\0"), end)
+        disk.fill(wanted.moves, len(wanted.disk), lambda _done: None)
+    return output
+
+
+def is_moved(spool: Spool, output: Path) -> bool:
+    """Tell whether the spool's file has become the disk."""
+    return os.path.samestat(os.fstat(spool.fd), output.stat())
+
+
+def shifts(place: Path) -> bool:
+    with open_spool(place) as spool:
+        return can_shift(spool.fd)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(chosen=pieces)
+def test_whatever_is_kept_lent_and_between_is_where_it_belongs(tmp_path: Path, chosen: list[Piece]) -> None:
+    for spent in (False, True):
+        with TemporaryDirectory(dir=tmp_path) as directory, open_spool(Path(directory), spent=spent) as spool:
+            wanted = asked(spool, chosen)
+            assert made(spool, Path(directory), wanted).read_bytes() == wanted.disk
+
+
+MANY = [Piece(9000, (0, 0), number % 3 != 1, False, number % 5) for number in range(60)]
+
+
+def test_content_is_moved_where_the_host_can_and_copied_elsewhere(tmp_path: Path) -> None:
+    with open_spool(tmp_path, spent=True) as spool:
+        wanted = asked(spool, MANY)
+        output = made(spool, tmp_path, wanted)
+        assert output.read_bytes() == wanted.disk
+        assert is_moved(spool, output) == shifts(tmp_path)
+        # Nothing is left of what is not moved, and there is no room taken for it.
+        assert output.stat().st_blocks * 512 <= sum(move.length for move in wanted.moves) + 100 * BLOCK
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("kind", "moved"),
+    [("ext4", True), ("ext4 of small blocks", True), ("ext4 of clusters", False), ("ext2", False), ("tmpfs", False)],
+)
+def test_each_kind_of_host_gives_the_same_disk(tmp_path: Path, kind: str, moved: bool) -> None:
+    with host(kind, tmp_path) as place, open_spool(place, spent=True) as spool:
+        wanted = asked(spool, MANY)
+        output = made(spool, place, wanted)
+        assert (output.read_bytes(), is_moved(spool, output)) == (wanted.disk, moved)
