@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 import msgspec
 
 from builder.disk.filesystem import DiskFacts
+from builder.files.descriptors import opened
+from builder.files.holes import content
 from builder.guest.facts import GuestFacts
 from builder.image.config import ImageConfig
 from builder.image.image import Image
@@ -89,9 +92,13 @@ def render_json(document: dict[str, Any]) -> bytes:
 
 
 def disk_digest(path: Path) -> str:
-    """Hash a disk: sha256 in hex of all its bytes, holes as the zeros they read as."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Hash a disk: sha256 in hex of all its bytes, holes as the zeros they read as. Raises OSError."""
+    digest = hashlib.sha256()
+    with opened(path, os.O_RDONLY) as fd:
+        # Holes are not read: that takes as long as to hash them, and drives out of memory what others have there.
+        for chunk in content(fd, os.lseek(fd, 0, os.SEEK_END)):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _describe_config(config: ImageConfig) -> dict[str, Any]:

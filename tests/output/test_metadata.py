@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from pathlib import Path
 
-from builder.output.metadata import render_json
+from builder.output.metadata import disk_digest, render_json
 
 
 def test_json_holds_nothing_that_a_terminal_obeys_and_is_read_as_it_was_meant() -> None:
@@ -16,3 +18,18 @@ def test_json_holds_nothing_that_a_terminal_obeys_and_is_read_as_it_was_meant() 
         for character in rendered.decode().translate({0xA0: None, 0xAD: None})
     )
     assert "é".encode() in rendered
+
+
+def test_holes_of_a_disk_are_hashed_as_the_zeros_they_read_as(tmp_path: Path) -> None:
+    whole = bytes(70_000) + b"a" * 5000 + bytes(3 << 20) + b"b" + bytes(9000)
+    for holes in (True, False):
+        disk = tmp_path / f"disk-{holes}"
+        with disk.open("wb") as file:
+            if holes:
+                for at, byte in ((70_000, b"a" * 5000), (75_000 + (3 << 20), b"b")):
+                    file.seek(at)
+                    file.write(byte)
+                file.truncate(len(whole))
+            else:
+                file.write(whole)
+        assert disk_digest(disk) == hashlib.sha256(whole).hexdigest()

@@ -14,11 +14,12 @@ import struct
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
+from support.fuzz.reached import REACHED, WORDS
 from support.fuzz.target import REFUSALS, Target, check, outcome
 
 from builder.errors import BuilderError
@@ -32,7 +33,11 @@ WAITING = 120
 _BOARD = 64 << 20
 # As much as documents may have: of more, objects of Python alone take what a parser is given.
 _LARGEST = 4 << 20
+# In bytes: what may be kept in memory of inputs that led to something new.
+_POOL = 64 << 20
 _HEAD = struct.Struct("<QQQ")
+# Inputs, each with whether it was made by a change; what is sent says whether that led to something new.
+Inputs = Generator[tuple[bytes, bool], bool, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +51,16 @@ class Find:
 
 @dataclass(slots=True)
 class Result:
-    """What came of a target: executions, the seconds of the processor that they took, and finds."""
+    """What came of a target: executions, the seconds of the processor that they took, and finds.
+
+    `further` are inputs that were made, and led to where those before had not been.
+    """
 
     target: str
     executions: int = 0
     seconds: float = 0.0
     finds: list[Find] = field(default_factory=list)
+    further: list[bytes] = field(default_factory=list)
 
 
 def corpus_of(name: str) -> list[bytes]:
@@ -59,42 +68,54 @@ def corpus_of(name: str) -> list[bytes]:
     return [path.read_bytes() for path in sorted((CORPUS / name).glob("*"))]
 
 
-def fuzz(name: str, target: Target, seconds: float, seed: int) -> Result:
-    """Give a parser seeds, kept inputs and changes of both for so many seconds of the processor."""
-    return _watched(name, target, lambda: _inputs(name, target, seconds, seed))
+def fuzz(name: str, target: Target, seconds: float, seed: int, more: Sequence[bytes] = ()) -> Result:
+    """Give a parser seeds, kept inputs, `more`, and changes of all of them for so many seconds of the processor."""
+    return _watched(name, target, lambda: _inputs(name, target, seconds, seed, more))
 
 
 def repeat(name: str, target: Target, data: bytes) -> Result:
     """Give a parser one input."""
 
-    def once() -> Generator[bytes, bool, None]:
-        yield data
+    def once() -> Inputs:
+        yield data, False
 
     return _watched(name, target, once)
 
 
-def _inputs(name: str, target: Target, seconds: float, seed: int) -> Generator[bytes, bool, None]:
-    """Yield inputs; what is sent back says whether the last one led to something new, and is worth changing further."""
+def _inputs(name: str, target: Target, seconds: float, seed: int, more: Sequence[bytes]) -> Inputs:
+    """Yield inputs, and whether they were made here; what led to something new, as is sent back, is changed further."""
     chosen = random.Random(f"{name} {seed}")
-    pool = target.seeds() + corpus_of(name)
+    pool = [*target.seeds(), *corpus_of(name), *more]
     for data in pool:
-        yield data
+        yield data, False
+    words = sorted(WORDS)
+    room = _POOL
     end = time.process_time() + seconds
     while time.process_time() < end:
-        data = chosen.choice(pool)
+        # What has led to something new last is the likeliest to lead further, and of two the shorter takes less time.
+        among = pool if chosen.random() < 0.7 else pool[-16:]
+        data = min(chosen.choice(among), chosen.choice(among), key=len)
         if chosen.random() < 0.05:
             other = chosen.choice(pool)
             data = data[: chosen.randrange(len(data) + 1)] + other[chosen.randrange(len(other) + 1) :]
+        if words and chosen.random() < 0.1:
+            data = _with_word(data, chosen.choice(words), chosen)
         try:
             data = target.mutate(data, chosen)
         except MemoryError:
             # A change too large to be made says nothing of who would read it.
             continue
-        if (yield data) and len(data) < _LARGEST // 16:
+        if (yield data, True) and len(data) < room:
+            room -= len(data)
             pool.append(data)
 
 
-def _watched(name: str, target: Target, inputs: Callable[[], Generator[bytes, bool, None]]) -> Result:
+def _with_word(data: bytes, word: bytes, chosen: random.Random) -> bytes:
+    at = chosen.randrange(len(data) + 1)
+    return data[:at] + word + data[at + chosen.choice((0, len(word))) :]
+
+
+def _watched(name: str, target: Target, inputs: Callable[[], Inputs]) -> Result:
     """Run a target in a process, and find out what became of that."""
     result = Result(name)
     place = tempfile.mkdtemp(prefix="fuzz-")
@@ -115,7 +136,11 @@ def _watched(name: str, target: Target, inputs: Callable[[], Generator[bytes, bo
         count, spent, length = _HEAD.unpack_from(board)
         result.executions, result.seconds = count, spent / 1e6
         finds.seek(0)
-        result.finds = [Find(name, *each) for each in _kept(finds)]
+        for data, words in _kept(finds):
+            if words:
+                result.finds.append(Find(name, data, words))
+            else:
+                result.further.append(data)
         if status != 0:
             said.seek(0)
             ended = signal.Signals(-status).name if status < 0 else f"status {status}"
@@ -142,7 +167,7 @@ def _wait(child: int, board: mmap.mmap) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def _run(target: Target, inputs: Generator[bytes, bool, None], board: mmap.mmap, said: TextIO, finds: BinaryIO) -> None:
+def _run(target: Target, inputs: Inputs, board: mmap.mmap, said: TextIO, finds: BinaryIO) -> None:
     """Be the process: give inputs to a target until they end. Does not return."""
     status = 1
     try:
@@ -151,8 +176,8 @@ def _run(target: Target, inputs: Generator[bytes, bool, None], board: mmap.mmap,
         faulthandler.register(signal.SIGPROF, said, chain=True)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         seen: set[object] = set()
-        count = spent = 0
-        data, limited = next(inputs), False
+        count, spent, reached = 0, 0, b""
+        (data, made), limited = next(inputs), False
         while True:
             if not limited:
                 # Behind the making of seeds, which is not what is measured; mkfs.erofs writes far out, too.
@@ -171,7 +196,11 @@ def _run(target: Target, inputs: Generator[bytes, bool, None], board: mmap.mmap,
             seen.add(found)
             if is_new and fault:
                 _keep(finds, data, fault)
-            data = inputs.send(is_new)
+            if further := reached != REACHED:
+                reached = bytes(REACHED)
+            if further and made:
+                _keep(finds, data, "")
+            data, made = inputs.send(is_new or further)
     except StopIteration:
         _HEAD.pack_into(board, 0, count, spent, 0)
         status = 0
