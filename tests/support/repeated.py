@@ -100,8 +100,8 @@ LIBRARIES = (
     "sources/test_contract.py",
 )
 
-# Machines whose images and kernels, and a browser which, ci/setup brings for the first run alone: they take minutes.
-MACHINES = ("boot/test_debian.py", "boot/test_matrix.py", "batch/test_page_in_browser.py")
+# Machines whose images, kernels and emulator ci/setup brings for the first run alone, and a browser: they take minutes.
+MACHINES = ("boot/test_debian.py", "boot/test_matrix.py", "batch/test_page_in_browser.py", "ci/test_in_other.py")
 
 # What init does for its process: other releases have the same static program, and the rest of boot/ their kernels.
 INIT = ("boot/test_process.py", "guest/test_configurations.py", "guest/test_init.py")
