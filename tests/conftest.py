@@ -21,8 +21,12 @@ import_fs()
 # algorithm): that was a third of the quick suite. Only a test that takes its worker along is not tried again.
 pytest_rerunfailures.HAS_PYTEST_HANDLECRASHITEM = False
 
-# Registries that run for tests, an image that takes a while, what a repetition leaves out, init alone, and a cluster.
-pytest_plugins = ["support.registries", "support.slow", "support.repeated", "support.init_machine", "support.farm"]
+# Registries that run for tests, an image that takes a while, init alone, and a cluster; what a repetition leaves out;
+# and what tests cost.
+pytest_plugins = [
+    *("support.registries", "support.slow", "support.init_machine", "support.farm"),
+    *("support.repeated", "support.cost"),
+]
 
 NEEDS_ROOT = "NOT RUN: needs root"
 # Which ci/setup cannot bring.
@@ -35,8 +39,12 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+# Before marks are asked for with -m.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if item.get_closest_marker("heavy"):
+            item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("root") and os.geteuid() != 0:
             item.add_marker(pytest.mark.skip(reason=NEEDS_ROOT))
 

@@ -71,6 +71,7 @@ def test_the_tables_and_the_tests_name_the_same_things() -> None:
     assert set(EXAMPLE_COMPRESSIONS) == set(COMPRESSIONS)
 
 
+@pytest.mark.heavy
 def test_every_transport_has_an_example(example: dict[str, str]) -> None:
     # These are filled from the others, below and in test_transports.py.
     own = {"store", "docker", "containers-storage"}
@@ -125,6 +126,7 @@ def test_the_store_gives_the_same_disk_while_garbage_is_collected(
     assert afterwards > 5
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("format", FILESYSTEMS)
 def test_a_plain_path_gives_the_same_disk(
     example: dict[str, str], first: dict[str, Path], tmp_path: Path, format: str
@@ -137,6 +139,7 @@ def test_a_plain_path_gives_the_same_disk(
         assert digest(disk) == digest(first[format])
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("format", FILESYSTEMS)
 def test_a_registry_gives_the_same_disk(
     example: dict[str, str], first: dict[str, Path], registry: Registry, tmp_path: Path, format: str
@@ -149,6 +152,7 @@ def test_a_registry_gives_the_same_disk(
         assert digest(disk.output) == digest(first[format])
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 def test_every_compression_gives_the_same_disk(first: dict[str, Path], tmp_path: Path, compression: str) -> None:
     write_files(oci_layout(example_image(BUSYBOX.read_bytes(), compression)), tmp_path / "oci")
@@ -157,6 +161,7 @@ def test_every_compression_gives_the_same_disk(first: dict[str, Path], tmp_path:
         assert digest(disk) == digest(first[format])
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("format", FILESYSTEMS)
 def test_the_disk_is_verified_against_the_image_in_each_shape(
     example: dict[str, str], first: dict[str, Path], format: str

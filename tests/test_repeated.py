@@ -25,6 +25,7 @@ OF_RELEASES = {
 # They start this very Python, or what a CI service would.
 ALL_THE_SAME = (
     "artifact/test_pack.py",
+    "ci/test_cost.py",
     "ci/test_mutants.py",
     "ci/test_pipelines.py",
     "ci/test_wheel.py",
@@ -63,6 +64,7 @@ def test_what_is_left_out_on_another_release_runs_none_of_its_programs(name: str
     assert {str(path): found for path in files(name) if (found := named(path) & OF_RELEASES)} == {}
 
 
+@pytest.mark.heavy
 def test_everything_else_is_run_again() -> None:
     def collected(*words: str) -> set[str]:
         argv = [sys.executable, "-m", "pytest", "-q", "--collect-only", "-p", "no:cacheprovider", *words]

@@ -31,10 +31,15 @@ def parsed(path: Path) -> ast.Module:
 
 
 @cache
+def nodes(path: Path) -> list[ast.AST]:
+    return list(ast.walk(parsed(path)))
+
+
+@cache
 def imports(path: Path) -> list[str]:
     """The dotted names that a file imports, wherever in it the import stands."""
     found: list[str] = []
-    for node in ast.walk(parsed(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             found += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -98,10 +103,11 @@ def test_only_the_command_line_knows_click() -> None:
     assert {path.split("/")[0] for path in importers("click")} == {"cli"}
 
 
+@cache
 def named(path: Path) -> set[str]:
     """What a file names, as `print` and `sys.stderr`."""
-    nodes = ast.walk(parsed(path))
-    return {ast.unparse(node) for node in nodes if isinstance(node, (ast.Name, ast.Attribute))}
+    names = {node.id for node in nodes(path) if isinstance(node, ast.Name)}
+    return names | {ast.unparse(node) for node in nodes(path) if isinstance(node, ast.Attribute)}
 
 
 # What may do less than it was asked for, and is an incomplete file if nobody looks at its result.
@@ -110,10 +116,9 @@ PARTIAL = {"write", "pwrite", "pwritev", "writev", "pread", "copy_file_range", "
 
 def partial_calls(path: Path) -> set[str]:
     """Those of the system's partial calls that a file names: `os.write`, or `write` imported from os."""
-    tree = parsed(path)
     named = {
         node.attr
-        for node in ast.walk(tree)
+        for node in nodes(path)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os"
     }
     return PARTIAL & (named | {name.removeprefix("os.") for name in imports(path) if name.startswith("os.")})
@@ -128,7 +133,9 @@ def test_only_one_file_makes_writes_and_copies_that_may_be_partial() -> None:
 def unbuffered(path: Path) -> set[str]:
     """What a file calls the files that it opens without a buffer, as `self._file`: their `write` may take a part."""
     names: set[str] = set()
-    for node in ast.walk(parsed(path)):
+    if not any(how in path.read_text() for how in ("buffering=0", "FileIO(")):
+        return names
+    for node in nodes(path):
         given: list[tuple[ast.expr, ast.expr | None]] = []
         if isinstance(node, ast.Assign):
             given = [(node.value, target) for target in node.targets]
@@ -197,7 +204,7 @@ def test_content_is_held_against_its_digest_in_one_place() -> None:
     hashing = {
         str(path.relative_to(PACKAGE))
         for path in modules()
-        for node in ast.walk(parsed(path))
+        for node in nodes(path)
         if isinstance(node, ast.Attribute) and node.attr == "hasher"
     }
     assert hashing == {"image/verifier.py"}

@@ -40,6 +40,7 @@ def test_a_worker_is_waited_for() -> None:
     assert (done, worker.is_alive()) == ([1], False)
 
 
+@pytest.mark.heavy
 def test_one_that_kept_an_exception_has_ended() -> None:
     """What it was called with is in the frames that the exception keeps."""
     kept: list[BaseException] = []
@@ -68,6 +69,7 @@ def _read(items: Iterator[int]) -> None:
         raise AssertionError("nobody produces anything")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "wait",
     [lambda: _read(iter([1])), lambda: run_tool(["true"]), lambda: run_tool(["true"], confined=True)],

@@ -60,6 +60,7 @@ def test_an_empty_disk_that_is_there_is_up_to_date(tmp_path: Path) -> None:
     assert (disk.stat().st_ino, disk.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("position", [1024 + 0x2C, 9 * MIB, 16 * MIB - 1], ids=["mounted", "in a hole", "at its end"])
 def test_a_disk_that_holds_anything_is_not_replaced_without_force(tmp_path: Path, position: int) -> None:
     disk = tmp_path / "data.ext4"

@@ -58,6 +58,7 @@ def test_the_command_says_what_was_pushed(registry: Registry, image: str, tmp_pa
     assert layers[1]["size"] == (tmp_path / "metadata").stat().st_size
 
 
+@pytest.mark.heavy
 def test_a_batch_pushes_what_is_up_to_date_too(registry: Registry, image: str, tmp_path: Path) -> None:
     listed = tmp_path / "images.txt"
     listed.write_text(f"{image} init=none output=disk.ext4\n")

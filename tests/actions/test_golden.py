@@ -21,6 +21,7 @@ def made() -> list[dict[str, object]]:
     return list(json.loads(ran.stdout))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("number", [0, 1])
 def test_disks_are_what_they_were(made: list[dict[str, object]], number: int) -> None:
     known = [

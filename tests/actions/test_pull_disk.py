@@ -61,6 +61,7 @@ def test_what_is_pulled_is_what_was_pushed(registry: Registry, tmp_path: Path, n
     assert sorted(os.listdir(tmp_path)) == there
 
 
+@pytest.mark.heavy
 def test_a_disk_is_sparse_again(registry: Registry, tmp_path: Path) -> None:
     blank(tmp_path / "data.ext4", 256 << 20)
     # Data at both ends of holes, of a block and of less.
@@ -77,6 +78,7 @@ def test_a_disk_is_sparse_again(registry: Registry, tmp_path: Path) -> None:
     assert allocated(tmp_path / "pulled.ext4") <= allocated(tmp_path / "data.ext4")
 
 
+@pytest.mark.heavy
 def test_a_disk_that_is_here_is_not_fetched(proxy: Proxy, disk: Path, tmp_path: Path) -> None:
     reference = f"docker://{proxy.host}/pull/here:1"
     push(disk, reference)
@@ -127,6 +129,7 @@ def refused(reference: str, place: Path, kind: type[BuilderError], **options: An
     return str(caught.value)
 
 
+@pytest.mark.heavy
 def test_what_is_no_disk_is_told_apart(registry: Registry, disk: Path, tmp_path: Path) -> None:
     registry.push("pull/image", IMAGE, tag="1")
     host = registry.host

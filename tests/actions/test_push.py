@@ -170,6 +170,7 @@ def test_credentials_and_certificates_are_used(private_registry: PrivateRegistry
     assert push(disk, reference, Access(registry=access)).sent == 0
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("lifetime", [300, 0])
 def test_tokens_are_fetched_for_reading_and_writing(
     token_registry: TokenRegistry, disk: Path, tmp_path: Path, lifetime: int

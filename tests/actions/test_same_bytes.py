@@ -68,6 +68,7 @@ def made(place: Path, disk: str) -> dict[str, bytes]:
     return {name: (place / name).read_bytes() for name in names}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("format_", FILESYSTEMS)
 def test_root_and_others_make_the_same_files_elsewhere_and_later(tmp_path: Path, format_: str) -> None:
     skip_without_veritysetup()

@@ -266,6 +266,7 @@ def test_layers_are_not_even_looked_for(tmp_path: Path, image: str, disk: Path) 
     left_alone(image, disk)
 
 
+@pytest.mark.heavy
 @pytest.mark.usefixtures("attributes")
 @pytest.mark.parametrize("keep", [True, False])
 def test_of_a_registry_no_layer_is_asked_for(

@@ -242,13 +242,13 @@ def test_metadata_that_say_what_no_option_takes_are_refused(image: str, tmp_path
             verify(disk)
 
 
+@pytest.mark.heavy
 def test_the_command_prints_differences_and_the_status_says_it(image: str, tmp_path: Path) -> None:
     disk = built(image, tmp_path / "disk.erofs")
     equal = run("verify", disk, "--progress", "none")
     assert (equal.returncode, equal.stdout) == (0, "")
     assert equal.stderr.startswith(f"{disk}: equal; ")
-    other = Spec((tar(file("\x1b[31m", b"x")),), config={"Cmd": ["/bin/sh"]})
-    layout(tmp_path / "other", other)
+    layout(tmp_path / "other", Spec((tar(file("\x1b[31m", b"x")),), config={"Cmd": ["/bin/sh"]}))
     differs = run("verify", disk, f"oci:{tmp_path}/other", "--progress", "none")
     assert differs.returncode == 1
     assert "/\\x1b[31m: missing" in differs.stdout.splitlines()

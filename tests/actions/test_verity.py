@@ -77,6 +77,7 @@ def test_another_uuid_of_the_file_system_is_another_root_hash(image: str, tmp_pa
     assert (one.verity and one.verity.root_hash) != (other.verity and other.verity.root_hash)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("format_", FILESYSTEMS)
 def test_an_ordinary_user_elsewhere_builds_the_same_bytes(image: str, tmp_path: Path, format_: str) -> None:
     open_to_users(tmp_path / "image")
@@ -120,6 +121,7 @@ def test_an_image_without_files_has_a_tree_as_well(tmp_path: Path, format_: str)
     assert is_intact(made.output, read_verity(tmp_path / "m"))
 
 
+@pytest.mark.heavy
 def test_a_batch_writes_the_root_hash_beside_each_disk(image: str, tmp_path: Path) -> None:
     (tmp_path / "list").write_text(f"{image} output=a.ext4\n{image} output=b.erofs verity=no\n{image} output=c.erofs\n")
     ran = command.run("batch", tmp_path / "list", "-o", tmp_path / "disks", "--verity", "-j", 2)

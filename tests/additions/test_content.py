@@ -45,6 +45,7 @@ def test_holes_stay_holes_and_zeros_are_holes_wherever_the_host_wrote_them() -> 
     assert node.content.size == 60 << 20
 
 
+@pytest.mark.heavy
 def test_holes_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     with open("sparse", "wb") as file:
         file.truncate(1 << 28)

@@ -77,6 +77,7 @@ def test_content_survives_however_the_stream_is_cut_into_chunks(name: str, size:
     assert inflate(name, COMPRESS[name](content), size) == content
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", PACKED)
 def test_streams_follow_one_another(name: str) -> None:
     pack = COMPRESS[name]
@@ -117,6 +118,7 @@ def test_an_empty_stream_is_no_compressed_stream(name: str) -> None:
     assert "empty" in refusal(name, b"")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", COMPRESS)
 def test_output_comes_in_bounded_chunks_and_bounded_memory(name: str) -> None:
     packed = COMPRESS[name](bytes(32 * MIB))
@@ -220,6 +222,7 @@ def test_xz_dictionary_beyond_the_memory_limit_is_refused_by_name() -> None:
     assert "more memory than" in refusal("xz", lzma.compress(CONTENT, filters=filters))
 
 
+@pytest.mark.heavy
 def test_bzip2_streams_are_not_padded() -> None:
     assert refusal("bzip2", bz2.compress(CONTENT) + bytes(512))
 
@@ -242,6 +245,7 @@ def test_a_tar_whose_first_name_looks_compressed_is_a_tar() -> None:
         assert detect(raw(magic, b"0", magic=bytes(8))[:512]) == "none"
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", ["gzip", "zstd"])
 def test_the_interpreter_goes_on_while_a_thread_inflates(name: str) -> None:
     packed = COMPRESS[name](bytes(100 * MIB))

@@ -151,6 +151,7 @@ def test_sparse_maps_in_front_of_content_that_are_malformed() -> None:
         assert "sparse map" in refusal(pax(marks) + raw("s", b"0", padded(text)))
 
 
+@pytest.mark.heavy
 def test_a_huge_sparse_map_is_refused_in_bounded_time_and_memory() -> None:
     extents = [(i * 2, b"x") for i in range(50_000)]
     assert "too long" in refusal(sparse_old("s", extents, 10**6))

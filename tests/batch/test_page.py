@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
+import pytest
 from support.outcomes import HOSTILE, contents, hostile, many, outcomes
 
 from builder.batch.page import render_page
@@ -122,12 +123,14 @@ def test_the_same_outcomes_give_the_same_page() -> None:
     assert b"20" + b"26" not in render_page(outcomes(), {})
 
 
+@pytest.mark.heavy
 def test_two_hundred_images_take_less_than_a_megabyte() -> None:
     html = render_page(*many(200))
     assert len(html) < 1_000_000
     assert Page(html).text("h1") == "All 200 disks are there"
 
 
+@pytest.mark.heavy
 def test_few_images_show_more_of_each() -> None:
     cells = [sum(tag == "rect" for tag, _ in Page(render_page(*many(count))).elements) / count for count in (2, 100)]
     assert cells[0] > 100

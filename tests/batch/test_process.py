@@ -64,6 +64,7 @@ def run_job(tmp_path: Path, reference: str, hear: Callable[[str], None] = ignore
     return read_outcome(build_in_process(write_job(job, os.getcwd()), str(tmp_path / "lifeline"), hear))
 
 
+@pytest.mark.heavy
 @pytest.mark.usefixtures("holder")
 def test_no_directory_and_no_variable_decides_what_is_imported(
     tmp_path: Path, hostile: Path, monkeypatch: pytest.MonkeyPatch
@@ -100,6 +101,7 @@ FROM = {
 }
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("what", FROM)
 def test_a_batch_builds_from_wherever_the_program_is(tmp_path: Path, hostile: Path, what: str) -> None:
     """And runs nothing of the directory where it is started."""
@@ -129,6 +131,7 @@ def test_a_batch_builds_from_wherever_the_program_is(tmp_path: Path, hostile: Pa
     assert not (tmp_path / "evidence").exists()
 
 
+@pytest.mark.heavy
 @pytest.mark.usefixtures("holder")
 def test_events_are_heard_and_the_outcome_says_what_is_there(
     tmp_path: Path, hostile: Path, monkeypatch: pytest.MonkeyPatch
@@ -146,6 +149,7 @@ def test_events_are_heard_and_the_outcome_says_what_is_there(
     ]
 
 
+@pytest.mark.heavy
 def test_a_build_whose_lifeline_is_cut_is_cancelled(
     tmp_path: Path, slow_layout: Path, holder: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +184,7 @@ def test_a_build_that_comes_after_the_lifeline_was_cut_is_cancelled(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.heavy
 @pytest.mark.usefixtures("holder")
 @pytest.mark.parametrize(
     ("number", "how"), [(signal.SIGKILL, "was killed by signal 9"), (signal.SIGTERM, "ended with status 143")]
@@ -216,6 +221,7 @@ def test_a_job_of_another_version_is_refused(tmp_path: Path) -> None:
         read_outcome(answer)
 
 
+@pytest.mark.heavy
 @pytest.mark.usefixtures("holder")
 def test_a_directory_that_is_not_there_fails_the_job(tmp_path: Path) -> None:
     job = Job(1, "oci:a", Path("a.ext4"), BuildOptions())
@@ -241,6 +247,7 @@ def test_a_lifeline_that_cannot_be_read_fails_the_job_in_one_line(
 NO_THREADS = "import threading; threading.stack_size(1 << 50)\nfrom builder.batch.ready"
 
 
+@pytest.mark.heavy
 @pytest.mark.usefixtures("holder")
 def test_where_no_more_threads_are_to_be_had_the_outcome_says_so_and_nothing_else_does(
     tmp_path: Path, hostile: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -266,6 +273,7 @@ worker.main = cut_short
 from builder.batch.ready"""
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("said", ['{"event": "stage", "na', '{"outcome": {"line": 1'])
 def test_what_a_killed_process_had_begun_to_say_is_no_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str

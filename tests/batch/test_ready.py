@@ -24,6 +24,8 @@ from builder.batch.process import Builders, BuildLost
 from builder.batch.report import BUILT, CANCELLED, Outcome
 from builder.batch.schedulers.lifeline import Lifeline
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture
 def lifeline() -> Iterator[str]:

@@ -40,6 +40,7 @@ def test_inputs_are_the_same_whenever_they_are_made(tmp_path: Path) -> None:
     assert first[0].diff_id == "sha256:2265da2ef80b993a5c5ab3438f2ea72a81388a868a60acf05340351d63286d52"
 
 
+@pytest.mark.heavy
 def test_inputs_are_what_their_names_say() -> None:
     made = {name: [entry for layer in layers() for entry in layer] for name, layers in INPUTS.items()}
     sizes = {name: [size for _, size in found if size is not None] for name, found in made.items()}
@@ -50,6 +51,7 @@ def test_inputs_are_what_their_names_say() -> None:
     assert len(made["small"]) - len(sizes["small"]) == 500
 
 
+@pytest.mark.heavy
 def test_an_input_is_an_image_that_becomes_a_disk(tmp_path: Path) -> None:
     layers: Iterator[list[Entry]] = iter([[("a/one", 5000), ("a/two", 70_000)], [("a/.wh.one", None), ("b", 3)]])
     reference = write_image(tmp_path / "image", layers, "zstd")

@@ -39,6 +39,7 @@ def test_a_script_goes_on_with_the_checkout_s_own_python(tmp_path: Path) -> None
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -40,6 +40,7 @@ def metadata(wheel: Path) -> Message:
         return Parser().parsestr(archive.read(f"{NAME}.dist-info/METADATA").decode())
 
 
+@pytest.mark.heavy
 def test_the_wheel_holds_the_package_its_licence_and_a_manual_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
@@ -71,10 +72,12 @@ def test_the_licence_is_the_whole_text() -> None:
     assert "END OF TERMS AND CONDITIONS" in text
 
 
+@pytest.mark.heavy
 def test_the_same_sources_make_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
     assert build("wheel", tmp_path, TZ="Asia/Kathmandu", HOME="/").read_bytes() == wheel.read_bytes()
 
 
+@pytest.mark.heavy
 def test_the_source_distribution_holds_what_it_takes_to_build_and_to_test(tmp_path: Path) -> None:
     with tarfile.open(build("sdist", tmp_path)) as archive:
         names = {name.removeprefix(f"{NAME}/") for name in archive.getnames()}

@@ -106,6 +106,7 @@ def test_a_name_that_is_no_utf_8_is_a_name(place: Path) -> None:
     assert b"caf\xe9" in (place / "dep").read_bytes()
 
 
+@pytest.mark.heavy
 def test_in_a_batch_one_changed_file_builds_the_disks_that_have_it(place: Path) -> None:
     lines = "oci:image output=one add=app:/app\noci:image output=two add=d:/d add=app:/app\n"
 

@@ -11,6 +11,8 @@ from support.command import ENVIRONMENT, argv, run, start_until
 from support.images import Spec, layout
 from support.tars import file, tar
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture
 def image(tmp_path_factory: pytest.TempPathFactory) -> str:

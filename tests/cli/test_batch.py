@@ -17,6 +17,8 @@ from support.tars import file, tar
 
 from builder.sizes import human_size
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:

@@ -10,6 +10,8 @@ from support.command import run_in
 from support.images import Spec, layout
 from support.tars import file, tar
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:

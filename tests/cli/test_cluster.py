@@ -43,6 +43,7 @@ def disks(place: Path) -> list[str]:
     return sorted(path.name for path in (place / "disks").iterdir())
 
 
+@pytest.mark.heavy
 def test_disks_land_where_the_command_was_started(place: Path, farm: Farm) -> None:
     (place / "scheduler.json").write_text(json.dumps({"address": farm.scheduler.address}))
     done = batch(place, "oci:small\n", "--scheduler", "scheduler.json")
@@ -50,6 +51,7 @@ def test_disks_land_where_the_command_was_started(place: Path, farm: Farm) -> No
     assert disks(place) == ["small.ext4", "small.ext4.json"]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_batch_ends_its_builds(
     place: Path, farm: Farm, hung: Hung, number: signal.Signals, status: int
@@ -86,6 +88,7 @@ def test_an_interrupted_batch_that_waits_for_a_worker_leaves_nothing(place: Path
     assert disks(place) == []
 
 
+@pytest.mark.heavy
 def test_the_builds_of_a_batch_that_was_killed_give_up(place: Path, farm: Farm, hung: Hung) -> None:
     with start(place, farm, "oci:small\n" + hung.image()) as process:
         hung.take()
@@ -145,6 +148,7 @@ def unused_port() -> int:
         return int(server.getsockname()[1])
 
 
+@pytest.mark.heavy
 def test_a_scheduler_that_is_not_there_is_one_line(place: Path) -> None:
     address = f"tcp://127.0.0.1:{unused_port()}"
     done = batch(place, "oci:small\n", "--scheduler", address)
@@ -155,6 +159,7 @@ def test_a_scheduler_that_is_not_there_is_one_line(place: Path) -> None:
     assert disks(place) == []
 
 
+@pytest.mark.heavy
 def test_something_else_than_a_scheduler_is_one_line(place: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
@@ -175,6 +180,7 @@ def test_something_else_than_a_scheduler_is_one_line(place: Path) -> None:
     assert words_said.count("\n") == 1
 
 
+@pytest.mark.heavy
 def test_without_dask_the_line_says_what_to_install(place: Path) -> None:
     (place / "without").mkdir()
     (place / "without/distributed.py").write_text("raise ModuleNotFoundError(\"No module named 'distributed'\")\n")
@@ -188,6 +194,7 @@ def test_without_dask_the_line_says_what_to_install(place: Path) -> None:
     assert batch(place, "oci:small\n", PYTHONPATH=path).returncode == 0
 
 
+@pytest.mark.heavy
 def test_plain_tcp_of_another_machine_is_wrong_usage(place: Path) -> None:
     done = batch(place, "oci:small\n", "--scheduler", "tcp://192.0.2.1:8786")
     assert done.returncode == 2

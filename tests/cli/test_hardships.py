@@ -137,6 +137,7 @@ def outcome(place: Path, command: list[str], stdout: str = "/dev/null", **enviro
     return done.returncode, line.removeprefix("rootfs-builder: error: ")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("lacking", HARDSHIPS)
 def test_what_is_lacking_is_said_in_one_line_with_its_status(place: Path, lacking: str) -> None:
     hardship = HARDSHIPS[lacking]
@@ -152,6 +153,7 @@ def test_what_is_lacking_is_said_in_one_line_with_its_status(place: Path, lackin
     assert (status, hardship.said in said) == (hardship.status, True), said
 
 
+@pytest.mark.heavy
 def test_without_more_processes_a_build_says_so(place: Path) -> None:
     open_to_users(place)
     (place / "out").chmod(0o777)
@@ -189,6 +191,7 @@ def test_however_little_memory_there_is_a_build_is_whole_or_says_one_line(place:
     assert ended[400] == (0, "")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("stderr", ["/dev/full", "closed"])
 def test_standard_error_that_takes_nothing_costs_no_disk(place: Path, stderr: str) -> None:
     def run(image: str) -> int:

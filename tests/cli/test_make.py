@@ -14,6 +14,8 @@ from support.images import Spec, layout
 from support.registry import Registry
 from support.tars import file, tar
 
+pytestmark = pytest.mark.heavy
+
 MAKEFILE = """\
 all: {disks}
 %.ext4:

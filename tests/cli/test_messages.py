@@ -32,6 +32,7 @@ def is_json(text: str) -> bool:
     return all(isinstance(json.loads(line), dict) for line in text.splitlines())
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("place", range(3), ids=["before", "within", "behind"])
 def test_what_is_said_of_messages_holds_wherever_it_is_said(tmp_path: Path, image: str, place: int) -> None:
     def build(*speech: str) -> subprocess.CompletedProcess[str]:
@@ -118,6 +119,7 @@ def test_a_stage_that_a_signal_cuts_short_has_not_ended(
     assert said[1:] == ["reading layer 1 of 1"]
 
 
+@pytest.mark.heavy
 def test_of_a_batch_it_is_said_of_each_disk_what_its_stages_took(tmp_path: Path, image: str) -> None:
     (tmp_path / "list").write_text(f"{image} output=a.ext4 init=none\noci:nowhere output=b.ext4\n")
     said = run("batch", "-v", tmp_path / "list", "-o", tmp_path / "disks", "-j", 1).stderr.splitlines()
@@ -145,6 +147,7 @@ def test_the_last_word_holds(tmp_path: Path, image: str) -> None:
     assert len(run(*words, "--log-format", "text").stderr.splitlines()) == 1
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("progress", ["auto", "plain", "json", "none"])
 def test_a_batch_shows_progress_as_it_is_asked(tmp_path: Path, image: str, progress: str) -> None:
     (tmp_path / "list").write_text(f"{image} output=a.ext4\noci:nowhere output=b.ext4\n")

@@ -191,6 +191,7 @@ def test_on_a_wide_screen_a_line_is_no_wider_than_people_read() -> None:
     assert len(output.getvalue()) <= 120
 
 
+@pytest.mark.heavy
 def test_a_build_that_is_done_at_once_draws_nothing_and_one_without_a_terminal_imports_nothing(
     tmp_path: Path, image: str
 ) -> None:
@@ -207,6 +208,7 @@ def test_a_build_that_is_done_at_once_draws_nothing_and_one_without_a_terminal_i
     assert subprocess.run(command, env=ENVIRONMENT, capture_output=True, check=True).stdout.endswith(b"False\n")
 
 
+@pytest.mark.heavy
 def test_a_terminal_that_can_do_nothing_gets_lines(tmp_path: Path, image: str) -> None:
     command = ["env", "TERM=dumb", *argv("build", image, "-o", tmp_path / "d.ext4")]
     status, terminal = run_on_terminal(command, 200, ENVIRONMENT)

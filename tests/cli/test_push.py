@@ -30,6 +30,7 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_disk(tmp_path_factory.mktemp("disk"))
 
 
+@pytest.mark.heavy
 def test_what_is_pushed_and_pulled_is_said(registry: Registry, disk: Path, tmp_path: Path) -> None:
     name = f"{registry.host}/cli/disk"
     pushed = run("push", disk, f"docker://{name}:1")
@@ -76,6 +77,7 @@ def test_what_is_wrong_is_said_in_one_line(
     assert said in done.stderr
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("method", ["PATCH", "PUT .*uploads"])
 def test_who_interrupts_a_push_leaves_nothing_here_or_there(
     proxy: Proxy, disk: Path, tmp_path: Path, method: str
@@ -106,6 +108,7 @@ def test_who_interrupts_a_push_leaves_nothing_here_or_there(
     assert proxy.sent("manifests/1") == proxy.sent("GET .*manifests/1")
 
 
+@pytest.mark.heavy
 def test_who_interrupts_a_pull_leaves_what_was_there(proxy: Proxy, disk: Path, tmp_path: Path) -> None:
     assert run("push", disk, f"docker://{proxy.host}/cli/cut:1").returncode == 0
     layer = manifest(proxy.host, "cli/cut", "1")["layers"][0]["digest"]

@@ -30,6 +30,7 @@ def block(language: str, containing: str) -> str:
     return str(found)
 
 
+@pytest.mark.heavy
 def test_the_makefile_rebuilds_when_the_image_changes_and_only_then(tmp_path: Path) -> None:
     if shutil.which("make") is None:
         pytest.skip("NOT RUN: make is not installed")
@@ -88,6 +89,7 @@ def test_the_makefile_of_a_list_makes_its_disks(tmp_path: Path) -> None:
         assert [words for words in said if words not in done.stdout] == []
 
 
+@pytest.mark.heavy
 def test_files_of_ones_own_are_added_as_the_recipe_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layout(tmp_path / "alpine", Spec((tar(file("etc/motd", b"x"), file("usr/bin/sh")),), tag="3.20"))
     (tmp_path / "site").mkdir()

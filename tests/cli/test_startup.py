@@ -35,6 +35,7 @@ def test_help_and_version_import_nothing_that_they_do_not_need(option: str) -> N
     assert imported(option) & HEAVY == set()
 
 
+@pytest.mark.heavy
 def test_a_command_does_not_import_what_only_others_need() -> None:
     assert imported("completion", "bash") & HEAVY == set()
     others = {
@@ -49,6 +50,7 @@ def test_a_command_does_not_import_what_only_others_need() -> None:
     assert imported("batch", "--help") & {"rich", "squarify", "builder.batch.page"} == set()
 
 
+@pytest.mark.heavy
 def test_a_disk_that_is_up_to_date_does_not_wait_for_what_writes_one(tmp_path: Path) -> None:
     layout(tmp_path / "image", Spec((tar(file("file", b"content")),)))
     words = ("build", f"oci:{tmp_path / 'image'}", "-o", str(tmp_path / "disk.ext4"))
@@ -58,6 +60,7 @@ def test_a_disk_that_is_up_to_date_does_not_wait_for_what_writes_one(tmp_path: P
     assert imported(*words, *metadata) & writers == set()
 
 
+@pytest.mark.heavy
 def test_a_build_imports_nothing_of_what_only_few_ask_for(tmp_path: Path) -> None:
     layout(tmp_path / "image", Spec((tar(file("file", b"content")),)))
     words = ("build", f"oci:{tmp_path / 'image'}", "-o", str(tmp_path / "disk.ext4"), "--force")
@@ -68,6 +71,7 @@ def test_a_build_imports_nothing_of_what_only_few_ask_for(tmp_path: Path) -> Non
     assert imported(*words, "--sbom", str(tmp_path / "sbom")) & (rare | {"builder.packages.rpm"}) == packages
 
 
+@pytest.mark.heavy
 def test_a_batch_that_is_up_to_date_imports_nothing_that_draws_writes_or_talks(tmp_path: Path) -> None:
     layout(tmp_path / "image", Spec((tar(file("file", b"content")),)))
     (tmp_path / "list").write_text(f"oci:{tmp_path}/image\n")
@@ -78,6 +82,7 @@ def test_a_batch_that_is_up_to_date_imports_nothing_that_draws_writes_or_talks(t
     assert imported(*words) & idle == set()
 
 
+@pytest.mark.heavy
 def test_what_parses_layers_is_not_imported_where_all_are_kept(tmp_path: Path) -> None:
     layout(tmp_path / "image", Spec((tar(file("file", b"content")),)))
     words = ("build", f"oci:{tmp_path / 'image'}", "--cache", str(tmp_path / "cache"))
@@ -117,6 +122,7 @@ def test_every_command_is_in_help_and_has_the_options_of_all() -> None:
             assert {"quiet", "verbose", "log_format", "progress"} <= {parameter.name for parameter in each.params}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("words", [["inspect", "oci:image"], ["build", "oci:none", "-o", "d"], ["nonsense"]])
 def test_what_tests_fork_is_what_a_new_process_is(tmp_path: Path, words: list[str]) -> None:
     layout(tmp_path / "image", Spec((tar(file("file", b"content")),)))

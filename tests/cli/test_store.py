@@ -40,6 +40,7 @@ def failed(ran: subprocess.CompletedProcess[str], status: int) -> str:
     return ran.stderr
 
 
+@pytest.mark.heavy
 def test_images_are_pulled_listed_built_removed_and_collected(images: Path) -> None:
     nothing = store(images, "list")
     assert (answered(nothing), nothing.stderr) == ("", f"no images in {images}/store/images\n")
@@ -126,6 +127,7 @@ def test_the_store_is_said_on_either_command_or_in_the_environment(images: Path)
     assert answered(run("store", "list", "--store", f"osfs://{images}/0")).splitlines()[1].startswith("localhost/app")
 
 
+@pytest.mark.heavy
 def test_what_is_corrupt_is_named_and_moved_away(images: Path) -> None:
     answered(store(images, "add", images / "saved.tar"))
     intact = store(images, "verify")
@@ -151,6 +153,7 @@ def test_what_is_corrupt_is_named_and_moved_away(images: Path) -> None:
     assert answered(store(images, "verify")) == ""
 
 
+@pytest.mark.heavy
 def test_mistakes_are_said_in_one_line(images: Path) -> None:
     answered(store(images, "add", f"oci:{images}/app"))
     said = failed(store(images, "remove", "appp:1.0"), 1)

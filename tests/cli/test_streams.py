@@ -20,6 +20,7 @@ def image(tmp_path: Path) -> str:
     return f"oci:{tmp_path}/image"
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
 def test_a_closed_stream_does_not_harm_the_disk(tmp_path: Path, image: str, closed: str) -> None:
     whole, disk = tmp_path / "whole.ext4", tmp_path / "d.ext4"
@@ -35,6 +36,7 @@ def test_messages_never_go_to_standard_output(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, b"")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("words", [["inspect", "--quick"], ["inspect", "--json"]])
 def test_an_answer_that_cannot_be_written_is_one_clear_failure(image: str, words: list[str]) -> None:
     with open("/dev/full", "wb") as full:
@@ -45,6 +47,7 @@ def test_an_answer_that_cannot_be_written_is_one_clear_failure(image: str, words
     assert done.stderr == "rootfs-builder: error: standard output: No space left on device; send it elsewhere\n"
 
 
+@pytest.mark.heavy
 def test_names_of_any_bytes_come_out_as_they_are_and_in_json_as_json(tmp_path: Path, image: str) -> None:
     odd = os.fsdecode(b"im\xffage")
     shutil.copytree(tmp_path / "image", tmp_path / odd)

@@ -122,6 +122,7 @@ def test_a_name_can_come_to_mean_another_image() -> None:
     assert not is_fixed("localhost/app:1", LOCAL)
 
 
+@pytest.mark.heavy
 @given(st.text(alphabet="aApp1:@/.shd256-_ \n[", max_size=40) | st.text(max_size=20))
 def test_any_text_finds_something_nothing_or_is_refused(text: str) -> None:
     try:

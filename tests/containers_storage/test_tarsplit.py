@@ -63,6 +63,7 @@ def test_the_tar_is_the_same_to_the_last_byte(tmp_path: Path) -> None:
     assert size(data) == len(LAYER)
 
 
+@pytest.mark.heavy
 def test_a_line_may_end_anywhere_in_a_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tarsplit, "READ_SIZE", 7)
     unpack(LAYER, tmp_path / "diff")

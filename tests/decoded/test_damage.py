@@ -37,6 +37,7 @@ def layer(tmp_path: Path) -> Iterator[tuple[int, str]]:
     os.close(fd)
 
 
+@pytest.mark.heavy
 def test_every_flipped_byte_is_noticed(layer: tuple[int, str]) -> None:
     fd, diff_id = layer
     whole = os.pread(fd, 1 << 20, 0)

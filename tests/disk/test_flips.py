@@ -22,6 +22,7 @@ PLACES: dict[str, dict[str | None, int]] = {
 }
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("format", FILESYSTEMS)
 def test_single_changed_bytes_of_the_tree_are_found(tmp_path: Path, format: str) -> None:
     chosen = random.Random(format)

@@ -36,6 +36,7 @@ def with_tree(image: Path, blocks: int, seed: bytes = SEED) -> Verity:
 
 
 # The edges of a block of hashes, which has 128, and of a block of those.
+@pytest.mark.heavy
 @pytest.mark.parametrize("blocks", [1, 2, 128, 129, 128 * 128, 128 * 128 + 1])
 def test_every_size_has_a_tree_that_covers_each_byte(tmp_path: Path, blocks: int) -> None:
     image = tmp_path / "disk"

@@ -83,6 +83,7 @@ def stacks(contents: list[Content]) -> st.SearchStrategy[list[Layer]]:
     return st.lists(st.lists(entries, max_size=12), min_size=1, max_size=4)
 
 
+@pytest.mark.heavy
 def test_readers_find_what_layers_made(spool: Spool, contents: list[Content], tmp_path: Path) -> None:
     seen = []
 

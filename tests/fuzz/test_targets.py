@@ -172,6 +172,7 @@ print(result.executions, [find.data for find in result.finds], *(find.said for f
 """
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("fault", FAULTY)
 def test_a_faulty_parser_is_found_out(fault: str) -> None:
     call, said = FAULTY[fault]

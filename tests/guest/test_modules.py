@@ -68,6 +68,7 @@ def test_each_packing_gives_the_module(tmp_path: Path, suffix: str) -> None:
     assert (found.name, found.path, found.content) == ("ext4", tmp_path / f"ext4.{suffix}", MODULE)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("suffix", sorted(set(PACKED) - {"ko"}))
 def test_one_that_is_cut_or_unpacks_to_too_much_is_refused(tmp_path: Path, suffix: str) -> None:
     for content in (PACKED[suffix](MODULE)[:-9], PACKED[suffix](b"\x7fELF" + bytes(64 << 20)), b"none"):

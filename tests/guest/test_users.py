@@ -102,6 +102,7 @@ def test_more_groups_than_linux_takes_are_refused() -> None:
         find_account("c", b"c:x:1:0::/:\n", groups)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "filler", [b":", b",", b"\n", b"x,", b"\0"], ids=["colons", "commas", "lines", "names", "NULs"]
 )

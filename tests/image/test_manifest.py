@@ -237,6 +237,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.heavy
 @given(st.sampled_from([MANIFEST, INDEX, {}]), st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=3))
 def test_no_document_ends_in_anything_but_a_value_or_a_refusal(base: Json, more: Json) -> None:
     data = json.dumps(base | more).encode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.documents import DIGEST
@@ -47,6 +48,7 @@ ENTRIES = st.lists(descriptors(OCI_MANIFEST, platforms=PLATFORMS), max_size=3).m
 INDEXES = st.builds(Index, st.just(OCI_INDEX), ENTRIES, ANNOTATIONS)
 
 
+@pytest.mark.heavy
 @given(MANIFESTS | INDEXES)
 def test_what_is_written_is_read_as_it_was(document: Manifest | Index) -> None:
     assert parse_document(render_document(document), document.media_type, "it") == document

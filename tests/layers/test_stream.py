@@ -245,6 +245,7 @@ def test_names_and_xattrs_that_would_fill_the_memory_are_refused() -> None:
         assert len(names(blob, layer_of(blob, plain, "gzip"), Limits(max_metadata=2_000_000))) == 20
 
 
+@pytest.mark.heavy
 def test_a_bomb_stops_at_the_ratio_wherever_it_hides() -> None:
     plain = END + bytes(64 << 20)  # after the end of the archive, where no entry announces it
     blob = gzip.compress(plain)

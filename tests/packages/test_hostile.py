@@ -68,6 +68,7 @@ def test_only_a_table_is_asked_and_no_code_of_the_database_runs(tmp_path: Path, 
         packages(rows(rpm_database(tmp_path / "db", schema=SCHEMAS[schema])))
 
 
+@pytest.mark.heavy
 def test_a_database_that_is_none_or_damaged_is_refused_and_never_crashes(tmp_path: Path) -> None:
     good = rpm_database(tmp_path / "db", *[header(t1000=f"p{number}") for number in range(200)])
     assert len(packages(rows(good))) == 200

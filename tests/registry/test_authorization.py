@@ -174,6 +174,7 @@ def test_an_identity_token_is_sent_to_the_token_server_alone(tokens: TokenRegist
     assert form["scope"] == ["repository:secret/image:pull"]
 
 
+@pytest.mark.heavy
 def test_a_token_that_expires_is_replaced(tokens: TokenRegistry, tmp_path: Path) -> None:
     tokens.tokens.lifetime = 0
     host = tokens.registry.host

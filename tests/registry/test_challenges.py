@@ -34,6 +34,7 @@ def test_challenges(header: str, expected: tuple[Challenge, ...]) -> None:
     assert parse_challenges(header) == expected
 
 
+@pytest.mark.heavy
 @given(st.text(alphabet='aB1 ,="\\\t~/+é', max_size=60) | st.text(max_size=60))
 def test_any_header_is_read_to_some_end(header: str) -> None:
     for challenge in parse_challenges(header):
@@ -44,6 +45,7 @@ def test_any_header_is_read_to_some_end(header: str) -> None:
 _NAMES = st.from_regex(r"[a-z][a-z0-9_-]{0,8}", fullmatch=True)
 
 
+@pytest.mark.heavy
 @given(st.lists(st.tuples(_NAMES, st.dictionaries(_NAMES, st.text(max_size=20), max_size=4)), max_size=4))
 def test_what_was_written_is_read(challenges: list[tuple[str, dict[str, str]]]) -> None:
     def quoted(value: str) -> str:

@@ -123,6 +123,7 @@ def test_a_layer_is_not_unpacked_whatever_its_encoding_is_called(raw: RawRegistr
     assert reads(raw, access) == []
 
 
+@pytest.mark.heavy
 def test_what_unpacks_without_end_is_refused(raw: RawRegistry, access: Access) -> None:
     bomb = gzip.compress(b" " * 100_000_000)
     raw.odd["GET .*manifests"] = always(answer(200, bomb, "Content-Encoding: gzip"))

@@ -217,6 +217,7 @@ exit 3
 """
 
 
+@pytest.mark.heavy
 @needs_kernel
 def test_a_tool_of_a_build_that_is_hostile_reaches_only_the_disk_that_it_makes(
     tmp_path: Path, home: Path, image: str

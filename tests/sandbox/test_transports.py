@@ -34,6 +34,7 @@ def build(image: str, place: Path, *words: object) -> bytes:
     return disk.read_bytes()
 
 
+@pytest.mark.heavy
 def test_from_a_registry_into_the_store_and_from_there(tmp_path: Path, registry: Registry) -> None:
     registry.push("confined", Spec(LAYERS))
     image = f"docker://{registry.host}/confined"
@@ -42,6 +43,7 @@ def test_from_a_registry_into_the_store_and_from_there(tmp_path: Path, registry:
     assert build(image, tmp_path / "third", "--no-store") == disk
 
 
+@pytest.mark.heavy
 def test_from_podmans_store_and_a_layout_with_all_that_is_written_beside(tmp_path: Path) -> None:
     write_store(tmp_path / "store", Spec(LAYERS, tag="localhost/confined:latest"))
     layout(tmp_path / "image", Spec(LAYERS))

@@ -204,6 +204,7 @@ def test_a_directory_is_no_archive(tmp_path: Path) -> None:
     assert "write oci:DIR" in error.reason
 
 
+@pytest.mark.heavy
 def test_zeros_of_a_compressed_archive_take_no_room(tmp_path: Path) -> None:
     members = [file("before", b"x" * 5000), file("zeros", bytes(32 << 20)), file("after", b"y" * 5000)]
     plain = tar(*members) + bytes(8 << 20)

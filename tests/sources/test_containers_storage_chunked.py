@@ -17,6 +17,7 @@ from builder.sources.resolve import resolve
 from builder.sources.source import is_rebuilt
 
 
+@pytest.mark.heavy
 def test_a_layer_that_was_pulled_in_parts_gives_the_same_disk_or_is_refused(tmp_path: Path) -> None:
     writer, reader = Engine(tmp_path / "writer"), Engine(tmp_path / "reader")
     conf = '[storage]\ndriver = "overlay"\n[storage.options.pull_options]\nenable_partial_images = "true"\n'

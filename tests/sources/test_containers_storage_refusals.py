@@ -80,6 +80,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("what", DAMAGE)
 def test_a_damaged_store_is_refused_in_one_line(engine: Engine, tmp_path: Path, what: str) -> None:
     damage, expected = DAMAGE[what]

@@ -145,6 +145,7 @@ def test_a_layer_with_a_sparse_file_is_refused(engine: Engine, tmp_path: Path) -
         engine.run('skopeo copy "containers-storage:${SPEC}localhost/sparse:1" dir:$HOME/out', tools=("skopeo",))
 
 
+@pytest.mark.heavy
 def test_a_manifest_list_is_resolved_by_platform(engine: Engine, tmp_path: Path) -> None:
     platforms = ("linux/amd64", "linux/arm64", "linux/s390x")
     specs = {platform: Spec((tar(file(platform[6:], b"x")),), platform=platform) for platform in platforms}
@@ -164,6 +165,7 @@ def test_a_manifest_list_is_resolved_by_platform(engine: Engine, tmp_path: Path)
         image(engine.reference("list:1"), "linux/riscv64")
 
 
+@pytest.mark.heavy
 def test_an_image_whose_base_is_in_an_additional_store(engine: Engine, tmp_path: Path) -> None:
     upper = Engine(tmp_path / "upper")
     script = """
@@ -203,6 +205,7 @@ def test_without_its_tar_split_a_layer_gives_the_same_files(engine: Engine, tmp_
         assert digest(tmp_path / "walked.ext4") == digest(build(copied(engine), tmp_path / "copied.ext4").output)
 
 
+@pytest.mark.heavy
 def test_a_store_is_read_while_others_change_it(engine: Engine, tmp_path: Path) -> None:
     """Other images come and go: what is read stays whole, and the store is not written to."""
     made = layout(engine.place / "home/other", Spec((tar(file("other", b"x" * 100_000)),)))

@@ -14,6 +14,7 @@ from builder.image.name import ImageName
 from builder.store.reference_files import name_of, path_of, recorded
 
 
+@pytest.mark.heavy
 @given(NAMES)
 def test_a_name_can_be_read_back_from_its_file_name_or_from_the_file(name: ImageName) -> None:
     path = path_of(name)
@@ -31,12 +32,14 @@ def spelled(name: ImageName) -> str:
     return f"{repository.replace('/', '+').replace(':', '=')}/{file}.json"
 
 
+@pytest.mark.heavy
 @given(NAMES, NAMES)
 def test_two_names_never_share_a_file_even_where_case_does_not_count(one: ImageName, other: ImageName) -> None:
     same = recorded(one) == recorded(other)
     assert (path_of(one).casefold() == path_of(other).casefold()) == same
 
 
+@pytest.mark.heavy
 @given(NAMES)
 def test_a_file_is_below_its_directory_and_its_name_is_not_too_long(name: ImageName) -> None:
     parts = path_of(name).split("/")
@@ -86,6 +89,7 @@ def test_a_name_that_is_too_long_in_full_has_no_place(text: str) -> None:
         path_of(ImageName.parse(text))
 
 
+@pytest.mark.heavy
 @given(NAMES, DIGESTS)
 def test_a_digest_comes_before_a_tag(name: ImageName, digest: ImageName) -> None:
     assert path_of(replace(name, digest=digest.digest)) == path_of(replace(name, digest=digest.digest, tag=None))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import pytest
+
 from builder.archive.entry import Entry, Kind
 from builder.tree.contents import contents
 from builder.tree.entries import Entries
@@ -95,6 +97,7 @@ def test_the_largest_come_first_whatever_they_are_and_wherever() -> None:
     assert [path for path, _ in sums.directories(1)] == [b"", b"a", b"g"]
 
 
+@pytest.mark.heavy
 def test_a_tree_of_two_thousand_levels_is_summed() -> None:
     _, sums = history([file(b"d/" * 2000 + b"f", 3)])
     assert sums.total.size == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.entries import Layer, directory, fifo, file, hardlink, opaque, symlink, whiteout
@@ -33,6 +34,7 @@ entries = st.one_of(
 layers = st.lists(st.lists(entries, max_size=8), min_size=1, max_size=4)
 
 
+@pytest.mark.heavy
 @settings(max_examples=500, deadline=None, database=None)
 @given(layers)
 @example([[symlink("a", "b")], [directory("a"), opaque("a"), file("a/c", 1)]])

@@ -22,6 +22,8 @@ from builder.batch.schedulers.cluster_worker import slots
 from builder.batch.schedulers.session import Session
 from builder.events import Event, Stage
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

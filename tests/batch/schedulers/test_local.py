@@ -24,6 +24,8 @@ from builder.batch.report import Outcome
 from builder.batch.run import run_batch
 from builder.events import Event, Stage
 
+pytestmark = pytest.mark.heavy
+
 EXECUTORS: dict[str, Callable[[], Executor]] = {
     "threads": lambda: ThreadPoolExecutor(2),
     "forked processes": lambda: ProcessPoolExecutor(2, multiprocessing.get_context("fork")),

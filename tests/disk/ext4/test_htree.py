@@ -127,17 +127,20 @@ def assert_indexed(names: list[bytes]) -> Index:
     return index
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("longest", [6, 20, 60, 250])
 def test_every_name_is_found_by_its_hash(longest: int) -> None:
     for count in range(500, 520):
         assert_indexed(random_names(count, longest))
 
 
+@pytest.mark.heavy
 def test_names_of_all_bytes_are_found_through_nodes() -> None:
     index = assert_indexed(random_names(20000))
     assert index.nodes == 2
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("leaves", "nodes"), [(507, 0), (508, 1), (510, 1), (511, 2)])
 def test_a_node_stands_between_where_the_root_has_no_room(leaves: int, nodes: int) -> None:
     # 15 entries of names of 255 bytes are a leaf.

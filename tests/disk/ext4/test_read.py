@@ -32,6 +32,7 @@ def test_everything_that_a_tree_can_hold_is_read(tmp_path: Path, spool: Spool) -
     assert differences(read("ext4", tmp_path / "image"), expected(tree, spool)) == []
 
 
+@pytest.mark.heavy
 def test_hash_trees_are_read_like_other_directories(tmp_path: Path, spool: Spool) -> None:
     tree = tree_of(many=Directory(children={b"%05d" % number + b"n" * 200: File() for number in range(4000)}))
     pack_ext4(tree, spool, tmp_path / "image")

@@ -59,6 +59,7 @@ def test_what_ext4_cannot_hold_is_refused_with_path_and_reason(
     assert not (tmp_path / "image").exists()
 
 
+@pytest.mark.heavy
 def test_more_names_of_a_file_than_ext4_counts_are_refused(tmp_path: Path, spool: Spool) -> None:
     node = File()
     tree = Tree(Directory(children={b"%05d" % number: node for number in range(65001)}))

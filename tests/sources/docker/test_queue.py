@@ -102,6 +102,7 @@ def test_a_reader_that_is_stopped_waits_no_longer(proxy: Proxy, tmp_path: Path) 
             assert [str(each) for each in failures] == [f"{proxy.host}/six: the transfer was stopped"]
 
 
+@pytest.mark.heavy
 def test_a_build_that_is_interrupted_does_not_wait_for_the_network(proxy: Proxy, tmp_path: Path) -> None:
     proxy.faults.append(Fault(f"GET .*{BLOBS[0]}", hold=Event(), hold_at=1000))
     build = subprocess.Popen(
@@ -187,6 +188,7 @@ def test_closing_the_source_ends_who_waits_for_it_and_may_be_repeated(proxy: Pro
     assert list((tmp_path / "store" / "images" / "leases").iterdir()) == []
 
 
+@pytest.mark.heavy
 def test_what_a_killed_build_has_fetched_is_not_fetched_again(proxy: Proxy, tmp_path: Path) -> None:
     proxy.faults.append(Fault(f"GET .*{BLOBS[1]}", hold=Event(), hold_at=150_000))
     store = tmp_path / "store"

@@ -43,6 +43,7 @@ def test_what_is_pushed_is_what_is_read(registry: Registry, access: Access) -> N
     assert read_image(f"docker://{registry.host}/faults", access) == BLOBS
 
 
+@pytest.mark.heavy
 def test_what_skopeo_pushes_is_what_is_read(registry: Registry, access: Access, tmp_path: Path) -> None:
     layout(tmp_path / "layout", IMAGE)
     skopeo_copy(f"oci:{tmp_path}/layout:latest", f"docker://{registry.host}/by/skopeo:1", "--dest-tls-verify=false")
