@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import BinaryIO
 
+from builder.actions.pull_attested import keep_attested
 from builder.errors import DigestMismatch, InvalidReference, SizeMismatch
 from builder.events import Listener, Meter, Stage, ignore
 from builder.image.descriptor import Descriptor
@@ -57,7 +58,8 @@ def pull(
     """Copy the image at `reference` into the store that `access` names, and record it as `name`.
 
     Indexes stay indexes, of which the images for `platforms` are copied: by default this machine's, with None all.
-    Every blob is verified; what is there already is not copied again, and what an interrupted transfer left is used.
+    What the index has attested of them comes with them. Every blob is verified; what is there already is not copied
+    again, and what an interrupted transfer left is used.
     Compressed archives are unpacked in `tmpdir`, by default the system's place for temporary files.
     The image is recorded when all of it is there. No layer is begun that claims more bytes than `limits` has for what
     it unpacks to. Raises InvalidReference where its name cannot be told, LimitExceeded, and BuilderError.
@@ -89,7 +91,18 @@ def pull(
         # Each once, however many of the images have it.
         layers = {layer.descriptor.digest: layer.descriptor for image in chosen.images for layer in image.layers}
         filling = parsed.transport is not None and parsed.transport.fills_store
+        transfers = _Transfers(source, store, lease, ignore)
+        transfer = transfers.let_source_fill if filling else transfers.copy
+
+        def copy(blobs: Iterable[Descriptor]) -> None:
+            lease.add(*blobs)
+            for blob in blobs:
+                if not store.holds(blob):
+                    transfer(blob)
+
         copied = _copy(source, list(layers.values()), store, lease, filling, listen)
+        for image in chosen.images:
+            keep_attested(source, image, keep, copy, listen)
         store.put_manifest(name, chosen.root, chosen.content, lease)
     found = dict.fromkeys(image.config.platform.normalised() for image in chosen.images)
     return Pulled(name, chosen.root.digest, tuple(found), copied)

@@ -6,7 +6,7 @@ Of many images at once: what several have in common is read once, and so are fil
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -15,7 +15,7 @@ from builder.actions.companions import render
 from builder.actions.opening import open_image, read_attested
 from builder.actions.plan import FORCED, Plan, check_outputs, choose, plan
 from builder.additions.survey import Surveyed, survey
-from builder.events import Event, Notice
+from builder.events import Event, Listener, Notice
 from builder.image.image import Image, Layer
 from builder.image.verifier import Verifier
 from builder.options import BuildOptions
@@ -84,12 +84,7 @@ class Lookout:
         surveyed = self._surveys.get(
             (options.additions, options.limits), lambda: survey(options.additions, options.limits)
         )
-
-        def listen(event: Event) -> None:
-            if isinstance(event, Notice):
-                notices.append(event.text)
-
-        planned = plan(image, surveyed, target, options, tools, listen, attested)
+        planned = plan(image, surveyed, target, options, tools, _noting(notices), attested)
         known = planned.known_disk()
         reason = planned.reason() if known is None else self._missing(planned, known)
         return Standing(reason, None if reason else known, image, tuple(notices))
@@ -109,17 +104,20 @@ class Lookout:
         return None
 
     def _image(self, reference: str, options: BuildOptions, scratch: Path) -> tuple[Image, Attested, tuple[str, ...]]:
-        handed_on = (options.provenance is not None, options.attestations is not None)
-        key = (reference, options.platform, options.access, options.limits, handed_on)
-        return self._images.get(key, lambda: self._find(reference, options, scratch))
+        key = (reference, options.platform, options.access, options.limits, options.provenance is not None)
+        named = replace(options, attestations=None)
+        image, attested, said = self._images.get(key, lambda: self._find(reference, named, scratch))
+        if options.attestations is None:
+            return image, attested, said
+        # Anew for each disk: of many images, nobody could hold them all until the end.
+        heard: list[str] = []
+        with closing(open_image(reference, options, scratch, _noting(heard), self._shared)) as source:
+            attested = read_attested(source, image, options, _noting(heard))
+        return image, attested, tuple(dict.fromkeys((*said, *heard)))
 
     def _find(self, reference: str, options: BuildOptions, scratch: Path) -> tuple[Image, Attested, tuple[str, ...]]:
         notices: list[str] = []
-
-        def listen(event: Event) -> None:
-            if isinstance(event, Notice):
-                notices.append(event.text)
-
+        listen = _noting(notices)
         with closing(open_image(reference, options, scratch, listen, self._shared)) as source:
             image = find_image(source, reference, options.platform, listen)
             attested = read_attested(source, image, options, listen)
@@ -137,6 +135,16 @@ class Lookout:
             key = (reference.transport and reference.transport.name, reference.place, layer.descriptor.digest)
             if not is_rebuilt(source, layer.descriptor):
                 self._verified.get(key, partial(_verify, source, image.reference, layer))
+
+
+def _noting(heard: list[str]) -> Listener:
+    """Make a listener that writes down what the user is to be told."""
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Notice):
+            heard.append(event.text)
+
+    return listen
 
 
 def _verify(source: Source, reference: str, layer: Layer) -> None:

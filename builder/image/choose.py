@@ -61,7 +61,7 @@ def can_be_followed(descriptor: Descriptor) -> bool:
     """Say whether an entry of an index can lead to an image: BuildKit's attestations, for one, are entries too."""
     if descriptor.media_type not in MANIFESTS | INDEXES:
         return False
-    if _is_attestation(descriptor):
+    if is_attestation(descriptor):
         return False
     platform = descriptor.platform
     return platform is None or (platform.os, platform.architecture) != ("unknown", "unknown")
@@ -72,11 +72,12 @@ def attestations(descriptors: Iterable[Descriptor], of: Descriptor) -> tuple[Des
     return tuple(
         entry
         for entry in descriptors
-        if _is_attestation(entry) and entry.annotations.get("vnd.docker.reference.digest") == str(of.digest)
+        if is_attestation(entry) and entry.annotations.get("vnd.docker.reference.digest") == str(of.digest)
     )
 
 
-def _is_attestation(descriptor: Descriptor) -> bool:
+def is_attestation(descriptor: Descriptor) -> bool:
+    """Say whether an entry of an index holds what is attested of another."""
     return descriptor.annotations.get("vnd.docker.reference.type") == "attestation-manifest"
 
 

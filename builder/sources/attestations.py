@@ -14,10 +14,9 @@ import msgspec
 
 from builder.errors import BlobMissing, ImageRefused, MalformedDocument, UnsupportedImage
 from builder.events import Listener, Notice
-from builder.image.descriptor import Descriptor, DescriptorFields, read_descriptor
-from builder.image.document import read_document
+from builder.image.attestation import parse_attestations
+from builder.image.descriptor import Descriptor
 from builder.image.image import Image
-from builder.image.shape import Remarks, convert_part
 from builder.image.verifier import verify
 from builder.sources.documents import read_verified
 from builder.sources.source import Source
@@ -27,9 +26,9 @@ STATEMENT = "application/vnd.in-toto+json"
 PREDICATE_TYPE = "in-toto.io/predicate-type"
 
 # Each costs a request; BuildKit makes one manifest of an image, with two statements.
-_MAX_MANIFESTS, _MAX_STATEMENTS = 10, 100
+MAX_MANIFESTS, MAX_STATEMENTS = 10, 100
 # In bytes, of all of an image: lists of packages with all their files have a few million.
-_MAX_SIZE = 128 << 20
+MAX_SIZE = 128 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +37,6 @@ class Statement:
 
     descriptor: Descriptor
     predicate_type: str
-
-
-class _Manifest(msgspec.Struct):
-    layers: list[DescriptorFields] | None = None
 
 
 class _Object(msgspec.Struct):
@@ -66,8 +61,8 @@ def read_attestations(source: Source, image: Image, listen: Listener, *, whole: 
     Where only their names are wanted, what cannot be read is said and left out: no disk depends on it. Else raises
     ImageRefused, and in any case what the source does.
     """
-    if len(image.attestations) > _MAX_MANIFESTS:
-        reason = f"its index has more than {_MAX_MANIFESTS} manifests of attestations, which are refused"
+    if len(image.attestations) > MAX_MANIFESTS:
+        reason = f"its index has more than {MAX_MANIFESTS} manifests of attestations, which are refused"
         refused = UnsupportedImage(image.reference, reason)
         if whole:
             raise refused
@@ -90,25 +85,24 @@ def read_attestations(source: Source, image: Image, listen: Listener, *, whole: 
 
 def _statements(source: Source, image: Image, manifest: Descriptor) -> Iterator[Statement]:
     name = f"{image.reference}: attestations {manifest.digest}"
-    document = read_document(read_verified(_open(source, manifest, name), manifest, name), name)
-    layers = convert_part(document, _Manifest, name, "$", Remarks()).layers or []
-    if len(layers) > _MAX_STATEMENTS:
-        raise UnsupportedImage(name, f"more than {_MAX_STATEMENTS} statements are refused")
-    for number, fields in enumerate(layers):
-        layer = read_descriptor(fields, name, f"$.layers[{number}]")
+    data = read_verified(_open(source, manifest, name), manifest, name)
+    _, layers = parse_attestations(data, name)
+    if len(layers) > MAX_STATEMENTS:
+        raise UnsupportedImage(name, f"more than {MAX_STATEMENTS} statements are refused")
+    for layer in layers:
         if layer.media_type == STATEMENT:
             yield Statement(layer, legible(layer.annotations.get(PREDICATE_TYPE, ""), 200))
 
 
 def _lines(source: Source, image: Image, statements: list[Statement]) -> Iterator[bytes]:
     """Give each statement as a line."""
-    left = _MAX_SIZE
+    left = MAX_SIZE
     for statement in statements:
         descriptor = statement.descriptor
         name = f"{image.reference}: attestation {descriptor.digest}"
         left -= descriptor.size
         if left < 0:
-            raise UnsupportedImage(name, f"with it, attestations have more than {_MAX_SIZE} bytes, which are refused")
+            raise UnsupportedImage(name, f"with it, attestations have more than {MAX_SIZE} bytes, which are refused")
         with _open(source, descriptor, name) as file:
             # One byte more shows that there are more.
             data = file.read(descriptor.size + 1)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from builder.errors import MalformedDocument, PlatformNotFound, UnsupportedImage
 from builder.events import Event, Listener, Notice
-from builder.image.choose import can_be_followed
+from builder.image.choose import attestations, can_be_followed, is_attestation
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.image.image import Image
@@ -127,6 +127,7 @@ class _Watched:
 
 def _every_image(watched: _Watched, reference: str, listen: Listener) -> Iterator[Image]:
     seen: set[Digest] = set()
+    attested: dict[Digest, tuple[Descriptor, ...]] = {}
     pending = deque([(watched.start, 0)])
     while pending:
         entry, depth = pending.popleft()
@@ -139,10 +140,14 @@ def _every_image(watched: _Watched, reference: str, listen: Listener) -> Iterato
         try:
             document = read_document_of(watched, entry, reference, listen)
             if isinstance(document, Index):
-                pending += ((child, depth + 1) for child in document.manifests if can_be_followed(child))
+                children = [child for child in document.manifests if can_be_followed(child)]
+                pending += ((child, depth + 1) for child in children)
+                marked = any(map(is_attestation, document.manifests))
+                attested |= {each.digest: attestations(document.manifests, each) for each in children if marked}
             else:
                 watched.start = entry
-                yield resolve(watched, reference, None, listen)
+                image = resolve(watched, reference, None, listen)
+                yield replace(image, attestations=attested.get(entry.digest, ()))
         except UnsupportedImage as error:
             # One odd entry should not keep anybody from the others.
             listen(Notice(f"{error}; it is left out"))

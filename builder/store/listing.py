@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from builder.errors import BuilderError, MalformedDocument, StoreCorrupt, UnsupportedImage
 from builder.events import Listener, Notice, ignore
+from builder.image.attestation import parse_attestations
+from builder.image.choose import is_attestation
 from builder.image.config import parse_config
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
@@ -93,19 +96,26 @@ class _Survey:
                 self.missing[entry.digest] = None
             return []
         self.sizes[entry.digest] = len(data)
+        if is_attestation(entry):
+            config, statements = parse_attestations(data, what)
+            self._count([*([config] if config else []), *statements])
+            return []
         document = parse_document(data, entry.media_type, what)
         if isinstance(document, Index):
             return [child for child in document.manifests if child.media_type in MANIFESTS | INDEXES]
         self._image(document, what)
         return []
 
-    def _image(self, manifest: Manifest, what: str) -> None:
-        blobs = {blob.digest: blob for blob in (manifest.config, *manifest.layers)}
-        stamps = {digest: self._store.room.stamp(blob_path(digest)) for digest in blobs}
+    def _count(self, blobs: Sequence[Descriptor]) -> bool:
+        """Count blobs that belong to a document; say whether they are there."""
+        stamps = {blob.digest: self._store.room.stamp(blob_path(blob.digest)) for blob in blobs}
         absent = [digest for digest, stamp in stamps.items() if stamp is None]
         self.sizes |= {digest: stamp[0] for digest, stamp in stamps.items() if stamp is not None}
         self.missing |= dict.fromkeys(absent)
-        if absent:
+        return not absent
+
+    def _image(self, manifest: Manifest, what: str) -> None:
+        if not self._count([manifest.config, *manifest.layers]):
             return
         config = self._store.read(manifest.config, f"{what}: image config")
         if config is None:

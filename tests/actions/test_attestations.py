@@ -5,29 +5,13 @@ from __future__ import annotations
 import json
 import tracemalloc
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.images import (
-    OCI,
-    TAG,
-    Files,
-    Spec,
-    add_blob,
-    add_image,
-    blob_path,
-    bytes_of,
-    digest,
-    dumps,
-    index_bytes,
-    layout,
-    platform_object,
-    write_directory,
-)
+from support.attested import PACKAGES, PROVENANCE, SPEC, TYPES, image_files
+from support.images import blob_path, bytes_of, digest, layout, write_directory
 from support.registry import Registry
-from support.tars import file, tar
 
 from builder import BuildOptions, build
 from builder.actions.standing import Lookout
@@ -36,41 +20,6 @@ from builder.events import Event, Notice
 from builder.image.platform import Platform
 from builder.sources import attestations
 from builder.sources.access import Access
-
-SPEC = Spec((tar(file("a", b"1", mode=0o755)),), config={"Cmd": ["/a"]})
-PROVENANCE = b'{\n  "_type": "https://in-toto.io/Statement/v0.1",\r\n  "predicate": {"a\\n": "b"}\n}\n'
-PACKAGES = b'{"predicateType":"https://spdx.dev/Document"}'
-TYPES = {PROVENANCE: "https://slsa.dev/provenance/v0.2", PACKAGES: "https://spdx.dev/Document"}
-
-
-def attested(manifest: str, files: Files, *statements: bytes) -> dict[str, Any]:
-    """An entry of an index as BuildKit writes it, and its blobs."""
-    layers = [
-        {
-            **add_blob(files, each, "application/vnd.in-toto+json"),
-            "annotations": {"in-toto.io/predicate-type": TYPES.get(each, "")},
-        }
-        for each in statements
-    ]
-    config = add_blob(files, dumps({"architecture": "unknown", "os": "unknown"}), OCI + "config.v1+json")
-    kind = OCI + "manifest.v1+json"
-    document = {"schemaVersion": 2, "mediaType": kind, "config": config, "layers": layers}
-    marks = {"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": manifest}
-    unknown = {"architecture": "unknown", "os": "unknown"}
-    return {**add_blob(files, dumps(document), kind), "annotations": marks, "platform": unknown}
-
-
-def image_files(*statements: bytes) -> Files:
-    """A layout with an index of images for two platforms, of which each has statements of its own."""
-    files: Files = {"oci-layout": dumps({"imageLayoutVersion": "1.0.0"})}
-    entries: list[dict[str, object]] = []
-    for platform, stated in (("linux/arm64", (b'{"of":"arm64"}',)), ("linux/amd64", statements)):
-        made, entry = add_image(files, replace(SPEC, platform=platform))
-        entries += [{**entry, "platform": platform_object(platform)}]
-        entries += [attested(made.manifest, files, *stated)] if stated else []
-    index = add_blob(files, index_bytes(entries), OCI + "index.v1+json")
-    files["index.json"] = index_bytes([{**index, "annotations": {TAG: "latest"}}])
-    return files
 
 
 def image(tmp_path: Path, *statements: bytes) -> str:
@@ -136,6 +85,25 @@ def test_what_is_missing_or_another_is_written_and_the_disk_is_left(tmp_path: Pa
     assert lines.read_bytes() == content
 
 
+def test_of_many_images_not_all_is_held_that_is_attested_of_them(tmp_path: Path) -> None:
+    disks = []
+    for number in range(3):
+        large = b'{"number":%d,"text":"%b"}' % (number, b"x" * (1 << 20))
+        reference, disk = image(tmp_path / str(number), large), tmp_path / f"{number}.ext4"
+        options = BuildOptions(
+            platform=AMD64, attestations=tmp_path / f"{number}.jsonl", metadata_file=Path(f"{disk}.json")
+        )
+        build(reference, disk, options)
+        disks.append((reference, disk, options))
+    with Lookout() as lookout:
+        tracemalloc.start()
+        try:
+            assert [lookout.look(*each).reason for each in disks] == [None] * 3
+            assert tracemalloc.get_traced_memory()[0] < 1 << 20
+        finally:
+            tracemalloc.stop()
+
+
 def damaged(tmp_path: Path, *statements: bytes, change: Mapping[bytes, bytes | None]) -> str:
     """An image of which blobs with these contents are others, or not there."""
     files = image_files(*statements)
@@ -194,10 +162,10 @@ def test_provenance_goes_without_names_that_cannot_be_read(tmp_path: Path) -> No
 
 def test_there_are_limits_to_what_is_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = BuildOptions(platform=AMD64, attestations=tmp_path / "d.jsonl")
-    monkeypatch.setattr(attestations, "_MAX_SIZE", len(PACKAGES) + len(PROVENANCE) - 1)
+    monkeypatch.setattr(attestations, "MAX_SIZE", len(PACKAGES) + len(PROVENANCE) - 1)
     with pytest.raises(UnsupportedImage, match="bytes, which are refused"):
         build(image(tmp_path, PACKAGES, PROVENANCE), tmp_path / "d.ext4", options)
-    monkeypatch.setattr(attestations, "_MAX_STATEMENTS", 1)
+    monkeypatch.setattr(attestations, "MAX_STATEMENTS", 1)
     with pytest.raises(UnsupportedImage, match="more than 1 statements"):
         build(image(tmp_path, PACKAGES, PROVENANCE), tmp_path / "d.ext4", options)
 
@@ -205,7 +173,7 @@ def test_there_are_limits_to_what_is_handed_on(tmp_path: Path, monkeypatch: pyte
 def test_of_an_index_with_very_many_manifests_of_attestations_none_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attestations, "_MAX_MANIFESTS", 0)
+    monkeypatch.setattr(attestations, "MAX_MANIFESTS", 0)
     reference, disk = image(tmp_path, PACKAGES), tmp_path / "d.ext4"
     with pytest.raises(UnsupportedImage, match="more than 0 manifests"):
         build(reference, disk, BuildOptions(platform=AMD64, attestations=tmp_path / "d.jsonl"))

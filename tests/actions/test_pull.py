@@ -109,7 +109,7 @@ def test_a_platform_that_is_not_there_is_said_and_nothing_is_recorded(
     assert images(store) == []
 
 
-def test_attestations_are_not_copied_and_odd_entries_left_out(tmp_path: Path, store: Store, access: Access) -> None:
+def test_odd_entries_are_left_out(tmp_path: Path, store: Store, access: Access) -> None:
     files, _ = layout_files(AMD)
     kind = "application/vnd.oci.image.manifest.v1+json"
     config = add_blob(files, b"{}", "application/vnd.example.thing")
