@@ -135,7 +135,11 @@ class BuildOptions:
         commands=frozenset({"build"}),
     )
     push: str | None = option(
-        None, REFERENCE, OUTPUT, "Put the disk, and its metadata, which are beside it then, into a registry as well."
+        None,
+        REFERENCE,
+        OUTPUT,
+        "Put the disk, and its metadata, which are beside it then, into a registry as well; provenance and bill of "
+        "materials, too, where they are written.",
     )
 
     def beside(self) -> list[Path]:

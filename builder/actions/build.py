@@ -96,7 +96,16 @@ def _with_metadata(target: Path, options: BuildOptions) -> BuildOptions:
 def _push(disk: Path, reference: str, options: BuildOptions, listen: Listener) -> str:
     from builder.actions.push import push
 
-    pushed = push(disk, reference, options.access, metadata=options.metadata_file, tmpdir=options.tmpdir, listen=listen)
+    pushed = push(
+        disk,
+        reference,
+        options.access,
+        metadata=options.metadata_file,
+        provenance=options.provenance,
+        sbom=options.sbom,
+        tmpdir=options.tmpdir,
+        listen=listen,
+    )
     return f"{pushed.name.repository}@{pushed.digest}"
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from builder.actions.remote_disk import RemoteDisk, remote_disk
+from builder.artifact.said import PROVENANCE, SBOM
 from builder.errors import BuilderError, OutputError, UsageError
 from builder.events import Listener, Meter, Stage, ignore
 from builder.files.workspace import workspace_of
 from builder.image.digest import Digest
 from builder.image.name import ImageName
 from builder.limits import Limits
-from builder.output.beside import metadata_path, read_record
+from builder.output.beside import mark_pulled, metadata_path, read_record
 from builder.output.checks import check_distinct, check_output, check_side_output, resolve_output
 from builder.output.failures import failures_named
 from builder.output.metadata import disk_digest
@@ -49,6 +50,8 @@ def pull_disk(
     access: Access | None = None,
     *,
     metadata_file: Path | None = None,
+    provenance: Path | None = None,
+    sbom: Path | None = None,
     limits: Limits | None = None,
     force: bool = False,
     wait: bool = True,
@@ -57,25 +60,31 @@ def pull_disk(
     """Write the disk at `reference`, docker://REGISTRY/REPO[:TAG][@DIGEST], to `output`.
 
     It is verified against its digest, has holes where it is empty, and appears complete and synced, or not at all; then
-    the metadata that came with it, in `metadata_file`, by default OUTPUT.json. An older disk is replaced, anything else
-    only with `force`; one that has just these bytes stays. Raises UsageError, OutputError, ImageRefused and other
-    BuilderError.
+    the metadata that came with it, marked as pulled, in `metadata_file`, by default OUTPUT.json. What was pushed with
+    it about this very disk goes to `provenance` and `sbom`, where that is wanted, before it; nobody has signed that. An
+    older disk is replaced, anything else only with `force`; one that has just these bytes stays. Raises UsageError,
+    OutputError, ImageRefused and other BuilderError.
     """
     target = Path(output)
     if not target.name:
         raise UsageError(f"output {quoted(str(output))} names no file; call it NAME.ext4 or NAME.erofs")
     beside = metadata_file or metadata_path(target)
+    wanted = {kind: path for kind, path in ((PROVENANCE, provenance), (SBOM, sbom)) if path is not None}
     with failures_named(advice=_ADVICE):
-        check_distinct([target, beside])
+        check_distinct([target, beside, *wanted.values()])
         check_output(target, force)
-        check_side_output(beside)
+        for path in (beside, *wanted.values()):
+            check_side_output(path)
         place = resolve_output(target)
     with (
         remote_disk(reference, access or Access(), limits or Limits(), listen) as found,
         workspace_of(place, listen, wait=wait) as work,
     ):
         record = found.metadata()
+        if record is not None:
+            record = mark_pulled(record, f"docker://{found.name.repository}@{found.digest}")
         _check_metadata(target, beside, record, force)
+        said = [Content(path, found.said(kind, listen)) for kind, path in wanted.items()]
         draft = Draft(work, "disk", place)
         fetched = not _is_here(place, found, listen)
         with failures_named(draft.path, _ADVICE):
@@ -83,9 +92,13 @@ def pull_disk(
                 listen(Stage("pulling the disk", found.artifact.layer.size))
                 found.fetch(draft.path, Meter(listen))
             time = (draft.path if fetched else place).stat().st_mtime_ns - _OLDER_NS
-            nothing: AbstractContextManager[list[Draft]] = nullcontext([])
-            with nothing if record is None else staged(Content(beside, record, time), listen) as after:
-                publish_in_order((*([draft] if fetched else []), *after))
+            after = [] if record is None else [Content(beside, record, time)]
+            with ExitStack() as stack:
+                first, last = (
+                    [draft for each in contents for draft in stack.enter_context(staged(each, listen))]
+                    for contents in (said, after)
+                )
+                publish_in_order((*first, *([draft] if fetched else []), *last))
     disk = found.artifact.disk
     return PulledDisk(
         target, found.name, found.digest, disk.format, disk.size, beside if record is not None else None, fetched

@@ -8,9 +8,9 @@ from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from builder.actions.attach import attach, read_said, said_blobs
 from builder.actions.booting import format_in
 from builder.actions.push_forms import FORMS, Blob, Opened
-from builder.actions.remote_disk import MAX_METADATA
 from builder.artifact.form import describe, is_disk, render_manifest
 from builder.disk.reading import DiskUnreadable
 from builder.errors import BuilderError, InvalidDigest, InvalidReference, UsageError
@@ -20,7 +20,7 @@ from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.image.media_types import OCI_CONFIG, OCI_MANIFEST
 from builder.image.name import ImageName
-from builder.output.beside import Record, RecordedImage, metadata_path, read_record
+from builder.output.beside import Record, RecordedImage, metadata_path, read_record, unmarked
 from builder.registry.failures import NotThere
 from builder.registry.referrers import refer
 from builder.registry.repository import Repository
@@ -57,6 +57,8 @@ def push(
     *,
     form: str = "artifact",
     metadata: Path | None = None,
+    provenance: Path | None = None,
+    sbom: Path | None = None,
     tmpdir: Path | None = None,
     force: bool = False,
     listen: Listener = ignore,
@@ -65,10 +67,12 @@ def push(
 
     `form` is a key of FORMS: an `artifact`, as `pull_disk` takes it, or an image, for KubeVirt (`containerdisk`) or for
     what mounts layers of `erofs`; that has no metadata, but says of the disk what an artifact says. The same disk and
-    metadata give the same manifest. Blobs that are there are not sent again; one on its way that breaks off goes on
-    where it did, or begins anew. The tag comes last. One that is no disk stays, unless `force` replaces it. The disk is
-    compressed into a nameless file of `tmpdir`, by default the system's place for temporary files. Raises UsageError,
-    DiskUnreadable, TagTaken, UploadRefused and other BuilderError.
+    metadata give the same manifest. What is said of the disk in `provenance` and `sbom`, by default DISK.intoto.json
+    and DISK.cdx.json where those are, refers to that, each from a manifest of its own. Blobs that are there are not
+    sent again; one on its way that breaks off goes on where it did, or begins anew. The tag comes last. One that is no
+    disk stays, unless `force` replaces it. The disk is compressed into a nameless file of `tmpdir`, by default the
+    system's place for temporary files. Raises UsageError, DiskUnreadable, TagTaken, UploadRefused and other
+    BuilderError.
     """
     path = Path(disk)
     access = access or Access()
@@ -77,6 +81,7 @@ def push(
         image = record[1].image if record else None
         name, repository, source = _target(reference, image, access, listen, stack)
         subject = _subject(path, image)
+        said = read_said(path, provenance, sbom)
         fd, kind = _open(path, stack)
         _check_tag(name, repository, force)
         before = os.fstat(fd)
@@ -84,16 +89,22 @@ def push(
         size = os.lseek(fd, 0, os.SEEK_END)
         shape = FORMS[form](Opened(path, fd, kind, size, *(record or (None, None))), tmpdir, listen, stack)
         _check_same(path, before, os.fstat(fd), shape.disk.digest, record and record[1])
-        said = describe(shape.disk, record and record[1])
+        facts = describe(shape.disk, record and record[1])
         layers = [layer.descriptor for layer in shape.layers]
-        manifest = render_manifest(shape.config.descriptor, layers, said, subject, shape.artifact_type)
-        sent = _send(repository, source, [*shape.layers, shape.config], listen)
+        manifest = render_manifest(shape.config.descriptor, layers, facts, subject, shape.artifact_type)
+        blobs = [*shape.layers, shape.config, *said_blobs(said, shape.disk)]
+        sent = _send(repository, source, list({blob.descriptor.digest: blob for blob in blobs}.values()), listen)
+        entry = Descriptor(OCI_MANIFEST, Digest.of(manifest), len(manifest))
+        if said:
+            # Before the tag: who finds the disk by that finds what is said of it.
+            put_manifest(repository, entry.digest, manifest, OCI_MANIFEST)
+            attach(repository, said, shape.disk, entry)
         answer = put_manifest(repository, name.tag or "", manifest, OCI_MANIFEST)
         # A registry that says so keeps account itself of what refers to an image.
         if subject is not None and "OCI-Subject" not in answer.headers:
-            entry = Descriptor(OCI_MANIFEST, Digest.of(manifest), len(manifest), annotations=said)
-            refer(repository, subject.digest, replace(entry, artifact_type=shape.artifact_type or OCI_CONFIG))
-    return Pushed(name, Digest.of(manifest), sent)
+            kind = shape.artifact_type or OCI_CONFIG
+            refer(repository, subject.digest, replace(entry, annotations=facts, artifact_type=kind))
+    return Pushed(name, entry.digest, sent)
 
 
 def check_target(reference: str) -> ImageName:
@@ -149,9 +160,7 @@ def _subject(disk: Path, image: RecordedImage | None) -> Descriptor | None:
 def _record(disk: Path, metadata: Path | None) -> tuple[bytes, Record] | None:
     try:
         found = read_record(disk, metadata)
-        if found is not None and len(found[0]) > MAX_METADATA:
-            raise UsageError(f"{metadata or metadata_path(disk)}: has more than {MAX_METADATA} bytes; leave it out")
-        return found
+        return found and (unmarked(found[0]), found[1])
     except OSError as error:
         raise DiskUnreadable(
             metadata or metadata_path(disk), f"cannot be read: {error.strerror}; name others with --metadata"

@@ -77,8 +77,8 @@ def as_artifact(disk: Opened, tmpdir: Path | None, listen: Listener, stack: Exit
     described = Disk(disk.format, disk.size, blob.content)
     layers = [Blob(form.disk_layer(described, blob.digest, blob.size), _reader(disk.path, blob.fd, blob.size))]
     if disk.metadata is not None:
-        layers.append(_held(form.metadata_layer(described, disk.metadata), disk.metadata))
-    return Shape(described, _held(form.EMPTY_CONFIG, form.EMPTY), tuple(layers), form.ARTIFACT_TYPE)
+        layers.append(held(form.metadata_layer(described, disk.metadata), disk.metadata))
+    return Shape(described, held(form.EMPTY_CONFIG, form.EMPTY), tuple(layers), form.ARTIFACT_TYPE)
 
 
 def as_containerdisk(disk: Opened, tmpdir: Path | None, listen: Listener, stack: ExitStack) -> Shape:
@@ -141,7 +141,7 @@ def _image_config(platform: Platform, diff_id: Digest) -> Blob:
         fields["variant"] = platform.variant
     fields |= {"config": {}, "rootfs": {"type": "layers", "diff_ids": [str(diff_id)]}}
     data = json.dumps(fields, separators=(",", ":")).encode()
-    return _held(Descriptor(OCI_CONFIG, Digest.of(data), len(data)), data)
+    return held(Descriptor(OCI_CONFIG, Digest.of(data), len(data)), data)
 
 
 def _compress(
@@ -152,7 +152,8 @@ def _compress(
         return stack.enter_context(packed(chunks, size, tmpdir, Meter(listen)))
 
 
-def _held(descriptor: Descriptor, data: bytes) -> Blob:
+def held(descriptor: Descriptor, data: bytes) -> Blob:
+    """Make a blob of bytes."""
     return Blob(descriptor, lambda start: iter([data[start:]]))
 
 

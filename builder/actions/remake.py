@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from builder.guest.bootable import Guest, plan_guest
 from builder.guest.host_files import HostFileRefused
 from builder.guest.layer import HOME
 from builder.guest.options import AUTO, NONE
+from builder.guest.process import NothingToRun
 from builder.guest.program import NoInit
 from builder.image.image import Image
 from builder.options import BuildOptions
@@ -58,10 +60,12 @@ def remake(
     listen: Listener,
     *,
     same: bool,
+    booting: bool = False,
 ) -> Remade:
     """Make the tree of the image at `reference`, as a disk has it of which this is `recorded`.
 
-    Without a record it is the image's alone. With `same` it must be the image that the disk was made of. Raises
+    Without a record it is the image's, with init as builds without options have it if the disk is `booting`. With
+    `same` it must be the image that the disk was made of. Raises
     AnotherImage, and what a build raises up to the packing.
     """
     # Each layer is read once more: what was kept of it may be what is wrong.
@@ -77,9 +81,14 @@ def remake(
         raise AnotherImage(reference, recorded.image.config.digest, str(image.config_digest))
     surveyed, gone = _additions(additions, options)
     guest, lost = _guest(image, options, recorded)
+    remarks: tuple[str, ...] = ()
+    if recorded is None and booting:
+        with suppress(NothingToRun, NoInit, HostFileRefused):
+            guest = plan_guest(image, options.guest, ignore)
+            remarks = (f"/{HOME} and network files are held against those of a build without options: {_UNKNOWN}",)
     tree, _, _ = merge_whole(source, image, guest, surveyed, spool, options, listen)
     left_out = gone | lost
-    return Remade(image, tree, LeftOut(frozenset(left_out)), tuple(left_out.values()))
+    return Remade(image, tree, LeftOut(frozenset(left_out)), (*remarks, *left_out.values()))
 
 
 def _guest(image: Image, options: BuildOptions, recorded: Made | None) -> tuple[Guest | None, dict[bytes, str]]:
@@ -143,3 +152,4 @@ def _change(record: Mapping[str, Any]) -> Change:
 
 
 _NOWHERE = "(bytes of a program)"
+_UNKNOWN = "no metadata that are believed say how it was built; if you have them, name them with --metadata"

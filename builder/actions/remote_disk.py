@@ -6,10 +6,12 @@ import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from builder.archive.compression import zstd
 from builder.artifact.form import EROFS_LAYER, Artifact, parse_artifact
+from builder.artifact.said import Kind, is_about, parse_said
 from builder.errors import (
     CorruptStream,
     ImageNotFound,
@@ -29,9 +31,10 @@ from builder.image.digest import Digest
 from builder.image.name import ImageName
 from builder.image.verifier import Verifier
 from builder.limits import Limits
-from builder.output.beside import parse_record
+from builder.output.beside import MAX_METADATA, parse_record
 from builder.registry.download import Download
 from builder.registry.failures import AccessDenied, NotThere
+from builder.registry.referrers import referrers
 from builder.registry.repository import Document, Repository
 from builder.sources.access import Access
 from builder.sources.docker import DOCKER
@@ -40,8 +43,8 @@ from builder.sources.listed import listed
 from builder.sources.reference import parse_reference
 from builder.words import quoted
 
-# In bytes: far more than metadata take, and no more than may be held.
-MAX_METADATA = 16 << 20
+# How much that is said of a disk is looked at.
+_MAX_SAID = 20
 # Tags to name where the one asked for is not there.
 _SOME = 20
 
@@ -94,6 +97,29 @@ class RemoteDisk:
         if (record.disk.sha256, record.disk.size) != (self.artifact.disk.digest.hex, self.artifact.disk.size):
             raise MalformedDocument(what, "$.disk", "is another disk than the one that it comes with")
         return content
+
+    def said(self, kind: Kind, listen: Listener) -> bytes:
+        """Fetch the document of that kind that refers to the disk and is about it; of several, the first.
+
+        Raises ImageNotFound where there is none, and what a download does.
+        """
+        name = f"{self.name}: {kind.name}"
+        found = list(islice(referrers(self.repository, self.digest, kind.media_type), _MAX_SAID))
+        for entry in found:
+            try:
+                manifest = self.repository.manifest(entry.digest)
+                layer = parse_said(manifest.data, kind, self.digest, f"{name}: manifest {entry.digest}")
+                if layer.size > MAX_METADATA:
+                    raise LimitExceeded(name, None, f"it has more than {MAX_METADATA} bytes")
+                content = b"".join(self._blob(layer, f"{name} {layer.digest}", lambda _count: None))
+                if is_about(kind, content, self.artifact.disk.digest.hex, name):
+                    if len(found) > 1:
+                        listen(Notice(f"{name}: of {len(found)} that refer to the disk, {entry.digest} is taken"))
+                    return content
+            except (NotThere, UsageError, MalformedDocument):
+                # Others may refer to it with what they like.
+                continue
+        raise ImageNotFound(str(self.name), f"no {kind.name} refers to it; leave out --{kind.name}")
 
     def _blob(self, layer: Descriptor, what: str, meter: Callable[[int], None]) -> Generator[bytes, None, None]:
         verifier = Verifier(what, layer.digest, layer.size)

@@ -21,6 +21,7 @@ from builder.errors import MissingRequirement, UsageError
 from builder.events import Listener, Stage, ignore
 from builder.files.descriptors import opened
 from builder.files.workspace import workspace
+from builder.guest.layer import HOME
 from builder.options import BuildOptions
 from builder.output.beside import metadata_path
 from builder.output.failures import failures_named
@@ -30,7 +31,7 @@ from builder.sandbox.policy import policy
 from builder.shortage import LACKING, unless_short
 from builder.tree.compare import Comparison, Difference, found_of
 from builder.tree.spool import open_spool
-from builder.words import legible
+from builder.words import legible, quoted
 
 # More are counted and not kept: a disk of something else has one for each of its names.
 _MOST = 100_000
@@ -89,7 +90,8 @@ def verify(
     First e2fsck or fsck.erofs judges it; then each name on it is compared with the tree that a build would have packed:
     type, mode, owner, size, content, target, device, extended attributes, flags of chattr, names of one inode, and
     times as the format holds them; then its hash tree with its content. Of holes the content is compared, not where
-    they are. `metadata` are beside the disk where nobody says otherwise. With `quick` only the recorded sha256 is
+    they are. `metadata` are beside the disk where nobody says otherwise; if they were pulled with it, they are believed
+    about image and options when somebody names them. With `quick` only the recorded sha256 is
     looked at. Nothing is mounted, and nothing written to. Raises BuilderError.
     """
     disk, options = Path(disk), options or BuildOptions()
@@ -108,12 +110,17 @@ def verify(
         if found.actual != found.recorded:
             found.faults.append(Fault("sha256", f"{found.actual}, expected {found.recorded}"))
         return found
+    pulled_from = recorded.pulled_from if recorded and metadata is None else None
+    if reference is None and recorded is not None and pulled_from is not None:
+        # A registry could name any image, with whatever it added, and any file of this machine.
+        said = f"that it was made of {quoted(recorded.image.reference, 200)} is the word of {legible(pulled_from, 300)}"
+        raise UsageError(f"{disk}: {said}; name the IMAGE, or believe it with --metadata {metadata_path(disk)}")
     if reference is None and recorded is None:
         missing = metadata or metadata_path(disk)
         raise UsageError(f"{disk}: there is no {missing} that says what it was made of; name an IMAGE, or --metadata")
     with policy(options.sandbox):
         _judge(found, listen)
-        _compare(found, reference, recorded, options, listen)
+        _compare(found, reference, None if pulled_from else recorded, options, listen)
     if recorded is not None:
         _check_hashes(found, recorded.verity, listen)
         _look_at_digest(found, recorded, listen)
@@ -143,7 +150,8 @@ def _compare(
     place = options.tmpdir or Path(tempfile.gettempdir())
     with workspace(place, "verify", listen) as work, failures_named(work.path):
         with closing(open_image(chosen, options, work.path, listen)) as source, open_spool(work.path) as spool:
-            remade = remake(source, chosen, recorded, spool, options, listen, same=reference is None)
+            same, booting = reference is None, _holds_init(found)
+            remade = remake(source, chosen, recorded, spool, options, listen, same=same, booting=booting)
             found.reference, found.config = chosen, str(remade.image.config_digest)
             found.remarks.extend(remade.remarks)
             listen(Stage("comparing"))
@@ -160,6 +168,16 @@ def _compare(
                 except DiskMalformed as malformed:
                     found.faults.append(Fault("the disk", f"{malformed}; what is behind that was not compared"))
                 found.names = comparison.names
+
+
+def _holds_init(found: Verification) -> bool:
+    """Say whether a disk has what builds add for a guest to boot."""
+    with _failures_named(found.disk), opened(found.disk, os.O_RDONLY) as fd:
+        try:
+            reader = FILESYSTEMS[found.format].reader(fd)
+            return any(entry.name == HOME.encode() for entry in reader.entries(reader.inode(reader.root)))
+        except DiskMalformed:
+            return False
 
 
 def _own(reader: Reader) -> Iterator[bytes]:

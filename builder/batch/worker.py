@@ -7,7 +7,6 @@ when nobody holds the lock on the lifeline.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import signal
 import sys
@@ -18,6 +17,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+
 from builder.actions.build import build
 from builder.batch.images import Job
 from builder.batch.messages import JobRefused, read_job, write_event, write_outcome, write_refusal
@@ -25,7 +26,7 @@ from builder.batch.report import BUILT, CANCELLED, FAILED, UP_TO_DATE, Outcome, 
 from builder.errors import BuilderError, MissingRequirement
 from builder.events import Event, Listener, Notice, ignore
 from builder.exact import write_next
-from builder.output.beside import metadata_path
+from builder.output.beside import RecordedManifest, read_as
 from builder.output.failures import failures_named
 from builder.registry.failures import Passing
 from builder.sandbox.owned import own_process
@@ -108,14 +109,34 @@ def _run_in(directory: str, job: Job, listen: Listener, begun: float) -> Outcome
     return run(job, listen, begun)
 
 
+class _DiskFacts(msgspec.Struct):
+    size: int
+    sha256: str
+    uuid: str
+
+
+class _Layer(msgspec.Struct):
+    digest: str
+    size: int
+
+
+class _Image(msgspec.Struct):
+    manifest: RecordedManifest
+    layers: list[_Layer]
+
+
+class _Built(msgspec.Struct):
+    disk: _DiskFacts
+    image: _Image
+
+
 def _disk(job: Job) -> dict[str, Any]:
     """Tell what is known of the disk that is there now, from its metadata."""
-    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-        record = json.loads((job.options.metadata_file or metadata_path(job.output)).read_bytes())
-        disk, image = record["disk"], record["image"]
-        layers = tuple(Part(layer["digest"], layer["size"]) for layer in image["layers"])
-        known = {name: disk[name] for name in ("size", "sha256", "uuid")}
-        return {**known, "source": image["manifest"]["digest"], "layers": layers}
+    with suppress(OSError, BuilderError):
+        if built := read_as(_Built, job.output, job.options.metadata_file):
+            layers = tuple(Part(layer.digest, layer.size) for layer in built.image.layers)
+            known = {"size": built.disk.size, "sha256": built.disk.sha256, "uuid": built.disk.uuid}
+            return {**known, "source": built.image.manifest.digest, "layers": layers}
     return {}
 
 

@@ -20,6 +20,8 @@ from builder.sizes import human_size
 @click.argument("reference", metavar="docker://REGISTRY/REPO[:TAG][@DIGEST]", type=IMAGE)
 @click.option("-o", "--output", type=FILE, required=True, help="The disk to write.")
 @table_option("metadata-file", help="Where the disk's metadata go; by default to OUTPUT.json.")
+@table_option("provenance", help="Write the disk's provenance here, which was pushed with it.")
+@table_option("sbom", help="Write which packages are on the disk here, as was pushed with it.")
 @table_option("force", help="Replace what is there, though it is no disk, or no metadata of one.")
 @table_option("no-wait")
 @table_option("max-size", help="Refuse a disk of more bytes.")
@@ -29,7 +31,8 @@ def pull(console: Console, /, reference: str, output: Path, **options: Any) -> N
     """Write a disk that was pushed to a registry.
 
     The disk is the one that was pushed, byte for byte, its digest is verified, and it appears when
-    it is complete. Its metadata come with it, so that it boots as it would where it was built. For
+    it is complete. Its metadata come with it, so that it boots as it would where it was built.
+    Provenance and bill of materials come when they are asked for; nobody has signed them. For
     images, see `build` and `store pull`.
 
     \b
@@ -43,6 +46,8 @@ def pull(console: Console, /, reference: str, output: Path, **options: Any) -> N
         output,
         chosen.access,
         metadata_file=chosen.metadata_file,
+        provenance=chosen.provenance,
+        sbom=chosen.sbom,
         limits=chosen.limits,
         force=chosen.force,
         wait=chosen.wait,

@@ -28,6 +28,8 @@ from builder.sizes import human_size
     help="An artifact, an image that KubeVirt boots, or one with the disk for its layer.",
 )
 @click.option("--metadata", type=FILE, help="Metadata of DISK, which go with it; by default DISK.json, if there.")
+@table_option("provenance", help="Provenance of DISK, to refer to it; by default DISK.intoto.json, if there.")
+@table_option("sbom", help="Bill of materials of DISK, to refer to it; by default DISK.cdx.json, if there.")
 @click.option("--force", is_flag=True, help="Replace what has that tag, though it is no disk.")
 @all_of(table_option("authfile"), table_option("cert-dir"), table_option("tls-verify"))
 @table_option("tmpdir", help="Where the disk is compressed; by default in TMPDIR.")
@@ -40,7 +42,8 @@ def push(
     What is there already is not sent again, and the same disk has the same digest. Prints the
     full name with the digest, by which `pull` and `boot` take just this disk. --as containerdisk
     makes an image with /disk/disk.img; --as erofs one whose layer is the disk, which has to be an
-    erofs. Both want the metadata of the disk.
+    erofs. Both want the metadata of the disk. Provenance and bill of materials, as `build` writes
+    them, are attached to it, for `oras discover` and others to find.
 
     \b
     Examples:
@@ -55,6 +58,8 @@ def push(
         chosen.access,
         form=form,
         metadata=metadata,
+        provenance=chosen.provenance,
+        sbom=chosen.sbom,
         tmpdir=chosen.tmpdir,
         force=force,
         listen=console.listener(),

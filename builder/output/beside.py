@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +14,10 @@ from builder.disk.verity import Verity
 from builder.errors import BuilderError, UsageError
 from builder.words import quoted
 
-_MAX_METADATA = 64 << 20
+# In bytes: far more than metadata take, and no more than may be held; read, they take twenty times as much.
+MAX_METADATA = 16 << 20
+# At the end, as `mark_pulled` writes it.
+_MARK = re.compile(rb',"pulledFrom":"[^"\\]*"(\}\s*)\Z')
 _Shape = TypeVar("_Shape", bound=msgspec.Struct)
 
 
@@ -51,13 +55,17 @@ class RecordedImage(msgspec.Struct):
 
 
 class Record(msgspec.Struct, rename="camel"):
-    """What metadata say of a disk that concerns those who hand it on; command lines by VMM."""
+    """What metadata say of a disk that concerns those who hand it on; command lines by VMM.
+
+    `pulled_from` says from where they were pulled with it, if they were not made here.
+    """
 
     builder: str
     disk: RecordedDisk
     image: RecordedImage | None = None
     verity: Verity | None = None
     kernel_command_line: dict[str, str] = {}
+    pulled_from: str | None = None
 
 
 class _Described(msgspec.Struct):
@@ -76,10 +84,10 @@ def read_verity(disk: Path, metadata: Path | None = None) -> Verity | None:
     Raises UsageError for a file that is none of ours, DiskCut, and OSError for one that cannot be read.
     """
     path = metadata or metadata_path(disk)
-    content = _read(path, named=metadata is not None)
+    content = read_beside(path, named=metadata is not None)
     if content is None:
         return None
-    verity = _converted(content, _Described, path).verity
+    verity = read_json(content, _Described, path).verity
     status = disk.stat()
     if verity and stat.S_ISREG(status.st_mode) and status.st_size < verity.size:
         raise DiskCut(disk, status.st_size, verity.size, path)
@@ -92,33 +100,60 @@ def read_record(disk: Path, metadata: Path | None = None) -> tuple[bytes, Record
     Raises UsageError for a file that is none of ours, and OSError for one that cannot be read.
     """
     path = metadata or metadata_path(disk)
-    content = _read(path, named=metadata is not None)
+    content = read_beside(path, named=metadata is not None)
     return None if content is None else (content, parse_record(content, path))
 
 
 def read_as(shape: type[_Shape], disk: Path, metadata: Path | None = None) -> _Shape | None:
     """Read of the metadata of a disk what `shape` holds; None without any. Raises what `read_record` raises."""
     path = metadata or metadata_path(disk)
-    content = _read(path, named=metadata is not None)
-    return None if content is None else _converted(content, shape, path)
+    content = read_beside(path, named=metadata is not None)
+    return None if content is None else read_json(content, shape, path)
 
 
 def parse_record(content: bytes, where: Path | str) -> Record:
     """Read metadata, which came from `where`. Raises UsageError for what is none of ours."""
-    return _converted(content, Record, where)
+    return read_json(content, Record, where)
 
 
-def _read(path: Path, *, named: bool) -> bytes | None:
+def mark_pulled(content: bytes, place: str) -> bytes:
+    """Add to metadata, a JSON object, that they were pulled from `place`: they are not this machine's word."""
+    # What is said last is what counts, for every parser of ours.
+    head, brace, tail = unmarked(content).rpartition(b"}")
+    return head + b',"pulledFrom":' + json.dumps(place).encode() + brace + tail
+
+
+def unmarked(content: bytes) -> bytes:
+    """Give metadata as they were pulled, byte for byte."""
+    match = _MARK.search(content)
+    return content[: match.start()] + match[1] if match else content
+
+
+def read_beside(path: Path, *, named: bool) -> bytes | None:
+    """Read a file about a disk whole; None where none is there, unless it was `named`.
+
+    Raises UsageError for what is no file, or far too large for one, and OSError for what cannot be read.
+    """
     # What else has that name, such as a fifo or a directory, is no metadata of this disk.
     if not named and not path.is_file():
         return None
     if path.exists() and not path.is_file():
-        raise UsageError(f"{path}: is no regular file; name the metadata of the disk")
+        raise UsageError(f"{path}: is no regular file; name that of the disk")
     with path.open("rb") as file:
-        return file.read(_MAX_METADATA)
+        content = file.read(MAX_METADATA + 1)
+    if len(content) > MAX_METADATA:
+        raise UsageError(f"{path}: has more than {MAX_METADATA} bytes, which are refused; name that of the disk")
+    return content
 
 
-def _converted(content: bytes, shape: type[_Shape], path: Path | str) -> _Shape:
+def read_json(
+    content: bytes,
+    shape: type[_Shape],
+    where: Path | str,
+    what: str = "no metadata of a disk",
+    advice: str = "build the disk again, or name them with --metadata",
+) -> _Shape:
+    """Read of a document what `shape` holds, strictly, and nothing else of it. Raises UsageError: it is `what`."""
     try:
         # Not msgspec's decoder: a variable may hold bytes that are no UTF-8, which JSON escapes as Python has them.
         document = json.loads(content)
@@ -126,5 +161,4 @@ def _converted(content: bytes, shape: type[_Shape], path: Path | str) -> _Shape:
         json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogateescape")
         return msgspec.convert(document, shape)
     except (ValueError, RecursionError) as error:
-        reason = f"is no metadata of a disk ({quoted(str(error), 200)})"
-        raise UsageError(f"{path}: {reason}; build the disk again, or name them with --metadata") from error
+        raise UsageError(f"{where}: is {what} ({quoted(str(error), 200)}); {advice}") from error

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import msgspec
 
-from builder.output.beside import metadata_path
+from builder.errors import BuilderError
+from builder.output.beside import read_as
 from builder.tree.contents import Contents
 
 # Contents are never longer (tree/contents.py); what is came from elsewhere.
 _LONGEST = 64 << 10
-_MAX_METADATA = 64 << 20
 
 
 def pack_contents(contents: Contents) -> str:
@@ -40,12 +40,8 @@ class _Described(msgspec.Struct):
 
 def contents_beside(disk: Path) -> Contents | None:
     """Read what the metadata beside a disk say of what it holds; None without any, and for what is none."""
-    path = metadata_path(disk)
-    # What else has that name, such as a fifo, is not waited for.
-    if not path.is_file():
-        return None
     try:
-        with path.open("rb") as file:
-            return msgspec.convert(json.loads(file.read(_MAX_METADATA)), _Described).contents
-    except (OSError, ValueError, RecursionError):
+        said = read_as(_Described, disk)
+    except (BuilderError, OSError):
         return None
+    return said.contents if said else None

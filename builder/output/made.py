@@ -36,8 +36,8 @@ class MadeGuest(msgspec.Struct):
     initrd: Any = None
 
 
-class Made(msgspec.Struct):
-    """How a disk was made (see metadata.py)."""
+class Made(msgspec.Struct, rename="camel"):
+    """How a disk was made (see metadata.py); `pulled_from` is by whose word, if it was not made here."""
 
     builder: str
     image: MadeOf
@@ -46,6 +46,7 @@ class Made(msgspec.Struct):
     tools: dict[str, str]
     guest: MadeGuest | None = None
     verity: Verity | None = None
+    pulled_from: str | None = None
 
 
 def read_made(disk: Path, metadata: Path | None = None) -> Made | None:

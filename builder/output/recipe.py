@@ -25,7 +25,9 @@ import msgspec
 
 from builder.disk.filesystem import DiskFacts
 from builder.disk.verity import Verity
+from builder.errors import UsageError
 from builder.guest.facts import Resolved
+from builder.output.beside import MAX_METADATA, read_json
 from builder.output.kept_contents import pack_contents, unpack_contents
 from builder.tree.contents import Contents
 from builder.version import VERSION
@@ -34,7 +36,6 @@ from builder.words import legible
 NO_DISK = "no disk"
 
 _ATTRIBUTE = "user.rootfs-builder"
-_MAX_METADATA = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +205,8 @@ def _read_metadata(path: Path) -> tuple[_Metadata, int] | None:
             status = os.fstat(file.fileno())
             if not _is_ours(status):
                 return None
-            return msgspec.convert(json.loads(file.read(_MAX_METADATA)), _Metadata), status.st_mtime_ns
-    except (OSError, ValueError, RecursionError):
+            return read_json(file.read(MAX_METADATA), _Metadata, path), status.st_mtime_ns
+    except (OSError, UsageError):
         return None
 
 

@@ -1,9 +1,10 @@
-"""Databases of packages on a disk, and signatures of images."""
+"""Databases of packages on a disk, signatures of images, and what refers to either."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -12,8 +13,13 @@ from support.fuzz.mutate import of_bytes, of_json, of_structures, of_text
 from support.fuzz.target import Target, refused
 from support.packages import MemoryDisk, rpm_database, rpm_header
 
+from builder.artifact.said import KINDS, SBOM, is_about, parse_said
+from builder.image.attestation import parse_attestations
+from builder.image.digest import Digest
+from builder.output.provenance import PREDICATE
 from builder.packages.inventory import read_inventory
 from builder.packages.rpm_header import parse_header
+from builder.registry.referrers import _listed, _of_type
 from builder.sources import open_source
 from builder.sources.signatures import _of_payload, _of_statement, check_signature
 
@@ -60,6 +66,34 @@ def signature(data: bytes) -> None:
             check_signature(source, "oci:signed:1", key)
 
 
+def referrer(data: bytes) -> None:
+    """Read the input as what refers to a manifest, as a list of that, and as a document that is said of a disk."""
+    for kind in KINDS:
+        for read in (
+            partial(parse_said, kind=kind, disk=DISK, name="x"),
+            partial(is_about, kind, digest="", where="x"),
+        ):
+            with refused():
+                read(data)
+    with refused():
+        parse_attestations(data, "x")
+    list(_of_type(_listed(data), SBOM.media_type))
+
+
+def referrers() -> list[bytes]:
+    kind = f"{images.OCI}manifest.v1+json"
+    layer = {"mediaType": SBOM.media_type, "digest": str(DISK), "size": 1, "artifactType": SBOM.media_type}
+    fields = {"schemaVersion": 2, "mediaType": kind, "config": layer, "layers": [layer], "subject": layer}
+    about = {"component": {"hashes": [{"alg": "SHA-256", "content": DISK.hex}]}}
+    bill = {"bomFormat": "CycloneDX", "metadata": about}
+    return [
+        images.dumps(fields),
+        images.dumps({"schemaVersion": 2, "mediaType": f"{images.OCI}index.v1+json", "manifests": [layer]}),
+        images.dumps(bill),
+        signing.statement(str(DISK), PREDICATE),
+    ]
+
+
 def signed() -> list[bytes]:
     place = Path("signed")
     layout(place)
@@ -67,6 +101,7 @@ def signed() -> list[bytes]:
     return [(place / "index.json").read_bytes(), Path("key").read_bytes(), *words]
 
 
+DISK = Digest.of(b"disk")
 DPKG = b"Package: a\nStatus: install ok installed\nVersion: 1:2-3\nArchitecture: all\nSource: b (1)\n\nPackage: c\n"
 APK = b"C:Q1abc=\nP:musl\nV:1.2-r3\nA:x86_64\no:musl\nL:MIT\nF:lib\n\nP:b\nV:1\n"
 OS_RELEASE = b"ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME='Debian GNU/Linux 12'\n"
@@ -78,4 +113,5 @@ TARGETS = {
     "rpm-database": Target(on_disk("var/lib/rpm/rpmdb.sqlite"), lambda: [database()], of_structures),
     "rpm-header": Target(lambda data: parse_header(data, "rpmdb"), lambda: [header()], of_bytes),
     "signature": Target(signature, signed, of_json),
+    "referrer": Target(referrer, referrers, of_json),
 }

@@ -1,0 +1,81 @@
+"""Put what is said of a disk beside it in a registry, where who has the disk finds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.actions.push_forms import Blob, held
+from builder.artifact.form import EMPTY, EMPTY_CONFIG, Disk
+from builder.artifact.said import KINDS, PROVENANCE, SBOM, Kind, is_about, render_said, said_layer
+from builder.disk.reading import DiskUnreadable
+from builder.errors import UsageError
+from builder.image.descriptor import Descriptor
+from builder.image.digest import Digest
+from builder.image.media_types import OCI_MANIFEST
+from builder.output.beside import read_beside
+from builder.registry.referrers import refer
+from builder.registry.repository import Repository
+from builder.registry.upload import put_manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A document about a disk, from the file `path`."""
+
+    kind: Kind
+    path: Path
+    content: bytes
+
+
+def read_said(disk: Path, provenance: Path | None, sbom: Path | None) -> list[Said]:
+    """Read what is said of a disk in these files, or in those that stand beside it.
+
+    Raises UsageError, and DiskUnreadable for a file that cannot be read.
+    """
+    named: Mapping[Kind, Path | None] = {PROVENANCE: provenance, SBOM: sbom}
+    found = []
+    for kind in KINDS:
+        path = named[kind] or kind.path(disk)
+        try:
+            content = read_beside(path, named=named[kind] is not None)
+        except OSError as error:
+            reason = f"cannot be read: {error.strerror}; name another with --{kind.name}"
+            raise DiskUnreadable(path, reason) from error
+        if content is not None:
+            found.append(Said(kind, path, content))
+    return found
+
+
+def said_blobs(said: Sequence[Said], disk: Disk) -> list[Blob]:
+    """Make blobs of what is said of a disk, and of what their manifests have for a config.
+
+    Raises UsageError for what is said of another disk.
+    """
+    for each in said:
+        if not is_about(each.kind, each.content, disk.digest.hex, str(each.path)):
+            reason = f"is the {each.kind.name} of another disk; build it again, or name another with --{each.kind.name}"
+            raise UsageError(f"{each.path}: {reason}")
+    blobs = [held(said_layer(each.kind, each.content, disk.format), each.content) for each in said]
+    return [*blobs, held(EMPTY_CONFIG, EMPTY)] if blobs else []
+
+
+def attach(repository: Repository, said: Sequence[Said], disk: Disk, subject: Descriptor) -> None:
+    """Have what is said, whose blobs are there, refer to the manifest of a disk.
+
+    Raises SourceUnreadable, AccessDenied, UploadRefused.
+    """
+    unaccounted = []
+    for each in said:
+        layer = said_layer(each.kind, each.content, disk.format)
+        data = render_said(each.kind, layer, subject)
+        answer = put_manifest(repository, Digest.of(data), data, OCI_MANIFEST)
+        if "OCI-Subject" not in answer.headers:
+            facts = {key: value for key, value in layer.annotations.items() if key.startswith("in-toto.io/")}
+            kind = each.kind.media_type
+            unaccounted.append(
+                Descriptor(OCI_MANIFEST, Digest.of(data), len(data), annotations=facts, artifact_type=kind)
+            )
+    if unaccounted:
+        refer(repository, subject.digest, *unaccounted)
