@@ -23,6 +23,9 @@ MAX_EXTENSION = 1024 * 1024
 EXTENSIONS = frozenset(b"xgLK")
 CUT = "the tar stream ends in a header"
 
+# Of the members that no extension header stands in front of: most.
+_UNSAID = Extensions()
+
 
 def walk(found: Callable[[Header], None], instead: Callable[[bytes], None] = lambda unit: None) -> Walk:
     """Walk to the end of the archive, calling `found` with each member in turn; raises MalformedTar.
@@ -43,7 +46,7 @@ def walk(found: Callable[[Header], None], instead: Callable[[bytes], None] = lam
                 block = block[padding:]
             start = position = position + skip + padding
             name = None
-            said = Extensions()
+            said = _UNSAID
             seen = 0
             while True:
                 if not block or block == ZEROS:
@@ -58,6 +61,8 @@ def walk(found: Callable[[Header], None], instead: Callable[[bytes], None] = lam
                 check_checksum(block)
                 if block[156] not in EXTENSIONS:
                     break
+                if not seen:
+                    said = Extensions()
                 # One each of a pax header, a global one, a long name and a long link: libarchive gives up on more.
                 seen += 1
                 if seen > 4:

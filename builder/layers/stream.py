@@ -3,12 +3,13 @@
     blob ─> hash, count ─> inflate, count ─> hash ─────> tar reader ─> entries
             └─ thread ──┘  └─── thread ───┘  └ thread ┘  └─ caller's thread
 
-All of the heavy steps release the interpreter lock, so they overlap. Every byte passes once.
+All of the heavy steps release the interpreter lock, so they overlap. Every byte passes once. A small layer is read by
+the caller's thread alone: before three others had begun.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from itertools import chain
 
@@ -27,6 +28,8 @@ from builder.sources.source import Arriving, Source, is_rebuilt
 
 # In bytes: what the next thread is handed at once.
 _READ_SIZE = 1 << 19
+# In bytes, of a blob: an image of 500 such layers takes a quarter less without threads.
+_SMALL = 1 << 18
 
 
 class LayerStream:
@@ -45,9 +48,9 @@ class LayerStream:
         self._rebuilt = is_rebuilt(source, layer.descriptor)
         self._blob = source.open(layer.descriptor)
         self._tail = b""
-        self._packed_chunks = ahead(self._packed.watch(self._read_blob()), interrupted=self._wait_no_more)
-        self._inflated_chunks = ahead(self._bounded(self._inflate()), interrupted=self._wait_no_more)
-        self._plain_chunks = ahead(self._plain.watch(self._inflated_chunks), interrupted=self._wait_no_more)
+        self._packed_chunks = self._beside(self._packed.watch(self._read_blob()))
+        self._inflated_chunks = self._beside(self._bounded(self._inflate()))
+        self._plain_chunks = self._beside(self._plain.watch(self._inflated_chunks))
         self._tar = TarReader(self._reported())
 
     def __iter__(self) -> Iterator[Entry]:
@@ -93,6 +96,12 @@ class LayerStream:
         self._packed_chunks.close()
         self._blob.close()
 
+    def _beside(self, chunks: Iterator[bytes]) -> Generator[bytes, None, None]:
+        """Have a step run beside the others, where that pays."""
+        if self._layer.descriptor.size > _SMALL:
+            return ahead(chunks, interrupted=self._wait_no_more)
+        return _one_by_one(chunks)
+
     def _wait_no_more(self) -> None:
         # Who stops the build does not want to wait for the network.
         if isinstance(self._blob, Arriving):
@@ -129,6 +138,10 @@ class LayerStream:
         for chunk in self._plain_chunks:
             meter(self._packed.count)
             yield chunk
+
+
+def _one_by_one(chunks: Iterator[bytes]) -> Generator[bytes, None, None]:
+    yield from chunks
 
 
 @contextmanager

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import gzip
 import hashlib
 import io
-import threading
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
@@ -62,11 +63,26 @@ def names(blob: bytes, layer: Layer, limits: Limits | None = None) -> list[bytes
         return [entry.path for entry in stream]
 
 
-@pytest.fixture(autouse=True)
-def _no_thread_stays() -> Iterator[None]:
-    before = threading.active_count()
+@pytest.fixture(autouse=True, params=[-1, 1 << 60], ids=["side by side", "one by one"])
+def _steps_run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Read each layer with threads, and without; none of them stays."""
+    monkeypatch.setattr("builder.layers.stream._SMALL", request.param)
+    before = _thread._count()
     yield
-    assert threading.active_count() == before
+    assert _thread._count() == before
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_a_small_layer_needs_no_thread(over: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*words: object) -> int:
+        del words  # what a thread alone may hold on to
+        raise MemoryError("no room for a thread")
+
+    layer = layer_of(TREE, TREE, "none")
+    monkeypatch.setattr("builder.layers.stream._SMALL", len(TREE) - over)
+    monkeypatch.setattr("builder.threads.start_new_thread", refuse)
+    with pytest.raises(MemoryError) if over else nullcontext():
+        assert names(TREE, layer) == [b"etc/", b"etc/hosts"]
 
 
 @pytest.mark.parametrize("compression", COMPRESS)
