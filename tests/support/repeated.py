@@ -93,6 +93,7 @@ LIBRARIES = (
     "cli/test_messages.py",
     "cli/test_progress.py",
     "cli/test_startup.py",
+    "fuzz/test_reached.py",
     "fuzz/test_targets.py",
     "guest/test_modules.py",
     "registry/test_authorization.py",

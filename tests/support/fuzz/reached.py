@@ -15,12 +15,13 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import CodeType, ModuleType
 
 _PACKAGE = "builder"
-_NAME = "__reached__"
+NAME = "__reached__"
 # More places than there are.
 _SPACE = 1 << 16
 
 REACHED = bytearray(_SPACE)
-WORDS: set[bytes] = set()
+# What each module has constants of, and from which mark on up to which other one they are its own.
+_WORDS: list[tuple[int, int, set[bytes]]] = []
 _next = 0
 
 
@@ -28,6 +29,19 @@ def watch() -> None:
     """Have all that is imported of the package from now on say what is reached; nothing of it may be there yet."""
     assert _PACKAGE not in sys.modules
     sys.meta_path.insert(0, _Finder())
+
+
+def words() -> list[bytes]:
+    """List what the modules that inputs have reached compare with, or might."""
+    return sorted({word for first, end, each in _WORDS if REACHED.find(1, first, end) >= 0 for word in each})
+
+
+def marked(source: bytes, path: str) -> CodeType:
+    """Compile a module with marks in it; it has REACHED under the name that they use."""
+    first, marking = _next + 1, _Marking()
+    tree = marking.visit(ast.parse(source, path))
+    _WORDS.append((first, _next + 1, marking.words))
+    return compile(ast.fix_missing_locations(tree), path, "exec", dont_inherit=True)
 
 
 class _Finder(MetaPathFinder):
@@ -44,17 +58,19 @@ class _Finder(MetaPathFinder):
 
 class _Loader(SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType:
-        # Not what was compiled without them, nor to be kept for those who do without.
-        tree = ast.parse(self.get_data(self.path), self.path)
-        return compile(ast.fix_missing_locations(_Marking().visit(tree)), self.path, "exec", dont_inherit=True)
+        # Not what was compiled without marks, nor to be kept for those who do without.
+        return marked(self.get_data(self.path), self.path)
 
     def exec_module(self, module: ModuleType) -> None:
-        vars(module)[_NAME] = REACHED
+        vars(module)[NAME] = REACHED
         super().exec_module(module)
 
 
 class _Marking(ast.NodeTransformer):
     """Puts a mark where a function, a branch, a case, a handler or a loop begins, and where a condition goes on."""
+
+    def __init__(self) -> None:
+        self.words: set[bytes] = set()
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         self.generic_visit(node)
@@ -76,10 +92,11 @@ class _Marking(ast.NodeTransformer):
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         value = node.value
         word = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
-        if isinstance(word, bytes) and 2 <= len(word) <= 32 and b" " not in word:
-            WORDS.add(word)
+        if isinstance(word, bytes) and 1 <= len(word) <= 32 and b" " not in word:
+            self.words.add(word)
         if isinstance(value, int) and value > 255:
-            WORDS.update((b"%d" % value, *(value.to_bytes(size, "little") for size in (2, 4, 8) if value < 256**size)))
+            self.words.add(b"%d" % value)
+            self.words.update(value.to_bytes(size, "little") for size in (2, 4, 8) if value < 256**size)
         return node
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
@@ -100,7 +117,7 @@ def _number() -> ast.Constant:
 
 
 def _place() -> ast.Subscript:
-    return ast.Subscript(ast.Name(_NAME, ast.Load()), _number(), ast.Store())
+    return ast.Subscript(ast.Name(NAME, ast.Load()), _number(), ast.Store())
 
 
 def _mark(where: ast.stmt) -> ast.stmt:
@@ -109,6 +126,6 @@ def _mark(where: ast.stmt) -> ast.stmt:
 
 def _marked(value: ast.expr) -> ast.expr:
     # `a and b` becomes `a and (__reached__.insert…)`: a call gives None, and what follows it counts.
-    name = ast.Attribute(ast.Name(_NAME, ast.Load()), "__setitem__", ast.Load())
+    name = ast.Attribute(ast.Name(NAME, ast.Load()), "__setitem__", ast.Load())
     said = ast.Call(name, [_number(), ast.Constant(1)], [])
     return ast.copy_location(ast.BoolOp(ast.Or(), [said, value]), value)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-from support.fuzz.reached import REACHED, WORDS
+from support.fuzz.reached import REACHED, words
 from support.fuzz.target import REFUSALS, Target, check, outcome
 
 from builder.errors import BuilderError
@@ -88,8 +88,7 @@ def _inputs(name: str, target: Target, seconds: float, seed: int, more: Sequence
     pool = [*target.seeds(), *corpus_of(name), *more]
     for data in pool:
         yield data, False
-    words = sorted(WORDS)
-    room = _POOL
+    known, room = words(), _POOL
     end = time.process_time() + seconds
     while time.process_time() < end:
         # What has led to something new last is the likeliest to lead further, and of two the shorter takes less time.
@@ -98,8 +97,8 @@ def _inputs(name: str, target: Target, seconds: float, seed: int, more: Sequence
         if chosen.random() < 0.05:
             other = chosen.choice(pool)
             data = data[: chosen.randrange(len(data) + 1)] + other[chosen.randrange(len(other) + 1) :]
-        if words and chosen.random() < 0.1:
-            data = _with_word(data, chosen.choice(words), chosen)
+        if known and chosen.random() < 0.2:
+            data = _with_word(data, chosen.choice(known), chosen)
         try:
             data = target.mutate(data, chosen)
         except MemoryError:
@@ -108,6 +107,7 @@ def _inputs(name: str, target: Target, seconds: float, seed: int, more: Sequence
         if (yield data, True) and len(data) < room:
             room -= len(data)
             pool.append(data)
+            known = words()
 
 
 def _with_word(data: bytes, word: bytes, chosen: random.Random) -> bytes:
@@ -176,6 +176,8 @@ def _run(target: Target, inputs: Inputs, board: mmap.mmap, said: TextIO, finds: 
         faulthandler.register(signal.SIGPROF, said, chain=True)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         seen: set[object] = set()
+        # Imports have reached something, too.
+        REACHED[:] = bytes(len(REACHED))
         count, spent, reached = 0, 0, b""
         (data, made), limited = next(inputs), False
         while True:
