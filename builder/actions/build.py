@@ -123,7 +123,7 @@ def _pack(source: Source, plan: Plan, filesystem: Filesystem, scratch: Path, dra
     from builder.actions.merge import merge_whole
 
     options = plan.options
-    with open_spool(scratch, spent=True) as spool:
+    with open_spool(scratch, tails=filesystem.tails, spent=True) as spool:
         tree, identity, resolved = merge_whole(source, plan.image, plan.guest, plan.surveyed, spool, options, listen)
         held = contents(tree)
         listen(Stage(f"packing {filesystem.name}"))

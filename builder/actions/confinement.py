@@ -27,7 +27,7 @@ from builder.tool import search_path
 NONE, TOOLS, ALL = "none", "tools", "all"
 
 # By format, what is imported late, and compiled for the next time: now, while that can be written.
-_LATE = {"ext4": ("builder.disk.ext4.fill", "builder.disk.content"), "erofs": ("builder.disk.erofs.restore",)}
+_LATE = {"ext4": "builder.disk.ext4.fill", "erofs": "builder.disk.erofs.restore"}
 
 
 def confine(
@@ -56,8 +56,9 @@ def confine(
         if policy.is_required():
             raise UsageError(f"--sandbox require: {reason}")
         return TOOLS
-    for name in ("builder.actions.merge", *_LATE.get(options.format or "", ())):
-        import_module(name)
+    for name in ("builder.actions.merge", "builder.disk.content", _LATE.get(options.format or "")):
+        if name is not None:
+            import_module(name)
     from builder.sandbox.process import confine_process
 
     places = source if isinstance(source, Placed) else None

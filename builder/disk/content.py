@@ -14,12 +14,11 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Protocol
 
-from builder.disk.shift import Move, add, can_shift, shift
+from builder.disk.shift import BLOCK, Move, add, can_shift, shift
 from builder.exact import copy
 from builder.files.descriptors import opened, path_of
 from builder.files.holes import written_pieces
 from builder.tree.nodes import Content
-from builder.tree.runs import ALIGNMENT, Runs
 from builder.tree.spool import Spool
 
 # How much is copied between two words about the progress, in bytes.
@@ -61,21 +60,28 @@ def begun(output: Path, spool: Spool, contents: Iterable[Content], scratch: Path
 
 def _is_worthwhile(spool: Spool, contents: Iterable[Content]) -> bool:
     """Say whether most of these contents is in the spool's own file, in long stretches, each for itself."""
-    runs = Runs()
-    end = 0
+    moves: list[Move] = []
+    end = taken = 0
     for content in sorted(contents, key=lambda content: content.offset):
         if content.offset < end:
             return False
-        end = content.offset + content.size
-        runs.add(content.offset // ALIGNMENT, -(-end // ALIGNMENT))
-    own = lent = 0
-    for first, behind in runs:
-        for fd, _, length in spool.parts(first * ALIGNMENT, (behind - first) * ALIGNMENT):
-            if fd == spool.fd:
-                own += length
-            else:
-                lent += length
-    return own >= lent and own >= len(runs) * _WORTH
+        size = -(-content.size // BLOCK) * BLOCK
+        add(moves, Move(content.offset, taken, size))
+        end, taken = content.offset + size, taken + size
+    found = _by_file(spool, moves)
+    runs = found.pop(spool.fd, [])
+    own = sum(run.length for run in runs)
+    return own >= sum(run.length for lent in found.values() for run in lent) and own >= len(runs) * _WORTH
+
+
+def _by_file(spool: Spool, moves: Sequence[Move]) -> dict[int, list[Move]]:
+    """Say what is to be moved from where in which file."""
+    found: dict[int, list[Move]] = {}
+    for source, target, length in moves:
+        for fd, start, step in spool.parts(source, length):
+            add(found.setdefault(fd, []), Move(start, target, step))
+            target += step
+    return found
 
 
 def _is_named(fd: int, output: Path) -> bool:
@@ -99,12 +105,13 @@ class _Copied:
 
     def fill(self, moves: Sequence[Move], size: int, progress: Progress) -> None:
         done = 0
-        for source, target, length in moves:
-            for start in range(0, length, _STEP):
-                step = min(length - start, _STEP)
-                self._spool.copy_part(source + start, step, self.fd, target + start)
-                done += step
-                progress(done)
+        for fd, parts in _by_file(self._spool, moves).items():
+            for source, target, length in parts:
+                for start in range(0, length, _STEP):
+                    step = min(length - start, _STEP)
+                    copy(fd, source + start, self.fd, target + start, step)
+                    done += step
+                    progress(done)
         os.ftruncate(self.fd, size)
 
 
@@ -115,18 +122,11 @@ class _Shifted:
 
     def fill(self, moves: Sequence[Move], size: int, progress: Progress) -> None:
         disk = self._spool.fd
-        own: list[Move] = []
-        lent: list[tuple[int, Move]] = []
-        for source, target, length in moves:
-            for fd, start, step in self._spool.parts(source, length):
-                if fd == disk:
-                    add(own, Move(start, target, step))
-                else:
-                    lent.append((fd, Move(start, target, step)))
-                target += step
-        shift(disk, own, size)
-        for fd, (source, target, length) in lent:
-            copy(fd, source, disk, target, length)
+        lent = _by_file(self._spool, moves)
+        shift(disk, lent.pop(disk, []), size)
+        for fd, parts in lent.items():
+            for source, target, length in parts:
+                copy(fd, source, disk, target, length)
         # A file system may say of holes that they are data: zeros, which must not get to where content is.
         end = 0
         for target, length in [*((move.target, move.length) for move in moves), (size, 0)]:

@@ -130,9 +130,13 @@ class DiskFacts:
 
 
 class Filesystem(Protocol):
-    """One file system format: packs a tree into an image file, and knows one when it sees it."""
+    """One file system format: packs a tree into an image file, and knows one when it sees it.
+
+    It packs soonest from a spool that keeps `tails` of up to so many bytes apart.
+    """
 
     name: str
+    tails: int
 
     def check(self, options: DiskOptions) -> dict[str, str]:
         """Refuse options this format or its installed tools cannot honour, before any layer is read.

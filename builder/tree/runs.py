@@ -41,7 +41,7 @@ class Runs:
     def between(self, first: int, behind: int) -> Iterator[Run]:
         """Yield what of the runs is between two blocks."""
         place = bisect_right(self._behinds, first)
-        while place < len(self._firsts) and self._firsts[place] < behind:
+        while first < behind and place < len(self._firsts) and self._firsts[place] < behind:
             yield max(self._firsts[place], first), min(self._behinds[place], behind)
             place += 1
 

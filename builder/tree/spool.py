@@ -1,6 +1,8 @@
 """The content of every file of the tree: an anonymous file, written once, as it arrives, and files that are lent to it.
 
 Positions count through all of them, in the order in which they came: where a lent file stands, the own one has a hole.
+A second anonymous file may have the contents' last, partial blocks (tails.py): they have positions like all others, and
+the own file no room for them.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from builder.exact import Data, copy, read_at, send
 from builder.tree.filling import Filling
 from builder.tree.nodes import EMPTY, Content
 from builder.tree.runs import ALIGNMENT, Runs
+from builder.tree.tails import Tails
 
 # Parts of a content, from its front to its back: where in it each begins, and its bytes; what is between them is zeros.
 Pieces = Iterable[tuple[int, Data]]
@@ -39,11 +42,17 @@ class Spool:
     """
 
     def __init__(
-        self, fd: int, written: Callable[[int, memoryview], None] | None = None, *, spent: bool = False
+        self,
+        fd: int,
+        written: Callable[[int, memoryview], None] | None = None,
+        *,
+        tails: Tails | None = None,
+        spent: bool = False,
     ) -> None:
-        self.end = 0
+        self.end = self._settled = 0
         self.spent = spent
         self._own = Filling(fd, written)
+        self._tails = Tails(-1, 0) if tails is None else tails
         # Where each lent file begins, in order.
         self._starts: list[int] = []
         self._lent: list[Lent] = []
@@ -62,7 +71,10 @@ class Spool:
 
     def settle(self) -> None:
         """Have all that was added in the file. Raises OSError, as ENOSPC."""
-        self._own.settle(self.end)
+        if self._settled < self.end:
+            self._own.settle(self.end - self._missing(self.end))
+            self._tails.settle()
+            self._settled = self.end
 
     def add(self, size: int, pieces: Pieces) -> Content:
         """Store `size` bytes, of which `pieces` are more than a hole.
@@ -72,14 +84,22 @@ class Spool:
         """
         if size == 0:
             return EMPTY
-        offset, end = self.end, 0
+        offset, start, end = self.end, self.end - self._missing(self.end), 0
+        whole = size - self._tails.of(size)
+        if whole < size:
+            self._tails.begin(offset + whole, size - whole)
         for position, data in pieces:
             if position < end:
                 raise ValueError(f"content goes back from byte {end} to {position}")
             end = position + len(data)
             if end > size:
                 raise ValueError(f"content is {end - size} bytes longer than the {size} announced")
-            self._own.put(offset + position, data)
+            if end <= whole:
+                self._own.put(start + position, data)
+            else:
+                cut = max(whole - position, 0)
+                self._own.put(start + position, memoryview(data)[:cut])
+                self._tails.put(position + cut - whole, memoryview(data)[cut:])
         self.end = offset + _aligned(size)
         return Content(offset, size)
 
@@ -101,8 +121,8 @@ class Spool:
 
     def read_at(self, position: int, size: int) -> bytes:
         """Return `size` bytes of one content, holes as zeros, and of the block in which it ends."""
-        fd, start, _ = self._file(position)
-        return read_at(fd, size, position - start)
+        parts = [read_at(fd, length, start) for fd, start, length in self.parts(position, size)]
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def data(self, content: Content) -> Iterator[tuple[int, int]]:
         """Yield (position in the spool, length) of each stretch of `content` that holds more than zeros, in order.
@@ -110,10 +130,15 @@ class Spool:
         Each is whole blocks, but where the content ends.
         """
         position, end = content.offset, content.offset + content.size
+        last = end - content.size % ALIGNMENT
+        is_apart = last < end and self._tails.start(last) is not None
+        whole = last if is_apart else end
         start, runs = self._runs(position)
-        for first, behind in runs.between((position - start) // ALIGNMENT, _aligned(end - start) // ALIGNMENT):
+        for first, behind in runs.between((position - start) // ALIGNMENT, _aligned(whole - start) // ALIGNMENT):
             begin = start + first * ALIGNMENT
-            yield begin, min(start + behind * ALIGNMENT, end) - begin
+            yield begin, min(start + behind * ALIGNMENT, whole) - begin
+        if is_apart:
+            yield last, end - last
 
     def copy(self, content: Content, fd: int) -> None:
         """Make the empty file `fd` hold `content`, holes included; nothing depends on the descriptors' positions."""
@@ -128,10 +153,7 @@ class Spool:
             position += step
 
     def parts(self, start: int, length: int) -> Iterator[tuple[int, int, int]]:
-        """Yield where `length` bytes from `start` on are, in order: (file, position in it, length).
-
-        In the own file they are where they are in the spool.
-        """
+        """Yield where `length` bytes from `start` on are, in order: (file, position in it, length)."""
         while length:
             fd, first, end = self._file(start)
             step = min(length, end - start)
@@ -139,9 +161,9 @@ class Spool:
             start, length = start + step, length - step
 
     def send(self, start: int, length: int, pipe: int) -> None:
-        """Write `length` bytes of one content, from `start` in the spool, to a pipe."""
-        fd, first, _ = self._file(start)
-        send(fd, start - first, pipe, length)
+        """Write `length` bytes from `start` in the spool to a pipe."""
+        for fd, first, step in self.parts(start, length):
+            send(fd, first, pipe, step)
 
     def close(self) -> None:
         """Close what was lent."""
@@ -157,15 +179,24 @@ class Spool:
         """Give the runs of the file that holds a position, and where that file begins."""
         if (place := self._place(position)) is not None:
             return self._starts[place], self._lent[place].runs
-        return 0, self.runs
+        return self._missing(position), self.runs
 
     def _file(self, position: int) -> tuple[int, int, int]:
         """Give the file that holds a position, where that file begins, and where another one may."""
         if (place := self._place(position)) is not None:
             start = self._starts[place]
             return self._lent[place].fd, start, start + _aligned(self._lent[place].size)
+        self.settle()
+        if (start_of_tail := self._tails.start(position)) is not None:
+            block = position - position % ALIGNMENT
+            return self._tails.fd, block - start_of_tail, block + ALIGNMENT
         behind = bisect_right(self._starts, position)
-        return self.fd, 0, self._starts[behind] if behind < len(self._starts) else self.end
+        end = self._starts[behind] if behind < len(self._starts) else self.end
+        return self._own.fd, self._missing(position), self._tails.following(position, end)
+
+    def _missing(self, position: int) -> int:
+        """Say how many of the positions before one the own file has no room for: those of tails."""
+        return self._tails.before(position) * ALIGNMENT
 
 
 def _aligned(size: int) -> int:
@@ -173,10 +204,13 @@ def _aligned(size: int) -> int:
 
 
 @contextmanager
-def open_spool(directory: Path, *, spent: bool = False) -> Iterator[Spool]:
-    """Open an empty spool on the file system of `directory`; see Spool for one that is to be `spent`."""
-    with _nameless(directory) as fd:
-        spool = Spool(fd, spent=spent)
+def open_spool(directory: Path, *, tails: int = 0, spent: bool = False) -> Iterator[Spool]:
+    """Open an empty spool on the file system of `directory`, which keeps `tails` of up to so many bytes apart.
+
+    See Spool for one that is to be `spent`.
+    """
+    with _nameless(directory) as fd, _nameless(directory) as other:
+        spool = Spool(fd, tails=Tails(other, tails), spent=spent)
         try:
             yield spool
         finally:

@@ -107,8 +107,8 @@ def test_a_disk_without_room_for_the_tables_that_mke2fs_writes_is_named(small: P
 def test_content_is_whole_if_the_disk_is_full_while_mkfs_erofs_reads_it(
     tmp_path: Path, small: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def reserve_and_fill(output: Path, sizes: Iterable[int]) -> bool:
-        assert reserve(output, sizes)
+    def reserve_and_fill(fd: int, output: Path, sizes: Iterable[int]) -> bool:
+        assert reserve(fd, output, sizes)
         status = os.statvfs(small)
         (small / "other").write_bytes(bytes(status.f_bavail * status.f_bsize - MIB))
         return True
@@ -128,14 +128,15 @@ def test_content_is_whole_if_the_disk_is_full_while_mkfs_erofs_reads_it(
 def test_what_is_compressed_is_staged_where_no_room_can_be_allocated(
     tmp_path: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("builder.disk.erofs.buffer.reserve", lambda output, sizes: False)
+    monkeypatch.setattr("builder.disk.erofs.buffer.reserve", lambda fd, output, sizes: False)
     monkeypatch.setattr("builder.disk.erofs.tar.write_tar", None)
     Erofs().pack(tree_of(file=compressible(spool, MIB)), spool, OPTIONS, tmp_path, tmp_path / "disk", ignore)
     run_tool(["fsck.erofs", tmp_path / "disk"])
 
 
 def test_room_for_what_is_put_aside_leaves_the_file_empty(tmp_path: Path) -> None:
-    assert reserve(tmp_path / "disk", [1, 5000, 0])
+    with (tmp_path / "disk").open("wb") as disk:
+        assert reserve(disk.fileno(), tmp_path / "disk", [1, 5000, 0])
     status = (tmp_path / "disk").stat()
     assert (status.st_size, status.st_blocks * 512) == (0, 3 * 4096)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from builder.tree.nodes import Device, Directory, Fifo, File, Node, Symlink
+from builder.tree.nodes import Content, Device, Directory, Fifo, File, Node, Symlink
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
 
@@ -122,7 +122,7 @@ def _of_node(node: Node, spool: Spool) -> Found:
         case Directory():
             return replace(found, kind="directory")
         case File(content=content):
-            digest = _digest(_spooled(spool, content.offset, content.size))
+            digest = _digest(_spooled(spool, content))
             return replace(found, kind="file", size=content.size, digest=digest)
         case Symlink(target=target):
             return replace(found, kind="symlink", size=len(target), target=target)
@@ -205,9 +205,10 @@ def with_links(found: dict[bytes, Found], nodes: dict[bytes, int] | dict[bytes, 
     }
 
 
-def _spooled(spool: Spool, offset: int, size: int) -> Iterator[tuple[int, bytes]]:
-    for position, block in _read(spool.fd, offset, offset + size):
-        yield position - offset, block
+def _spooled(spool: Spool, content: Content) -> Iterator[tuple[int, bytes]]:
+    for start, length in spool.data(content):
+        for position in range(start, start + length, BLOCK):
+            yield position - content.offset, spool.read_at(position, min(BLOCK, start + length - position))
 
 
 def _read(fd: int, start: int, end: int) -> Iterator[tuple[int, bytes]]:

@@ -22,12 +22,11 @@ _CANNOT = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EFBIG, errno.EINVAL, 
 _RESERVED_BLOCKS = 4096
 
 
-def reserve(output: Path, sizes: Iterable[int]) -> bool:
-    """Make the empty file `output`, which is not there, with room for files of `sizes` bytes in mkfs.erofs's buffer.
+def reserve(fd: int, output: Path, sizes: Iterable[int]) -> bool:
+    """Give the empty file `fd` room for files of `sizes` bytes in mkfs.erofs's buffer; errors call it `output`.
 
     Returns whether the file system can do so. Raises OSError, as ENOSPC.
     """
-    fd = os.open(output, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         # mkfs.erofs begins each file on a boundary of this.
         unit = max(os.fstat(fd).st_blksize, os.sysconf("SC_PAGESIZE"))
@@ -37,8 +36,6 @@ def reserve(output: Path, sizes: Iterable[int]) -> bool:
             return False
         error.filename = os.fspath(output)
         raise
-    finally:
-        os.close(fd)
     return True
 
 

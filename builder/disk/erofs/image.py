@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from struct import Struct, pack_into, unpack_from
 from uuid import UUID
 
@@ -61,7 +59,7 @@ class Inode:
 
 
 class ErofsImage:
-    """An image, open as `fd`, that is edited in place; see `opened`. `end` is its size in bytes, whole blocks."""
+    """An image, open as `fd`, that is edited in place. `end` is its size in bytes, whole blocks."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -161,14 +159,3 @@ class ErofsImage:
 
     def _number(self, offset: int, size: int) -> int:
         return int.from_bytes(self._superblock[offset : offset + size], "little")
-
-
-@contextmanager
-def opened(image: Path) -> Iterator[ErofsImage]:
-    """Open an image for editing."""
-    # One that was not made is as good as empty.
-    fd = os.open(image, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-    try:
-        yield ErofsImage(fd)
-    finally:
-        os.close(fd)

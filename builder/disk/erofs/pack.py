@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.disk.erofs.features import Features, check_compression, installed_features, is_at_least
-from builder.disk.erofs.image import SUPERBLOCK, is_superblock
-from builder.disk.erofs.image import opened as opened_image
+from builder.disk.erofs.image import SUPERBLOCK, ErofsImage, is_superblock
 from builder.disk.erofs.layout import BLOCK
+from builder.disk.erofs.place import MOST_BEHIND
 from builder.disk.filesystem import DiskFacts, DiskOptions, check_label, derived_uuid, rounded_up
 from builder.disk.judge import judge
 from builder.errors import DiskTooSmall, MissingRequirement, ToolFailed, UsageError
-from builder.events import Listener
+from builder.events import Listener, Meter, Stage
 from builder.files.descriptors import opened, path_of
 from builder.tool import find_tool, run_tool
 from builder.tree.spool import Spool
@@ -40,6 +40,7 @@ class Erofs:
     """The read-only compressed file system; kernels from 5.4 on mount what is not compressed."""
 
     name = "erofs"
+    tails = MOST_BEHIND
 
     def check(self, options: DiskOptions) -> dict[str, str]:
         """Refuse what erofs has not (UsageError) and what the installed tools have not (MissingRequirement).
@@ -70,6 +71,7 @@ class Erofs:
     ) -> DiskFacts:
         """Write the image; a `size` pads it with a hole. What the installed version lacks: MissingRequirement."""
         # Here, because what writes a disk is not needed to know that one is up to date.
+        from builder.disk.content import begun
         from builder.disk.erofs.buffer import check_not_full, reserve
         from builder.disk.erofs.limits import check_tree, fits_tar
         from builder.disk.erofs.plan import plan
@@ -89,35 +91,41 @@ class Erofs:
 
         # From a tar, 1.8.6 packs wrong bytes of some files as fragments, and says nothing.
         tar = features.tar and not options.fragments and fits_tar(planned)
-        tar = tar and reserve(output, (file.content.size for file in planned.packed))
-        with opened(output, os.O_RDWR | os.O_CREAT) as target, opened(scratch, os.O_PATH | os.O_DIRECTORY) as work:
+        uuid = options.uuid or derived_uuid(options.seed, "erofs")
+        inodes = 1 + len(planned.packed) + len(planned.direct)
+        with (
+            begun(output, spool, planned.bodies(), scratch) as disk,
+            opened(scratch, os.O_PATH | os.O_DIRECTORY) as work,
+        ):
+            tar = tar and reserve(disk.fd, output, (file.content.size for file in planned.packed))
             # The tool gets descriptors, in whose places nobody can put anything else.
             run = partial(run_tool, confined=True, output=output, watch=watch)
             # Some versions put file content aside in temporary files: not in /tmp, which may be memory.
             run = partial(run, environment={"TMPDIR": str(path_of(work))})
             if tar:
-                argv += ["--tar=f", str(path_of(target))]
-                done = run(argv, inherited=(target, work), stdin=lambda pipe: write_tar(planned, spool, pipe))
+                argv += ["--tar=f", str(path_of(disk.fd))]
+                done = run(argv, inherited=(disk.fd, work), stdin=lambda pipe: write_tar(planned, spool, pipe))
             else:
                 with staged(planned, spool, scratch) as (directory, attributes):
-                    argv += [attributes, str(path_of(target)), str(directory)]
+                    argv += [attributes, str(path_of(disk.fd)), str(directory)]
                     with opened(directory, os.O_RDONLY | os.O_DIRECTORY) as staging:
-                        done = run(argv, inherited=(target, work, staging))
-        if done.stderr:
-            # It prints nothing but errors, and takes no notice of some of them.
-            raise ToolFailed(argv, 0, done.stderr)
-        uuid = options.uuid or derived_uuid(options.seed, "erofs")
-        inodes = 1 + len(planned.packed) + len(planned.direct)
-        with opened_image(output) as image:
-            restore(planned, image, spool)
+                        done = run(argv, inherited=(disk.fd, work, staging))
+            if done.stderr:
+                # It prints nothing but errors, and takes no notice of some of them.
+                raise ToolFailed(argv, 0, done.stderr)
+            image = ErofsImage(disk.fd)
+            moves = restore(planned, image, spool)
             if image.packed:
                 # The inode of a temporary file, with the time of this run.
                 image.set_mtime(image.inode(image.packed), options.epoch * 10**9)
             image.finish(uuid, options.label.encode(), options.epoch, inodes)
+            size = _padded(image.end, options.size)
+            listen(Stage("filling the erofs file system", sum(move.length for move in moves)))
+            disk.fill(moves, size, Meter(listen))
         return DiskFacts(
             format=self.name,
             uuid=uuid,
-            size=_pad(output, options.size),
+            size=size,
             block_size=BLOCK,
             inodes=inodes,
             tools={_TOOL: features.version},
@@ -168,13 +176,11 @@ def _command(options: DiskOptions, features: Features) -> list[str]:
     return argv
 
 
-def _pad(output: Path, size: int | None) -> int:
-    """Make the image `size` bytes long, if it is given, and return how long it is."""
-    used = output.stat().st_size
+def _padded(used: int, size: int | None) -> int:
+    """Return how long an image becomes of which so many bytes are used, and that is to be of `size`, if it is given."""
     if size is None:
         return used
     whole = rounded_up(size)
     if whole < used:
         raise DiskTooSmall("--size", size, used)
-    os.truncate(output, whole)
     return whole

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from builder.disk.erofs.layout import BLOCK, directory_size
+from builder.disk.erofs.place import behind
 from builder.tree.nodes import Content, Directory, File, Node, Symlink
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
@@ -39,6 +40,12 @@ class Plan:
         """Yield (name, file) of each file that mkfs.erofs gets; names are `b"0000/000"` and so on."""
         for number, file in enumerate(self.packed):
             yield b"%04d/%03d" % (number // _PER_DIRECTORY, number % _PER_DIRECTORY), file
+
+    def bodies(self) -> Iterator[Content]:
+        """Yield where the spool has the whole blocks of each file that mkfs.erofs does not get."""
+        for node in self.direct:
+            if isinstance(node, File) and (size := node.content.size - behind(0, node.content.size)):
+                yield Content(node.content.offset, size)
 
 
 def plan(tree: Tree, spool: Spool, least: int | None) -> Plan:
@@ -79,5 +86,6 @@ def _is_sparse(content: Content, spool: Spool) -> bool:
     """Tell whether a large file has more blocks of zeros than others."""
     if content.size < _LARGE:
         return False
-    held = sum(-(-length // BLOCK) for _, length in spool.data(content))
+    whole = Content(content.offset, content.size - content.size % BLOCK)
+    held = sum(length // BLOCK for _, length in spool.data(whole))
     return held <= content.size // BLOCK // 2

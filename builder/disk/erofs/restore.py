@@ -1,8 +1,8 @@
-"""What mkfs.erofs was not told, written into its image: the tree, its metadata, and all that it did not compress."""
+"""What mkfs.erofs was not told, written into its image: the tree, its metadata, and what else it did not compress."""
 
 from __future__ import annotations
 
-from builder.disk.erofs.arrange import Arrangement, arrange
+from builder.disk.erofs.arrange import Arrangement, arrange, rounded
 from builder.disk.erofs.image import ErofsImage
 from builder.disk.erofs.layout import (
     BLOCK,
@@ -12,8 +12,10 @@ from builder.disk.erofs.layout import (
     encode_inode,
     encode_xattrs,
 )
+from builder.disk.erofs.place import behind
 from builder.disk.erofs.plan import Plan, number_of
 from builder.disk.numbering import FT_DIRECTORY, encode_device, file_type
+from builder.disk.shift import Move, add
 from builder.errors import BuilderError
 from builder.exact import write_at
 from builder.tree.filling import Filling
@@ -23,10 +25,11 @@ from builder.tree.spool import Spool
 _Entries = list[tuple[bytes, int, int]]
 
 
-def restore(planned: Plan, image: ErofsImage, spool: Spool) -> None:
-    """Make the image of the files that were planned an image of their tree, with content from the spool.
+def restore(planned: Plan, image: ErofsImage, spool: Spool) -> list[Move]:
+    """Make the image of the files that were planned an image of their tree, but for whole blocks of content.
 
-    Raises BuilderError if the image does not hold exactly those files.
+    Returns where those are to be in the image, in order. Raises BuilderError if the image does not hold exactly those
+    files.
     """
     numbers = _numbers(planned, image)
     for file in planned.packed:
@@ -38,8 +41,8 @@ def restore(planned: Plan, image: ErofsImage, spool: Spool) -> None:
     image.end = arranged.end
     # Every number before the first directory, which names them.
     numbers.update(zip(planned.direct, map(image.number_at, arranged.positions), strict=True))
-    _copy_bodies(planned, arranged, spool, image.fd)
     _Inodes(planned, arranged, numbers, spool, image).write()
+    return _moves(planned, arranged, spool, image.fd)
 
 
 def _numbers(planned: Plan, image: ErofsImage) -> dict[Node, int]:
@@ -55,14 +58,19 @@ def _numbers(planned: Plan, image: ErofsImage) -> dict[Node, int]:
     return numbers
 
 
-def _copy_bodies(planned: Plan, arranged: Arrangement, spool: Spool, fd: int) -> None:
-    """Copy whole blocks of files, holes as holes."""
+def _moves(planned: Plan, arranged: Arrangement, spool: Spool, fd: int) -> list[Move]:
+    """Say where files' whole blocks are to be, holes left out; copy last blocks for which an inode has no room."""
+    moves: list[Move] = []
     for place in arranged.bodies:
         file, position = planned.direct[place], arranged.data[place]
         assert isinstance(file, File)
-        content = file.content
-        for start, length in spool.data(Content(content.offset, content.size - arranged.tails[place])):
-            spool.copy_part(start, length, fd, position + start - content.offset)
+        offset, size = file.content.offset, file.content.size
+        tail = behind(0, size)
+        if tail and not arranged.tails[place]:
+            spool.copy_part(offset + size - tail, tail, fd, position + size - tail)
+        for start, length in spool.data(Content(offset, size - tail)):
+            add(moves, Move(start, position + start - offset, rounded(length)))
+    return moves
 
 
 class _Inodes:

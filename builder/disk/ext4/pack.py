@@ -43,6 +43,7 @@ class Ext4:
     """Packs a tree into an ext4 image with 4 KiB blocks and 256-byte inodes (see Filesystem)."""
 
     name = "ext4"
+    tails = 0
 
     def check(self, options: DiskOptions) -> dict[str, str]:
         """Refuse options that ext4 or the installed e2fsprogs cannot honour, and give that one's version.
