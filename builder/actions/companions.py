@@ -17,7 +17,7 @@ from builder.files.descriptors import opened
 from builder.guest.facts import GuestFacts, Initrd
 from builder.options import BuildOptions
 from builder.output.failures import failures_named
-from builder.output.metadata import describe_build, disk_digest, render_json
+from builder.output.metadata import describe_build, disk_digest, render_json, render_portable
 from builder.output.provenance import describe_provenance
 from builder.output.publish import Content, Draft, staged
 from builder.output.recipe import KnownDisk
@@ -72,10 +72,10 @@ def render(plan: Plan, known: KnownDisk, disk: Path, digest: str, rule: bytes) -
     record = describe_build(plan.image, guest, known.facts, digest, plan.described, lines, known.contents)
     if options.provenance:
         statement = describe_provenance(root.disk, record, plan.surveyed, plan.attested)
-        before.append(Content(options.provenance, render_json(statement)))
+        before.append(Content(options.provenance, render_portable(statement)))
     if options.sbom:
         document = _bill_of_materials(root, disk, digest, record["image"], options.source_date_epoch)
-        before.append(Content(options.sbom, render_json(document)))
+        before.append(Content(options.sbom, render_portable(document)))
     if options.attestations:
         before.append(Content(options.attestations, plan.attested.lines))
     if options.metadata_file:

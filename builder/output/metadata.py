@@ -84,6 +84,19 @@ def describe_build(
     }
 
 
+def render_portable(document: dict[str, Any]) -> bytes:
+    """Write JSON for everybody's parsers: a byte that is no UTF-8, which ours have as Python does, is `\\xff` there."""
+    return render_json(_portable(document))
+
+
+def _portable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    if isinstance(value, dict):
+        return {_portable(key): _portable(each) for key, each in value.items()}
+    return [_portable(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
 def render_json(document: dict[str, Any]) -> bytes:
     """Render a JSON document for people and programs alike."""
     text = _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(document, indent=2, ensure_ascii=False))

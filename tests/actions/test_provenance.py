@@ -162,3 +162,14 @@ def test_a_statement_that_cannot_be_written_is_refused_before_any_work(tmp_path:
     with pytest.raises(OutputError, match="does not exist"):
         build(reference, disk, BuildOptions(provenance=tmp_path / "none" / "statement"))
     assert not disk.exists()
+
+
+def test_bytes_that_are_no_utf_8_are_no_reason_for_others_not_to_read_it(tmp_path: Path) -> None:
+    reference, _ = image(tmp_path)
+    statement = tmp_path / "p"
+    added = Addition(b"x", "/opt/a\udcff\u00e9")
+    guest = GuestOptions(env=("A=b\udcff",))
+    build(reference, tmp_path / "d.ext4", BuildOptions(provenance=statement, guest=guest, additions=(added,)))
+    document = parse(statement)
+    assert "added as /opt/a\\xff\u00e9" in dependencies(document)
+    assert document["predicate"]["buildDefinition"]["externalParameters"]["options"]["env"] == ["A=b\\xff"]

@@ -47,6 +47,7 @@ def listed(host: str, name: str, of: str) -> dict[str, dict[str, Any]]:
     return {each["artifactType"]: each for each in manifest(host, name, of.replace(":", "-"))["manifests"]}
 
 
+@pytest.mark.heavy
 def test_what_a_build_wrote_refers_to_the_disk_that_it_pushes(registry: Registry, tmp_path: Path) -> None:
     disk = make(tmp_path, push=f"docker://{registry.host}/said/built:1")
     status, data = get(registry.host, "/v2/said/built/manifests/1")
@@ -63,6 +64,7 @@ def test_what_a_build_wrote_refers_to_the_disk_that_it_pushes(registry: Registry
     assert found[STATEMENT]["annotations"] == {"in-toto.io/predicate-type": "https://slsa.dev/provenance/v1"}
 
 
+@pytest.mark.heavy
 def test_the_same_is_there_once_and_comes_when_it_is_asked_for(registry: Registry, disk: Path, tmp_path: Path) -> None:
     reference = f"docker://{registry.host}/said/again:1"
     pushed = push(disk, reference)
@@ -157,6 +159,7 @@ def list_them(registry: Registry, name: str, subject: str, entries: list[dict[st
     registry.push_manifest(name, subject.replace(":", "-"), index, kind)
 
 
+@pytest.mark.heavy
 def test_what_others_say_of_it_is_passed_over_unless_it_is_about_this_disk(
     registry: Registry, disk: Path, tmp_path: Path
 ) -> None:

@@ -165,6 +165,7 @@ def test_what_cannot_be_read_of_a_list_is_none(proxy: Proxy, body: bytes) -> Non
         assert list(referrers(place, SUBJECT, KIND)) == []
 
 
+@pytest.mark.heavy
 def test_a_full_list_is_left_as_it_is_and_said(proxy: Proxy) -> None:
     full = json.loads(index_of(*(described(number) for number in range(10_000))))
     for each in full["manifests"]:

@@ -138,6 +138,7 @@ def push(registry: Registry, name: str, files: Files, entry: dict[str, object], 
     registry.push_layout(name, files, tag)
 
 
+@pytest.mark.heavy
 def test_a_registry_without_an_account_of_them_has_them_by_tag(registry: Registry, tmp_path: Path, key: Path) -> None:
     files, _ = make()
     registry.push_layout("bundles/tag", files, "latest")
@@ -156,6 +157,7 @@ def test_a_registry_without_an_account_of_them_has_them_by_tag(registry: Registr
     open_source(f"docker://{registry.host}/bundles/tag", access).close()
 
 
+@pytest.mark.heavy
 def test_ten_thousand_referrers_are_no_reason_to_ask_for_all(
     proxy: Proxy, registry: Registry, tmp_path: Path, key: Path
 ) -> None:
