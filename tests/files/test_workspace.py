@@ -159,3 +159,35 @@ def test_names_as_long_as_a_name_may_be_work_and_stay_apart(tmp_path: Path) -> N
 def test_a_place_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="nowhere"), workspace(tmp_path / "nowhere", "x"):
         pass
+
+
+# All memory that there is stays taken, as by a frame that a traceback holds, until the directory is left.
+SHORT = """
+import resource, sys
+from contextlib import suppress
+from pathlib import Path
+from builder.files.workspace import workspace
+said = []
+with suppress(MemoryError), workspace(Path(sys.argv[1]), "disk", said.append) as work:
+    (work.path / "folder").mkdir()
+    for number in range(20):
+        (work.path / f"folder/{number}").write_bytes(b"half")
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (4 << 20),) * 2)
+    held = None
+    for size in (1 << 20, 1 << 16, 4096, 1024, 512, 256, 128, 64, 32, 1):
+        with suppress(MemoryError):
+            while True:
+                held = (held, bytes(size))
+    raise MemoryError
+held = None
+print(said)
+"""
+
+
+def test_a_work_directory_goes_though_all_memory_is_taken(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", SHORT, tmp_path], capture_output=True, text=True, env=ENVIRONMENT, check=False
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "[]\n", "")
+    assert list(tmp_path.iterdir()) == []
