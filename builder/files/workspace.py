@@ -7,7 +7,6 @@ else in its place, changes neither what is written where nor what is removed.
 from __future__ import annotations
 
 import fcntl
-import mmap
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -36,8 +35,8 @@ _PARENT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # How long whoever has just made a work directory, or is about to remove it, may need, in seconds.
 _MOMENT = 0.01
 
-# In bytes of the address space: what removing a work directory may take where memory is what a build has run out of.
-_RESERVE = 4 << 20
+# In bytes: what removing a work directory may take where memory is what a build has run out of.
+_RESERVE = 2 << 20
 
 # Called when another process has a work directory, with its number; returns once it makes sense to try again.
 _Wait = Callable[[int, int | None], None]
@@ -131,7 +130,7 @@ def _made(
     parent: int, names: list[str], where: Path, listen: Listener, busy: _Wait = lambda fd, process: sleep(_MOMENT)
 ) -> Iterator[Workspace]:
     """Make, lock and mark a directory of the first of these names that can be had; remove it at the end."""
-    reserve = mmap.mmap(-1, _RESERVE)
+    reserve = bytearray(_RESERVE)
     with _failure_named(where):
         found = next(((fd, name) for name in names if (fd := _claim(parent, name, busy)) is not None), None)
     if found is None:
@@ -143,7 +142,7 @@ def _made(
             write_mark(fd, name)
         yield Workspace(fd, parent)
     finally:
-        reserve.close()
+        reserve.clear()
         try:
             clear(fd)
             # Moved away by somebody, it is empty now, and what has its name is not ours.
