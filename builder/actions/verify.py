@@ -87,12 +87,13 @@ def verify(
 ) -> Verification:
     """Hold `disk` against the image at `reference`, or against the one that its metadata name.
 
-    First e2fsck or fsck.erofs judges it; then each name on it is compared with the tree that a build would have packed:
-    type, mode, owner, size, content, target, device, extended attributes, flags of chattr, names of one inode, and
-    times as the format holds them; then its hash tree with its content. Of holes the content is compared, not where
-    they are. `metadata` are beside the disk where nobody says otherwise; if they were pulled with it, they are believed
-    about image and options when somebody names them. With `quick` only the recorded sha256 is
-    looked at. Nothing is mounted, and nothing written to. Raises BuilderError.
+    Each name on it is compared with the tree that a build would have packed: type, mode, owner, size, content, target,
+    device, extended attributes, flags of chattr, names of one inode, and times as the format holds them; e2fsck or
+    fsck.erofs judges it; then its hash tree is held against its content. Blocks of zeros alone are to be holes where
+    metadata say that the disk is ours, and its format has holes; of other disks nobody knows. `metadata` are beside
+    the disk where nobody says otherwise; if they were pulled with it, they are believed about image and options when
+    somebody names them. With `quick` only the recorded sha256 is looked at. Nothing is mounted, and nothing written
+    to. Raises BuilderError.
     """
     disk, options = Path(disk), options or BuildOptions()
     # Without waiting for somebody to write to a fifo.
@@ -119,8 +120,9 @@ def verify(
         missing = metadata or metadata_path(disk)
         raise UsageError(f"{disk}: there is no {missing} that says what it was made of; name an IMAGE, or --metadata")
     with policy(options.sandbox):
-        _judge(found, listen)
-        _compare(found, reference, None if pulled_from else recorded, options, listen)
+        is_tree = _compare(found, reference, None if pulled_from else recorded, options, listen)
+        if is_tree or FILESYSTEMS[found.format].checks_graphs:
+            _judge(found, listen)
     if recorded is not None:
         _check_hashes(found, recorded.verity, listen)
         _look_at_digest(found, recorded, listen)
@@ -140,12 +142,14 @@ def _judge(found: Verification, listen: Listener) -> None:
         with _failures_named(found.disk):
             FILESYSTEMS[found.format].verify(found.disk)
     except DiskFaulty as faulty:
-        found.faults.append(Fault(faulty.tool, faulty.findings))
+        # What it found is behind much of what differs.
+        found.faults.insert(0, Fault(faulty.tool, faulty.findings))
 
 
 def _compare(
     found: Verification, reference: str | None, recorded: Made | None, options: BuildOptions, listen: Listener
-) -> None:
+) -> bool:
+    """Compare all names; the answer is whether they are a tree, which could be read to its end."""
     chosen = reference or (recorded.image.reference if recorded else "")
     place = options.tmpdir or Path(tempfile.gettempdir())
     with workspace(place, "verify", listen) as work, failures_named(work.path):
@@ -156,7 +160,8 @@ def _compare(
             found.remarks.extend(remade.remarks)
             listen(Stage("comparing"))
             with _failures_named(found.disk), opened(found.disk, os.O_RDONLY) as fd:
-                comparison = Comparison(left_out=remade.left_out)
+                has_holes = recorded is not None and FILESYSTEMS[found.format].keeps_holes
+                comparison = Comparison(left_out=remade.left_out, has_holes=has_holes)
                 try:
                     reader = FILESYSTEMS[found.format].reader(fd)
                     # What the image has as well is held against that.
@@ -168,6 +173,7 @@ def _compare(
                 except DiskMalformed as malformed:
                     found.faults.append(Fault("the disk", f"{malformed}; what is behind that was not compared"))
                 found.names = comparison.names
+                return not found.faults
 
 
 def _holds_init(found: Verification) -> bool:

@@ -15,8 +15,7 @@ from builder.cli.options import build_options, table_options
 from builder.cli.types import FILE, IMAGE
 from builder.output.metadata import render_json
 
-# What a word of this command says of holes, too, which nobody can see who reads a file.
-_COMPARED = "type, mode, owner, size, content, target, device, attributes, hardlinks, time; of holes the content"
+_COMPARED = "type, mode, owner, size, content, target, device, attributes, hardlinks, time"
 
 
 @click.command(cls=Command)
@@ -42,11 +41,11 @@ def verify(
     """Hold DISK against IMAGE, or against the image that its metadata name.
 
     DISK is ext4 or erofs, of this program or of any other. It is not mounted, and not written to.
-    First e2fsck or fsck.erofs checks it. Then every name is compared with the tree of IMAGE, with
-    what --add, --add-tar and --remove made of it and with init, as the metadata say: type, mode,
-    owner, size, content, link target, device, extended attributes, flags of chattr, hardlinks,
-    and times as the format holds them. Of holes the content is compared, not where they are. Then
-    the hash tree of --verity is checked, and the recorded sha256.
+    Every name is compared with the tree of IMAGE, with what --add, --add-tar and --remove made of
+    it and with init, as the metadata say: type, mode, owner, size, content, link target, device,
+    extended attributes, flags of chattr, hardlinks, and times as the format holds them; holes of
+    an ext4 that has metadata, and so was made here. Then e2fsck or fsck.erofs checks the disk,
+    and the hash tree of --verity and the recorded sha256 are held against it.
 
     Prints a line for each difference, and for each fault. Exit status: 0 there is none; 1 there is.
 

@@ -132,11 +132,15 @@ class DiskFacts:
 class Filesystem(Protocol):
     """One file system format: packs a tree into an image file, and knows one when it sees it.
 
-    It packs soonest from a spool that keeps `tails` of up to so many bytes apart.
+    It packs soonest from a spool that keeps `tails` of up to so many bytes apart. `keeps_holes` says that no block is
+    packed that has zeros alone; `checks_graphs` that its tool's time has a bound where directories have several names,
+    too.
     """
 
     name: str
     tails: int
+    keeps_holes: bool
+    checks_graphs: bool
 
     def check(self, options: DiskOptions) -> dict[str, str]:
         """Refuse options this format or its installed tools cannot honour, before any layer is read.

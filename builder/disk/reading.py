@@ -23,6 +23,12 @@ from builder.words import quoted
 
 # How much of a file's content is read at once, in bytes.
 CHUNK = 1 << 20
+# No tree has more, in bytes: all directories together; extended attributes of one inode, of which erofs holds as many,
+# and of all names, each having its inode's. Images have no more than Limits.max_metadata.
+MOST_DIRECTORIES = 1 << 34
+_MOST_OF_INODE, _MOST_ATTRIBUTES = 1 << 24, 1 << 30
+# What it costs to read an attribute, as so many bytes of it.
+_ATTRIBUTE = 64
 
 
 class DiskUnreadable(BuilderError):
@@ -109,18 +115,30 @@ class Reader(Protocol):
         ...
 
 
+def gathered(xattrs: Iterator[tuple[bytes, bytes]], where: str) -> dict[bytes, bytes]:
+    """Put the attributes of an inode together; raises DiskMalformed for more than anything has."""
+    found: dict[bytes, bytes] = {}
+    left = _MOST_OF_INODE
+    for name, value in xattrs:
+        left -= _ATTRIBUTE + len(name) + len(value)
+        if left < 0:
+            raise DiskMalformed(where, f"has more than {_MOST_OF_INODE >> 20} MiB of extended attributes")
+        found[name] = value
+    return found
+
+
 def walk(reader: Reader, max_entries: int = Limits().max_entries) -> Iterator[Found]:
     """Yield every name of a file system, the root first, in the order of Tree.walk.
 
     Raises DiskMalformed for what is no tree: a directory with two names, a name twice, one that leads elsewhere; for
-    more than `max_entries` names; and for a path that is longer than Linux takes.
+    more than `max_entries` names, or a GiB of attributes; and for a path that is longer than Linux takes.
     """
     root = reader.inode(reader.root)
     if not root.is_directory:
         raise DiskMalformed("the root", "is no directory")
     yield Found(b"", root)
     seen = {root.number}
-    left = max_entries
+    left, attributes = max_entries, _MOST_ATTRIBUTES
     stack = [(b"", root.number, _sorted(reader, root, root.number, b"", left))]
     while stack:
         prefix, above, siblings = stack[-1]
@@ -133,6 +151,9 @@ def walk(reader: Reader, max_entries: int = Limits().max_entries) -> Iterator[Fo
             if len(path) > MAX_PATH:
                 raise DiskMalformed(_shown(path), f"is a path of more than {MAX_PATH} bytes")
             found = Found(path, reader.inode(entry.number))
+            attributes -= sum(_ATTRIBUTE + len(key) + len(value) for key, value in found.inode.xattrs.items())
+            if attributes < 0:
+                raise DiskMalformed("the tree", f"has more than {_MOST_ATTRIBUTES >> 30} GiB of extended attributes")
             if entry.type not in (0, stat.S_IFMT(found.inode.mode)):
                 raise DiskMalformed(_shown(found.path), "is of another type than its directory says")
             yield found

@@ -14,7 +14,7 @@ from functools import partial
 from builder.errors import ImageRefused
 from builder.exact import CHUNK
 from builder.linux import ACL_NAMED, ACLS, NO_ID
-from builder.tree.difference import first_difference
+from builder.tree.difference import Comparing
 from builder.tree.found import Found, Inode, Stretches, stretches
 from builder.tree.nodes import Device, Directory, File, Node, Symlink, full_mode
 from builder.tree.spool import Spool
@@ -117,13 +117,14 @@ class LeftOut:
 class Comparison:
     """How what is found is held against what is expected.
 
-    `holds` says what becomes of a time on that disk; `own` are directories in the root that are its maker's. `names`
-    counts what was compared.
+    `holds` says what becomes of a time on that disk; `own` are directories in the root that are its maker's;
+    `has_holes` says that blocks of zeros alone are none there. `names` counts what was compared.
     """
 
     holds: Callable[[int], int] = lambda mtime_ns: mtime_ns
     own: Collection[bytes] = ()
     left_out: LeftOut = LeftOut()
+    has_holes: bool = False
     names: int = 0
     # The first name of each inode that has several: on the one side, on the other, and which were compared.
     _found: dict[int, bytes] = field(default_factory=dict)
@@ -181,7 +182,7 @@ class Comparison:
         yield from self._link_counts(one.path, found, expected)
         yield from _xattrs(path, found, expected)
         if found.is_file and found.size == expected.size:
-            yield from _content(path, found, expected)
+            yield from _content(path, found, expected, self.has_holes)
 
     def _link_counts(self, path: bytes, found: Inode, expected: Inode) -> Iterator[Difference]:
         if found.is_directory and (found.links == _UNCOUNTED or self.left_out.leads_to(path)):
@@ -264,12 +265,15 @@ def _value(value: bytes | None) -> str | None:
     return f"0x{value[:_SHOWN].hex()}" + ("…" if len(value) > _SHOWN else "")
 
 
-def _content(path: bytes, found: Inode, expected: Inode) -> Iterator[Difference]:
+def _content(path: bytes, found: Inode, expected: Inode, has_holes: bool) -> Iterator[Difference]:
     try:
-        at = first_difference(found.data(), expected.data())
+        comparing = Comparing(found.data(), expected.data())
+        at = comparing.first_difference()
     except ImageRefused as error:
         yield Difference(path, "content", f"that cannot be read ({error})", "other")
         return
     if at is not None:
         position, one, other = at
         yield Difference(path, "content", f"0x{one:02x} at byte {position}", f"0x{other:02x}")
+    elif has_holes and comparing.filled:
+        yield Difference(path, "holes", f"{comparing.filled} blocks stored in them", "none")

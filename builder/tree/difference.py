@@ -12,17 +12,31 @@ def first_difference(one: Stretches, other: Stretches) -> tuple[int, int, int] |
 
     What is in no stretch is zeros.
     """
-    left, right = _Cursor(one), _Cursor(other)
-    while left.rest or right.rest:
-        start = min(cursor.start for cursor in (left, right) if cursor.rest)
-        length = min(left.length_at(start), right.length_at(start))
-        a, b = left.take(start, length), right.take(start, length)
-        if a != b:
-            a, b = a or bytes(length), b or bytes(length)
-            for index in range(length if a != b else 0):
-                if a[index] != b[index]:
-                    return start + index, a[index], b[index]
-    return None
+    return Comparing(one, other).first_difference()
+
+
+class Comparing:
+    """Two contents on their way; `filled` counts the blocks of `block` bytes that are a hole in the other one only."""
+
+    def __init__(self, one: Stretches, other: Stretches, block: int = 4096) -> None:
+        self._left, self._right, self._block = _Cursor(one), _Cursor(other), block
+        self.filled = 0
+
+    def first_difference(self) -> tuple[int, int, int] | None:
+        """Go through both up to where they differ (see first_difference)."""
+        left, right = self._left, self._right
+        while left.rest or right.rest:
+            start = min(cursor.start for cursor in (left, right) if cursor.rest)
+            length = min(left.length_at(start), right.length_at(start))
+            a, b = left.take(start, length), right.take(start, length)
+            if a and not b:
+                self.filled += max(0, (start + length) // self._block - -(-start // self._block))
+            if a != b:
+                a, b = a or bytes(length), b or bytes(length)
+                for index in range(length if a != b else 0):
+                    if a[index] != b[index]:
+                        return start + index, a[index], b[index]
+        return None
 
 
 class _Cursor:

@@ -7,7 +7,7 @@ from itertools import islice
 
 import pytest
 
-from builder.disk.reading import DiskMalformed, Entry, walk
+from builder.disk.reading import DiskMalformed, Entry, gathered, walk
 from builder.tree.found import Inode
 
 
@@ -68,3 +68,28 @@ def test_no_path_is_followed_further_than_linux_takes_one() -> None:
     assert [len(name.path) for name in islice(names, 17)] == [0, *range(255, 4096, 256)]
     with pytest.raises(DiskMalformed, match="is a path of more than 4095 bytes"):
         next(names)
+
+
+class Laden(Odd):
+    """A reader of inodes that all have the same large attributes."""
+
+    def inode(self, number: int) -> Inode:
+        return Inode(number, 0o040755 if number == 1 else 0o100644, 2, 0, 0, 0, {b"user.large": LARGE})
+
+
+LARGE = bytes(1 << 20)
+
+
+def test_attributes_of_all_names_have_a_bound() -> None:
+    entries = [Entry(b"%04d" % number, 200) for number in range(2000)]
+    names = walk(Laden(*entries))
+    assert len(list(islice(names, 1 + 1023))) == 1024
+    with pytest.raises(DiskMalformed, match=r"^the tree: has more than 1 GiB of extended attributes$"):
+        next(names)
+
+
+def test_attributes_of_an_inode_have_a_bound() -> None:
+    values = iter([(b"user.%d" % number, LARGE) for number in range(20)])
+    with pytest.raises(DiskMalformed, match=r"^inode 7: has more than 16 MiB of extended attributes$"):
+        gathered(values, "inode 7")
+    assert len(list(values)) == 4

@@ -64,7 +64,7 @@ def _ext4(reader: Ext4Reader, fd: int) -> Iterator[tuple[int, int, str]]:
         inode = numbers.get(number)
         if not raw.flags & 0x80000:
             continue
-        mapped = BlockMap(reader._volume, facts, "", raw.block_map, raw.identity)
+        mapped = BlockMap(reader._volume, facts, "", raw.block_map, raw.identity, facts.blocks)
         for run in mapped.runs(True):
             start, end = run.physical * size, (run.physical + run.count) * size
             if number == 8:
@@ -114,9 +114,25 @@ def _erofs(reader: ErofsReader) -> Iterator[tuple[int, int, str]]:
         yield start, start + 6, "an inode"
         yield start + 8, start + 20, "an inode"
         yield start + 24, start + 48, "an inode"
-        yield start + 64, place.end, "attributes"
+        if place.end > start + 64:
+            yield from _erofs_xattrs(start + 64, reader._volume.read(start + 64, place.end - start - 64, "attributes"))
         whole = place.size if place.layout == 0 else place.size // 4096 * 4096
         what = "content" if inode.is_file else "names"
         if place.layout in (0, 2) and place.size and not inode.device[0]:
             yield place.value * 4096, place.value * 4096 + whole, what
             yield place.end, place.end + place.size - whole, what
+
+
+def _erofs_xattrs(start: int, area: bytes) -> Iterator[tuple[int, int, str]]:
+    """Name what an inode has of attributes: a header of which only a count is read, what is shared, and entries."""
+    yield start, start + 4, "a field that nobody reads"
+    yield start + 4, start + 5, "attributes"
+    yield start + 5, start + 12, "a field that nobody reads"
+    at = 12 + 4 * area[4]
+    yield start + 12, start + at, "attributes"
+    while at + 4 <= len(area):
+        length, _, size = unpack_from("<BBH", area, at)
+        end = at + 4 + length + size
+        yield start + at, start + end, "attributes"
+        at = -(-end // 4) * 4
+        yield start + end, start + at, "padding"

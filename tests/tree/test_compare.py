@@ -13,7 +13,7 @@ from support.everything import ACCESS_ACL, acl, everything
 
 from builder.errors import ImageRefused
 from builder.tree.compare import Comparison, Difference, LeftOut, found_of
-from builder.tree.difference import first_difference
+from builder.tree.difference import Comparing, first_difference
 from builder.tree.found import Found, Stretches
 from builder.tree.nodes import Device, Directory, Fifo, File, Node, Symlink
 from builder.tree.spool import Spool, open_spool
@@ -224,3 +224,44 @@ def test_contents_are_compared_whatever_they_are_cut_into(
     wanted = next(((at, left[at], right[at]) for at in range(size) if left[at] != right[at]), None)
     assert first_difference(iter(left_parts), iter(right_parts)) == wanted
     assert first_difference(iter(left_parts), iter([(0, left)] if left else [])) is None
+
+
+BLOCK = 4096
+
+
+@pytest.mark.parametrize(
+    ("start", "size", "filled"),
+    [(0, BLOCK, 1), (0, 2 * BLOCK, 2), (BLOCK, 10, 0), (3 * BLOCK, BLOCK, 0), (BLOCK, 5 * BLOCK, 2), (0, BLOCK - 1, 0)],
+)
+def test_blocks_of_zeros_in_holes_are_counted(start: int, size: int, filled: int) -> None:
+    """Other than in holes there is data in the fourth and the fifth block, and in a part of the sixth."""
+    data = b"d" * (2 * BLOCK + 10)
+    found = bytearray(10 * BLOCK)
+    found[3 * BLOCK : 3 * BLOCK + len(data)] = data
+    stretches = [(start, bytes(found[start : start + size])), (3 * BLOCK, data)]
+    comparing = Comparing(iter(cut(stretches)), iter([(3 * BLOCK, data)]), BLOCK)
+    assert (comparing.first_difference(), comparing.filled) == (None, filled)
+
+
+def cut(stretches: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    """Give the same in blocks, each once."""
+    blocks: dict[int, bytes] = {}
+    for start, data in stretches:
+        for at in range(0, len(data), BLOCK):
+            blocks.setdefault(start + at, data[at : at + BLOCK])
+    return sorted(blocks.items())
+
+
+def test_a_hole_that_is_none_any_more_is_a_difference_where_there_are_holes(spool: Spool) -> None:
+    tree = Tree()
+    tree.root.children[b"sparse"] = File(content=spool.add(3 * BLOCK, [(0, b"data")]))
+
+    def data() -> Stretches:
+        return iter([(0, b"data".ljust(BLOCK, b"\0")), (2 * BLOCK, bytes(BLOCK))])
+
+    def found() -> Iterator[Found]:
+        for each in found_of(tree, spool):
+            yield replace(each, inode=replace(each.inode, data=data)) if each.path else each
+
+    said = [list(Comparison(has_holes=has).differences(found(), found_of(tree, spool))) for has in (True, False)]
+    assert said == [[Difference(b"/sparse", "holes", "1 blocks stored in them", "none")], []]

@@ -41,6 +41,10 @@ class Erofs:
 
     name = "erofs"
     tails = MOST_BEHIND
+    # mkfs.erofs writes all of them.
+    keeps_holes = False
+    # fsck.erofs goes down each way that there is: in 26 directories of two names each there are 67 million.
+    checks_graphs = False
 
     def check(self, options: DiskOptions) -> dict[str, str]:
         """Refuse what erofs has not (UsageError) and what the installed tools have not (MissingRequirement).

@@ -13,7 +13,7 @@ from struct import Struct, iter_unpack, unpack_from
 from builder.disk.erofs.read_content import ContentReader, Place
 from builder.disk.erofs.read_superblock import read_superblock
 from builder.disk.erofs.read_xattrs import XattrReader, long_prefix
-from builder.disk.reading import DiskMalformed, Entry, Volume, type_of
+from builder.disk.reading import MOST_DIRECTORIES, DiskMalformed, Entry, Volume, gathered, type_of
 from builder.linux import MAX_PATH
 from builder.tree.found import Inode, joined
 
@@ -41,7 +41,7 @@ class ErofsReader:
             self._content.fragments = self._place(self.superblock.packed)[1]
         self._prefixes = tuple(self._long_prefixes())
         # No disk of so many bytes has larger directories, all together; the root may be read twice.
-        self._directory_bytes = 2 * volume.size
+        self._directory_bytes = min(2 * volume.size, MOST_DIRECTORIES)
 
     def inode(self, number: int) -> Inode:
         """Read an inode; raises DiskMalformed."""
@@ -68,7 +68,7 @@ class ErofsReader:
         _, place = self._place(directory.number)
         self._directory_bytes -= place.size
         if self._directory_bytes < 0:
-            raise DiskMalformed("the directories", "are larger than the disk")
+            raise DiskMalformed("the directories", "are larger than the disk, or those of any tree")
         size, last = self.superblock.block_size, b""
         for start, data in self._content.read(place):
             if start % size:
@@ -106,7 +106,7 @@ class ErofsReader:
             time, end = self.superblock.build_time_ns, position + _COMPACT.size
         area = self._volume.read(end, 12 + 4 * (count - 1), where) if count else b""
         reader = XattrReader(where, partial(self._volume.read, where=where), self.superblock.xattrs, self._prefixes)
-        inode = Inode(number, mode, links, uid, gid, time, dict(reader.xattrs(area)))
+        inode = Inode(number, mode, links, uid, gid, time, gathered(reader.xattrs(area), where))
         return inode, Place(where, form >> 1, size, value, end + len(area))
 
     def _long_prefixes(self) -> Iterator[bytes]:

@@ -44,6 +44,8 @@ class Ext4:
 
     name = "ext4"
     tails = 0
+    keeps_holes = True
+    checks_graphs = True
 
     def check(self, options: DiskOptions) -> dict[str, str]:
         """Refuse options that ext4 or the installed e2fsprogs cannot honour, and give that one's version.

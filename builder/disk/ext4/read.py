@@ -15,7 +15,7 @@ from builder.disk.ext4.read_blocks import BlockMap, identity_of
 from builder.disk.ext4.read_directory import DirectoryReader
 from builder.disk.ext4.read_superblock import inode_table, read_superblock
 from builder.disk.ext4.read_xattrs import INLINE_DATA, XattrReader
-from builder.disk.reading import CHUNK, DiskMalformed, Entry, Volume
+from builder.disk.reading import CHUNK, MOST_DIRECTORIES, DiskMalformed, Entry, Volume, gathered
 from builder.linux import MAX_PATH
 from builder.tree.found import Inode, Stretches, joined, stretches
 
@@ -29,6 +29,8 @@ _SUM_LOW, _EXTRA_SIZE, _SUM_HIGH, _MTIME_EXTRA = 0x7C, 0x80, 0x82, 0x88
 _ENCRYPTED, _HUGE, _EXTENTS, _VALUE, _INLINE = 0x800, 0x40000, 0x80000, 0x200000, 0x10000000
 _INDEXED = 0x1000
 _FAST_TARGET = 59
+# Blocks of a map, beyond those of the content: for what was reserved behind it, of which targets have none.
+_SPARE_NODES, _FEW_NODES = 1000, 8
 # Of the others, some say how the inode is kept, and some are hints that nobody follows.
 _FLAGS = {
     0x8: "sync", 0x10: "immutable", 0x20: "append-only", 0x40: "no-dump", 0x80: "no-atime", 0x4000: "journal-data",
@@ -73,7 +75,7 @@ class Ext4Reader:
         self._tables: dict[int, int] = {}
         self.superblock = read_superblock(volume)
         # All directories together: each block is one directory's, and the root may be read twice.
-        self._directory_blocks = 2 * self.superblock.blocks
+        self._directory_blocks = min(2 * self.superblock.blocks, MOST_DIRECTORIES // self.superblock.block_size)
 
     def inode(self, number: int) -> Inode:
         """Read an inode; raises DiskMalformed."""
@@ -109,19 +111,21 @@ class Ext4Reader:
         reader = DirectoryReader(self.superblock, raw.where, raw.identity, bool(raw.flags & _INDEXED))
         if raw.flags & _INLINE:
             # In place of `.` and `..` there is only the number of the directory above.
-            rest = dict(self._all_xattrs(raw)).get(INLINE_DATA, b"")
+            rest = self._xattrs(raw).get(INLINE_DATA, b"")
             for part in (raw.block_map[4:], rest):
                 yield from reader.entries(part, has_sum=False)
             return
         size = self.superblock.block_size
         if raw.size % size:
             raise DiskMalformed(raw.where, "is a directory of no whole number of blocks")
-        for _, data in self._content(raw, b""):
+        mapped = self._map(raw, self._directory_blocks)
+        for _, data in self._mapped(raw, mapped):
             self._directory_blocks -= len(data) // size
             if self._directory_blocks < 0:
-                raise DiskMalformed("the directories", "have more blocks than the file system")
+                raise DiskMalformed("the directories", "have more blocks than the file system, or any tree")
             for start in range(0, len(data), size):
                 yield from reader.entries(data[start : start + size])
+        self._directory_blocks -= mapped.spent
 
     def holds(self, mtime_ns: int) -> int:
         """Tell what becomes of a time: 1901 to 2446, or without large inodes whole seconds up to 2038."""
@@ -173,7 +177,7 @@ class Ext4Reader:
             yield from reader.in_inode(raw.data[_BASE_SIZE + unpack_from("<H", raw.data, _EXTRA_SIZE)[0] :])
 
     def _xattrs(self, raw: _Raw) -> dict[bytes, bytes]:
-        return dict(self._all_xattrs(raw))
+        return gathered(self._all_xattrs(raw), raw.where)
 
     def _value(self, number: int, size: int) -> bytes:
         """Read the value of an extended attribute that has an inode of its own."""
@@ -203,9 +207,15 @@ class Ext4Reader:
         if raw.flags & _INLINE:
             yield 0, (raw.block_map + inline)[: raw.size]
             return
+        spare = _SPARE_NODES if stat.S_ISREG(raw.mode) else _FEW_NODES
+        yield from self._mapped(raw, self._map(raw, raw.size // self.superblock.block_size + spare))
+
+    def _map(self, raw: _Raw, nodes: int) -> BlockMap:
+        return BlockMap(self._volume, self.superblock, raw.where, raw.block_map, raw.identity, nodes)
+
+    def _mapped(self, raw: _Raw, mapped: BlockMap) -> Stretches:
         size = self.superblock.block_size
         read = partial(self._volume.read, where=raw.where)
-        mapped = BlockMap(self._volume, self.superblock, raw.where, raw.block_map, raw.identity)
         for run in mapped.runs(bool(raw.flags & _EXTENTS)):
             start = run.logical * size
             length = min(run.count * size, raw.size - start)

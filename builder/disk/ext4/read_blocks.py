@@ -41,6 +41,10 @@ class BlockMap:
     where: str
     root: bytes
     identity: bytes
+    # How many blocks of the map itself are read at most, as one that leads nowhere may have as many as the disk, for
+    # each name; and how many were.
+    nodes: int
+    spent: int = 0
     # Everything it leads to is somewhere on the disk, and there once: whoever says otherwise would never end.
     left: int = 0
 
@@ -102,6 +106,9 @@ class BlockMap:
 
     def _block(self, number: int) -> bytes:
         self._take(number, 1)
+        self.spent += 1
+        if self.spent > self.nodes:
+            raise self._malformed("where its blocks are takes more blocks than they are")
         size = self.superblock.block_size
         return self.volume.read(number * size, size, self.where)
 

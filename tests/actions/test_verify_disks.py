@@ -1,0 +1,72 @@
+"""What `verify` says of disks that somebody changed: holes that are none any more, and directories that are no tree."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from support.images import Spec, layout
+from support.mounts import mounted
+from support.tars import directory, file, tar
+
+from builder import BuildOptions, GuestOptions, build, verify
+from builder.disk.erofs.read import ErofsReader
+from builder.disk.erofs.read_content import INLINE
+from builder.disk.reading import Volume, walk
+from builder.output.beside import metadata_path
+
+
+def built(place: Path, format: str, layer: bytes) -> Path:
+    layout(place / "image", Spec((layer,)))
+    disk = place / f"disk.{format}"
+    options = BuildOptions(guest=GuestOptions(init="none"), metadata_file=metadata_path(disk))
+    build(f"oci:{place}/image", disk, options)
+    return disk
+
+
+@pytest.mark.root
+def test_a_hole_that_somebody_filled_is_a_difference_on_a_disk_of_ours(tmp_path: Path) -> None:
+    layer = tar(file("holes", b"data".ljust(600_000, b"\0") + b"more".ljust(400_000, b"\0")))
+    disk = built(tmp_path, "ext4", layer)
+    with mounted(disk, "rw") as there:
+        before = os.stat(there / "holes")
+        with (there / "holes").open("r+b") as holes:
+            holes.seek(65536)
+            holes.write(bytes(8192))
+        os.utime(there / "holes", ns=(before.st_atime_ns, before.st_mtime_ns))
+    found = verify(disk)
+    assert [*map(str, found.differences)] == ["/holes: holes 2 blocks stored in them, expected none"]
+    # What made somebody else's disk, and of what, nobody knows.
+    metadata_path(disk).unlink()
+    assert verify(disk, f"oci:{tmp_path}/image").differences == []
+
+
+def test_directories_of_many_ways_are_not_left_to_fsck_erofs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes down each of them, which in 26 directories of two names each takes a day."""
+    layer = tar(directory("a"), directory("a/a"), file("a/b"))
+    disk = built(tmp_path, "erofs", layer)
+    with_two_ways(disk)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/fsck.erofs").write_text("#!/bin/sh\necho was asked\nexit 1\n")
+    (tmp_path / "bin/fsck.erofs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    found = verify(disk)
+    said = "'/a/b': is a directory that has another name, too; what is behind that was not compared"
+    assert [*map(str, found.faults)] == [f"the disk: {said}"]
+
+
+def with_two_ways(disk: Path) -> None:
+    """Have `a/b` name what `a/a` names; no checksum of the superblock is in the way."""
+    with disk.open("r+b") as file:
+        reader = ErofsReader(Volume.of(file.fileno()))
+        names = {found.path: found.inode.number for found in walk(reader)}
+        place = reader._place(names[b"a"])[1]
+        start = place.end if place.layout == INLINE else place.value * reader.superblock.block_size
+        data = disk.read_bytes()
+        at = data.index(names[b"a/b"].to_bytes(8, "little"), start)
+        for position, value in ((at, names[b"a/a"].to_bytes(8, "little")), (at + 10, b"\2")):
+            file.seek(position)
+            file.write(value)
+        file.seek(1024 + 8)
+        file.write(bytes([data[1024 + 8] & ~1]))
