@@ -10,6 +10,7 @@ before a writer that takes several times as long from its reading to its writing
 from __future__ import annotations
 
 import json
+import random
 import re
 import time
 from collections.abc import Iterator
@@ -32,7 +33,7 @@ from builder.registry.http import redirected
 from builder.registry.repository import Repository
 from builder.registry.upload import UploadRefused, put_manifest
 
-_ATTEMPTS = 4
+_ATTEMPTS = 8
 # How many times as long as it took to read and write; others are as far from the registry, or not much farther.
 _PATIENCE = 4
 # In seconds.
@@ -90,7 +91,8 @@ def refer(repository: Repository, subject: Digest, *own: Descriptor) -> None:
             return
         # At last without: what is on the way may have made another mark of it.
         _put(repository, tag, data, mark if left > 1 else None)
-        repository.stop.wait(min(_PATIENCE * (time.monotonic() - began), _LONGEST))
+        # Not all as long, or those that were in each other's way would be so again.
+        repository.stop.wait(min(_PATIENCE * (1 + random.random()) * (time.monotonic() - began), _LONGEST))
     reason = "does not keep what was put there, so it does not list this disk; push it again when nobody else does"
     repository.listen(Notice(f"{where}: {reason}"))
 

@@ -89,7 +89,7 @@ def test_an_entry_that_is_lost_each_time_is_told(proxy: Proxy, disk: Path, image
     push(disk, f"docker://{proxy.host}/subject/lost:1", listen=listen_to(heard))
     said = "does not keep what was put there, so it does not list this disk; push it again when nobody else does"
     assert heard == [f"{proxy.host}/subject/lost:{tag}: {said}"]
-    assert len(proxy.sent(f"PUT .*manifests/{tag}")) == 4
+    assert len(proxy.sent(f"PUT .*manifests/{tag}")) == 8
 
 
 def test_blobs_are_taken_from_the_repository_of_the_image(proxy: Proxy, disk: Path, tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_what_was_read_and_no_other_is_replaced_where_the_registry_heeds_that(pr
         (one, two) = proxy.sent(f"PUT .*{TAG}")
         assert one.headers["If-Match"] == two.headers["If-Match"] == f'"{mark}"'
         # A mark that never fits is left out in the end.
-        proxy.faults.append(Fault(f"PUT .*{TAG}", 3, answer=refused))
+        proxy.faults.append(Fault(f"PUT .*{TAG}", 7, answer=refused))
         refer(place, SUBJECT, third)
     assert "If-Match" not in proxy.sent(f"PUT .*{TAG}")[-1].headers
     assert listed(registry, "race/mark") == [str(each.digest) for each in (first, second, third)]
