@@ -18,11 +18,14 @@ _CANNOT_COPY = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTS
 
 Data = bytes | bytearray | memoryview
 
+_SYNC_FILE_RANGE_WRITE = 2
 # FALLOC_FL_*: os.posix_fallocate knows none of them, and would make the file longer.
 _KEEP_SIZE, _PUNCH_HOLE, _COLLAPSE_RANGE, _INSERT_RANGE = 1, 2, 8, 32
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _fallocate = _LIBC.fallocate
 _fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+_sync_file_range = _LIBC.sync_file_range
+_sync_file_range.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
 
 
 def write_at(fd: int, data: Data, position: int) -> None:
@@ -102,6 +105,11 @@ def insert(fd: int, position: int, length: int) -> None:
 def collapse(fd: int, position: int, length: int) -> None:
     """Take `length` bytes at `position` out: what is behind them, and something must be, begins there; see `insert`."""
     _change_range(fd, _COLLAPSE_RANGE, position, length)
+
+
+def start_writing(fd: int, position: int, length: int) -> None:
+    """Have the system begin to write to the drive what is there; whether that works, who syncs the file is told."""
+    _sync_file_range(fd, position, length, _SYNC_FILE_RANGE_WRITE)
 
 
 def _change_range(fd: int, mode: int, position: int, length: int) -> None:

@@ -15,9 +15,10 @@ from tempfile import TemporaryFile
 from typing import Protocol
 
 from builder.disk.shift import BLOCK, Move, add, can_shift, shift
-from builder.exact import copy
+from builder.exact import copy, punch, start_writing
 from builder.files.descriptors import opened, path_of
 from builder.files.holes import written_pieces
+from builder.threads import Worker
 from builder.tree.nodes import Content
 from builder.tree.spool import Spool
 
@@ -46,13 +47,18 @@ class Disk(Protocol):
 
 
 @contextmanager
-def begun(output: Path, spool: Spool, contents: Iterable[Content], scratch: Path) -> Iterator[Disk]:
-    """Begin a disk at `output`, which does not exist yet, that is to have these contents; `scratch` is for what is not
-    in it. Raises OSError.
+def begun(
+    output: Path, spool: Spool, contents: Sequence[Content], scratch: Path, read: Sequence[Content] = ()
+) -> Iterator[Disk]:
+    """Begin a disk at `output`, which does not exist yet, to which these contents are to be moved.
+
+    Until then these, and what else is to be `read`, are in a spool that is spent, and nothing else is any more. What is
+    not in the disk goes to `scratch`. Raises OSError.
     """
     if spool.spent and _is_worthwhile(spool, contents) and can_shift(spool.fd) and _is_named(spool.fd, output):
-        with TemporaryFile(dir=scratch, buffering=0) as rest:
-            yield _Shifted(rest.fileno(), spool)
+        held = _held(spool, [*contents, *read])
+        with TemporaryFile(dir=scratch, buffering=0) as rest, _written_early(spool.fd, held) as settle:
+            yield _Shifted(rest.fileno(), spool, settle)
     else:
         with opened(output, os.O_RDWR | os.O_CREAT | os.O_EXCL) as fd:
             yield _Copied(fd, spool)
@@ -65,7 +71,7 @@ def _is_worthwhile(spool: Spool, contents: Iterable[Content]) -> bool:
     for content in sorted(contents, key=lambda content: content.offset):
         if content.offset < end:
             return False
-        size = -(-content.size // BLOCK) * BLOCK
+        size = _rounded(content.size)
         add(moves, Move(content.offset, taken, size))
         end, taken = content.offset + size, taken + size
     found = _by_file(spool, moves)
@@ -82,6 +88,59 @@ def _by_file(spool: Spool, moves: Sequence[Move]) -> dict[int, list[Move]]:
             add(found.setdefault(fd, []), Move(start, target, step))
             target += step
     return found
+
+
+def _held(spool: Spool, contents: Iterable[Content]) -> list[tuple[int, int]]:
+    """Say where in the spool's own file these contents are, and nothing else: (begin, end), in order."""
+    stretches: list[Move] = []
+    end = 0
+    for content in sorted(contents, key=lambda content: content.offset):
+        begin, end = max(content.offset, end), max(content.offset + _rounded(content.size), end)
+        if begin < end:
+            add(stretches, Move(begin, begin, end - begin))
+    return [(spool.own_position(begin), spool.own_position(begin + length)) for begin, _, length in stretches]
+
+
+def _rounded(size: int) -> int:
+    return -(-size // BLOCK) * BLOCK
+
+
+@contextmanager
+def _written_early(fd: int, held: Sequence[tuple[int, int]]) -> Iterator[Callable[[], None]]:
+    """Have what is held of a file written to the drive meanwhile, and the rest never; yields how to wait for that."""
+    ended = False
+    errors: list[Exception] = []
+    # Its own: what comes in the way of waiting for it must not have it work on whatever has that number next.
+    fd = os.dup(fd)
+
+    def work() -> None:
+        try:
+            last = 0
+            for begin, end in held:
+                punch(fd, last, begin - last)
+                last = end
+            for position in range(0, last, _STEP):
+                if ended:
+                    return
+                start_writing(fd, position, _STEP)
+        except Exception as error:
+            errors.append(error)
+        finally:
+            os.close(fd)
+
+    def settle() -> None:
+        worker.join()
+        worker.check()
+        if errors:
+            raise errors[0]
+
+    worker = Worker(work)
+    worker.start()
+    try:
+        yield settle
+    finally:
+        ended = True
+        worker.join()
 
 
 def _is_named(fd: int, output: Path) -> bool:
@@ -116,12 +175,14 @@ class _Copied:
 
 
 class _Shifted:
-    def __init__(self, fd: int, spool: Spool) -> None:
+    def __init__(self, fd: int, spool: Spool, settle: Callable[[], None]) -> None:
         self.fd = fd
         self._spool = spool
+        self._settle = settle
 
     def fill(self, moves: Sequence[Move], size: int, progress: Progress) -> None:
         disk = self._spool.fd
+        self._settle()
         lent = _by_file(self._spool, moves)
         shift(disk, lent.pop(disk, []), size)
         for fd, parts in lent.items():

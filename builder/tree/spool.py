@@ -160,6 +160,10 @@ class Spool:
             yield fd, start - first, step
             start, length = start + step, length - step
 
+    def own_position(self, position: int) -> int:
+        """Say where in the own file a position is, or if it is elsewhere, what follows it in the own file."""
+        return position - self._missing(position)
+
     def send(self, start: int, length: int, pipe: int) -> None:
         """Write `length` bytes from `start` in the spool to a pipe."""
         for fd, first, step in self.parts(start, length):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import NamedTuple
 
 import pytest
@@ -14,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.hosts import host
 
+from builder import exact
 from builder.disk import content as placing
 from builder.disk.content import begun
 from builder.disk.shift import Move, can_shift
@@ -154,3 +159,104 @@ def test_each_kind_of_host_gives_the_same_disk(tmp_path: Path, kind: str, moved:
         wanted = asked(spool, MANY)
         output = made(spool, place, wanted)
         assert (output.read_bytes(), is_moved(spool, output)) == (wanted.disk, moved)
+
+
+def test_a_host_that_cannot_give_the_spools_file_a_name_has_content_copied(tmp_path: Path) -> None:
+    # One that is unlinked, as where there is no O_TMPFILE.
+    with TemporaryFile(dir=tmp_path, buffering=0) as file, closing(Spool(file.fileno(), spent=True)) as spool:
+        wanted = asked(spool, MANY)
+        output = made(spool, tmp_path, wanted)
+        assert (output.read_bytes(), is_moved(spool, output)) == (wanted.disk, False)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        pytest.param([*MANY[:9], *(each._replace(lent=True) for each in MANY[:9])] * 2, id="most is lent"),
+        pytest.param([], id="nothing"),
+    ],
+)
+def test_what_is_not_worth_it_is_copied(tmp_path: Path, chosen: list[Piece]) -> None:
+    with open_spool(tmp_path, spent=True) as spool:
+        wanted = asked(spool, [*chosen, *(each._replace(lent=True) for each in chosen)])
+        output = made(spool, tmp_path, wanted)
+        assert (output.read_bytes(), is_moved(spool, output)) == (wanted.disk, False)
+
+
+def test_short_stretches_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    with open_spool(tmp_path, spent=True) as spool:
+        wanted = asked(spool, MANY)
+        output = made(spool, tmp_path, wanted)
+        assert (output.read_bytes(), is_moved(spool, output)) == (wanted.disk, False)
+
+
+def test_content_that_two_files_have_is_there_twice(tmp_path: Path) -> None:
+    with open_spool(tmp_path, spent=True) as spool:
+        content = spool.keep(b"shared" * 1000)
+        source = content.offset
+        moves = [Move(source, BLOCK, 2 * BLOCK), Move(source, 5 * BLOCK, 2 * BLOCK)]
+        with begun(tmp_path / "disk", spool, [content, content], tmp_path) as disk:
+            disk.fill(moves, 8 * BLOCK, lambda _done: None)
+        data = (tmp_path / "disk").read_bytes()
+        assert [at for at in range(len(data)) if data.startswith(b"shared" * 1000, at)] == [BLOCK, 5 * BLOCK]
+
+
+def test_what_has_the_name_of_the_disk_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "disk").write_bytes(b"there")
+    with open_spool(tmp_path, spent=True) as spool:
+        wanted = asked(spool, MANY)
+        with pytest.raises(FileExistsError):
+            made(spool, tmp_path, wanted)
+    assert (tmp_path / "disk").read_bytes() == b"there"
+
+
+def test_a_host_that_fails_at_any_step_of_moving_is_never_overlooked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not shifts(tmp_path):
+        pytest.skip("the file system of temporary files moves nothing")
+    change, calls = exact._change_range, 0
+
+    def failing(fd: int, mode: int, position: int, length: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == last:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        change(fd, mode, position, length)
+
+    monkeypatch.setattr(exact, "_change_range", failing)
+    for last in count(1):
+        calls = 0
+        place = tmp_path / str(last)
+        place.mkdir()
+        with open_spool(place, spent=True) as spool:
+            wanted = asked(spool, MANY[:12])
+            try:
+                output = made(spool, place, wanted)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+            else:
+                assert (output.read_bytes(), is_moved(spool, output)) == (wanted.disk, True)
+                break
+    # Three to try whether it can be done, and more for each gap.
+    assert last > 3 + 12
+
+
+def test_nothing_is_moved_twice_after_a_signal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked_for: list[int] = []
+
+    def interrupted(_fd: int, mode: int, _position: int, _length: int) -> int:
+        asked_for.append(mode)
+        ctypes.set_errno(errno.EINTR)
+        return -1 if len(asked_for) < 3 else 0
+
+    monkeypatch.setattr(exact, "_fallocate", interrupted)
+    exact.punch(0, 0, BLOCK)
+    assert len(asked_for) == 3
+    asked_for.clear()
+    for move in (exact.insert, exact.collapse):
+        with pytest.raises(InterruptedError):
+            move(0, 0, BLOCK)
+    assert len(asked_for) == 2

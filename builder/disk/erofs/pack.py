@@ -98,7 +98,7 @@ class Erofs:
         uuid = options.uuid or derived_uuid(options.seed, "erofs")
         inodes = 1 + len(planned.packed) + len(planned.direct)
         with (
-            begun(output, spool, planned.bodies(), scratch) as disk,
+            begun(output, spool, list(planned.bodies()), scratch, list(planned.contents())) as disk,
             opened(scratch, os.O_PATH | os.O_DIRECTORY) as work,
         ):
             tar = tar and reserve(disk.fd, output, (file.content.size for file in planned.packed))

@@ -41,6 +41,12 @@ class Plan:
         for number, file in enumerate(self.packed):
             yield b"%04d/%03d" % (number // _PER_DIRECTORY, number % _PER_DIRECTORY), file
 
+    def contents(self) -> Iterator[Content]:
+        """Yield where the spool has the content of each file that has any."""
+        for node in (*self.packed, *self.direct):
+            if isinstance(node, File) and node.content.size:
+                yield node.content
+
     def bodies(self) -> Iterator[Content]:
         """Yield where the spool has the whole blocks of each file that mkfs.erofs does not get."""
         for node in self.direct:

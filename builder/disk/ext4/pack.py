@@ -86,16 +86,16 @@ class Ext4:
         hash_seed = derived_uuid(options.seed, "ext4 hash seed")
         mke2fs = Mke2fs(scratch, uuid, hash_seed, options.label, options.epoch)
 
-        contents = collect(planned, spool, hash_seed)
-        needed = blocks_needed(contents, planned, options.inodes or planned.last_inode)
-        demand = Demand(
-            blocks=needed + -(-options.free // BLOCK_SIZE),
-            inodes=planned.last_inode,
-            inodes_asked=options.inodes,
-            journal=bool(options.decided().journal),
-        )
-        files = (node.content for node in planned.nodes if isinstance(node, File) and node.content.size)
+        files = [node.content for node in planned.nodes if isinstance(node, File) and node.content.size]
         with begun(output, spool, files, scratch) as disk:
+            contents = collect(planned, spool, hash_seed)
+            needed = blocks_needed(contents, planned, options.inodes or planned.last_inode)
+            demand = Demand(
+                blocks=needed + -(-options.free // BLOCK_SIZE),
+                inodes=planned.last_inode,
+                inodes_asked=options.inodes,
+                journal=bool(options.decided().journal),
+            )
             make_fitting(mke2fs, disk.fd, output, demand, options.size)
             listen(Stage("filling the ext4 file system", sum(each.blocks for each in contents) * BLOCK_SIZE))
             moves = fill(disk.fd, planned, contents, uuid)
