@@ -127,6 +127,7 @@ def shifts(place: Path) -> bool:
         return can_shift(spool.fd)
 
 
+@pytest.mark.heavy
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(chosen=pieces)
 def test_whatever_is_kept_lent_and_between_is_where_it_belongs(tmp_path: Path, chosen: list[Piece]) -> None:

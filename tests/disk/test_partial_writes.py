@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from support.mounts import mounted
 from support.partial import cut_short, fail_at
 
 from builder import build
-from builder.disk import FILESYSTEMS
+from builder.disk import FILESYSTEMS, content
 from builder.disk.filesystem import Compression, DiskOptions
 from builder.errors import OutputError
 from builder.events import ignore
@@ -25,26 +25,32 @@ from builder.tool import run_tool
 from builder.tree.spool import open_spool
 
 WRITES = ("write", "pwrite", "copy_file_range", "sendfile")
-FORMS = [("ext4", None), ("erofs", None), ("erofs", Compression("lz4"))]
+# With the content moved, where the host can, and copied.
+FORMS = [
+    ("ext4", None, True), ("ext4", None, False),
+    ("erofs", None, False), ("erofs", Compression("lz4"), False),
+]  # fmt: skip
 
 
 Packing = Callable[[Path], bytes]
 
 
 @pytest.fixture(params=FORMS, ids=lambda form: "-".join(str(part) for part in form))
-def pack(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Packing]:
+def pack(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Packing:
     """How to pack one of everything in a directory, which is made, and read the disk."""
-    format, compression = request.param
+    format, compression, spent = request.param
     options = DiskOptions(seed=bytes(32), compress=compression)
-    with open_spool(tmp_path) as spool:
-        tree = everything(spool)
+    monkeypatch.setattr(content, "_WORTH", 0)
 
-        def packed(place: Path) -> bytes:
-            place.mkdir()
+    def packed(place: Path) -> bytes:
+        place.mkdir()
+        with open_spool(place, spent=spent) as spool:
+            tree = everything(spool)
+            spool.settle()
             FILESYSTEMS[format].pack(tree, spool, options, place, place / "disk", ignore)
             return (place / "disk").read_bytes()
 
-        yield packed
+    return packed
 
 
 def test_calls_that_do_half_of_what_they_should_make_the_same_disk(tmp_path: Path, pack: Packing) -> None:

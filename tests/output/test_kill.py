@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from builder.disk.shift import can_shift
+from builder.tree.spool import open_spool
+
 
 @pytest.mark.slow
 def test_whatever_step_is_the_last_outputs_are_whole_and_the_next_build_clears_up(tmp_path: Path) -> None:
@@ -22,6 +25,9 @@ def test_whatever_step_is_the_last_outputs_are_whole_and_the_next_build_clears_u
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     steps = json.loads(ran.stdout)
+    # Where the host can, the disk is the file in which the content came.
+    with open_spool(tmp_path) as spool:
+        assert steps.count("link") == can_shift(spool.fd)
     # Otherwise the steps were badly chosen, and nothing was shown.
     assert [steps.count(name) for name in ("replace", "mkdir", "rmdir")] == [3, 3, 3]
     assert steps.count("fsync") == 3 + 2 * 3
