@@ -77,7 +77,7 @@ def _is_worthwhile(spool: Spool, contents: Iterable[Content]) -> bool:
     found = _by_file(spool, moves)
     runs = found.pop(spool.fd, [])
     own = sum(run.length for run in runs)
-    return own >= sum(run.length for lent in found.values() for run in lent) and own >= len(runs) * _WORTH
+    return own > 0 and own >= sum(run.length for lent in found.values() for run in lent) and own >= len(runs) * _WORTH
 
 
 def _by_file(spool: Spool, moves: Sequence[Move]) -> dict[int, list[Move]]:

@@ -8,9 +8,10 @@ import os
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, product
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
+from threading import Event
 from typing import NamedTuple
 
 import pytest
@@ -78,8 +79,11 @@ def data_of(number: int, piece: Piece) -> bytes:
     return bytes(data)
 
 
-def asked(spool: Spool, chosen: Sequence[Piece], free: int = 7) -> Asked:
-    """Put content into a spool, decide where it is to be, and say what the disk is then."""
+def asked(spool: Spool, chosen: Sequence[Piece], tails: int = 0) -> Asked:
+    """Put content into a spool, decide where it is to be, and say what the disk is then.
+
+    Last blocks of up to `tails` bytes are not moved.
+    """
     contents: list[Content] = []
     moves: list[Move] = []
     disk = bytearray()
@@ -96,12 +100,14 @@ def asked(spool: Spool, chosen: Sequence[Piece], free: int = 7) -> Asked:
         if not piece.kept:
             continue
         disk += b"metadata".ljust(BLOCK, b"\xff")[: piece.gap * BLOCK].ljust(piece.gap * BLOCK, b"\0")
-        contents.append(kept)
-        for source, length in spool.data(kept):
+        body = kept.size - (tail if (tail := kept.size % BLOCK) <= tails else 0)
+        if body:
+            contents.append(Content(kept.offset, body))
+        for source, length in spool.data(Content(kept.offset, body)):
             whole = -(-length // BLOCK) * BLOCK
             moves.append(Move(source, len(disk) + source - kept.offset, whole))
         disk += data.ljust(-(-len(data) // BLOCK) * BLOCK, b"\0")
-    return Asked(contents, moves, bytes(disk) + bytes(free * BLOCK))
+    return Asked(contents, moves, bytes(disk) + bytes(7 * BLOCK))
 
 
 def made(spool: Spool, place: Path, wanted: Asked) -> Path:
@@ -131,10 +137,29 @@ def shifts(place: Path) -> bool:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(chosen=pieces)
 def test_whatever_is_kept_lent_and_between_is_where_it_belongs(tmp_path: Path, chosen: list[Piece]) -> None:
-    for spent in (False, True):
-        with TemporaryDirectory(dir=tmp_path) as directory, open_spool(Path(directory), spent=spent) as spool:
-            wanted = asked(spool, chosen)
-            assert made(spool, Path(directory), wanted).read_bytes() == wanted.disk
+    for tails, spent in product((0, 2000), (False, True)):
+        with TemporaryDirectory(dir=tmp_path) as name, open_spool(Path(name), tails=tails, spent=spent) as spool:
+            wanted = asked(spool, chosen, tails)
+            assert made(spool, Path(name), wanted).read_bytes() == wanted.disk
+
+
+@pytest.mark.parametrize("tails", [0, 2000])
+def test_what_is_still_to_be_read_is_there_until_content_is_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tails: int
+) -> None:
+    punched = Event()
+    monkeypatch.setattr(placing, "start_writing", lambda *_: punched.set())
+    with open_spool(tmp_path, tails=tails, spent=True) as spool:
+        wanted = asked(spool, MANY, tails)
+        read = [spool.keep(b"%05d" % number * number) for number in range(1, 9000, 611)]
+        gone = spool.keep(b"nobody's" * 5000)
+        with begun(tmp_path / "disk", spool, [*wanted.contents, spool.keep(b"last" * 5000)], tmp_path, read):
+            moved = shifts(tmp_path)
+            if moved:
+                assert punched.wait(60)
+            assert [spool.read(each)[:5] for each in read] == [b"%05d" % number for number in range(1, 9000, 611)]
+            # Never to be written to the drive.
+            assert (spool.read(gone).strip(b"\0") == b"") == moved
 
 
 MANY = [Piece(9000, (0, 0), number % 3 != 1, False, number % 5) for number in range(60)]

@@ -28,7 +28,7 @@ WRITES = ("write", "pwrite", "copy_file_range", "sendfile")
 # With the content moved, where the host can, and copied.
 FORMS = [
     ("ext4", None, True), ("ext4", None, False),
-    ("erofs", None, False), ("erofs", Compression("lz4"), False),
+    ("erofs", None, True), ("erofs", Compression("lz4"), True),
 ]  # fmt: skip
 
 
