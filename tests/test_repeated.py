@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from itertools import accumulate
 from pathlib import Path
 
@@ -39,6 +40,7 @@ def files(name: str) -> list[Path]:
     return [path] if path.is_file() else sorted(path.rglob("test_*.py"))
 
 
+@cache
 def named(path: Path) -> set[str]:
     """Every name, attribute and module that a file has, `os.access` as `access` too, and what is above a module."""
     found: set[str] = set()
@@ -53,15 +55,16 @@ def named(path: Path) -> set[str]:
     return found | {above for name in found for above in accumulate(name.split("."), "{}.{}".format)}
 
 
-@pytest.mark.parametrize("name", [*LOGIC, *LIBRARIES])
-def test_what_is_left_out_touches_nothing_of_users(name: str) -> None:
-    assert files(name) != []
-    assert {str(path): found for path in files(name) if (found := named(path) & OF_USERS)} == {}
+def test_what_is_left_out_touches_nothing_of_users() -> None:
+    paths = {name: files(name) for name in (*LOGIC, *LIBRARIES)}
+    assert [name for name, found in paths.items() if not found] == []
+    of_users = {path: named(path) & OF_USERS for found in paths.values() for path in found}
+    assert {str(path): found for path, found in of_users.items() if found} == {}
 
 
-@pytest.mark.parametrize("name", [name for name in LOGIC if name not in ALL_THE_SAME])
-def test_what_is_left_out_on_another_release_runs_none_of_its_programs(name: str) -> None:
-    assert {str(path): found for path in files(name) if (found := named(path) & OF_RELEASES)} == {}
+def test_what_is_left_out_on_another_release_runs_none_of_its_programs() -> None:
+    paths = [path for name in LOGIC if name not in ALL_THE_SAME for path in files(name)]
+    assert {str(path): found for path in paths if (found := named(path) & OF_RELEASES)} == {}
 
 
 @pytest.mark.heavy

@@ -8,8 +8,6 @@ import sys
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 PACKAGE = Path(__file__).parents[1] / "builder"
 
 # Left to right, as data flows; a part may import only from itself and from parts to its left.
@@ -52,14 +50,17 @@ def part(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_run_from_right_to_left(path: Path) -> None:
-    if path.parent == PACKAGE and path.name in ("__init__.py", "__main__.py"):
-        return
-    own = part(path)
-    assert own in ORDER
+def to_the_right(path: Path) -> list[str]:
+    """The parts to the right of a file's own that it imports from."""
     foreign = {name.split(".")[1] for name in imports(path) if name.startswith("builder.")}
-    assert sorted(other for other in foreign if ORDER.index(other) > ORDER.index(own)) == []
+    return sorted(other for other in foreign if ORDER.index(other) > ORDER.index(part(path)))
+
+
+def test_imports_run_from_right_to_left() -> None:
+    ends = (PACKAGE / "__init__.py", PACKAGE / "__main__.py")
+    files = [path for path in modules() if path not in ends]
+    assert {part(path) for path in files} == set(ORDER)
+    assert {str(path.relative_to(PACKAGE)): found for path in files if (found := to_the_right(path))} == {}
 
 
 def test_no_module_imports_itself_in_a_circle() -> None:

@@ -18,6 +18,9 @@ from builder.registry import connection, http, retry
 from builder.sources.access import Access, Means
 
 IMAGE = Spec((tar(file("file", b"content\n" * 1000)),), platform="linux/s390x")
+# They wait for most of a minute.
+pytestmark = pytest.mark.heavy
+
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 

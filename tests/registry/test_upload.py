@@ -225,6 +225,7 @@ def test_a_registry_that_takes_next_to_nothing_is_given_up(proxy: Proxy, monkeyp
         Sender(proxy.host, path="uploads/slow").send()
 
 
+@pytest.mark.heavy
 def test_a_registry_that_says_nothing_is_given_up(raw: RawRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "HEAD_TIMEOUT", 0.2)
     raw.odd["HEAD"] = lambda _line: [answer(404)]
