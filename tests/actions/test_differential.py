@@ -18,9 +18,11 @@ from support.mounts import mounted
 from support.trees import Found, differences, expected, scan
 
 from builder.actions.verify import verify
+from builder.archive.entry import Kind
 from builder.disk import FILESYSTEMS
 from builder.errors import LayerRefused
 from builder.events import ignore
+from builder.linux import WHITEOUT
 from builder.options import BuildOptions
 from builder.tree.spool import open_spool
 
@@ -40,7 +42,7 @@ facts = st.fixed_dictionaries(
         "mtime_ns": st.sampled_from([0, 1_234_567_890_123_456_789, -1_000_000_000]),
     }
 )
-# Not `a/../b`: for umoci that is `b`, and for us, as for Linux, `a` has to be there.
+# Not `a/../b`: for umoci and containerd that is `b`; for us, as for Linux, `a` has to be there (test_merge).
 entries = st.one_of(
     st.builds(lambda path, size, more: file(path, size, **more), paths, st.integers(0, 9), facts),
     st.builds(lambda path, more: directory(path, **more), paths, facts),
@@ -56,6 +58,24 @@ stacks = st.lists(st.lists(entries, max_size=8), min_size=1, max_size=3)
 def timeless(found: dict[bytes, Found]) -> dict[bytes, Found]:
     """Forget the times of directories: those that no layer states have the time of unpacking, elsewhere."""
     return {path: replace(one, mtime_ns=0) if one.kind == "directory" else one for path, one in found.items()}
+
+
+def in_order(layer: Layer) -> bool:
+    """Tell whether what a layer makes depends for umoci on its order; no tool that compares two trees writes such.
+
+    It has a whiteout by way of a symlink that it brings itself, or of a directory that it does not state and has
+    something in. For us whiteouts are of what lower layers left, always (test_whiteouts).
+    """
+    links = {entry.path for entry, _ in layer if entry.kind is Kind.SYMLINK}
+    stated = {entry.path for entry, _ in layer if entry.kind is Kind.DIRECTORY}
+    for marker in (entry.path for entry, _ in layer if WHITEOUT in entry.path):
+        parent, _, name = marker.rpartition(b"/")
+        if any((parent + b"/").startswith(link + b"/") for link in links):
+            return True
+        hidden = (parent + b"/" if parent else b"") + name.removeprefix(WHITEOUT)
+        if hidden not in stated and any(entry.path.startswith(hidden + b"/") for entry, _ in layer):
+            return True
+    return False
 
 
 @pytest.mark.parametrize("format", FILESYSTEMS)
@@ -88,7 +108,7 @@ def test_all_agree_about_random_stacks(format: str, tmp_path: Path) -> None:
             theirs, failure = umoci.unpack(place, layers)
             with mounted(place / f"disk.{format}") as root:
                 assert differences(scan_of(root), expected(tree, spool)) == []
-                if not failure:
+                if not failure and not any(map(in_order, layers)):
                     assert differences(timeless(scan_of(root)), timeless(scan(theirs))) == []
             found = verify(place / f"disk.{format}", f"oci:{place}/image:latest", BuildOptions())
             assert (found.faults, found.differences) == ([], [])

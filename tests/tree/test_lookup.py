@@ -136,3 +136,11 @@ def test_a_tree_as_deep_as_a_path_reaches() -> None:
     last = list(tree.walk())[-1]
     assert last[0] == b"d/" * 2047 + b"f"
     assert len(list(tree.walk())) == 2048
+
+
+def test_a_link_through_a_missing_directory_and_back_gets_that_as_well() -> None:
+    """Linux opens `link/x` by way of `a` only; containerd and umoci write `b/x`, which no guest finds by the link."""
+    tree = merged([symlink("link", "a/../b"), file("link/x", 1)])
+    assert listing(tree) == ["a/", "b/", "b/x (1 bytes at 1)", "link -> a/../b"]
+    found = [lookup.find_node(tree, (parent, b"x")) for parent in (b"link", b"b")]
+    assert found[0] is found[1] is not None

@@ -13,6 +13,7 @@ from support.entries import (
     file,
     hardlink,
     merged,
+    metadata,
     node,
     opaque,
     symlink,
@@ -250,3 +251,23 @@ def test_an_entry_that_is_refused_later_is_blamed_itself() -> None:
     with pytest.raises(LayerRefused) as refused:
         merged(USR_MERGE, [whiteout("lib/libc"), entry("../x", Kind.FILE)])
     assert refused.value.entry == b"../x"
+
+
+@pytest.mark.parametrize("marker", [opaque("link"), whiteout("link/f")], ids=["opaque", "whiteout"])
+@pytest.mark.parametrize("link_first", [True, False])
+def test_a_whiteout_behind_a_link_of_its_own_layer_hides_nothing(
+    marker: tuple[Entry, Content], link_first: bool
+) -> None:
+    """There was nothing behind that name; umoci and containerd follow the link, if it stands before the whiteout."""
+    upper = [symlink("link", "d"), marker]
+    tree = merged([file("d/f", 1)], upper if link_first else upper[::-1])
+    assert listing(tree) == ["d/", "d/f (1 bytes at 1)", "link -> d"]
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_directory_that_is_hidden_and_not_stated_has_nothing_of_the_lower_one(swapped: bool) -> None:
+    """umoci keeps its mode, and containerd removes what the layer has put there, each if the whiteout comes last."""
+    upper = [file("a/new", 2), whiteout("a")]
+    tree = merged([directory("a", mode=0o700, uid=3), file("a/old", 1)], upper[::-1] if swapped else upper)
+    assert listing(tree) == ["a/", "a/new (2 bytes at 2)"]
+    assert metadata(node(tree, "a")) == (0o755, 0, 0, 0, {})
