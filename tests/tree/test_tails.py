@@ -54,6 +54,26 @@ def copied(spool: Spool, content: Content) -> bytes:
         os.close(fd)
 
 
+def test_whole_blocks_are_next_to_each_other_and_last_blocks_are_dense() -> None:
+    with spools() as (_, apart):
+        sizes = [5, 4096, 8192 + 7, 4095, 3, 4096 + MOST, 4096 + MOST + 1]
+        contents = [apart.keep(b"%d" % (number % 10) * size) for number, size in enumerate(sizes)]
+        apart.settle()
+        places = [list(apart.parts(content.offset, content.size)) for content in contents]
+        own, other = apart.fd, places[0][0][0]
+        assert other != own
+        assert places == [
+            [(other, 0, 5)],
+            [(own, 0, 4096)],
+            [(own, 4096, 8192), (other, 5, 7)],
+            [(own, 12288, 4095)],
+            [(other, 12, 3)],
+            [(own, 16384, 4096), (other, 15, MOST)],
+            [(own, 20480, 4096 + MOST + 1)],
+        ]
+        assert (os.fstat(own).st_size, os.fstat(other).st_size) == (7 * 4096, 4096)
+
+
 @pytest.mark.heavy
 @settings(max_examples=50, deadline=None, database=None)
 @given(CONTENTS, CONTENTS, CONTENTS)
@@ -92,23 +112,3 @@ def test_contents_are_the_same_with_and_without(
         assert apart.end == plain.end
         for spool in (plain, apart):
             spool.close()
-
-
-def test_whole_blocks_are_next_to_each_other_and_last_blocks_are_dense() -> None:
-    with spools() as (_, apart):
-        sizes = [5, 4096, 8192 + 7, 4095, 3, 4096 + MOST, 4096 + MOST + 1]
-        contents = [apart.keep(b"%d" % (number % 10) * size) for number, size in enumerate(sizes)]
-        apart.settle()
-        places = [list(apart.parts(content.offset, content.size)) for content in contents]
-        own, other = apart.fd, places[0][0][0]
-        assert other != own
-        assert places == [
-            [(other, 0, 5)],
-            [(own, 0, 4096)],
-            [(own, 4096, 8192), (other, 5, 7)],
-            [(own, 12288, 4095)],
-            [(other, 12, 3)],
-            [(own, 16384, 4096), (other, 15, MOST)],
-            [(own, 20480, 4096 + MOST + 1)],
-        ]
-        assert (os.fstat(own).st_size, os.fstat(other).st_size) == (7 * 4096, 4096)
