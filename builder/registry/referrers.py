@@ -157,5 +157,6 @@ def _of_type(entries: list[Any] | None, artifact_type: str) -> Iterator[Descript
     for entry in entries or ():
         # Registries need not choose, and by a tag nobody does.
         if isinstance(entry, dict) and entry.get("artifactType") == artifact_type:
-            with suppress(msgspec.ValidationError, MalformedDocument):
+            # What JSON may escape, half of a character among it, is not all text.
+            with suppress(msgspec.ValidationError, UnicodeEncodeError, MalformedDocument):
                 yield read_descriptor(msgspec.convert(entry, EntryFields), "an index of referrers", "$")
