@@ -21,7 +21,7 @@ from builder.options import BuildOptions
 from builder.sandbox import policy
 from builder.sandbox.owned import is_owned
 from builder.sources.reference import parse_reference
-from builder.sources.source import Placed, Source
+from builder.sources.source import Fetching, Placed, Source
 from builder.tool import search_path
 
 NONE, TOOLS, ALL = "none", "tools", "all"
@@ -52,7 +52,7 @@ def confine(
         return NONE
     if not is_owned() or landlock.version() < landlock.MOVES_KNOWN:
         return TOOLS
-    if (reason := _reason_not_to(reference, options)) is not None:
+    if (reason := _reason_not_to(source, reference, options)) is not None:
         if policy.is_required():
             raise UsageError(f"--sandbox require: {reason}")
         return TOOLS
@@ -76,7 +76,6 @@ def confine(
             [*readable, *read],
             changeable,
             search_path(),
-            fetches=parsed.transport is not None and parsed.transport.remote,
             restores=restores,
         )
     except OSError as error:
@@ -86,13 +85,15 @@ def confine(
     return ALL
 
 
-def _reason_not_to(reference: str, options: BuildOptions) -> str | None:
+def _reason_not_to(source: Source, reference: str, options: BuildOptions) -> str | None:
     """Say why a build cannot tell what it will need; None where it can."""
     if options.push is not None:
         return "what pushes a disk needs the network to the end: leave out --push, and push the disk afterwards"
     parsed = parse_reference(reference)
     if (parsed.names_a_file and parsed.is_url) or is_url(options.access.store or ""):
         return "nobody knows what opens a URL, and what it needs for that: name a path"
+    if isinstance(source, Fetching) and not source.settle():
+        return "this process fetches the image itself: run it from the command line, or pull the image first"
     return None
 
 

@@ -34,8 +34,9 @@ from builder.limits import Limits
 from builder.output.beside import MAX_METADATA, parse_record
 from builder.registry.download import Download
 from builder.registry.failures import AccessDenied, NotThere
+from builder.registry.origin import Document
 from builder.registry.referrers import referrers
-from builder.registry.repository import Document, Repository
+from builder.registry.repository import Repository
 from builder.sources.access import Access
 from builder.sources.docker import DOCKER
 from builder.sources.docker.repositories import open_repositories

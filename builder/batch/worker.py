@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from builder.actions.build import build
+from builder.actions.fetching import fetching_apart
 from builder.batch.images import Job
 from builder.batch.messages import JobRefused, read_job, write_event, write_outcome, write_refusal
 from builder.batch.report import BUILT, CANCELLED, FAILED, UP_TO_DATE, Outcome, Part, without_disk
@@ -82,8 +83,10 @@ def main(lifeline: str, begun: float) -> None:
     cut = threading.Event()
     outcome = without_disk(job, CANCELLED)
     try:
-        _listen_for_the_end(lifeline, cut)
-        outcome = _run_in(directory, job, lambda event: say(write_event(event)), begun)
+        # As long as there is one thread.
+        with fetching_apart(job.reference, job.options.sandbox):
+            _listen_for_the_end(lifeline, cut)
+            outcome = _run_in(directory, job, lambda event: say(write_event(event)), begun)
     except SystemExit:
         if not cut.is_set():
             raise

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from builder.actions.build import build as build_image
+from builder.actions.fetching import fetching_apart
 from builder.cli.command import Command
 from builder.cli.console import Console
 from builder.cli.options import build_options, table_options
@@ -35,7 +36,9 @@ def build(console: Console, /, image: str, output: Path, **options: Any) -> None
       rootfs-builder build oci:layout -o arm.ext4 --platform linux/arm64
     """
     console.image = os.fspath(output)
-    result = build_image(image, output, build_options(**options), console.listener())
+    chosen = build_options(**options)
+    with fetching_apart(image, chosen.sandbox):
+        result = build_image(image, output, chosen, console.listener())
     disk = result.disk
     facts = f"{disk.format}, {human_size(disk.size)}, {disk.inodes} inodes, UUID {disk.uuid}"
     if disk.verity:

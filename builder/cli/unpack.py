@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from builder.actions.fetching import fetching_apart
 from builder.actions.unpack import unpack as unpack_image
 from builder.cli.command import Command
 from builder.cli.console import Console
@@ -33,6 +34,8 @@ def unpack(console: Console, /, image: str, directory: Path, **options: Any) -> 
       rootfs-builder unpack oci:layout:latest rootfs/
       sudo rootfs-builder unpack image.tar /srv/guest
     """
-    for unrestored in unpack_image(image, directory, build_options(**options), console.listener()):
-        console.notice(str(unrestored))
+    chosen = build_options(**options)
+    with fetching_apart(image, chosen.sandbox):
+        for unrestored in unpack_image(image, directory, chosen, console.listener()):
+            console.notice(str(unrestored))
     console.answer(os.fsencode(directory))

@@ -26,7 +26,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from builder.registry import RegistryAccess
 from builder.registry.address import Address, Origin, is_loopback
 from builder.registry.certificates import tls_context
-from builder.registry.failures import translate
+from builder.registry.translation import translate
 
 # In seconds: for each connection, and for the head of each answer from the request on, whatever comes before its end.
 CONNECT_TIMEOUT = 20.0

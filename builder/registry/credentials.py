@@ -10,6 +10,7 @@ import base64
 import binascii
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,17 @@ def find_credentials(authfile: Path | None, host: str, path: str, listen: Listen
         if (found := _look_up(content, file, host, path, listen)) is not None:
             return found
     return None
+
+
+def asks_helpers(authfile: Path | None) -> bool:
+    """Tell whether a program might be asked for credentials; the files are those of `find_credentials`."""
+    given = authfile or (Path(named) if (named := os.environ.get("REGISTRY_AUTH_FILE")) else None)
+    for file in (given,) if given else auth_files(os.environ):
+        with suppress(_Unusable):
+            content = _read(file)
+            if content is not None and (content.credhelpers or content.credsstore):
+                return True
+    return False
 
 
 def auth_files(environment: Mapping[str, str]) -> Iterator[Path]:

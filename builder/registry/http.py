@@ -16,7 +16,8 @@ from builder.errors import SourceUnreadable
 from builder.registry import RegistryAccess
 from builder.registry.address import Address
 from builder.registry.connection import Body, Connections, Deadline
-from builder.registry.failures import Passing, translate
+from builder.registry.failures import Passing
+from builder.registry.translation import translate
 from builder.words import legible
 
 # In seconds: how long to wait for the next byte of content, whatever else comes meanwhile.

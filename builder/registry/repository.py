@@ -6,7 +6,6 @@ What a registry says to HEAD, or of `/v2/`, is a hint: only what it answers to a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from threading import Event, Lock
 from typing import TypeVar
 from urllib.parse import quote
@@ -28,6 +27,7 @@ from builder.registry.connection import Body
 from builder.registry.credentials import find_credentials
 from builder.registry.failures import AccessDenied, NoTls, NotThere, Passing, Refused
 from builder.registry.http import Answer, Http
+from builder.registry.origin import Document
 from builder.registry.retry import Patience, retry_after
 from builder.words import quoted
 
@@ -37,19 +37,6 @@ _ACCEPT = {"Accept": ", ".join(sorted(MANIFESTS | INDEXES))}
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 
 _Result = TypeVar("_Result")
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A manifest or index as the registry sent it, its digest computed here; `media_type` is None if unsaid.
-
-    `mark` is what the registry calls this version of it, if it does (ETag).
-    """
-
-    data: bytes
-    digest: Digest
-    media_type: str | None
-    mark: str | None = None
 
 
 class _Tags(msgspec.Struct):

@@ -10,7 +10,7 @@ from urllib3.util.retry import Retry
 
 from builder.errors import SourceUnreadable
 from builder.events import Listener, Notice
-from builder.registry.failures import Passing
+from builder.registry.failures import Passing, Stopped
 
 ATTEMPTS = 6
 # In seconds, before the second attempt; then it doubles, up to the longest.
@@ -20,13 +20,6 @@ LONGEST_WAIT = 30.0
 LONGEST_RETRY_AFTER = 180.0
 # Progress of so many bytes makes up for the failures before it; of less, a transfer could go on for ever.
 ENOUGH_PROGRESS = 64 * 1024
-
-
-class Stopped(SourceUnreadable):
-    """Nobody wants the answer any more."""
-
-    def __init__(self, where: str) -> None:
-        super().__init__(where, "the transfer was stopped")
 
 
 class Patience:

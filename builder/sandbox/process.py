@@ -1,7 +1,7 @@
 """What a process gets that reads an image: the system and Python to read and run, and the places of its work.
 
 It is taken from the thread that asks for it, and so from all that this one starts afterwards. Threads that were there
-before keep their files: the one that draws on the terminal, and what is in outside.py, which keeps the network, too.
+before keep their files, as the one that draws on the terminal; what comes from a network, another process fetches.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from pathlib import Path
 
 from builder.sandbox import landlock, seccomp
 from builder.sandbox.landlock import CHANGE, MAKE_DEVICES, READ, RUN, Grant
-from builder.sandbox.outside import keep_outside
 from builder.sandbox.tools import DEVICES, LINKER, SYSTEM, of_program
 
 # Names, numbers and times; and what this process is told of itself, and of its machine, which marks work directories.
@@ -26,21 +25,16 @@ _PACKAGE = Path(__file__).parents[1]
 _PROGRAMS = ("sh", "mke2fs", "e2fsck", "mkfs.erofs", "fsck.erofs", "veritysetup")
 
 
-def confine_process(
-    readable: Sequence[str], changeable: Sequence[str], path: str, *, fetches: bool, restores: bool = False
-) -> None:
+def confine_process(readable: Sequence[str], changeable: Sequence[str], path: str, *, restores: bool = False) -> None:
     """Give up all but these places; `path` is where programs are looked for.
 
-    One that `fetches` does so with `outside`. One that `restores` a tree gives files owners and modes, and makes device
+    No thread of it keeps the network. One that `restores` a tree gives files owners and modes, and makes device
     nodes in the places that may be changed. Raises OSError where the kernel lets us give up nothing.
     """
-    if fetches:
-        keep_outside()
     landlock.restrict(_grants(readable, changeable, path, CHANGE | (MAKE_DEVICES if restores else 0)))
     if seccomp.is_there():
         owners = [] if restores else [seccomp.OWNERS]
-        # Where nobody fetches, nobody needs a network, in whatever thread.
-        seccomp.refuse(seccomp.NETWORK, seccomp.SYSTEM, *owners, threads=not fetches)
+        seccomp.refuse(seccomp.NETWORK, seccomp.SYSTEM, *owners, threads=True)
 
 
 def _grants(readable: Sequence[str], changeable: Sequence[str], path: str, change: int) -> Iterator[Grant]:

@@ -125,6 +125,15 @@ class Placed(Protocol):
 
 
 @runtime_checkable
+class Fetching(Protocol):
+    """What a source can do besides, where another process may have the network: have it keep to one image."""
+
+    def settle(self) -> bool:
+        """Have nothing fetched any more but blobs that were opened before; say whether another process does that."""
+        ...
+
+
+@runtime_checkable
 class Expecting(Protocol):
     """What a source can do besides, where blobs take time to come or might go away."""
 

@@ -19,7 +19,7 @@ from builder.sandbox.process import confine_process
 from builder.tool import run_tool
 
 if sys.argv[1] == "process":
-    confine_process([], [], "/usr/bin:/bin", fetches=False)
+    confine_process([], [], "/usr/bin:/bin")
 print(run_tool(["ls", "/proc/self/fd"], confined=True).stdout.split()[:3])
 """
 
@@ -42,7 +42,7 @@ for name in ("before", "after"):
     write_mark(place, "name")
     (mark,) = os.listdir(place)
     marks.append(open(os.path.join(sys.argv[1], name, mark)).read())
-    confine_process([], [sys.argv[1]], "/usr/bin:/bin", fetches=False)
+    confine_process([], [sys.argv[1]], "/usr/bin:/bin")
 print(marks[0] == marks[1] and "unknown" not in marks[1])
 """
 

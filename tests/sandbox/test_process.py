@@ -16,7 +16,7 @@ from support.images import Spec, layout
 from support.tars import file, tar
 
 from builder import BuildOptions, build
-from builder.sandbox import landlock, outside, seccomp
+from builder.sandbox import landlock, seccomp
 from builder.sandbox import process as confined
 from builder.tool import find_tool
 
@@ -26,58 +26,26 @@ needs_kernel = pytest.mark.skipif(landlock.version() < 6 or not seccomp.is_there
 # What programs it starts are confined as it is; and a disk gets times and attributes.
 ITS_WORK = {"start a shell", "utime", "setxattr"}
 
-# What `fetches` and `restores` are, then the words of support/escaping.py.
+# What `restores` is, then the words of support/escaping.py.
 CONFINED = """
 import sys
 from builder.sandbox.process import confine_process
 from support import escaping
 
-fetches, restores, work = sys.argv.pop(1) == "yes", sys.argv.pop(1) == "yes", sys.argv.pop(1)
-confine_process([], [work], "/usr/bin:/bin", fetches=fetches, restores=restores)
+restores, work = sys.argv.pop(1) == "yes", sys.argv.pop(1)
+confine_process([], [work], "/usr/bin:/bin", restores=restores)
 escaping.main()
-"""
-
-# A connection, a file and a directory: in what a process keeps outside, in a thread of that, and in itself.
-FETCHING = """
-import os, socket, sys, threading
-from builder.sandbox.outside import outside
-from builder.sandbox.process import confine_process
-
-port, secret = int(sys.argv[1]), sys.argv[2]
-confine_process([], [], "/usr/bin:/bin", fetches=True)
-
-def fetch():
-    socket.create_connection(("127.0.0.1", port)).close()
-    return open(secret).read()
-
-assert outside(fetch) == "the user's own"
-came = []
-thread = threading.Thread(target=lambda: came.append(fetch()))
-outside(thread.start)
-thread.join()
-assert came == ["the user's own"]
-for attempt in (lambda: socket.socket(), lambda: open(secret)):
-    try:
-        attempt()
-    except PermissionError:
-        continue
-    sys.exit("not confined")
-try:
-    outside(lambda: 1 / 0)
-except ZeroDivisionError:
-    print("said so")
 """
 
 
 @needs_kernel
-@pytest.mark.parametrize("fetches", ["yes", "no"])
 @pytest.mark.parametrize("restores", ["yes", "no"])
 def test_a_process_that_was_taken_over_gets_nowhere(
-    python: Callable[..., str], tmp_path: Path, home: Path, port: int, fetches: str, restores: str
+    python: Callable[..., str], tmp_path: Path, home: Path, port: int, restores: str
 ) -> None:
     (tmp_path / "work").mkdir()
     words = [str(tmp_path / "work"), str(home), str(port), "0", str(os.getpid())]
-    outcomes: dict[str, str] = json.loads(python(CONFINED, fetches, restores, *words))
+    outcomes: dict[str, str] = json.loads(python(CONFINED, restores, *words))
     done = {name for name, outcome in outcomes.items() if outcome not in ("EACCES", "EPERM", "EXDEV")}
     assert done - {"own a handed file"} <= ITS_WORK | ({"chmod", "chown"} if restores == "yes" else set())
     assert {path.name: path.read_text() for path in home.iterdir()} == dict.fromkeys(
@@ -85,12 +53,7 @@ def test_a_process_that_was_taken_over_gets_nowhere(
     )
 
 
-@needs_kernel
-def test_only_what_fetches_keeps_the_network(python: Callable[..., str], home: Path, port: int) -> None:
-    assert python(FETCHING, str(port), str(home / "victim")) == "said so\n"
-
-
-# A thread that was there before, in a process that fetches nothing.
+# A thread that was there before.
 BEFORE = """
 import socket, threading
 from builder.sandbox.process import confine_process
@@ -105,19 +68,15 @@ def late():
 
 thread = threading.Thread(target=late)
 thread.start()
-confine_process([], [], "/usr/bin:/bin", fetches=False)
+confine_process([], [], "/usr/bin:/bin")
 go.set()
 thread.join()
 """
 
 
 @needs_kernel
-def test_where_nothing_is_fetched_no_thread_keeps_the_network(python: Callable[..., str]) -> None:
+def test_no_thread_keeps_the_network(python: Callable[..., str]) -> None:
     assert python(BEFORE) == "refused\n"
-
-
-def test_where_nothing_is_confined_fetching_is_done_right_here() -> None:
-    assert outside.outside(lambda: "here") == "here"
 
 
 @pytest.fixture

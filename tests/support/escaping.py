@@ -67,6 +67,11 @@ def privileges() -> dict[str, str]:
     return {name: value for name, value in said.items() if name.startswith(("NoNewPrivs", "Seccomp", "Cap"))}
 
 
+def traced(process: int) -> None:
+    # PTRACE_SEIZE, which does not stop it, and ends with us.
+    call(LIBC.ptrace(ctypes.c_long(0x4206), ctypes.c_long(process), None, None))
+
+
 def no_new_privileges() -> None:
     if LIBC.prctl(39, 0, 0, 0, 0) == 1:
         raise OSError(errno.EPERM, "")
@@ -96,6 +101,9 @@ def tried(home: str, port: int, process: int) -> dict[str, Callable[[], object]]
         "start a shell": lambda: started("/bin/sh"),
         "signal a process": lambda: os.kill(process, 0),
         "read another's environment": lambda: read(f"/proc/{process}/environ"),
+        "read another's memory": lambda: os.close(os.open(f"/proc/{process}/mem", os.O_RDONLY)),
+        "write another's memory": lambda: write(f"/proc/{process}/mem", 0),
+        "trace a process": lambda: traced(process),
         "gain privileges": no_new_privileges,
     }
 

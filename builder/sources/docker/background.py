@@ -9,9 +9,8 @@ from threading import Condition, Thread
 from typing import Protocol
 
 from builder.errors import DigestMismatch, SizeMismatch
-from builder.registry.download import Download
-from builder.registry.retry import Stopped
-from builder.sandbox.outside import outside
+from builder.registry.failures import Stopped
+from builder.registry.origin import Transfer
 
 # In seconds: how long closing waits for a thread, which only a connection that is being made can outlast.
 _GRACE = 2.0
@@ -50,7 +49,7 @@ class BlobFile(Protocol):
 class BackgroundDownload:
     """One download into one file. `make` opens the file, in the thread; `where` names the registry."""
 
-    def __init__(self, download: Download, make: Callable[[], BlobFile], where: str) -> None:
+    def __init__(self, download: Transfer, make: Callable[[], BlobFile], where: str) -> None:
         self._download = download
         self._make = make
         self._where = where
@@ -65,7 +64,7 @@ class BackgroundDownload:
 
     def start(self) -> None:
         """Begin the transfer."""
-        outside(self._thread.start)
+        self._thread.start()
 
     def read(self, position: int, size: int, wanted: Callable[[], bool]) -> bytes:
         """Wait for something at `position` and return up to `size` bytes of it; nothing at the end of the blob.

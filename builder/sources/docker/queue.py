@@ -9,7 +9,7 @@ from threading import Lock
 
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
-from builder.registry.retry import Stopped
+from builder.registry.failures import Stopped
 from builder.sources.docker.background import ArrivingBlob, BackgroundDownload
 
 # Blobs under way or waiting to be read, at most: more would not be faster, and each may need room on the disk.

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from threading import Event
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from builder.errors import InvalidReference
 from builder.events import Listener
 from builder.image.name import ImageName
 from builder.registry import RegistryAccess
-from builder.registry.repository import Repository
-from builder.sources.docker.registries_conf import locations, qualify, read_registries_conf
+from builder.registry.fetcher import running_fetcher
+from builder.registry.origin import Origin
+from builder.sources.docker.registries_conf import Location, locations, qualify, read_registries_conf
 from builder.sources.transport import Reference
 from builder.words import quoted
+
+if TYPE_CHECKING:
+    from builder.registry.repository import Repository
 
 
 def open_repositories(
@@ -25,27 +30,40 @@ def open_repositories(
     Nothing is sent before one is asked for something. With `push` the last may be written to, and blobs taken from
     those `beside` it. Raises InvalidReference, SourceUnreadable.
     """
+    # Here, because who has another process ask should not wait for an HTTP client.
+    from builder.registry.repository import Repository
+
+    name, places = _locate(reference, push=push)
+    stop = Event()
+    opened = []
+    for place in places:
+        rights = (push, beside) if not place.mirror else (False, ())
+        how = _spoken_to(place, access)
+        opened.append(Repository(place.host, place.path, how, stop, listen, push=rights[0], beside=rights[1]))
+    return name, opened
+
+
+def open_origins(reference: Reference, access: RegistryAccess, listen: Listener) -> tuple[ImageName, Sequence[Origin]]:
+    """Do the same for an image that is to be read, by way of the process that fetches where there is one."""
+    if (fetcher := running_fetcher()) is not None:
+        name, places = _locate(reference)
+        return name, [fetcher.open(each.host, each.path, _spoken_to(each, access), listen) for each in places]
+    from builder.registry.direct import DirectOrigin
+
+    name, repositories = open_repositories(reference, access, listen)
+    return name, [DirectOrigin(repository) for repository in repositories]
+
+
+def _locate(reference: Reference, *, push: bool = False) -> tuple[ImageName, list[Location]]:
     conf = read_registries_conf()
     name = qualify(_parse_name(reference), conf, reference.text)
     if name.digest is None and name.tag is None and not push:
         name = replace(name, tag="latest")
-    stop = Event()
-    opened = []
-    for place in locations(name, conf):
-        verify = access.tls_verify and not place.insecure
-        rights = (push, beside) if not place.mirror else (False, ())
-        opened.append(
-            Repository(
-                place.host,
-                place.path,
-                replace(access, tls_verify=verify),
-                stop,
-                listen,
-                push=rights[0],
-                beside=rights[1],
-            )
-        )
-    return name, opened
+    return name, locations(name, conf)
+
+
+def _spoken_to(place: Location, access: RegistryAccess) -> RegistryAccess:
+    return replace(access, tls_verify=access.tls_verify and not place.insecure)
 
 
 def _parse_name(reference: Reference) -> ImageName:

@@ -11,10 +11,8 @@ from typing import BinaryIO
 
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
-from builder.registry.download import Download
 from builder.registry.failures import NotThere
-from builder.registry.referrers import referrers
-from builder.registry.repository import Repository
+from builder.registry.origin import Origin
 from builder.sources.source import BUNDLE, Beside, signature_tag
 
 # How cosign says what a bundle states, so that nobody has to read it.
@@ -24,12 +22,12 @@ SIGNED = "https://sigstore.dev/cosign/sign/v1"
 _MAX_BUNDLES = 100
 
 
-def signatures(repository: Repository, digest: Digest) -> Iterator[Beside]:
+def signatures(repository: Origin, digest: Digest) -> Iterator[Beside]:
     """Yield the manifests; they and what they name are not verified. Raises SourceUnreadable, AccessDenied."""
     fetch = partial(_fetch, repository)
     with suppress(NotThere):
         yield Beside(repository.manifest(signature_tag(digest)).data, fetch)
-    bundles = (each for each in referrers(repository, digest, BUNDLE) if _may_sign(each))
+    bundles = (each for each in repository.referrers(digest, BUNDLE) if _may_sign(each))
     for each in islice(bundles, _MAX_BUNDLES):
         # What is listed may have been removed.
         with suppress(NotThere):
@@ -40,6 +38,6 @@ def _may_sign(bundle: Descriptor) -> bool:
     return bundle.annotations.get(PREDICATE_TYPE, SIGNED) == SIGNED
 
 
-def _fetch(repository: Repository, descriptor: Descriptor) -> BinaryIO:
+def _fetch(repository: Origin, descriptor: Descriptor) -> BinaryIO:
     """Fetch a small blob whole."""
-    return io.BytesIO(b"".join(Download(repository, descriptor).chunks(0)))
+    return io.BytesIO(b"".join(repository.download(descriptor).chunks(0)))

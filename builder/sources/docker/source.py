@@ -17,15 +17,14 @@ from builder.image.digest import Digest
 from builder.image.manifest import parse_document
 from builder.image.media_types import INDEXES, MANIFESTS
 from builder.image.name import ImageName
-from builder.registry.download import Download
 from builder.registry.failures import AccessDenied, NotThere
-from builder.registry.repository import Repository
-from builder.sandbox.outside import outside
+from builder.registry.fetched import FetchedOrigin
+from builder.registry.origin import Origin
 from builder.sources.access import Access, Means
 from builder.sources.docker.background import BackgroundDownload
 from builder.sources.docker.cache import BlobCache
 from builder.sources.docker.queue import DownloadQueue
-from builder.sources.docker.repositories import open_repositories
+from builder.sources.docker.repositories import open_origins
 from builder.sources.docker.signatures import signatures
 from builder.sources.listed import listed
 from builder.sources.source import Beside, Source
@@ -39,9 +38,9 @@ _SOME = 20
 
 def open_docker(reference: Reference, access: Access, means: Means) -> Source:
     """Open an image in a registry; nothing is sent before it is asked for something."""
-    name, repositories = open_repositories(reference, access.registry, means.listen)
+    name, origins = open_origins(reference, access.registry, means.listen)
     cache = BlobCache(_store(access, means), means.scratch)
-    return DockerSource(reference.text, name, repositories, cache, means)
+    return DockerSource(reference.text, name, origins, cache, means)
 
 
 def _store(access: Access, means: Means) -> Store | None:
@@ -58,7 +57,7 @@ class DockerSource:
     """One image of a registry; takes over `cache` and the repositories, of which the last is no mirror."""
 
     def __init__(
-        self, text: str, name: ImageName, repositories: Sequence[Repository], cache: BlobCache, means: Means
+        self, text: str, name: ImageName, repositories: Sequence[Origin], cache: BlobCache, means: Means
     ) -> None:
         self._text = text
         self._name = name
@@ -71,6 +70,7 @@ class DockerSource:
         self._documents: dict[Digest, tuple[Descriptor, bytes]] = {}
         self._layers: Sequence[Descriptor] | None = None
         self._seen: set[Digest] = set()
+        self._opened: set[Digest] = set()
         self._closed = False
         self._downloads = DownloadQueue(self._begin, cache.has, repositories[-1].where)
 
@@ -90,6 +90,7 @@ class DockerSource:
             return io.BytesIO(self._documents[descriptor.digest][1])
         if descriptor.media_type in MANIFESTS | INDEXES:
             return io.BytesIO(self._document(descriptor))
+        self._opened.add(descriptor.digest)
         if not self._downloads.holds(descriptor):
             kept = self._cache.open(descriptor)
             if kept is not None:
@@ -114,6 +115,14 @@ class DockerSource:
         self._layers = layers
         self._downloads.expect(layers)
 
+    def settle(self) -> bool:
+        """Have nothing fetched any more but blobs that were opened before; say whether another process does that."""
+        origin = self._repository
+        if not isinstance(origin, FetchedOrigin):
+            return False
+        origin.settle(self._opened)
+        return True
+
     def inputs(self) -> list[str]:
         """Name no files: make cannot watch a registry."""
         return []
@@ -132,7 +141,7 @@ class DockerSource:
             return
         self._closed = True
         for repository in self._repositories:
-            repository.stop.set()
+            repository.stop()
         try:
             self._downloads.close()
             whole = self._layers is not None and all(map(self._cache.has, self._layers))
@@ -144,10 +153,10 @@ class DockerSource:
                 repository.close()
 
     def _is_there(self, digest: Digest) -> bool:
-        return outside(lambda: self._repository.has_blob(digest))
+        return self._repository.has_blob(digest)
 
     def _begin(self, descriptor: Descriptor) -> BackgroundDownload:
-        download = Download(self._repository, descriptor)
+        download = self._repository.download(descriptor)
         return BackgroundDownload(download, lambda: self._cache.file(descriptor), self._repository.where)
 
     def _find(self) -> Descriptor:
@@ -160,7 +169,7 @@ class DockerSource:
                 self._listen(Notice(f"mirror {repository.where}: {error}; asking the next"))
         return self._ask(self._repositories[-1])
 
-    def _ask(self, repository: Repository) -> Descriptor:
+    def _ask(self, repository: Origin) -> Descriptor:
         self._repository = repository
         name = self._name
         try:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
 from threading import Event, Thread
+from typing import cast
 
 from support import images
 from support.fuzz.mutate import of_json, of_text
@@ -19,10 +20,15 @@ from builder.batch.schedulers.on_worker import why_lost
 from builder.batch.worker import _disk
 from builder.events import ignore
 from builder.files.litter import is_litter, process_of
+from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.options import BuildOptions
 from builder.registry import RegistryAccess
+from builder.registry.failures import NotThere
+from builder.registry.fetched import Asked, FetchedOrigin
+from builder.registry.referrers import referrers
 from builder.registry.repository import Repository
+from builder.threads import Worker
 from builder.vm.channels import Channels
 
 # How a client begins that wants a secure connection (RFC 8446, 5.1).
@@ -74,7 +80,47 @@ def http(data: bytes) -> None:
             for _ in range(1000):
                 if not answer.read():
                     break
+    with refused(NotThere):
+        list(referrers(repository, Digest.of(b""), "a/b"))
     repository.manifest("latest")
+
+
+class _Said:
+    """In the place of the process that fetches: whatever is asked, the answer is the input."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def question(self, _what: str, **_words: object) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        Worker(lambda: self._send(theirs)).start()
+        return ours
+
+    def _send(self, to: socket.socket) -> None:
+        # Nobody may read it to its end.
+        with to, suppress(OSError):
+            to.sendall(self._data)
+
+
+def fetched(data: bytes) -> None:
+    """Read what the process that fetches says, which may be anything once it was taken over."""
+    origin = FetchedOrigin(cast(Asked, _Said(data)), "example.com/a", ignore)
+    blob = Descriptor("application/octet-stream", Digest.of(b""), 1 << 40)
+    for ask in (
+        lambda: origin.manifest("latest"),
+        lambda: origin.tag_hint("latest"),
+        lambda: origin.tags(3),
+        lambda: origin.referrers(blob.digest, "a/b"),
+        lambda: origin.has_blob(blob.digest),
+        lambda: sum(map(len, origin.download(blob).chunks(0))),
+    ):
+        with refused(NotThere):
+            ask()
+
+
+def frame(kind: bytes, content: object) -> bytes:
+    data = content if isinstance(content, bytes) else images.dumps(content)
+    return kind + len(data).to_bytes(4, "little") + data
 
 
 def console(data: bytes) -> None:
@@ -134,7 +180,18 @@ WRITTEN = {
 }
 MARK = b"rootfs-builder works here, in rootfs-builder.build.0123456789abcdef; what it leaves is removed\nprocess 7\n"
 CONSOLE = b"rootfs-builder init: words\nRun /init\nerofs: (device vda): x\n"
+FRAMES = [
+    frame(b"N", "wait") + frame(b"D", DOCUMENT) + frame(b"R", {"digest": images.digest(DOCUMENT), "media_type": None}),
+    frame(b"R", [images.digest(DOCUMENT), 7]),
+    frame(b"R", True),
+    frame(b"D", [{"mediaType": "a/b", "digest": images.digest(b""), "size": 0, "annotations": {"c": "d"}}])
+    + frame(b"R", {}),
+    frame(b"E", {"kind": "Passing", "words": ["a", "b", 1.0, False], "causes": [["OSError", "c"]]}),
+    frame(b"E", {"kind": "NotThere", "words": ["a"], "causes": []}),
+    frame(b"E", {"status": 4, "words": ["a"], "causes": []}),
+]
 TARGETS = {
+    "fetched": Target(fetched, lambda: FRAMES),
     "http": Target(http, lambda: [HEAD + DOCUMENT, CHUNKED, MOVED, REFUSED, GZIPPED], of_text),
     "console": Target(console, lambda: [b"status 7\n", CONSOLE]),
     "work-directory": Target(work_directory, lambda: [MARK]),
