@@ -26,6 +26,7 @@ from builder.layers.account import Taken
 from builder.tree.entries import Entries
 from builder.tree.runs import Runs
 from builder.version import VERSION
+from builder.words import legible
 
 # Counts the forms of this file.
 _MAGIC = b"rootfs-builder l1"
@@ -119,7 +120,7 @@ def read(fd: int, size: int, diff_id: str) -> Decoded:
     with _unchanged():
         head = _head_decoder.decode(next(_parts(fd, content_size, end)))
         if head.builder != VERSION:
-            raise Outdated(f"version {head.builder} kept it")
+            raise Outdated(f"version {legible(head.builder, 40)} kept it")
         if head.diff_id != diff_id:
             raise Damaged("it is another layer")
         runs, checks = array("Q", head.runs), array("I", head.checks)

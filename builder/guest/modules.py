@@ -44,9 +44,12 @@ def _zstd(data: bytes) -> bytes:
     return zstandard.ZstdDecompressor().decompress(data, MAX_SIZE + 1)
 
 
+# In bytes: twice what `xz -9` needs.
+_XZ_MEMORY = 136 << 20
+
 _DECOMPRESS: dict[str, Callable[[bytes], bytes]] = {
     ".ko": bytes,
-    ".xz": lambda data: _until_its_end(lzma.LZMADecompressor(), data),
+    ".xz": lambda data: _until_its_end(lzma.LZMADecompressor(lzma.FORMAT_XZ, _XZ_MEMORY), data),
     ".gz": lambda data: _until_its_end(zlib.decompressobj(31), data),
     ".zst": _zstd,
 }
