@@ -78,7 +78,8 @@ def refer(repository: Repository, subject: Digest, *own: Descriptor) -> None:
         if entries is None:
             repository.listen(Notice(f"{where}: is no index of what refers to an image; it stays"))
             return
-        there = {each.get("digest") for each in entries if isinstance(each, dict)}
+        # A list, for others may have put anything there, also what cannot be in a set.
+        there = [each.get("digest") for each in entries if isinstance(each, dict)]
         absent = [render_descriptor(each) for each in own if str(each.digest) not in there]
         if not absent:
             return

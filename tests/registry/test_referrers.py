@@ -165,6 +165,17 @@ def test_what_cannot_be_read_of_a_list_is_none(proxy: Proxy, body: bytes) -> Non
         assert list(referrers(place, SUBJECT, KIND)) == []
 
 
+@pytest.mark.parametrize("odd", [b"[]", b"{}", b"null", b'"\\ud800"'])
+def test_entries_of_others_stay_whatever_they_are(proxy: Proxy, odd: bytes) -> None:
+    mine = described(1)
+    proxy.faults.append(Fault(f"GET .*{TAG}", 1, answer=answer(b'{"manifests":[{"digest":%s},[]]}' % odd)))
+    proxy.faults.append(Fault(f"GET .*{TAG}", answer=answer(index_of(mine))))
+    proxy.faults.append(Fault(f"PUT .*{TAG}", answer=Answer(201, {}, b"")))
+    with repository(proxy.host, "listed/others") as place:
+        refer(place, SUBJECT, mine)
+    assert len(proxy.sent("PUT")) == 1
+
+
 @pytest.mark.heavy
 def test_a_full_list_is_left_as_it_is_and_said(proxy: Proxy) -> None:
     full = json.loads(index_of(*(described(number) for number in range(10_000))))
