@@ -91,6 +91,7 @@ class _Metadata(msgspec.Struct):
     verity: Verity | None = None
     guest: Resolved | None = None
     contents: Contents | None = None
+    pulled_from: str | None = msgspec.field(name="pulledFrom", default=None)
 
     def recipe(self) -> Recipe:
         """Tell by what the disk was made."""
@@ -199,13 +200,16 @@ def _by_metadata(path: Path, wanted: str) -> KnownDisk | None:
 
 
 def _read_metadata(path: Path) -> tuple[_Metadata, int] | None:
-    """Read metadata of this user, and their time of modification; None for what is nothing of the kind."""
+    """Read metadata that this user wrote, and their time of modification; None for what is nothing of the kind."""
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             if not _is_ours(status):
                 return None
-            return read_json(file.read(MAX_METADATA), _Metadata, path), status.st_mtime_ns
+            content = file.read(MAX_METADATA + 1)
+            record = read_json(content, _Metadata, path) if len(content) <= MAX_METADATA else None
+            # What was pulled is the word of a registry, whatever time the file was given since.
+            return (record, status.st_mtime_ns) if record and record.pulled_from is None else None
     except (OSError, UsageError):
         return None
 
