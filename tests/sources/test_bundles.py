@@ -244,3 +244,20 @@ def test_a_key_that_cosign_would_not_take_is_refused_by_its_kind(tmp_path: Path,
     with pytest.raises(UsageError, match=said) as caught:
         check(signed(tmp_path, dsse(SAID, sign(private, encoded(SAID)))), path)
     assert str(caught.value).startswith(f"--verify-key: {path}: ")
+
+
+# Not every version of the library can make one, nor read it.
+P192 = """-----BEGIN PUBLIC KEY-----
+MEkwEwYHKoZIzj0CAQYIKoZIzj0DAQEDMgAEaiR56CJ/SfurRS0tdrG3ZUQ9rcvw
+jlyhFYagBlDXwCQgISSSALIppJ5uGvVcr8gY
+-----END PUBLIC KEY-----
+"""
+
+
+def test_a_key_on_a_short_curve_is_refused_whether_it_can_be_read_or_not(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text(P192)
+    with pytest.raises(UsageError) as caught:
+        check(signed(tmp_path, GOOD), path)
+    said = str(caught.value).removeprefix(f"--verify-key: {path}: ")
+    assert said.startswith(("is a key on the curve 'secp192r1'; there are ", "is no public key in PEM form that can"))
