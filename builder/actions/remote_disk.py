@@ -102,10 +102,12 @@ class RemoteDisk:
     def said(self, kind: Kind, listen: Listener) -> bytes:
         """Fetch the document of that kind that refers to the disk and is about it; of several, the first.
 
-        Raises ImageNotFound where there is none, and what a download does.
+        Raises ImageNotFound where there is none, the first error where there is none but what is refused, and what a
+        registry does.
         """
         name = f"{self.name}: {kind.name}"
         found = list(islice(referrers(self.repository, self.digest, kind.media_type), _MAX_SAID))
+        refused: ImageRefused | None = None
         for entry in found:
             try:
                 manifest = self.repository.manifest(entry.digest)
@@ -120,6 +122,11 @@ class RemoteDisk:
             except (NotThere, UsageError, MalformedDocument):
                 # Others may refer to it with what they like.
                 continue
+            except ImageRefused as error:
+                # And keep nobody from what is behind it; but ours may be what is damaged.
+                refused = refused or error
+        if refused is not None:
+            raise refused
         raise ImageNotFound(str(self.name), f"no {kind.name} refers to it; leave out --{kind.name}")
 
     def _blob(self, layer: Descriptor, what: str, meter: Callable[[int], None]) -> Generator[bytes, None, None]:

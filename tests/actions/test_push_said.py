@@ -170,11 +170,12 @@ def test_what_others_say_of_it_is_passed_over_unless_it_is_about_this_disk(
     bill["metadata"]["component"]["hashes"][0]["content"] = hashlib.sha256(b"").hexdigest()
     others = [refer(registry, name, pushed, each) for each in (b"{}", b"[]", b"\xff", dumps(bill))]
     elsewhere = refer(registry, name, "sha256:" + "1" * 64, SBOM.path(disk).read_bytes())
-    list_them(registry, name, pushed, [*others, elsewhere, ours])
+    lies = [refer(registry, name, pushed, b"[%d]" % size, size) for size in (1 << 30, 9, 0)]
+    list_them(registry, name, pushed, [*others, elsewhere, *lies, ours])
     heard: list[str] = []
     pull_disk(f"docker://{registry.host}/{name}:1", tmp_path / "d.ext4", sbom=tmp_path / "s", listen=listen_to(heard))
     assert (tmp_path / "s").read_bytes() == SBOM.path(disk).read_bytes()
-    assert heard[0].endswith(f"sbom: of 6 that refer to the disk, {ours['digest']} is taken")
+    assert heard[0].endswith(f"sbom: of 9 that refer to the disk, {ours['digest']} is taken")
     list_them(registry, name, pushed, others)
     with pytest.raises(ImageNotFound):
         pull_disk(f"docker://{registry.host}/{name}:1", tmp_path / "e.ext4", sbom=tmp_path / "s")
