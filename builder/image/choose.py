@@ -69,11 +69,16 @@ def can_be_followed(descriptor: Descriptor) -> bool:
 
 def attestations(descriptors: Iterable[Descriptor], of: Descriptor) -> tuple[Descriptor, ...]:
     """Give the entries of an index that hold what is attested of another (BuildKit, "Image attestation storage")."""
-    return tuple(
-        entry
-        for entry in descriptors
-        if is_attestation(entry) and entry.annotations.get("vnd.docker.reference.digest") == str(of.digest)
-    )
+    return tuple(attested(descriptors).get(str(of.digest), ()))
+
+
+def attested(descriptors: Iterable[Descriptor]) -> dict[str, list[Descriptor]]:
+    """Give the entries of an index that hold what is attested, by the digest of that of which it is."""
+    found: dict[str, list[Descriptor]] = {}
+    for entry in descriptors:
+        if is_attestation(entry):
+            found.setdefault(entry.annotations.get("vnd.docker.reference.digest", ""), []).append(entry)
+    return found
 
 
 def is_attestation(descriptor: Descriptor) -> bool:

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from builder.errors import MalformedDocument, PlatformNotFound, UnsupportedImage
 from builder.events import Event, Listener, Notice
-from builder.image.choose import attestations, can_be_followed, is_attestation
+from builder.image.choose import attested, can_be_followed
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.image.image import Image
@@ -127,7 +127,7 @@ class _Watched:
 
 def _every_image(watched: _Watched, reference: str, listen: Listener) -> Iterator[Image]:
     seen: set[Digest] = set()
-    attested: dict[Digest, tuple[Descriptor, ...]] = {}
+    beside: dict[str, tuple[Descriptor, ...]] = {}
     pending = deque([(watched.start, 0)])
     while pending:
         entry, depth = pending.popleft()
@@ -142,12 +142,12 @@ def _every_image(watched: _Watched, reference: str, listen: Listener) -> Iterato
             if isinstance(document, Index):
                 children = [child for child in document.manifests if can_be_followed(child)]
                 pending += ((child, depth + 1) for child in children)
-                marked = any(map(is_attestation, document.manifests))
-                attested |= {each.digest: attestations(document.manifests, each) for each in children if marked}
+                # Of all at once: an index may have as many images as attestations, and tens of thousands of both.
+                beside |= {digest: tuple(entries) for digest, entries in attested(document.manifests).items()}
             else:
                 watched.start = entry
                 image = resolve(watched, reference, None, listen)
-                yield replace(image, attestations=attested.get(entry.digest, ()))
+                yield replace(image, attestations=beside.get(str(entry.digest), ()))
         except UnsupportedImage as error:
             # One odd entry should not keep anybody from the others.
             listen(Notice(f"{error}; it is left out"))

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support.attested import PACKAGES, PROVENANCE, image_files
+from support.attested import PACKAGES, PROVENANCE, SPEC, attested, image_files
 from support.image_stores import contents
-from support.images import blob_path, digest, write_directory
+from support.images import (
+    OCI,
+    TAG,
+    Files,
+    add_blob,
+    add_image,
+    blob_path,
+    bytes_of,
+    digest,
+    dumps,
+    index_bytes,
+    platform_object,
+    write_directory,
+)
 from support.registry import Registry
 from support.remote import listen_to
 
@@ -106,8 +123,55 @@ def test_there_are_limits_to_what_is_kept(
     monkeypatch.setattr(pull_attested, what, most)
     heard: list[str] = []
     pull(image(tmp_path / "image", PACKAGES), access, name=NAME, platforms=[AMD64], listen=listen_to(heard))
-    assert [each.endswith("are refused; it is not kept") for each in heard] == [True]
+    assert [each.endswith(("are refused; it is not kept", "which are not kept")) for each in heard] == [True]
     assert digest(PACKAGES) not in contents(store)
+
+
+def odd(place: Path, change: Callable[[Files, dict[str, Any]], list[dict[str, Any]]]) -> str:
+    """An image of which what is attested is as `change` makes of its files and of the entry for it."""
+    files: Files = {"oci-layout": dumps({"imageLayoutVersion": "1.0.0"})}
+    made, entry = add_image(files, replace(SPEC, platform="linux/amd64"))
+    entries = [{**entry, "platform": platform_object("linux/amd64")}]
+    entries += change(files, attested(made.manifest, files, PACKAGES))
+    index = add_blob(files, index_bytes(entries), OCI + "index.v1+json")
+    files["index.json"] = index_bytes([{**index, "annotations": {TAG: "latest"}}])
+    write_directory(place, files)
+    return f"oci:{place}:latest"
+
+
+def large_config(files: Files, entry: dict[str, Any]) -> list[dict[str, Any]]:
+    document = json.loads(bytes_of(files[blob_path(entry["digest"])]))
+    document["config"]["size"] = attestations.MAX_SIZE + 1
+    return [{**entry, **add_blob(files, dumps(document), OCI + "manifest.v1+json")}]
+
+
+def odd_type(_files: Files, entry: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{**entry, "mediaType": "application/json"}]
+
+
+def thousands(_files: Files, entry: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{**entry, "digest": f"sha256:{number:064x}"} for number in range(1000)]
+
+
+@pytest.mark.parametrize(("change", "said"), [(large_config, 1), (odd_type, 1), (thousands, 11)])
+def test_what_is_attested_oddly_is_left_out_whole_in_a_few_words(
+    tmp_path: Path,
+    store: Store,
+    access: Access,
+    change: Callable[[Files, dict[str, Any]], list[dict[str, Any]]],
+    said: int,
+) -> None:
+    heard: list[str] = []
+    pull(odd(tmp_path / "image", change), access, name=NAME, platforms=[AMD64], listen=listen_to(heard))
+    assert len(heard) == said
+    assert all(map(str.isprintable, heard))
+    (found,) = images(store)
+    assert (found.platforms, found.missing, found.problem) == ((AMD64,), (), None)
+    # What is there is needed.
+    assert collect(store).blobs == 0
+    heard.clear()
+    assert check(store, listen=listen_to(heard)).damages == ()
+    assert heard == []
 
 
 def test_verification_finds_what_is_damaged_of_it(tmp_path: Path, store: Store, access: Access) -> None:
