@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Protocol
@@ -66,39 +67,69 @@ def begun(
 
 def _is_worthwhile(spool: Spool, contents: Iterable[Content]) -> bool:
     """Say whether most of these contents is in the spool's own file, in long stretches, each for itself."""
-    moves: list[Move] = []
-    end = taken = 0
-    for content in sorted(contents, key=lambda content: content.offset):
-        if content.offset < end:
-            return False
+    ordered = sorted(contents, key=lambda content: content.offset)
+    if any(after.offset < before.offset + before.size for before, after in pairwise(ordered)):
+        return False
+    file = spool.fd
+    runs = own = lent = 0
+    for fd, part in _parts(spool, _side_by_side(ordered)):
+        if fd == file:
+            runs, own = runs + 1, own + part.length
+        else:
+            lent += part.length
+    return own > 0 and own >= lent and own >= runs * _WORTH
+
+
+def _side_by_side(contents: Iterable[Content]) -> Iterator[Move]:
+    """Have contents moved to a disk that has nothing else."""
+    end = 0
+    for content in contents:
         size = _rounded(content.size)
-        add(moves, Move(content.offset, taken, size))
-        end, taken = content.offset + size, taken + size
-    found = _by_file(spool, moves)
-    runs = found.pop(spool.fd, [])
-    own = sum(run.length for run in runs)
-    return own > 0 and own >= sum(run.length for lent in found.values() for run in lent) and own >= len(runs) * _WORTH
+        yield Move(content.offset, end, size)
+        end += size
 
 
-def _by_file(spool: Spool, moves: Sequence[Move]) -> dict[int, list[Move]]:
-    """Say what is to be moved from where in which file."""
-    found: dict[int, list[Move]] = {}
-    for source, target, length in moves:
-        for fd, start, step in spool.parts(source, length):
-            add(found.setdefault(fd, []), Move(start, target, step))
-            target += step
-    return found
+def _parts(spool: Spool, moves: Iterable[Move]) -> Iterator[tuple[int, Move]]:
+    """Yield what is to be moved from where in which file, in order and one by one: anybody can make any number."""
+
+    def each() -> Iterator[tuple[int, Move]]:
+        for _, (source, target, length) in _joined((0, move) for move in moves):
+            for fd, start, step in spool.parts(source, length):
+                yield fd, Move(start, target, step)
+                target += step
+
+    return _joined(each())
+
+
+def _joined(parts: Iterable[tuple[int, Move]]) -> Iterator[tuple[int, Move]]:
+    """Have what goes on where the part before ends, in both places, go with it."""
+    found: list[Move] = []
+    last = -1
+    for fd, move in parts:
+        if found and (fd != last or not _goes_on(found[0], move)):
+            yield last, found.pop()
+        last = fd
+        add(found, move)
+    for move in found:
+        yield last, move
+
+
+def _goes_on(before: Move, move: Move) -> bool:
+    return (before.source + before.length, before.target + before.length) == move[:2]
 
 
 def _held(spool: Spool, contents: Iterable[Content]) -> list[tuple[int, int]]:
     """Say where in the spool's own file these contents are, and nothing else: (begin, end), in order."""
-    stretches: list[Move] = []
+    stretches: list[tuple[int, int]] = []
     end = 0
     for content in sorted(contents, key=lambda content: content.offset):
         begin, end = max(content.offset, end), max(content.offset + _rounded(content.size), end)
-        if begin < end:
-            add(stretches, Move(begin, begin, end - begin))
-    return [(spool.own_position(begin), spool.own_position(begin + length)) for begin, _, length in stretches]
+        first, behind = spool.own_position(begin), spool.own_position(end)
+        if stretches and stretches[-1][1] == first:
+            first, _ = stretches.pop()
+        if first < behind:
+            stretches.append((first, behind))
+    return stretches
 
 
 def _rounded(size: int) -> int:
@@ -111,12 +142,18 @@ def _written_early(fd: int, held: Sequence[tuple[int, int]]) -> Iterator[Callabl
     ended = False
     errors: list[Exception] = []
     # Its own: what comes in the way of waiting for it must not have it work on whatever has that number next.
-    fd = os.dup(fd)
+    own = [os.dup(fd)]
+
+    def close() -> None:
+        with suppress(IndexError):
+            os.close(own.pop())
 
     def work() -> None:
         try:
-            last = 0
+            [fd], last = own, 0
             for begin, end in held:
+                if ended:
+                    return
                 punch(fd, last, begin - last)
                 last = end
             for position in range(0, last, _STEP):
@@ -126,7 +163,7 @@ def _written_early(fd: int, held: Sequence[tuple[int, int]]) -> Iterator[Callabl
         except Exception as error:
             errors.append(error)
         finally:
-            os.close(fd)
+            close()
 
     def settle() -> None:
         worker.join()
@@ -135,12 +172,15 @@ def _written_early(fd: int, held: Sequence[tuple[int, int]]) -> Iterator[Callabl
             raise errors[0]
 
     worker = Worker(work)
-    worker.start()
     try:
+        worker.start()
         yield settle
     finally:
         ended = True
         worker.join()
+        if not worker.is_alive():
+            # It may never have begun.
+            close()
 
 
 def _is_named(fd: int, output: Path) -> bool:
@@ -164,13 +204,12 @@ class _Copied:
 
     def fill(self, moves: Sequence[Move], size: int, progress: Progress) -> None:
         done = 0
-        for fd, parts in _by_file(self._spool, moves).items():
-            for source, target, length in parts:
-                for start in range(0, length, _STEP):
-                    step = min(length - start, _STEP)
-                    copy(fd, source + start, self.fd, target + start, step)
-                    done += step
-                    progress(done)
+        for fd, (source, target, length) in _parts(self._spool, moves):
+            for start in range(0, length, _STEP):
+                step = min(length - start, _STEP)
+                copy(fd, source + start, self.fd, target + start, step)
+                done += step
+                progress(done)
         os.ftruncate(self.fd, size)
 
 
@@ -183,10 +222,9 @@ class _Shifted:
     def fill(self, moves: Sequence[Move], size: int, progress: Progress) -> None:
         disk = self._spool.fd
         self._settle()
-        lent = _by_file(self._spool, moves)
-        shift(disk, lent.pop(disk, []), size)
-        for fd, parts in lent.items():
-            for source, target, length in parts:
+        shift(disk, [part for fd, part in _parts(self._spool, moves) if fd == disk], size)
+        for fd, (source, target, length) in _parts(self._spool, moves):
+            if fd != disk:
                 copy(fd, source, disk, target, length)
         # A file system may say of holes that they are data: zeros, which must not get to where content is.
         end = 0

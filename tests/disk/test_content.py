@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import shutil
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from itertools import count, product
@@ -172,6 +173,41 @@ def test_short_stretches_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         wanted = asked(spool, MANY)
         output = made(spool, tmp_path, wanted)
         assert (output.read_bytes(), is_moved(spool, output)) == (wanted.disk, False)
+
+
+def test_stretches_that_are_copied_take_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    count = 1000
+    with open_spool(tmp_path, spent=True) as spool:
+        contents = [spool.keep(b"x") for _ in range(2 * count)][::2]
+        moves = [Move(each.offset, 2 * BLOCK + each.offset // 2, BLOCK) for each in contents]
+        spool.settle()
+        tracemalloc.start()
+        try:
+            with begun(tmp_path / "disk", spool, contents, tmp_path) as disk:
+                disk.fill(moves, (count + 2) * BLOCK, lambda _done: None)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert (tmp_path / "disk").read_bytes() == bytes(2 * BLOCK) + b"x".ljust(BLOCK, b"\0") * count
+    assert peak < 64 * count
+
+
+def test_nothing_stays_open_for_a_thread_that_cannot_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not shifts(tmp_path):
+        pytest.skip("the file system of temporary files moves nothing")
+
+    def refuse(*words: object) -> int:
+        del words  # what a thread alone may hold on to
+        raise MemoryError("no room for a thread")
+
+    monkeypatch.setattr("builder.threads.start_new_thread", refuse)
+    before = len(os.listdir("/proc/self/fd"))
+    with open_spool(tmp_path, spent=True) as spool:
+        wanted = asked(spool, MANY)
+        with pytest.raises(MemoryError, match="no room for a thread"):
+            made(spool, tmp_path, wanted)
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_content_that_two_files_have_is_there_twice(tmp_path: Path) -> None:
