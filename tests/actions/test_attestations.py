@@ -128,8 +128,20 @@ def damaged(tmp_path: Path, *statements: bytes, change: Mapping[bytes, bytes | N
         (b'{"a":' + b"[" * 100_000, b'{"a":' + b"[" * 100_000, MalformedDocument),
         (b'{"a": ["\n"]}', b'{"a": ["\n"]}', MalformedDocument),
         (b'{"a": ["\xff"]}', b'{"a": ["\xff"]}', MalformedDocument),
+        (b'{"a": 1} \xf0\x9f', b'{"a": 1} \xf0\x9f', MalformedDocument),
     ],
-    ids=["another", "missing", "cut", "a list", "no UTF-8", "deep", "deep below", "line end", "no UTF-8 below"],
+    ids=[
+        "another",
+        "missing",
+        "cut",
+        "a list",
+        "no UTF-8",
+        "deep",
+        "deep below",
+        "line end",
+        "no UTF-8 below",
+        "a cut character",
+    ],
 )
 def test_what_cannot_be_handed_on_as_it_was_attested_is_refused(
     tmp_path: Path, statement: bytes, other: bytes | None, error: type[ImageRefused]
@@ -183,12 +195,15 @@ def test_of_an_index_with_very_many_manifests_of_attestations_none_is_read(
     assert next(each.text for each in heard if isinstance(each, Notice)).endswith("none is named")
 
 
-def test_whether_a_statement_is_json_is_seen_without_keeping_what_it_says() -> None:
-    data = b'{"a":[' + b"[]," * (1 << 18) + b"1]}"
+LISTS, TEXT = b'{"a":[' + b"[]," * (1 << 18) + b"1]}", '{"a":"😀'.encode() + b"x" * (1 << 20) + b'"}'
+
+
+@pytest.mark.parametrize(("data", "most"), [(LISTS, 8), (TEXT, 3)], ids=["lists", "text"])
+def test_whether_a_statement_is_json_is_seen_without_keeping_what_it_says(data: bytes, most: int) -> None:
     tracemalloc.start()
     try:
         attestations._line(data, "a statement")
-        assert tracemalloc.get_traced_memory()[1] < 8 * len(data)
+        assert tracemalloc.get_traced_memory()[1] < most * len(data)
     finally:
         tracemalloc.stop()
 
