@@ -155,8 +155,9 @@ def read_json(
 ) -> _Shape:
     """Read of a document what `shape` holds, strictly, and nothing else of it. Raises UsageError: it is `what`."""
     try:
-        # Not msgspec's decoder: a variable may hold bytes that are no UTF-8, which JSON escapes as Python has them.
-        document = json.loads(content)
+        # Not msgspec's decoder: a variable may hold bytes that are no UTF-8, which JSON escapes as Python has them. And
+        # no other encoding, which Python would guess (RFC 8259, 8.1).
+        document = json.loads(content.decode("utf-8-sig"))
         # Other halves of characters stand for nothing, and fit into no name of a file.
         json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogateescape")
         return msgspec.convert(document, shape)

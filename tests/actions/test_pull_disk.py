@@ -237,8 +237,16 @@ def test_a_disk_that_is_not_what_is_stated_is_refused(
     assert kind.exit_status == 3
 
 
+OF_GOOD = f'{{"builder":"1","disk":{{"format":"ext4","size":{len(GOOD)},"sha256":"{digest(GOOD)[7:]}"}}}}'
+
+
 @pytest.mark.parametrize(
-    "record", [b"", b"{}", b"[" * 100_000, b'{"builder":"1","disk":{"format":"ext4","size":1,"sha256":"0"}}']
+    "record",
+    [
+        *(b"", b"{}", b"[" * 100_000, b'{"builder":"1","disk":{"format":"ext4","size":1,"sha256":"0"}}'),
+        # What is added to them, that they were pulled, would not be in that.
+        OF_GOOD.encode("utf-16"),
+    ],
 )
 def test_metadata_of_nothing_are_refused(registry: Registry, tmp_path: Path, record: bytes) -> None:
     said = refused(forged(registry, COMPRESSED, GOOD, record), tmp_path, ImageRefused)

@@ -48,7 +48,10 @@ def test_a_disk_without_a_tree_has_none(disk: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"garbage", b"[]", b"{}", b"\xff", b"[" * 100_000, b'{"builder": "x", "verity": 1}', b'{"builder": 1}'],
+    [
+        *(b"", b"garbage", b"[]", b"{}", b"\xff", b"[" * 100_000, b'{"builder": "x", "verity": 1}', b'{"builder": 1}'),
+        *('{"builder": "x"}'.encode(encoding) for encoding in ("utf-16", "utf-16-be", "utf-32")),
+    ],
 )
 @pytest.mark.parametrize("named", [True, False])
 def test_what_is_no_metadata_is_one_line_and_not_a_disk_without_a_tree(disk: Path, content: bytes, named: bool) -> None:
