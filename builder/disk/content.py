@@ -72,7 +72,7 @@ def _is_worthwhile(spool: Spool, contents: Iterable[Content]) -> bool:
         return False
     file = spool.fd
     runs = own = lent = 0
-    for fd, part in _parts(spool, _side_by_side(ordered)):
+    for fd, part in _parts(spool, _side_by_side(spool, ordered)):
         if fd == file:
             runs, own = runs + 1, own + part.length
         else:
@@ -80,13 +80,17 @@ def _is_worthwhile(spool: Spool, contents: Iterable[Content]) -> bool:
     return own > 0 and own >= lent and own >= runs * _WORTH
 
 
-def _side_by_side(contents: Iterable[Content]) -> Iterator[Move]:
-    """Have contents moved to a disk that has nothing else."""
+def _side_by_side(spool: Spool, contents: Iterable[Content]) -> Iterator[Move]:
+    """Have contents moved to a disk that has nothing else, without holes, as ext4 has them.
+
+    A move takes the longer the more there are: between 100,000 holes of a file, they would go on for minutes.
+    """
     end = 0
     for content in contents:
-        size = _rounded(content.size)
-        yield Move(content.offset, end, size)
-        end += size
+        for start, length in spool.data(content):
+            size = _rounded(length)
+            yield Move(start, end, size)
+            end += size
 
 
 def _parts(spool: Spool, moves: Iterable[Move]) -> Iterator[tuple[int, Move]]:

@@ -175,6 +175,18 @@ def test_short_stretches_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert (output.read_bytes(), is_moved(spool, output)) == (wanted.disk, False)
 
 
+def test_content_between_many_holes_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    data = (b"x" * BLOCK + bytes(BLOCK)) * 300
+    with open_spool(tmp_path, spent=True) as spool:
+        content = spool.keep(data)
+        moves = [Move(start, BLOCK + start // 2, length) for start, length in spool.data(content)]
+        with begun(tmp_path / "disk", spool, [content], tmp_path) as disk:
+            disk.fill(moves, 301 * BLOCK, lambda _done: None)
+        output = tmp_path / "disk"
+        assert (output.read_bytes(), is_moved(spool, output)) == (bytes(BLOCK) + b"x" * BLOCK * 300, False)
+
+
 def test_stretches_that_are_copied_take_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     count = 1000
