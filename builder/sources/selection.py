@@ -142,8 +142,10 @@ def _every_image(watched: _Watched, reference: str, listen: Listener) -> Iterato
             if isinstance(document, Index):
                 children = [child for child in document.manifests if can_be_followed(child)]
                 pending += ((child, depth + 1) for child in children)
+                here = {str(child.digest) for child in children}
                 # Of all at once: an index may have as many images as attestations, and tens of thousands of both.
-                beside |= {digest: tuple(entries) for digest, entries in attested(document.manifests).items()}
+                by_image = attested(document.manifests).items()
+                beside |= {digest: tuple(entries) for digest, entries in by_image if digest in here}
             else:
                 watched.start = entry
                 image = resolve(watched, reference, None, listen)

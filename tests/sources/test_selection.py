@@ -7,7 +7,19 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from support.images import Spec, layout, layout_files, write_directory
+from support.attested import attested
+from support.images import (
+    OCI,
+    Files,
+    Spec,
+    add_blob,
+    add_image,
+    dumps,
+    index_bytes,
+    layout,
+    layout_files,
+    write_directory,
+)
 from support.tars import file, tar
 
 from builder.errors import PlatformNotFound, UnsupportedImage
@@ -88,3 +100,16 @@ def test_an_index_without_images_has_no_platform(tmp_path: Path) -> None:
     write_directory(tmp_path, files)
     with closing(open_source(f"oci:{tmp_path}")) as source, pytest.raises(PlatformNotFound):
         select(source, "it", None, lambda _descriptor, _data: None, ignore)
+
+
+def test_only_an_index_that_leads_to_an_image_says_what_is_attested_of_it(tmp_path: Path) -> None:
+    files: Files = {"oci-layout": dumps({"imageLayoutVersion": "1.0.0"})}
+    made, entry = add_image(files, AMD)
+    own, others = (attested(made.manifest, files, each) for each in (b"{}", b'{"of":"another"}'))
+    beside = add_blob(files, index_bytes([others]), OCI + "index.v1+json")
+    index = add_blob(files, index_bytes([beside, entry, own]), OCI + "index.v1+json")
+    files["index.json"] = index_bytes([index])
+    write_directory(tmp_path, files)
+    with closing(open_source(f"oci:{tmp_path}")) as source:
+        (image,) = select(source, "it", None, lambda _descriptor, _data: None, ignore).images
+    assert [str(each.digest) for each in image.attestations] == [own["digest"]]
