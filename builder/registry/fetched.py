@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 # In bytes, of what is read whole: a document, or a list of what may have come in several.
 _LONGEST_DOCUMENT = 4 * MAX_DOCUMENT_SIZE
+# In characters, of a media type (RFC 6838, 4.2); an image may say a longer one, for which a question has no room.
+_LONGEST_TYPE = 255
 
 
 class Asked(Protocol):
@@ -135,7 +137,7 @@ class FetchedOrigin:
         """Ask, and give what the answer comes over. Raises SourceUnreadable where there is none, and Stopped."""
         try:
             answer = self._fetcher.question(what, origin=self.number, **words)
-        except (BrokenPipeError, ConnectionResetError) as error:
+        except ConnectionError as error:
             raise self._gone() from error
         with self._lock:
             self._open.add(answer)
@@ -143,7 +145,7 @@ class FetchedOrigin:
                 _hang_up(answer)
         try:
             yield answer
-        except (Broken, ConnectionResetError) as error:
+        except (Broken, ConnectionError) as error:
             raise self._gone() from error
         finally:
             with self._lock:
@@ -158,15 +160,15 @@ class FetchedOrigin:
 
     def _whole(self, what: str, **words: object) -> tuple[bytes, dict[str, Any]]:
         """Ask for a document; give what comes with it, too."""
-        chunks: list[bytes] = []
+        data = bytearray()
 
         def take(chunk: bytes) -> None:
-            chunks.append(chunk)
-            if sum(map(len, chunks)) > _LONGEST_DOCUMENT:
+            data.extend(chunk)
+            if len(data) > _LONGEST_DOCUMENT:
                 raise Broken
 
         said: dict[str, Any] = self.ask(what, dict, take, **words)
-        return b"".join(chunks), said
+        return bytes(data), said
 
     def _gone(self) -> SourceUnreadable:
         if self._stopped:
@@ -188,7 +190,8 @@ class FetchedBlob:
         blob = self._descriptor
         if position >= blob.size:
             return
-        asked = {"digest": str(blob.digest), "size": blob.size, "media_type": blob.media_type}
+        kind = blob.media_type[:_LONGEST_TYPE]
+        asked = {"digest": str(blob.digest), "size": blob.size, "media_type": kind}
         try:
             with self._origin.answer("blob", **asked, position=position) as self._answer:
                 if self._stopped:
@@ -196,6 +199,9 @@ class FetchedBlob:
                 for name, content in self._origin.frames(self._answer):
                     if name != DATA:
                         return
+                    position += len(content)
+                    if position > blob.size:
+                        raise Broken
                     yield content
                 raise Stopped(self._origin.where) if self._stopped else Broken
         except BlobMissing as error:

@@ -113,6 +113,11 @@ class Fetcher:
     def close(self) -> None:
         """End it, and wait for that."""
         self._control.close()
+        # Whoever started us may have left SIGCHLD ignored: then what has ended is not there to be waited for.
+        with suppress(ChildProcessError):
+            self._wait()
+
+    def _wait(self) -> None:
         began, pause = time.monotonic(), 0.0005
         while not os.waitpid(self._pid, os.WNOHANG)[0]:
             if time.monotonic() - began > _PATIENCE:

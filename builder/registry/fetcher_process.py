@@ -28,6 +28,7 @@ from builder.image.render import render_descriptor
 from builder.registry import RegistryAccess
 from builder.registry.frames import DATA, ERROR, NOTICE, RESULT, describe_error, send_frame, send_json
 from builder.registry.origin import Origin
+from builder.shortage import shortage
 from builder.threads import Worker
 
 _LONGEST = 1 << 16
@@ -51,8 +52,10 @@ def become_fetcher(control: socket.socket) -> NoReturn:
         with suppress(Exception):
             import_module(_CLIENT)
         _Service(control).serve()
-    except BaseException:
-        traceback.print_exc()
+    except BaseException as error:
+        # What this machine lacks, whoever is served has its own word for.
+        if shortage(error) is None:
+            traceback.print_exc()
     finally:
         # Nothing of what was copied is to be cleaned up here.
         os._exit(0)

@@ -67,7 +67,7 @@ def send_json(to: socket.socket, kind: bytes, content: object) -> None:
 
 def frames(come: socket.socket) -> Iterator[tuple[bytes, bytes]]:
     """Yield frames, those with content in pieces as they come, until there is nothing more. Raises Broken, OSError."""
-    while len(head := come.recv(_HEAD.size, socket.MSG_WAITALL)) == _HEAD.size:
+    while len(head := _read(come, _HEAD.size)) == _HEAD.size:
         kind, left = _HEAD.unpack(head)
         if kind not in (DATA, NOTICE, RESULT, ERROR) or left > _LONGEST:
             raise Broken
@@ -76,12 +76,20 @@ def frames(come: socket.socket) -> Iterator[tuple[bytes, bytes]]:
                 left -= len(chunk)
                 yield kind, chunk
         else:
-            content = come.recv(left, socket.MSG_WAITALL) if left else b""
+            content = _read(come, left)
             left -= len(content)
             if not left:
                 yield kind, content
         if left:
             return
+
+
+def _read(come: socket.socket, size: int) -> bytes:
+    """Read so much, or less at the end. A signal, or being stopped and going on, cuts short even what is to wait."""
+    content = b""
+    while len(content) < size and (more := come.recv(size - len(content), socket.MSG_WAITALL)):
+        content += more
+    return content
 
 
 def read_json(content: bytes) -> Any:

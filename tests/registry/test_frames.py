@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import closing
@@ -65,6 +66,23 @@ def test_a_frame_that_is_cut_ends_all(ends: tuple[socket.socket, socket.socket],
     theirs.sendall(sent)
     theirs.close()
     assert [kind for kind, _ in frames(ours) if kind != DATA] == []
+
+
+def test_a_signal_in_the_middle_of_a_frame_cuts_nothing(ends: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = ends
+    theirs.sendall(b"R\4\0\0\0tr")
+
+    def rest(_number: int, _frame: object) -> None:
+        theirs.sendall(b"ue")
+        theirs.close()
+
+    before = signal.signal(signal.SIGALRM, rest)
+    try:
+        # In seconds: should it come too early, what it cuts is nothing, and the outcome the same.
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        assert list(frames(ours)) == [(RESULT, b"true")]
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000])

@@ -1,0 +1,77 @@
+"""What is asked of a process that fetches, where that says what it should not, or is gone."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from builder.errors import SourceUnreadable
+from builder.events import ignore
+from builder.image.descriptor import Descriptor
+from builder.image.digest import Digest
+from builder.registry.fetched import FetchedOrigin
+from builder.registry.frames import DATA, RESULT, send_frame, send_json
+
+BLOB = Descriptor("application/octet-stream", Digest.of(b"content"), 7)
+
+
+class Says:
+    """Answers each question as it is told to, and keeps what was asked."""
+
+    def __init__(self, say: Callable[[socket.socket], None]) -> None:
+        self._say = say
+        self.asked: list[str] = []
+
+    def question(self, what: str, **words: object) -> socket.socket:
+        self.asked.append(json.dumps({"what": what, **words}))
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                self._say(theirs)
+            except OSError:
+                ours.close()
+                raise
+        return ours
+
+    def tell(self, what: str, **words: object) -> None:
+        pass
+
+    def settle(self, digests: Iterable[Digest]) -> None:
+        pass
+
+
+def says(*chunks: bytes) -> Says:
+    def say(to: socket.socket) -> None:
+        for chunk in chunks:
+            send_frame(to, DATA, chunk)
+        send_json(to, RESULT, None)
+
+    return Says(say)
+
+
+def test_of_a_blob_no_more_is_taken_than_it_has() -> None:
+    with pytest.raises(SourceUnreadable, match="says what it should not"):
+        list(FetchedOrigin(says(b"cont", b"ent", b"more"), "here", ignore).download(BLOB).chunks(0))
+    chunks = FetchedOrigin(says(b"ent", b"more"), "here", ignore).download(BLOB).chunks(4)
+    assert next(chunks) == b"ent"
+    with pytest.raises(SourceUnreadable):
+        next(chunks)
+
+
+def test_what_an_image_says_of_a_blob_makes_no_question_too_long() -> None:
+    asked = says(b"content")
+    blob = Descriptor("application/" + "x" * 1_000_000, BLOB.digest, BLOB.size)
+    assert b"".join(FetchedOrigin(asked, "here", ignore).download(blob).chunks(0)) == b"content"
+    assert max(map(len, asked.asked)) < 1000
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, ConnectionResetError, ConnectionRefusedError])
+def test_who_is_gone_however_the_system_says_so_is_gone(error: type[OSError]) -> None:
+    def say(_: socket.socket) -> None:
+        raise error
+
+    with pytest.raises(SourceUnreadable, match="has ended"):
+        FetchedOrigin(Says(say), "here", ignore).has_blob(BLOB.digest)

@@ -1,0 +1,29 @@
+"""The process that fetches, where whoever started the build left it odd things."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from builder.sandbox import landlock
+
+NEEDS = "NOT RUN: needs a kernel with Landlock and seccomp: Linux 6.12 or later, with landlock among its lsm="
+
+IGNORED = """
+import signal
+from builder.actions.fetching import fetching_apart
+from builder.registry.fetcher import running_fetcher
+from builder.sandbox.owned import own_process
+
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+own_process()
+with fetching_apart("docker://127.0.0.1:1/none", "auto"):
+    print(running_fetcher() is not None)
+print("ended")
+"""
+
+
+@pytest.mark.skipif(landlock.version() < landlock.MOVES_KNOWN, reason=NEEDS)
+def test_its_end_is_no_error_where_ended_processes_are_taken_away_unasked(python: Callable[..., str]) -> None:
+    assert python(IGNORED).split() == ["True", "ended"]
