@@ -37,6 +37,14 @@ class _Marker(msgspec.Struct, rename="camel"):
     image_layout_version: str
 
 
+class _Subject(msgspec.Struct):
+    digest: str
+
+
+class _Referrer(msgspec.Struct):
+    subject: _Subject | None = None
+
+
 def open_oci(reference: Reference, _access: Access, means: Means) -> Source:
     """Open the layout in a directory, or in what a PyFilesystem URL names."""
     return OciLayout(open_directory(reference, means), reference, means)
@@ -85,13 +93,17 @@ class OciLayout:
         return file
 
     def signatures(self, digest: Digest) -> Iterator[Beside]:
-        """Give the manifests that have the tag of its signatures, are bundles, or are marked so by `cosign save`."""
+        """Give the manifests with the tag of its signatures, or `cosign save`'s mark, and bundles that refer to it."""
         tag = signature_tag(digest)
         for entry in self._read_index().manifests:
-            saved = entry.annotations.get("kind") == COSIGN_SAVED
-            if tag in _names(entry) or saved or entry.artifact_type == BUNDLE:
-                what = f"{self._files.place}/{blob_path(entry.digest)}"
-                yield Beside(read_verified(self.open(entry), entry, what), self.open)
+            named = tag in _names(entry) or entry.annotations.get("kind") == COSIGN_SAVED
+            if not named and entry.artifact_type != BUNDLE:
+                continue
+            what = f"{self._files.place}/{blob_path(entry.digest)}"
+            data = read_verified(self.open(entry), entry, what)
+            # A layout may have hundreds of images, each with its own: not all are looked at.
+            if named or _refers_to(data, digest, what):
+                yield Beside(data, self.open)
 
     def inputs(self) -> list[str]:
         """Name the files that were read so far."""
@@ -200,6 +212,11 @@ def _offer(entries: Iterable[Descriptor]) -> str:
 def is_layout(files: Files) -> bool:
     """Say whether an image layout's two files are there."""
     return files.size("oci-layout") is not None and files.size("index.json") is not None
+
+
+def _refers_to(manifest: bytes, digest: Digest, name: str) -> bool:
+    subject = convert_document(read_document(manifest, name), _Referrer, name).subject
+    return subject is not None and subject.digest == str(digest)
 
 
 OCI = Transport(

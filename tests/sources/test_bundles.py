@@ -133,6 +133,15 @@ def test_what_the_key_signed_and_is_no_statement_is_refused(tmp_path: Path, key:
 GOOD = dsse(SAID, sign(KEY, encoded(SAID)))
 
 
+def test_bundles_of_other_images_of_a_layout_are_in_nobodys_way(tmp_path: Path, key: Path) -> None:
+    files, _ = make()
+    for number in range(101):
+        add_entry(files, bundled(files, f"sha256:{number:064x}", b"{"), {})
+    add_entry(files, bundled(files, MANIFEST, GOOD), {})
+    write_directory(tmp_path / "image", files)
+    check(f"oci:{tmp_path}/image:latest", key)
+
+
 def push(registry: Registry, name: str, files: Files, entry: dict[str, object], tag: str) -> None:
     files["index.json"] = json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode()
     registry.push_layout(name, files, tag)
