@@ -188,8 +188,16 @@ def _written_early(fd: int, held: Sequence[tuple[int, int]]) -> Iterator[Callabl
 
 
 def _is_named(fd: int, output: Path) -> bool:
-    """Give a file that has no name its name, if it can have that one; raises FileExistsError."""
+    """Give a file that has no name its name, if it can have that one; raises FileExistsError.
+
+    One from another directory may be another group's, or have another label, than what is made where it would go.
+    """
     try:
+        with opened(output, os.O_RDONLY | os.O_CREAT | os.O_EXCL, 0o600) as new:
+            alike = _belonging(new) == _belonging(fd)
+        os.unlink(output)
+        if not alike:
+            return False
         with opened(output.parent, os.O_PATH | os.O_DIRECTORY) as directory:
             # The descriptor makes it the call that follows the link in /proc.
             os.link(path_of(fd), output.name, dst_dir_fd=directory, follow_symlinks=True)
@@ -199,6 +207,13 @@ def _is_named(fd: int, output: Path) -> bool:
         # It is on another file system, for one.
         return False
     return True
+
+
+def _belonging(fd: int) -> tuple[int, dict[str, bytes]]:
+    """Say to which group a new file belongs, and what access lists and labels it has."""
+    with suppress(OSError):
+        return os.fstat(fd).st_gid, {name: os.getxattr(fd, name) for name in os.listxattr(fd)}
+    return os.fstat(fd).st_gid, {}
 
 
 class _Copied:

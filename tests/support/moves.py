@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from hypothesis import strategies as st
 
-from builder.disk.shift import Move
+from builder.disk.content import begun
+from builder.disk.shift import Move, can_shift
 from builder.exact import write_at
+from builder.files.descriptors import opened, path_of
 from builder.tree.nodes import Content
 from builder.tree.runs import Runs
-from builder.tree.spool import Lent, Spool
+from builder.tree.spool import Lent, Spool, open_spool
 
 BLOCK = 4096
 
@@ -89,3 +93,36 @@ def asked(spool: Spool, chosen: Sequence[Piece], tails: int = 0) -> Asked:
             moves.append(Move(source, len(disk) + source - kept.offset, whole))
         disk += data.ljust(-(-len(data) // BLOCK) * BLOCK, b"\0")
     return Asked(contents, moves, bytes(disk) + bytes(7 * BLOCK))
+
+
+MANY = [Piece(9000, (0, 0), number % 3 != 1, False, number % 5) for number in range(60)]
+
+
+def made(spool: Spool, place: Path, wanted: Asked) -> Path:
+    """Make the disk, of which all but content is written beforehand."""
+    output = place / "disk"
+    with begun(output, spool, wanted.contents, place) as disk:
+        ends = [0, *(move.target + move.length for move in wanted.moves)]
+        begins = [*(move.target for move in wanted.moves), len(wanted.disk)]
+        for end, begin in zip(ends, begins, strict=True):
+            if any(wanted.disk[end:begin]):
+                write_at(disk.fd, wanted.disk[end:begin].rstrip(b"\0"), end)
+        disk.fill(wanted.moves, len(wanted.disk), lambda _done: None)
+    return output
+
+
+def is_moved(spool: Spool, output: Path) -> bool:
+    """Tell whether the spool's file has become the disk."""
+    return os.path.samestat(os.fstat(spool.fd), output.stat())
+
+
+def shifts(place: Path) -> bool:
+    """Tell whether a file there that has no name can have its parts moved and get one."""
+    with open_spool(place) as spool:
+        if not can_shift(spool.fd):
+            return False
+        with suppress(OSError), opened(place, os.O_PATH | os.O_DIRECTORY) as directory:
+            os.link(path_of(spool.fd), "named", dst_dir_fd=directory, follow_symlinks=True)
+            os.unlink(place / "named")
+            return True
+    return False
