@@ -1,6 +1,7 @@
 """Two trees held against each other, name by name: each a stream in the order of Tree.walk, neither in memory.
 
-Of a file's holes the content is compared, which is zeros, and not where they are: no guest can tell by reading.
+Of a file's holes the content is compared, which is zeros. Where they are no guest can tell by reading: it is looked at
+for a disk of which it is known that blocks of zeros alone are none there.
 """
 
 from __future__ import annotations
