@@ -139,15 +139,15 @@ def walk(reader: Reader, max_entries: int = Limits().max_entries) -> Iterator[Fo
     yield Found(b"", root)
     seen = {root.number}
     left, attributes = max_entries, _MOST_ATTRIBUTES
-    stack = [(b"", root.number, _sorted(reader, root, root.number, b"", left))]
+    names = _sorted(reader, root, root.number, b"", left)
+    # Each counts as soon as it is read: all those of the directories on the way down are in memory.
+    left -= len(names)
+    stack = [(b"", root.number, iter(names))]
     while stack:
         prefix, above, siblings = stack[-1]
         for entry in siblings:
-            left -= 1
-            if left < 0:
-                raise DiskMalformed("the tree", f"has more than {max_entries} names; --max-entries raises the limit")
             path = prefix + entry.name
-            # No image has them, and each directory on the way down keeps its own in memory.
+            # No image has them.
             if len(path) > MAX_PATH:
                 raise DiskMalformed(_shown(path), f"is a path of more than {MAX_PATH} bytes")
             found = Found(path, reader.inode(entry.number))
@@ -161,15 +161,16 @@ def walk(reader: Reader, max_entries: int = Limits().max_entries) -> Iterator[Fo
                 if entry.number in seen:
                     raise DiskMalformed(_shown(found.path), "is a directory that has another name, too")
                 seen.add(entry.number)
-                below = _sorted(reader, found.inode, above, found.path, left)
-                stack.append((found.path + b"/", entry.number, below))
+                names = _sorted(reader, found.inode, above, found.path, left)
+                left -= len(names)
+                stack.append((found.path + b"/", entry.number, iter(names)))
                 break
         else:
             stack.pop()
 
 
-def _sorted(reader: Reader, directory: Inode, above: int, path: bytes, most: int) -> Iterator[Entry]:
-    """Read a directory, and see that its names are some, each once; and that its dots lead where they should."""
+def _sorted(reader: Reader, directory: Inode, above: int, path: bytes, most: int) -> list[Entry]:
+    """Read a directory; see that its names are some, each once, no more than `most`; and where its dots lead."""
     dots = {b".": directory.number, b"..": above}
     entries: dict[bytes, Entry] = {}
     for entry in reader.entries(directory):
@@ -181,10 +182,10 @@ def _sorted(reader: Reader, directory: Inode, above: int, path: bytes, most: int
             raise DiskMalformed(where, "is no name that Linux knows")
         if name in entries:
             raise DiskMalformed(where, "is there twice")
-        if len(entries) > most + len(dots):
-            raise DiskMalformed("the tree", "has more names than --max-entries allows")
         entries[name] = entry
-    return iter(sorted((entry for name, entry in entries.items() if name not in dots), key=attrgetter("name")))
+        if len(entries) > most and len(entries.keys() - dots.keys()) > most:
+            raise DiskMalformed("the tree", "has more names than --max-entries allows")
+    return sorted((entry for name, entry in entries.items() if name not in dots), key=attrgetter("name"))
 
 
 def _shown(path: bytes) -> str:

@@ -70,6 +70,28 @@ def test_no_path_is_followed_further_than_linux_takes_one() -> None:
         next(names)
 
 
+class Branching(Odd):
+    """A reader of directories of three names each, of which the first is the next of them; it counts those read."""
+
+    read = 0
+
+    def inode(self, number: int) -> Inode:
+        return Inode(number, 0o100644 if number == 0 else 0o040755, 2, 0, 0, 0)
+
+    def entries(self, directory: Inode) -> Iterator[Entry]:
+        self.read += 1
+        return iter([Entry(b"a", directory.number + 1), Entry(b"b", 0), Entry(b"c", 0)])
+
+
+def test_names_that_wait_on_the_way_down_count_too() -> None:
+    """They are in memory, of each directory all of them."""
+    reader = Branching()
+    with pytest.raises(DiskMalformed, match="has more names than --max-entries allows"):
+        for _ in walk(reader, max_entries=30):
+            pass
+    assert reader.read == 11
+
+
 class Laden(Odd):
     """A reader of inodes that all have the same large attributes."""
 
