@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -15,10 +16,12 @@ from types import CodeType, FrameType
 
 import pytest
 from support.command import ROOT
+from support.fuzz.documents import JOB
 from support.fuzz.run import CORPUS
 from support.fuzz.table import TARGETS
 from support.fuzz.target import Target, refused
 
+from builder.batch.messages import read_job
 from builder.threads import Worker
 
 PACKAGE = ROOT / "builder"
@@ -126,6 +129,11 @@ def test_every_parser_is_run_by_a_target(tmp_path: Path, monkeypatch: pytest.Mon
     missed = {f"{file}: {name}" for file, name, line in parsers() if (file, line) not in ran}
     assert sorted(missed - NOT_FUZZED.keys()) == []
     assert NOT_FUZZED.keys() <= {f"{file}: {name}" for file, name, _ in parsers()}
+
+
+def test_the_job_that_is_changed_is_of_this_version() -> None:
+    """One of another is refused before its options are looked at."""
+    assert read_job(json.dumps(JOB))[0].reference == "oci:a"
 
 
 @pytest.mark.parametrize("file", sorted(CORPUS.glob("*/*")), ids=lambda file: f"{file.parent.name}-{file.name}")

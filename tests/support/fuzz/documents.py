@@ -17,7 +17,7 @@ from support.stores import tar_split, write_store
 from builder.actions.remake import _change
 from builder.additions.addition import parse_owner, read_change
 from builder.artifact.form import is_disk, parse_artifact
-from builder.batch.messages import is_event, is_progress, read_event, read_job, read_outcome
+from builder.batch.messages import FORM, is_event, is_progress, read_event, read_job, read_outcome
 from builder.containers_storage.records import ImageRecord, LayerRecord, Record, parse_records
 from builder.containers_storage.tarsplit import read_pieces, tar_size
 from builder.image.choose import choose
@@ -43,6 +43,7 @@ from builder.store.lease import parse_lease
 from builder.store.reach import Reach, links
 from builder.store.references import References
 from builder.store.rooms.directory import LocalRoom
+from builder.version import VERSION
 
 SPEC = images.Spec((b"layer", b"other"), config={"Env": ["A=1"], "ExposedPorts": {"80/tcp": {}}, "Cmd": ["sh"]})
 ARM = images.Spec((b"layer",), platform="linux/arm64/v8")
@@ -85,7 +86,7 @@ ARTIFACT = {
     },
 }
 METADATA = {
-    "builder": "0.2.0",
+    "builder": VERSION,
     "image": {
         "reference": "oci:a",
         "platform": "linux/amd64",
@@ -231,8 +232,8 @@ def changes(data: bytes) -> None:
 
 
 JOB = {
-    "builder": "0.2.0",
-    "form": 1,
+    "builder": VERSION,
+    "form": FORM,
     "directory": "/",
     "line": 1,
     "reference": "oci:a",
