@@ -179,7 +179,9 @@ SHELL = Description(entrypoint=("sh", "-c", "a b"), env=("A=1", "PATH=/bin"), ui
 TARGETS = {
     "ext4": Target(disk("ext4"), disks("ext4"), of_structures),
     "erofs": Target(disk("erofs"), disks("erofs"), of_structures),
-    "verity": Target(verity, lambda: [bytes(33 * 4096) + b"verity\0\0" + struct.pack("<II", 1, 1) + bytes(4096)]),
+    "verity": Target(
+        verity, lambda: [bytes(33 * 4096) + (b"verity\0\0" + struct.pack("<II", 1, 1)).ljust(8192, b"\0")]
+    ),
     "decompress": Target(compressed, lz4_blocks),
     "init-description": Target(
         lambda data: harness().give(b"d", data), lambda: [SHELL.encode(), Description().encode()], of_bytes

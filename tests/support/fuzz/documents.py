@@ -15,9 +15,10 @@ from support.fuzz.target import Target, refused, text
 from support.stores import tar_split, write_store
 
 from builder.actions.remake import _change
-from builder.additions.addition import parse_owner, read_change
+from builder.additions.addition import Addition, parse_owner, read_change, write_change
 from builder.artifact.form import is_disk, parse_artifact
-from builder.batch.messages import FORM, is_event, is_progress, read_event, read_job, read_outcome
+from builder.batch.messages import FORM, is_event, is_progress, read_event, read_job, read_outcome, write_outcome
+from builder.batch.report import BUILT, Outcome, Part
 from builder.containers_storage.records import ImageRecord, LayerRecord, Record, parse_records
 from builder.containers_storage.tarsplit import read_pieces, tar_size
 from builder.image.choose import choose
@@ -279,14 +280,14 @@ TARGETS = {
             images.dumps(JOB),
             images.dumps({"event": "notice", "text": "words"}),
             images.dumps({"event": "progress", "done": 1}),
-            images.dumps({"outcome": {"line": 1, "status": 0}}),
+            write_outcome(Outcome(1, "oci:a", "a.ext4", BUILT, size=4096, layers=(Part("sha256:0", 1),))).encode(),
         ],
         of_json,
     ),
     "change": Target(
         changes,
         lambda: [
-            images.dumps({"add": "a", "target": "/b", "mode": "0644", "owner": "0:0"}),
+            write_change(Addition("a", "/b", 0o644, (0, 0))).encode(),
             *(images.dumps({"addTar": None, "target": "/b", "bytes": "aGk="}), images.dumps({"remove": "/b"}), b"0:0"),
         ],
         of_json,

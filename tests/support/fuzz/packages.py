@@ -102,7 +102,10 @@ def signed() -> list[bytes]:
 
 
 DISK = Digest.of(b"disk")
-DPKG = b"Package: a\nStatus: install ok installed\nVersion: 1:2-3\nArchitecture: all\nSource: b (1)\n\nPackage: c\n"
+DPKG = (
+    b"Package: a\nStatus: install ok installed\nVersion: 1:2-3\nArchitecture: all\nSource: b (1)\n\n"
+    b"Package: c\nVersion: 1\n"
+)
 APK = b"C:Q1abc=\nP:musl\nV:1.2-r3\nA:x86_64\no:musl\nL:MIT\nF:lib\n\nP:b\nV:1\n"
 OS_RELEASE = b"ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME='Debian GNU/Linux 12'\n"
 

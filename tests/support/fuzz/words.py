@@ -192,7 +192,7 @@ def stored(words: str) -> None:
         path_of(found)
 
 
-LIST = "oci:a:1 output=a.ext4 size=512M free=10% env=A=1 'cmd=[\"sh\"]' add=a:/b\n# no more\ndocker-archive:b.tar:c:1\n"
+LIST = "oci:a:1 output=a.ext4 size=512M free=10M env=A=1 'cmd=[\"sh\"]' add=a:/b\n# no more\ndocker-archive:b.tar:c:1\n"
 TABLES = '[defaults]\nsize = "1G"\n[[image]]\nreference = "oci:a"\nenv = ["A=1"]\njournal = false\noutput = "b.erofs"\n'
 REGISTRIES = """unqualified-search-registries = ["docker.io"]
 [aliases]
