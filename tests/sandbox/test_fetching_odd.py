@@ -27,3 +27,27 @@ print("ended")
 @pytest.mark.skipif(landlock.version() < landlock.MOVES_KNOWN, reason=NEEDS)
 def test_its_end_is_no_error_where_ended_processes_are_taken_away_unasked(python: Callable[..., str]) -> None:
     assert python(IGNORED).split() == ["True", "ended"]
+
+
+# What there is room for is two ends of a socket: what is forked gets no further.
+NO_ROOM = """
+import os, resource
+from builder.actions.fetching import fetching_apart
+from builder.sandbox.owned import own_process
+
+own_process()
+with fetching_apart("docker://127.0.0.1:1/none", "auto"):
+    pass
+next_one = os.open("/dev/null", os.O_RDONLY)
+os.close(next_one)
+os.dup2(1, 2)
+resource.setrlimit(resource.RLIMIT_NOFILE, (next_one + 2, next_one + 2))
+with fetching_apart("docker://127.0.0.1:1/none", "auto"):
+    pass
+print("ended")
+"""
+
+
+@pytest.mark.skipif(landlock.version() < landlock.MOVES_KNOWN, reason=NEEDS)
+def test_what_a_machine_lacks_is_left_to_who_is_served_to_say(python: Callable[..., str]) -> None:
+    assert python(NO_ROOM) == "ended\n"
