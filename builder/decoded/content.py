@@ -76,8 +76,10 @@ class Checksums:
 
 def verify(fd: int, content: Content) -> None:
     """Read all of a content again. Raises Damaged if a byte is another one, OSError."""
-    behind = 0
-    for first, end in (*content.runs, (content.size // ALIGNMENT, 0)):
+    behind, blocks = 0, content.size // ALIGNMENT
+    for first, end in (*content.runs, (blocks, blocks)):
+        if not behind <= first <= end <= blocks:
+            raise Damaged(f"its content is said to be in blocks {first} to {end} of {blocks}")
         for position, length in written_pieces(fd, first * ALIGNMENT, behind * ALIGNMENT):
             if read_at(fd, length, position) != memoryview(_ZEROS)[:length]:
                 raise Damaged(f"it has content at byte {position} that it had not")

@@ -13,6 +13,7 @@ from google_crc32c import value as crc32c
 
 from builder.decoded import content
 from builder.decoded.content import Checksums, Content, Damaged, verify
+from builder.tree.runs import Runs
 from builder.tree.spool import Spool
 
 BLOCK = 4096
@@ -43,6 +44,13 @@ def test_each_piece_of_a_mebibyte_has_one_checksum_however_it_was_written(fd: in
     cuts = [(0, hole), (behind, 4 << 20), (4 << 20, 5 << 20), (5 << 20, found.size)]
     assert found.checks.tolist() == [crc32c(file[start:end]) for start, end in cuts]
     verify(fd, found)
+
+
+@pytest.mark.parametrize("runs", [[(0, 1 << 60)], [(1, 2), (0, 1)], [(3, 2)], [(2, 2)]], ids=str)
+def test_content_that_is_not_within_its_file_is_damage(fd: int, runs: list[tuple[int, int]]) -> None:
+    found = written(fd, b"a")
+    with pytest.raises(Damaged, match=r"said to be in blocks .* of 1$"):
+        verify(fd, Content(found.size, Runs(runs), found.checks))
 
 
 def test_a_file_system_that_knows_no_holes_or_small_ones_changes_nothing(
