@@ -9,16 +9,20 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from support.images import Files, Made, Spec, blob_path, bytes_of, layout_files, write_directory
+from support.images import Files, blob_path, bytes_of, write_directory
 from support.proxy import Answer, Fault, Proxy
 from support.registry import Registry
 from support.signing import (
     BUNDLE,
+    KEY,
+    OTHER,
     Key,
     add_entry,
     bundled,
+    check,
     dsse,
     encoded,
+    make,
     message,
     payload,
     sign,
@@ -27,22 +31,11 @@ from support.signing import (
     statement,
     write_public,
 )
-from support.tars import file, tar
 
 from builder.errors import ImageRefused, MalformedDocument, UsageError
 from builder.sources import open_source
 from builder.sources.access import Access
 from builder.sources.signatures import Unsigned
-
-SPEC = Spec((tar(file("a", b"1")),))
-KEY = ec.generate_private_key(ec.SECP256R1())
-OTHER = ec.generate_private_key(ec.SECP256R1())
-
-
-def make() -> tuple[Files, Made]:
-    files, (made,) = layout_files(SPEC)
-    return files, made
-
 
 MANIFEST = make()[1].manifest
 DATA = bytes_of(make()[0][blob_path(MANIFEST)])
@@ -52,10 +45,6 @@ SAID = statement(MANIFEST)
 @pytest.fixture
 def key(tmp_path: Path) -> Path:
     return write_public(KEY, tmp_path / "cosign.pub")
-
-
-def check(reference: str, key: Path) -> None:
-    open_source(reference, Access(verify_key=key)).close()
 
 
 def signed(tmp_path: Path, *bundles: bytes) -> str:

@@ -9,18 +9,22 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
-from support.images import TAG, Files, Made, Spec, docker_archive, layout_files, write_directory, write_tar
+from support.images import TAG, Files, docker_archive, layout_files, write_directory, write_tar
 from support.registry import Registry
 from support.signing import (
+    KEY,
+    OTHER,
+    SPEC,
     Key,
     add_entry,
+    check,
+    make,
     payload,
     sign,
     signature_tag,
     signatures,
     write_public,
 )
-from support.tars import file, tar
 
 from builder.actions.build import build
 from builder.actions.pull import pull
@@ -29,15 +33,6 @@ from builder.options import BuildOptions
 from builder.sources import open_source
 from builder.sources.access import Access
 from builder.sources.signatures import Unsigned
-
-SPEC = Spec((tar(file("a", b"1")),))
-KEY = ec.generate_private_key(ec.SECP256R1())
-OTHER = ec.generate_private_key(ec.SECP256R1())
-
-
-def make() -> tuple[Files, Made]:
-    files, (made,) = layout_files(SPEC)
-    return files, made
 
 
 def place(tmp_path: Path, files: Files) -> str:
@@ -49,10 +44,6 @@ def signed(tmp_path: Path, *each: tuple[bytes, bytes | str], tag: str | None = N
     files, made = make()
     add_entry(files, signatures(files, *each), {TAG: tag or signature_tag(made.manifest)})
     return place(tmp_path, files)
-
-
-def check(reference: str, key: Path) -> None:
-    open_source(reference, Access(verify_key=key)).close()
 
 
 @pytest.fixture

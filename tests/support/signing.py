@@ -10,11 +10,30 @@ from pathlib import Path
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from support.images import OCI, Files, add_blob, bytes_of, dumps, index_bytes
+from support.images import OCI, Files, Made, Spec, add_blob, bytes_of, dumps, index_bytes, layout_files
+from support.tars import file, tar
+
+from builder.sources import open_source
+from builder.sources.access import Access
 
 BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
+
+SPEC = Spec((tar(file("a", b"1")),))
+KEY = ec.generate_private_key(ec.SECP256R1())
+OTHER = ec.generate_private_key(ec.SECP256R1())
+
+
+def make() -> tuple[Files, Made]:
+    """Make a layout of one image, to be signed."""
+    files, (made,) = layout_files(SPEC)
+    return files, made
+
+
+def check(reference: str, key: Path) -> None:
+    """Open an image whose signature by a key is asked for."""
+    open_source(reference, Access(verify_key=key)).close()
 
 
 def payload(digest: str, type: str = "cosign container image signature") -> bytes:
