@@ -61,17 +61,19 @@ def boot_on_console(disk: Path, options: BootOptions, stdout: int, stderr: int) 
                 asked.clear()
                 _stop(runner, place, disk)
 
+        failure: ToolFailed | None = None
         try:
             with signals_given_to(asked.append):
                 run_tool(argv, stdout=console.end, watch=look, every=LOOK_SECONDS)
         except Expected:
             return Booted(0)
-        except ToolFailed:
-            # It may end in its own way once the guest has ended in its.
-            if console.status is None:
-                raise
+        except ToolFailed as error:
+            failure = error
         finally:
             console.finish()
+    # It may end in its own way once the guest has ended in its, of which all is read by now.
+    if failure is not None and console.status is None:
+        raise failure
     if console.expected:
         return Booted(0)
     if console.status is None:

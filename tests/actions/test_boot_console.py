@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from builder.actions.boot import boot
 from builder.actions.boot_console import console_command
 from builder.actions.booting import Booted, BootOptions, GuestFailed, GuestTimedOut
 from builder.errors import BuilderError, MissingRequirement, UsageError
+from builder.vm.console import Console
 from builder.vm.qemu import Forward
 from builder.vm.vmms import VMMS
 
@@ -73,6 +75,21 @@ def test_a_vmm_that_fails_after_its_guest_ended_changes_nothing(disk: Path, vmm:
     install(disk.parent, vmm, "echo 'no such disk' >&2; exit 1")
     with pytest.raises(BuilderError, match="no such disk"):
         booted(disk, options(disk, vmm))
+
+
+@pytest.mark.parametrize("vmm", RUNNERS)
+def test_what_a_vmm_that_has_failed_said_last_is_read_first(
+    disk: Path, vmm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = Console._take
+
+    def late(console: Console, line: bytes, end: bytes) -> None:
+        time.sleep(0.1)
+        take(console, line, end)
+
+    monkeypatch.setattr(Console, "_take", late)
+    install(disk.parent, vmm, f"{SAYS}; exit 1")
+    assert booted(disk, options(disk, vmm)) == (Booted(3), b"hello\n")
 
 
 @pytest.mark.parametrize("vmm", RUNNERS)
