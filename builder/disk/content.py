@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import pairwise
+from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Protocol
@@ -57,7 +57,7 @@ def begun(
     not in the disk goes to `scratch`. Raises OSError.
     """
     if spool.spent and _is_worthwhile(spool, contents) and can_shift(spool.fd) and _is_named(spool.fd, output):
-        held = _held(spool, [*contents, *read])
+        held = list(_held(spool, [*contents, *read]))
         with TemporaryFile(dir=scratch, buffering=0) as rest, _written_early(spool.fd, held) as settle:
             yield _Shifted(rest.fileno(), spool, settle)
     else:
@@ -65,32 +65,18 @@ def begun(
             yield _Copied(fd, spool)
 
 
-def _is_worthwhile(spool: Spool, contents: Iterable[Content]) -> bool:
-    """Say whether most of these contents is in the spool's own file, in long stretches, each for itself."""
-    ordered = sorted(contents, key=lambda content: content.offset)
-    if any(after.offset < before.offset + before.size for before, after in pairwise(ordered)):
-        return False
-    file = spool.fd
-    runs = own = lent = 0
-    for fd, part in _parts(spool, _side_by_side(spool, ordered)):
-        if fd == file:
-            runs, own = runs + 1, own + part.length
-        else:
-            lent += part.length
-    return own > 0 and own >= lent and own >= runs * _WORTH
-
-
-def _side_by_side(spool: Spool, contents: Iterable[Content]) -> Iterator[Move]:
-    """Have contents moved to a disk that has nothing else, without holes, as ext4 has them.
+def _is_worthwhile(spool: Spool, contents: Sequence[Content]) -> bool:
+    """Say whether most of these contents is in the spool's own file, in long runs, each for itself.
 
     A move takes the longer the more there are: between 100,000 holes of a file, they would go on for minutes.
     """
-    end = 0
-    for content in contents:
-        for start, length in spool.data(content):
-            size = _rounded(length)
-            yield Move(start, end, size)
-            end += size
+    if sum(_rounded(each.size) for each in contents) > sum(end - begin for begin, end in _stretches(contents)):
+        return False
+    runs = own = 0
+    for begin, end in _held(spool, contents):
+        for first, behind in spool.runs.between(begin // BLOCK, end // BLOCK):
+            runs, own = runs + 1, own + (behind - first) * BLOCK
+    return own > 0 and own >= spool.lent and own >= runs * _WORTH
 
 
 def _parts(spool: Spool, moves: Iterable[Move]) -> Iterator[tuple[int, Move]]:
@@ -113,7 +99,7 @@ def _joined(parts: Iterable[tuple[int, Move]]) -> Iterator[tuple[int, Move]]:
         if found and (fd != last or not _goes_on(found[0], move)):
             yield last, found.pop()
         last = fd
-        add(found, move)
+        add(found, *move)
     for move in found:
         yield last, move
 
@@ -122,18 +108,29 @@ def _goes_on(before: Move, move: Move) -> bool:
     return (before.source + before.length, before.target + before.length) == move[:2]
 
 
-def _held(spool: Spool, contents: Iterable[Content]) -> list[tuple[int, int]]:
+def _held(spool: Spool, contents: Iterable[Content]) -> Iterator[tuple[int, int]]:
     """Say where in the spool's own file these contents are, and nothing else: (begin, end), in order."""
-    stretches: list[tuple[int, int]] = []
-    end = 0
-    for content in sorted(contents, key=lambda content: content.offset):
-        begin, end = max(content.offset, end), max(content.offset + _rounded(content.size), end)
-        first, behind = spool.own_position(begin), spool.own_position(end)
-        if stretches and stretches[-1][1] == first:
-            first, _ = stretches.pop()
-        if first < behind:
-            stretches.append((first, behind))
-    return stretches
+    own = spool.own_position
+    return _touching((own(begin), own(end)) for begin, end in _stretches(contents))
+
+
+def _stretches(contents: Iterable[Content]) -> Iterator[tuple[int, int]]:
+    """Say where in the spool these contents are, in whole blocks: (begin, end), in order."""
+    ordered = sorted(contents, key=attrgetter("offset"))
+    return _touching((each.offset, each.offset + _rounded(each.size)) for each in ordered)
+
+
+def _touching(stretches: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Have what touches, or has parts in common, be one, and leave out what is empty."""
+    first = last = 0
+    for begin, end in stretches:
+        if begin > last:
+            if first < last:
+                yield first, last
+            first = begin
+        last = max(last, end)
+    if first < last:
+        yield first, last
 
 
 def _rounded(size: int) -> int:

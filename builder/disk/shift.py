@@ -29,14 +29,14 @@ class Move(NamedTuple):
     length: int
 
 
-def add(moves: list[Move], move: Move) -> None:
+def add(moves: list[Move], source: int, target: int, length: int) -> None:
     """Append a move; what goes on where the last one ends, in both places, goes with it."""
     if moves:
-        source, target, length = moves[-1]
-        if (source + length, target + length) == move[:2]:
-            moves[-1] = Move(source, target, length + move.length)
+        before = moves[-1]
+        if source == before.source + before.length and target == before.target + before.length:
+            moves[-1] = Move(before.source, before.target, before.length + length)
             return
-    moves.append(move)
+    moves.append(Move(source, target, length))
 
 
 def can_shift(fd: int) -> bool:

@@ -37,8 +37,9 @@ class Lent:
 class Spool:
     """Content by offset, in a file without a name: whatever ends the process, nothing of it stays behind.
 
-    `end` is how many bytes it has: where the next content begins. `written` is told what goes into the own file (see
-    Filling). Of a `spent` one nobody reads anything once it is packed: its own file may become something else.
+    `end` is how many bytes it has: where the next content begins; `lent` of them are in files that are lent, without
+    holes. `written` is told what goes into the own file (see Filling). Of a `spent` one nobody reads anything once it
+    is packed: its own file may become something else.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Spool:
         tails: Tails | None = None,
         spent: bool = False,
     ) -> None:
-        self.end = self._settled = 0
+        self.end = self.lent = self._settled = 0
         self.spent = spent
         self._own = Filling(fd, written)
         self._tails = Tails(-1, 0) if tails is None else tails
@@ -112,6 +113,7 @@ class Spool:
         start = self.end
         self._starts.append(start)
         self._lent.append(lent)
+        self.lent += sum(behind - first for first, behind in lent.runs) * ALIGNMENT
         self.end += _aligned(lent.size)
         return start
 

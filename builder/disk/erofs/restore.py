@@ -69,7 +69,7 @@ def _moves(planned: Plan, arranged: Arrangement, spool: Spool, fd: int) -> list[
         if tail and not arranged.tails[place]:
             spool.copy_part(offset + size - tail, tail, fd, position + size - tail)
         for start, length in spool.data(Content(offset, size - tail)):
-            add(moves, Move(start, position + start - offset, rounded(length)))
+            add(moves, start, position + start - offset, rounded(length))
     return moves
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from uuid import UUID
+
+from msgspec import Struct
 
 from builder.disk.ext4.dirents import Entry, block_count, directory_blocks
 from builder.disk.ext4.extents import tree_blocks
@@ -13,7 +14,7 @@ from builder.disk.ext4.htree import Index, index_of, indexed_blocks
 from builder.disk.ext4.layout import BLOCK_SIZE
 from builder.disk.ext4.plan import FAST_TARGET, Plan
 from builder.disk.numbering import file_type
-from builder.tree.nodes import EMPTY, Content, Directory, File, Node, Symlink
+from builder.tree.nodes import Content, Directory, File, Node, Symlink
 from builder.tree.spool import Spool
 
 # Files are cut where groups end, and in a group around its own blocks and the journal: each time, an extent tree may
@@ -21,8 +22,7 @@ from builder.tree.spool import Spool
 _TREE_BLOCKS_PER_GROUP = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True, gc=False):
     """The content of inode `number`: its `stretches` of blocks that are not all zero, as (first block, count).
 
     A directory of more than one block has an index.
@@ -35,7 +35,7 @@ class Stored:
     @property
     def blocks(self) -> int:
         """How many blocks of the file system the content takes."""
-        return sum(count for _, count in self.stretches)
+        return sum([count for _, count in self.stretches])
 
 
 def collect(planned: Plan, spool: Spool, hash_seed: UUID) -> list[Stored]:
@@ -50,29 +50,25 @@ def collect(planned: Plan, spool: Spool, hash_seed: UUID) -> list[Stored]:
     def one_stretch(blocks: int) -> tuple[tuple[int, int], ...]:
         return known.setdefault(blocks, ((0, blocks),))
 
-    def content_of(number: int) -> Content:
-        node = planned.node(number)
-        return node.content if isinstance(node, File) else EMPTY
-
     contents: list[Stored] = []
-    files: list[int] = []
+    files: list[File] = []
     for number, node in planned.inodes():
-        match node:
-            case Directory(children=children):
-                names = sorted(children)
-                index = index_of(names, hash_seed)
-                blocks = block_count(names) if index is None else index.blocks
-                contents.append(Stored(number, one_stretch(blocks), index))
-            case Symlink(target=target) if len(target) > FAST_TARGET:
-                contents.append(Stored(number, one_stretch(1)))
-            case File(content=content) if content.size:
-                files.append(number)
-    files.sort(key=lambda number: content_of(number).offset)
-    for number in files:
-        stretches = tuple(_stretches(spool, content_of(number)))
+        if isinstance(node, Directory):
+            names = sorted(node.children)
+            index = index_of(names, hash_seed)
+            blocks = block_count(names) if index is None else index.blocks
+            contents.append(Stored(number, one_stretch(blocks), index))
+        elif isinstance(node, File):
+            if node.content.size:
+                files.append(node)
+        elif isinstance(node, Symlink) and len(node.target) > FAST_TARGET:
+            contents.append(Stored(number, one_stretch(1)))
+    files.sort(key=lambda file: file.content.offset)
+    for file in files:
+        stretches = tuple(_stretches(spool, file.content))
         if len(stretches) == 1 and stretches[0][0] == 0:
             stretches = one_stretch(stretches[0][1])
-        contents.append(Stored(number, stretches))
+        contents.append(Stored(planned.numbers[file], stretches))
     return contents
 
 

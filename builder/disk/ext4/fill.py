@@ -112,7 +112,7 @@ class _Stores:
                 if source is None:
                     write_at(self._fd, content[start : start + length * BLOCK_SIZE], physical * BLOCK_SIZE)
                 else:
-                    add(moves, Move(source + start, physical * BLOCK_SIZE, length * BLOCK_SIZE))
+                    add(moves, source + start, physical * BLOCK_SIZE, length * BLOCK_SIZE)
                 logical += length
         if len(extents) == 1 and extents[0].logical == 0:
             place = place_of(stored.number)

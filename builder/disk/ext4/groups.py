@@ -43,8 +43,9 @@ class Groups:
             group, offset = divmod(block, self._group_size)
             self._bitmaps[group] = self._bitmap(group) & ~(1 << offset)
 
-    def take(self, count: int) -> Iterator[tuple[int, int]]:
-        """Take the next `count` free blocks and yield them in runs: (first, count). There must be so many."""
+    def take(self, count: int) -> list[tuple[int, int]]:
+        """Take the next `count` free blocks and return them in runs: (first, count). There must be so many."""
+        taken = []
         while count:
             if not self._left:
                 self._next, self._left = next(self._runs)
@@ -53,7 +54,8 @@ class Groups:
             self._next += length
             self._left -= length
             count -= length
-            yield first, length
+            taken.append((first, length))
+        return taken
 
     def holding(self, number: int) -> int:
         """Return the group that holds inode `number`."""

@@ -32,7 +32,7 @@ def listed(blocks: bytes) -> list[tuple[bytes, int, int]]:
 def test_every_child_is_listed_once_in_whole_blocks(lengths: list[int]) -> None:
     children = [(b"%0*d" % (length, index), 20 + index, 1) for index, length in enumerate(lengths)]
     blocks = directory_blocks(12, 2, children, UUID_1)
-    assert len(blocks) == 4096 * block_count(name for name, _, _ in children)
+    assert len(blocks) == 4096 * block_count([name for name, _, _ in children])
     assert listed(blocks) == [(b".", 12, 2), (b"..", 2, 2), *children]
 
 
