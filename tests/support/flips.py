@@ -91,19 +91,34 @@ def flips(
     """
     fd = os.open(disk, os.O_RDWR)
     try:
-        where = places(FILESYSTEMS[format].reader(fd), fd)
         size = os.fstat(fd).st_size
-        while count:
-            position = chosen.randrange(size)
-            if wanted and where.of(position) != wanted:
-                continue
-            count -= 1
+        where = places(FILESYSTEMS[format].reader(fd), fd)
+        among = where.spans(wanted, size) if wanted else [(0, size)]
+        for _ in range(count):
+            position = _position(among, chosen)
             (old,) = os.pread(fd, 1, position)
             os.pwrite(fd, bytes([old ^ chosen.randrange(1, 256)]), position)
             yield Flip(position, where.of(position), finder(disk, format, fd, tree, spool))
             os.pwrite(fd, bytes([old]), position)
     finally:
         os.close(fd)
+
+
+def kinds(disk: Path, format: str) -> list[str]:
+    """Name all that bytes of a disk are for."""
+    with disk.open("rb") as file:
+        where = places(FILESYSTEMS[format].reader(file.fileno()), file.fileno())
+        return where.kinds(disk.stat().st_size)
+
+
+def _position(among: list[tuple[int, int]], chosen: random.Random) -> int:
+    """Choose a byte of some stretches, each as likely as any other."""
+    at = chosen.randrange(sum(end - start for start, end in among))
+    for start, end in among:
+        if at < end - start:
+            return start + at
+        at -= end - start
+    raise AssertionError("a byte behind all stretches was chosen")
 
 
 def finder(disk: Path, format: str, fd: int, tree: Tree, spool: Spool) -> str:

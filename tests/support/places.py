@@ -6,12 +6,14 @@ import os
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from struct import unpack_from
 
 from builder.disk.erofs.read import ErofsReader
 from builder.disk.ext4.read import Ext4Reader
 from builder.disk.ext4.read_blocks import BlockMap
 from builder.disk.reading import Reader, walk
+from builder.linux import ACL_NAMED, ACLS, XATTR_INDEXES
 
 # What a disk may hold anything in: no guest sees it, and no checker looks.
 NOBODYS = frozenset(
@@ -26,6 +28,8 @@ NOBODYS = frozenset(
         "a field that nobody reads",
     }
 )
+
+_ACL_INDEXES = {XATTR_INDEXES[name] for name in ACLS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +47,34 @@ class Places:
                 return what
         return self.otherwise
 
+    def spans(self, what: str, size: int) -> list[tuple[int, int]]:
+        """Give the stretches, (start, end), of a disk of `size` bytes that are for one thing."""
+        edges = sorted({0, size, *(edge for start, end, _ in self.stretches for edge in (start, end) if edge < size)})
+        return [(start, end) for start, end in pairwise(edges) if self.of(start) == what]
+
+    def kinds(self, size: int) -> list[str]:
+        """Name all that bytes of a disk of `size` bytes are for."""
+        named = {what for _, _, what in self.stretches} | {self.otherwise}
+        return sorted(what for what in named if self.spans(what, size))
+
 
 def places(reader: Reader, fd: int) -> Places:
     """Find out what is where, of a disk of ours that is in order."""
     if isinstance(reader, Ext4Reader):
         return Places(sorted(_ext4(reader, fd)), "a structure")
     assert isinstance(reader, ErofsReader)
-    return Places(sorted(_erofs(reader)), "padding")
+    return _what_is_left(Places(sorted(_erofs(reader)), "padding"), os.pread(fd, os.fstat(fd).st_size, 0))
+
+
+def _what_is_left(found: Places, data: bytes) -> Places:
+    """Call bytes that are for nothing padding only where they are zeros."""
+    rest = [
+        (at, min(at + 4, end), "a structure")
+        for start, end in found.spans(found.otherwise, len(data))
+        for at in range(start, end, 4)
+        if any(data[at : min(at + 4, end)])
+    ]
+    return Places(sorted([*found.stretches, *rest]), found.otherwise)
 
 
 def _ext4(reader: Ext4Reader, fd: int) -> Iterator[tuple[int, int, str]]:
@@ -109,30 +134,47 @@ def _erofs(reader: ErofsReader) -> Iterator[tuple[int, int, str]]:
     for each in walk(reader):
         inode, place = each.inode, reader._place(each.inode.number)[1]
         start = reader.superblock.metadata + inode.number * 32
-        for first, last in ((6, 8), (20, 24), (48, 64)):
-            yield start + first, start + last, "a field that nobody reads"
-        yield start, start + 6, "an inode"
-        yield start + 8, start + 20, "an inode"
-        yield start + 24, start + 48, "an inode"
+        whole = place.size if place.layout == 0 else place.size // 4096 * 4096
+        stored = place.layout in (0, 2) and not inode.device[0]
+        # Where the first block is, or which device this is: nothing, of what is all behind its inode.
+        unread = [(6, 8), (16, 20), (20, 24), (48, 64)] if stored and not whole else [(6, 8), (20, 24), (48, 64)]
+        yield from _parts(start, start + 64, unread, "an inode")
         if place.end > start + 64:
             yield from _erofs_xattrs(start + 64, reader._volume.read(start + 64, place.end - start - 64, "attributes"))
-        whole = place.size if place.layout == 0 else place.size // 4096 * 4096
-        what = "content" if inode.is_file else "names"
-        if place.layout in (0, 2) and place.size and not inode.device[0]:
-            yield place.value * 4096, place.value * 4096 + whole, what
-            yield place.end, place.end + place.size - whole, what
+        if not stored:
+            continue
+        for first, size in ((place.value * 4096, whole), (place.end, place.size - whole)):
+            if not inode.is_directory:
+                yield first, first + size, "content" if inode.is_file else "names"
+            for block in range(first, first + size if inode.is_directory else 0, 4096):
+                yield from _erofs_names(block, reader._volume.read(block, min(4096, first + size - block), "names"))
+
+
+def _parts(start: int, end: int, unread: list[tuple[int, int]], what: str) -> Iterator[tuple[int, int, str]]:
+    """Name a stretch, but for parts of it, (first, last) from its start on, that nobody reads."""
+    at = start
+    for first, last in unread:
+        yield at, start + first, what
+        yield start + first, start + last, "a field that nobody reads"
+        at = start + last
+    yield at, end, what
+
+
+def _erofs_names(start: int, block: bytes) -> Iterator[tuple[int, int, str]]:
+    """Name a block of a directory: heads of twelve bytes, of which the last says nothing, and names."""
+    heads = unpack_from("<H", block, 8)[0] // 12
+    yield from _parts(start, start + len(block), [(12 * n + 11, 12 * n + 12) for n in range(heads)], "names")
 
 
 def _erofs_xattrs(start: int, area: bytes) -> Iterator[tuple[int, int, str]]:
     """Name what an inode has of attributes: a header of which only a count is read, what is shared, and entries."""
-    yield start, start + 4, "a field that nobody reads"
-    yield start + 4, start + 5, "attributes"
-    yield start + 5, start + 12, "a field that nobody reads"
     at = 12 + 4 * area[4]
-    yield start + 12, start + at, "attributes"
+    yield from _parts(start, start + at, [(0, 4), (5, 12)], "attributes")
     while at + 4 <= len(area):
-        length, _, size = unpack_from("<BBH", area, at)
-        end = at + 4 + length + size
-        yield start + at, start + end, "attributes"
+        length, index, size = unpack_from("<BBH", area, at)
+        value, end = at + 4 + length, at + 4 + length + size
+        # Of who is not named in an ACL, an id.
+        ids = [(here + 4 - at, here + 8 - at) for here in range(value + 4, end, 8) if area[here] not in ACL_NAMED]
+        yield from _parts(start + at, start + end, ids if index in _ACL_INDEXES else [], "attributes")
         at = -(-end // 4) * 4
         yield start + end, start + at, "padding"
