@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterator
+from io import BytesIO
+from itertools import islice
 
 from builder.errors import LayerRefused
 from builder.tree.lookup import find_node
@@ -17,6 +20,7 @@ MAX_SIZE = 16 << 20
 
 # Names that stand for this machine, or for nobody in particular, in hosts(5).
 _USUAL = re.compile(r"localhost\S*|ip6-\S+|broadcasthost|[0-9a-f]{12}")
+_WORD = re.compile(r"\S+")
 
 
 def read_file(tree: Tree, spool: Spool, path: str) -> bytes | None:
@@ -46,24 +50,29 @@ def is_link(tree: Tree, path: str) -> bool:
     return isinstance(find_node(tree, components(path.encode()), follow=False), Symlink)
 
 
-def _lines(data: bytes) -> list[list[str]]:
-    """Split into the words of each line that says anything."""
-    text = data.decode("utf-8", "replace")
-    return [words for line in text.splitlines() if (words := re.sub(r"[#;].*", "", line).split())]
+def _lines(data: bytes) -> Iterator[str]:
+    """Yield each line that says anything, without its comment; not all at once: there may be millions."""
+    for line in BytesIO(data):
+        said = line.decode("utf-8", "replace").partition("#")[0].partition(";")[0].strip()
+        if said:
+            yield said
 
 
-def _is_left_hosts(lines: list[list[str]]) -> bool:
-    return all(_USUAL.fullmatch(name) for _, *names in lines for name in names)
+def _is_left_hosts(lines: Iterator[str]) -> bool:
+    # An address, and its names, which are not all held at once either.
+    names = (word[0] for line in lines for word in islice(_WORD.finditer(line), 1, None))
+    return all(_USUAL.fullmatch(name) for name in names)
 
 
-def _is_left_hostname(lines: list[list[str]]) -> bool:
+def _is_left_hostname(lines: Iterator[str]) -> bool:
     # A container's own name is the start of its ID.
-    return not lines or re.fullmatch("[0-9a-f]{12}", lines[0][0]) is not None
+    first = next(lines, None)
+    return first is None or re.fullmatch("[0-9a-f]{12}", first.split(None, 1)[0]) is not None
 
 
-def _is_left_resolver(lines: list[list[str]]) -> bool:
-    servers = [words[1] for words in lines if words[0] == "nameserver" and len(words) > 1]
-    return all(_is_loopback(server) for server in servers)
+def _is_left_resolver(lines: Iterator[str]) -> bool:
+    said = (line.split(None, 2) for line in lines)
+    return all(_is_loopback(words[1]) for words in said if words[0] == "nameserver" and len(words) > 1)
 
 
 def _is_loopback(server: str) -> bool:

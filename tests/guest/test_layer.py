@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,21 @@ def test_what_a_container_left_is_written_anew(tmp_path: Path, name: str, conten
     with open_spool(tmp_path) as spool:
         assert wanting(made(spool, [], **kept), spool) == ()
         assert wanting(made(spool, [], **{**kept, name: content}), spool) == (name.replace("_", "."),)
+
+
+@pytest.mark.parametrize("line", [b"1\n", b" 127.0.0.1 localhost"])
+def test_millions_of_lines_or_words_of_hosts_are_not_held_at_once(tmp_path: Path, line: bytes) -> None:
+    with open_spool(tmp_path) as spool:
+        tree = made(spool, [], hosts=line * 10_000, hostname=line * 10_000, resolv_conf=line * 10_000)
+        wanting(tree, spool)
+        tracemalloc.start()
+        try:
+            wanting(tree, spool)
+            most = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    # Some copies of it as bytes and as text; strings and lists of all lines or words take more.
+    assert most < 6 * len(line * 10_000) + 100_000
 
 
 def test_files_that_are_missing_or_dangling_links_are_written(tmp_path: Path) -> None:
