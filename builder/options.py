@@ -103,9 +103,9 @@ class BuildOptions:
         AUTO,
         POLICY,
         OUTPUT,
-        "Keep tools, and what reads layers, from files and networks that they do not need: where the kernel can, or "
-        "else fail, or not at all.",
-        commands=frozenset({"build", "batch", "unpack", "verify"}),
+        "Keep tools, and what reads images and disks, from files and networks that they do not need: where the kernel "
+        "can, or else fail, or not at all.",
+        commands=frozenset({"build", "batch", "unpack", "verify", "inspect"}),
     )
     metadata_file: Path | None = option(
         None, FILE, OUTPUT, "Write digests, sizes, UUID and image config here, as JSON.", commands=frozenset({"build"})

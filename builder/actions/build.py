@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builder.actions.companions import companions, dependencies
-from builder.actions.confinement import confine
+from builder.actions.confinement import Places, confine_build
 from builder.actions.opening import disk_options, open_image, read_attested, scratch_directory
 from builder.actions.plan import Plan, check_outputs, choose, plan
 from builder.actions.result import BuildResult
@@ -67,7 +67,7 @@ def build(
             if there is None or options.depfile:
                 # What is seen to be there is also what the disk depends on.
                 check_layers(source, planned.image)
-            sandbox = there.facts.sandbox if there else confine(source, reference, options, *_places(planned))
+            sandbox = there.facts.sandbox if there else confine_build(source, reference, options, _places(planned))
             disk = there or _pack(source, planned, filesystem, scratch, draft, listen)
             rule = depfile(str(target), dependencies(source, reference, planned)) if options.depfile else b""
         # Nobody needs the image any more, and what follows takes long.
@@ -135,11 +135,12 @@ def _pack(source: Source, plan: Plan, filesystem: Filesystem, scratch: Path, dra
             return _Packed(add_hash_tree(draft.path, packed, identity), resolved, held)
 
 
-def _places(plan: Plan) -> tuple[list[Path], list[str]]:
+def _places(plan: Plan) -> Places:
     """List the directories in which a disk is made and published, and the files of this machine that go into it."""
     options = plan.options
     directories = [resolve_output(file).parent for file in (plan.root.disk, *options.beside())]
-    return [*directories, *([options.tmpdir] if options.tmpdir else [])], plan.guest.inputs if plan.guest else []
+    read = plan.guest.inputs if plan.guest else []
+    return Places(read, [*directories, *([options.tmpdir] if options.tmpdir else [])])
 
 
 def _finish(

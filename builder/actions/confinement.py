@@ -1,18 +1,19 @@
-"""What a build gives up once it knows what it is to read and to write: everything else.
+"""What a command gives up once it knows what it is to read and to write: everything else.
 
-From there on it reads layers, which may be anybody's, and starts tools. Only in a process that ends with its work, for
-nothing of it comes back: one that calls us from Python keeps all, and only the tools are confined.
+From there on it reads layers and disks, which may be anybody's, and starts tools. Only in a process that ends with its
+work, for nothing of it comes back: one that calls us from Python keeps all, and only the tools are confined.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from builder.additions.addition import AddedTar, Addition, Removal
+from builder.additions.addition import AddedTar, Addition, Change
 from builder.decoded.place import Unusable, default_place, layers_of, open_layers
 from builder.errors import UsageError
 from builder.files.descriptors import is_exchangeable
@@ -20,28 +21,39 @@ from builder.files.urls import is_url
 from builder.options import BuildOptions
 from builder.sandbox import policy
 from builder.sandbox.owned import is_owned
+from builder.sources.access import Access
 from builder.sources.reference import parse_reference
 from builder.sources.source import Fetching, Placed, Source
 from builder.tool import search_path
 
 NONE, TOOLS, ALL = "none", "tools", "all"
 
-# By format, what is imported late, and compiled for the next time: now, while that can be written.
-_LATE = {"ext4": "builder.disk.ext4.fill", "erofs": "builder.disk.erofs.restore"}
+# By format, what of making a disk is imported late, and compiled for the next time: now, while that can be written.
+LATE = {"ext4": "builder.disk.ext4.fill", "erofs": "builder.disk.erofs.restore"}
 
 
-def confine(
-    source: Source,
-    reference: str,
-    options: BuildOptions,
-    written: Sequence[Path | None],
-    read: Sequence[str] = (),
-    *,
-    restores: bool = False,
-) -> str:
-    """Give up all but the image, files that are added or `read`, and the directories of what is to be `written`.
+@dataclass(frozen=True, slots=True)
+class Places:
+    """What a piece of work needs of this machine's files besides the system; what there is not is left out.
 
-    Returns what is confined from now on: NONE, TOOLS or ALL. Raises UsageError where more is required than can be.
+    It reads what is at the paths `read`, changes anything below the directories `changed`, and takes empty directories
+    away from those that are `left`, as its work directory in the end.
+    """
+
+    read: Iterable[str | Path] = ()
+    changed: Iterable[str | Path] = ()
+    left: Iterable[str | Path] = ()
+
+    def __add__(self, other: Places) -> Places:
+        """These and others."""
+        return Places((*self.read, *other.read), (*self.changed, *other.changed), (*self.left, *other.left))
+
+
+def confine(find: Callable[[], Places | str], *, late: Sequence[str] = (), restores: bool = False) -> str:
+    """Give up all but the places that `find` gives, which may say instead why nobody knows them.
+
+    Modules that are imported `late` are compiled before. What `restores` a tree gives files owners and modes. Returns
+    what is confined from now on: NONE, TOOLS or ALL. Raises UsageError where more is required than can be.
     """
     if policy.is_off():
         return NONE
@@ -52,32 +64,21 @@ def confine(
         return NONE
     if not is_owned() or landlock.version() < landlock.MOVES_KNOWN:
         return TOOLS
-    if (reason := _reason_not_to(source, reference, options)) is not None:
+    places = find()
+    if isinstance(places, str):
         if policy.is_required():
-            raise UsageError(f"--sandbox require: {reason}")
+            raise UsageError(f"--sandbox require: {places}")
         return TOOLS
-    for name in ("builder.actions.merge", "builder.disk.content", _LATE.get(options.format or "")):
-        if name is not None:
-            import_module(name)
+    for name in late:
+        import_module(name)
     from builder.sandbox.process import confine_process
 
-    places = source if isinstance(source, Placed) else None
-    parsed = parse_reference(reference)
-    readable = [parsed.place] if parsed.names_a_file else []
-    readable += places.readable() if places else []
-    readable += [os.fspath(each.source) for each in _added(options) if not isinstance(each.source, bytes)]
-    changeable = [os.fspath(path) for path in written if path is not None]
-    changeable += [*(places.changeable() if places else []), *_cache(options)]
-    if os.geteuid() == 0 and any(map(is_exchangeable, map(Path, changeable))):
+    read, changed, left = ([os.fspath(place) for place in each] for each in (places.read, places.changed, places.left))
+    if os.geteuid() == 0 and any(map(is_exchangeable, map(Path, filter(os.path.exists, changed)))):
         # What others could exchange is staged there.
-        changeable.append("/var/tmp")
+        changed.append("/var/tmp")
     try:
-        confine_process(
-            [*readable, *read],
-            changeable,
-            search_path(),
-            restores=restores,
-        )
+        confine_process(read, changed, search_path(), left=left, restores=restores)
     except OSError as error:
         # What is around us may forbid it.
         policy.unless_required(error)
@@ -85,20 +86,64 @@ def confine(
     return ALL
 
 
-def _reason_not_to(source: Source, reference: str, options: BuildOptions) -> str | None:
-    """Say why a build cannot tell what it will need; None where it can."""
-    if options.push is not None:
-        return "what pushes a disk needs the network to the end: leave out --push, and push the disk afterwards"
+def confine_reading(
+    source: Source,
+    reference: str,
+    options: BuildOptions,
+    places: Places,
+    *,
+    late: Sequence[str] = (),
+    restores: bool = False,
+) -> str:
+    """Give up all but `places`, what is added, where the image is, and where its decoded layers are; see `confine`.
+
+    If another process fetches the image, that fetches nothing from now on but what was opened before.
+    """
+
+    def find() -> Places | str:
+        if options.push is not None:
+            return "what pushes a disk needs the network to the end: leave out --push, and push the disk afterwards"
+        if (reason := unknown(source, reference, options.access)) is not None:
+            return reason
+        if isinstance(source, Fetching):
+            source.settle()
+        return places + places_of(source, reference) + Places(added(options.additions), _cache(options))
+
+    return confine(find, late=late, restores=restores)
+
+
+def confine_documents(source: Source, reference: str, options: BuildOptions) -> str:
+    """Give up all but where the image is, of which only documents are read from now on; see `confine`."""
+    return confine(lambda: unknown(source, reference, options.access) or places_of(source, reference))
+
+
+def confine_build(source: Source, reference: str, options: BuildOptions, places: Places) -> str:
+    """Give up all but what a build needs, which makes a disk in `places`; see `confine`."""
+    late = filter(None, ["builder.actions.merge", "builder.disk.content", LATE.get(options.format or "")])
+    return confine_reading(source, reference, options, places, late=list(late))
+
+
+def added(changes: Sequence[Change]) -> list[str]:
+    """Name the files and directories of this machine that changes take something from."""
+    sources = [each.source for each in changes if isinstance(each, Addition | AddedTar)]
+    return [os.fspath(source) for source in sources if not isinstance(source, bytes)]
+
+
+def places_of(source: Source | None, reference: str) -> Places:
+    """Say where an image is, whose source was opened if it has a name."""
     parsed = parse_reference(reference)
-    if (parsed.names_a_file and parsed.is_url) or is_url(options.access.store or ""):
+    own = Places([parsed.place]) if parsed.names_a_file else Places()
+    return own + Places(source.readable(), source.changeable()) if isinstance(source, Placed) else own
+
+
+def unknown(source: Source | None, reference: str, access: Access) -> str | None:
+    """Say why nobody can tell what it takes to read an image; None where that is known."""
+    parsed = parse_reference(reference)
+    if (parsed.names_a_file and parsed.is_url) or is_url(access.store or ""):
         return "nobody knows what opens a URL, and what it needs for that: name a path"
-    if isinstance(source, Fetching) and not source.settle():
+    if isinstance(source, Fetching) and not source.fetched_apart():
         return "this process fetches the image itself: run it from the command line, or pull the image first"
     return None
-
-
-def _added(options: BuildOptions) -> list[Addition | AddedTar]:
-    return [each for each in options.additions if not isinstance(each, Removal)]
 
 
 def _cache(options: BuildOptions) -> list[str]:

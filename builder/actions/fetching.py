@@ -19,7 +19,7 @@ def fetching_apart(reference: str | None, sandbox: str) -> Iterator[None]:
     That is, where this process is ours, has one thread, and will be confined as `sandbox` says. Raises OSError where
     there can be no more processes.
     """
-    if reference is None or not _comes_from_afar(reference) or not _will_be_confined(sandbox):
+    if reference is None or not comes_from_afar(reference) or not _will_be_confined(sandbox):
         yield
         return
     # Here, because only who fetches should wait for that.
@@ -29,7 +29,8 @@ def fetching_apart(reference: str | None, sandbox: str) -> Iterator[None]:
         yield
 
 
-def _comes_from_afar(reference: str) -> bool:
+def comes_from_afar(reference: str) -> bool:
+    """Tell whether the image at `reference` is in a registry."""
     try:
         parsed = parse_reference(reference)
     except UsageError:

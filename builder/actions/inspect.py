@@ -7,6 +7,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder.actions.confinement import LATE, Places, confine_documents, confine_reading
 from builder.actions.merge import merge
 from builder.actions.opening import disk_options, open_image
 from builder.disk import FILESYSTEMS
@@ -18,6 +19,7 @@ from builder.files.workspace import workspace
 from builder.image.image import Image
 from builder.options import BuildOptions
 from builder.output.failures import failures_named
+from builder.sandbox.policy import policy
 from builder.sources.resolve import resolve
 from builder.tree.spool import open_spool
 
@@ -31,13 +33,22 @@ class Survey:
     disks: tuple[DiskFacts, ...]
 
 
+def describe(reference: str, options: BuildOptions | None = None, listen: Listener = ignore) -> Image:
+    """Say what the image at `reference` is, by its documents. Raises BuilderError."""
+    options = options or BuildOptions()
+    with policy(options.sandbox), closing(open_image(reference, options, None, listen)) as source:
+        confine_documents(source, reference, options)
+        return resolve(source, reference, options.platform, listen)
+
+
 def survey(reference: str, options: BuildOptions | None = None, listen: Listener = ignore) -> Survey:
     """Read the image at `reference` to its end, verify it, and find out what disks of it take by making them.
 
     The disks are thrown away. Formats whose tools are missing here are left out. Raises BuilderError.
     """
     options = options or BuildOptions()
-    with workspace(options.tmpdir or Path(tempfile.gettempdir()), "survey", listen) as work:
+    place = options.tmpdir or Path(tempfile.gettempdir())
+    with policy(options.sandbox), workspace(place, "survey", listen) as work:
         scratch = work.path
         with (
             failures_named(scratch),
@@ -45,6 +56,8 @@ def survey(reference: str, options: BuildOptions | None = None, listen: Listener
             open_spool(scratch) as spool,
         ):
             image = resolve(source, reference, options.platform, listen)
+            places = Places(changed=[scratch], left=[place])
+            confine_reading(source, reference, options, places, late=["builder.disk.content", *LATE.values()])
             tree = merge(source, image, spool, options, listen)
             disks = []
             for name, filesystem in FILESYSTEMS.items():

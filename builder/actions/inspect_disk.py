@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder.actions.confinement import Places, confine
 from builder.disk import FILESYSTEMS, recognised
 from builder.disk.description import Description, describe
 from builder.disk.filesystem import HEAD
@@ -18,8 +19,10 @@ from builder.events import Listener, Stage
 from builder.exact import read_up_to
 from builder.files.descriptors import opened
 from builder.limits import Limits
-from builder.output.beside import Record, read_record
+from builder.options import BuildOptions
+from builder.output.beside import Record, metadata_path, read_record
 from builder.output.failures import failures_named
+from builder.sandbox.policy import policy
 from builder.tree.found import Found
 from builder.tree.nodes import EMPTY, Content, Directory, File
 from builder.tree.sums import Sums
@@ -53,6 +56,15 @@ def is_disk(text: str) -> bool:
             with opened(text, os.O_RDONLY | os.O_NONBLOCK) as fd:
                 return recognised(read_up_to(fd, HEAD, 0)) is not None
     return False
+
+
+def inspect_disk(
+    path: Path, options: BuildOptions, listen: Listener, *, tree: bool = False
+) -> tuple[DiskLook, Sums | None]:
+    """Say what a disk is, and with `tree` where its bytes are. Raises BuilderError."""
+    with policy(options.sandbox):
+        confine(lambda: Places(read=[path, metadata_path(path)]))
+        return look_at_disk(path), disk_sums(path, options.limits, listen) if tree else None
 
 
 def look_at_disk(path: Path) -> DiskLook:

@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder.actions.confinement import Places, confine_reading
 from builder.actions.opening import open_image
 from builder.events import Listener, Stage, ignore
 from builder.files.workspace import workspace
@@ -15,6 +16,7 @@ from builder.layers.account import Account
 from builder.layers.stream import open_layer
 from builder.options import BuildOptions
 from builder.output.failures import failures_named
+from builder.sandbox.policy import policy
 from builder.sources.resolve import resolve
 from builder.sources.source import expect
 from builder.tree.history import History, LayerUse, Loss
@@ -45,9 +47,11 @@ class Look:
 def look(reference: str, options: BuildOptions | None = None, listen: Listener = ignore) -> Look:
     """Read and verify the image at `reference`, and find out where its bytes are. Raises BuilderError."""
     options = options or BuildOptions()
-    with workspace(options.tmpdir or Path(tempfile.gettempdir()), "look", listen) as work:
+    place = options.tmpdir or Path(tempfile.gettempdir())
+    with policy(options.sandbox), workspace(place, "look", listen) as work:
         with failures_named(work.path), closing(open_image(reference, options, work.path, listen)) as source:
             image = resolve(source, reference, options.platform, listen)
+            confine_reading(source, reference, options, Places(changed=[work.path], left=[place]))
             history, account = History(), Account(options.limits)
             for layer in image.layers:
                 account.packed(layer.name, layer.descriptor.size)

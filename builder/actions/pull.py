@@ -53,6 +53,7 @@ def pull(
     platforms: Sequence[Platform] | None = (),
     limits: Limits | None = None,
     tmpdir: Path | None = None,
+    source: Source | None = None,
     listen: Listener = ignore,
 ) -> Pulled:
     """Copy the image at `reference` into the store that `access` names, and record it as `name`.
@@ -60,19 +61,20 @@ def pull(
     Indexes stay indexes, of which the images for `platforms` are copied: by default this machine's, with None all.
     What the index has attested of them comes with them. Every blob is verified; what is there already is not copied
     again, and what an interrupted transfer left is used.
-    Compressed archives are unpacked in `tmpdir`, by default the system's place for temporary files.
+    Compressed archives are unpacked in `tmpdir`, by default the system's place for temporary files. A `source` that was
+    opened for this (see open_to_pull) is taken over.
     The image is recorded when all of it is there. No layer is begun that claims more bytes than `limits` has for what
     it unpacks to. Raises InvalidReference where its name cannot be told, LimitExceeded, and BuilderError.
     """
     parsed = parse_reference(reference)
-    limits = limits or Limits()
-    access = replace(access or Access(), keep=True)
-    # Recorded here, under the one name that was asked for.
-    means = Means(tmpdir, listen, limits, record=False)
+    limits, access = limits or Limits(), access or Access()
     with ExitStack() as stack:
+        if source is not None:
+            stack.enter_context(closing(source))
         store = stack.enter_context(closing(open_store(access.store)))
         lease = stack.enter_context(store.lease())
-        source = stack.enter_context(closing(open_source(reference, access, means)))
+        if source is None:
+            source = stack.enter_context(closing(open_to_pull(reference, access, limits, tmpdir, listen)))
         name = recorded(name or stored_name(parsed, source))
 
         def keep(document: Descriptor, content: bytes) -> None:
@@ -106,6 +108,12 @@ def pull(
         store.put_manifest(name, chosen.root, chosen.content, lease)
     found = dict.fromkeys(image.config.platform.normalised() for image in chosen.images)
     return Pulled(name, chosen.root.digest, tuple(found), copied)
+
+
+def open_to_pull(reference: str, access: Access, limits: Limits, tmpdir: Path | None, listen: Listener) -> Source:
+    """Open an image that is to be copied into the store. Raises what `open_source` raises."""
+    # Recorded by who copies it, under the one name that was asked for.
+    return open_source(reference, replace(access, keep=True), Means(tmpdir, listen, limits, record=False))
 
 
 def _copy(

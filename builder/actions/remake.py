@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from builder.actions.confinement import added
 from builder.actions.merge import merge_whole
 from builder.additions.addition import AddedTar, Addition, Change, Removal, parse_owner
 from builder.additions.host import AdditionFailed
@@ -42,6 +43,24 @@ class AnotherImage(BuilderError):
 
 
 @dataclass(frozen=True, slots=True)
+class Recalled:
+    """What a disk was made of, by the documents of its image and by its record: `options` are those it was made with.
+
+    `left_out` says, by path, what nobody knows any more, and why.
+    """
+
+    image: Image
+    surveyed: Sequence[Surveyed]
+    guest: Guest | None
+    options: BuildOptions
+    left_out: Mapping[bytes, str]
+
+    def inputs(self) -> list[str]:
+        """Name the files of this machine that went in."""
+        return [*added([each.change for each in self.surveyed]), *(self.guest.inputs if self.guest else [])]
+
+
+@dataclass(frozen=True, slots=True)
 class Remade:
     """What should be on a disk; `remarks` say of what is `left_out` why nobody knows what it should be."""
 
@@ -51,22 +70,13 @@ class Remade:
     remarks: tuple[str, ...]
 
 
-def remake(
-    source: Source,
-    reference: str,
-    recorded: Made | None,
-    spool: Spool,
-    options: BuildOptions,
-    listen: Listener,
-    *,
-    same: bool,
-    booting: bool = False,
-) -> Remade:
-    """Make the tree of the image at `reference`, as a disk has it of which this is `recorded`.
+def recall(
+    source: Source, reference: str, recorded: Made | None, options: BuildOptions, listen: Listener, *, same: bool
+) -> Recalled:
+    """Find out what a disk was made of, whose image is at `reference`, and of which this is `recorded`; read no layer.
 
-    Without a record it is the image's, with init as builds without options have it if the disk is `booting`. With
-    `same` it must be the image that the disk was made of. Raises
-    AnotherImage, and what a build raises up to the packing.
+    With `same` it must be the image that the disk was made of. Raises AnotherImage, and what a build raises before it
+    reads layers.
     """
     # Each layer is read once more: what was kept of it may be what is wrong.
     options = replace(options, cache=replace(options.cache, keep=False))
@@ -81,14 +91,23 @@ def remake(
         raise AnotherImage(reference, recorded.image.config.digest, str(image.config_digest))
     surveyed, gone = _additions(additions, options)
     guest, lost = _guest(image, options, recorded)
-    remarks: tuple[str, ...] = ()
-    if recorded is None and booting:
+    return Recalled(image, surveyed, guest, options, gone | lost)
+
+
+def remake(source: Source, recalled: Recalled, spool: Spool, listen: Listener, *, booting: bool = False) -> Remade:
+    """Make the tree that a disk was made of.
+
+    Of a disk that is `booting`, though nothing recorded says so, it is the image's with init as builds without options
+    have it. Raises what a build raises up to the packing.
+    """
+    guest, remarks = recalled.guest, tuple(recalled.left_out.values())
+    if booting:
         with suppress(NothingToRun, NoInit, HostFileRefused):
-            guest = plan_guest(image, options.guest, ignore)
+            guest = plan_guest(recalled.image, recalled.options.guest, ignore)
             remarks = (f"/{HOME} and network files are held against those of a build without options: {_UNKNOWN}",)
-    tree, _, _ = merge_whole(source, image, guest, surveyed, spool, options, listen)
-    left_out = gone | lost
-    return Remade(image, tree, LeftOut(frozenset(left_out)), (*remarks, *left_out.values()))
+    image = recalled.image
+    tree, _, _ = merge_whole(source, image, guest, recalled.surveyed, spool, recalled.options, listen)
+    return Remade(image, tree, LeftOut(frozenset(recalled.left_out)), remarks)
 
 
 def _guest(image: Image, options: BuildOptions, recorded: Made | None) -> tuple[Guest | None, dict[bytes, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-from builder.actions.confinement import confine
+from builder.actions.confinement import Places, confine_reading
 from builder.actions.merge import merge
 from builder.actions.opening import open_image, scratch_directory
 from builder.additions.survey import check_outside, survey
@@ -42,7 +42,7 @@ def unpack(
             with open_spool(scratch) as spool:
                 image = resolve(source, reference, options.platform, listen)
                 written = [directory.parent, *([options.tmpdir] if options.tmpdir else [])]
-                confine(source, reference, options, written, restores=True)
+                confine_reading(source, reference, options, Places(changed=written), restores=True)
                 tree = merge(source, image, spool, options, listen, survey(options.additions, options.limits, listen))
                 listen(Stage("writing files"))
                 unrestored = write_directory(tree, spool, beside.path / "root")

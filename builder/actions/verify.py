@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder.actions.booting import format_in
+from builder.actions.confinement import Places, confine, confine_reading
 from builder.actions.opening import open_image
-from builder.actions.remake import remake
+from builder.actions.remake import recall, remake
 from builder.disk import FILESYSTEMS
 from builder.disk.check_verity import hash_faults
 from builder.disk.judge import DiskFaulty
 from builder.disk.reading import DiskMalformed, DiskUnreadable, Reader, Volume, walk
 from builder.disk.verity import Verity
-from builder.errors import MissingRequirement, UsageError
+from builder.errors import BuilderError, MissingRequirement, UsageError
 from builder.events import Listener, Stage, ignore
 from builder.files.descriptors import opened
 from builder.files.workspace import workspace
@@ -107,7 +108,9 @@ def verify(
             raise UsageError(
                 f"{disk}: its sha256 is not on record in {metadata or metadata_path(disk)}; name --metadata"
             )
-        _look_at_digest(found, recorded, listen)
+        with policy(options.sandbox):
+            confine(lambda: Places(read=[disk]))
+            _look_at_digest(found, recorded, listen)
         if found.actual != found.recorded:
             found.faults.append(Fault("sha256", f"{found.actual}, expected {found.recorded}"))
         return found
@@ -120,20 +123,41 @@ def verify(
         missing = metadata or metadata_path(disk)
         raise UsageError(f"{disk}: there is no {missing} that says what it was made of; name an IMAGE, or --metadata")
     with policy(options.sandbox):
-        is_tree = _compare(found, reference, None if pulled_from else recorded, options, listen)
-        if is_tree or FILESYSTEMS[found.format].checks_graphs:
-            _judge(found, listen)
-    if recorded is not None:
-        _check_hashes(found, recorded.verity, listen)
-        _look_at_digest(found, recorded, listen)
-        if found.equal and found.actual != found.recorded:
-            # So far, remarks are of what was left out of the tree: there it may differ.
-            if found.remarks:
-                said = f"{found.actual}, expected {found.recorded}, and not all of the tree could be compared"
-                found.faults.append(Fault("sha256", said))
-                return found
-            found.remarks.append("its sha256 is not the recorded one: what differs is not part of the tree")
+        _look(found, reference, recorded, None if pulled_from else recorded, options, listen)
     return found
+
+
+def recorded_reference(disk: Path, metadata: Path | None) -> str | None:
+    """Say which image a disk's metadata name; None where they do not, of which `verify` says what is wrong."""
+    with suppress(BuilderError, OSError):
+        recorded = read_made(disk, metadata)
+        return recorded.image.reference if recorded else None
+    return None
+
+
+def _look(
+    found: Verification,
+    reference: str | None,
+    recorded: Made | None,
+    believed: Made | None,
+    options: BuildOptions,
+    listen: Listener,
+) -> None:
+    """Look at all of a disk; of what is on record of it, what is `believed` tells what it should be."""
+    is_tree = _compare(found, reference, believed, options, listen)
+    if is_tree or FILESYSTEMS[found.format].checks_graphs:
+        _judge(found, listen)
+    if recorded is None:
+        return
+    _check_hashes(found, recorded.verity, listen)
+    _look_at_digest(found, recorded, listen)
+    if found.equal and found.actual != found.recorded:
+        # So far, remarks are of what was left out of the tree: there it may differ.
+        if found.remarks:
+            said = f"{found.actual}, expected {found.recorded}, and not all of the tree could be compared"
+            found.faults.append(Fault("sha256", said))
+            return
+        found.remarks.append("its sha256 is not the recorded one: what differs is not part of the tree")
 
 
 def _judge(found: Verification, listen: Listener) -> None:
@@ -154,8 +178,10 @@ def _compare(
     place = options.tmpdir or Path(tempfile.gettempdir())
     with workspace(place, "verify", listen) as work, failures_named(work.path):
         with closing(open_image(chosen, options, work.path, listen)) as source, open_spool(work.path) as spool:
-            same, booting = reference is None, _holds_init(found)
-            remade = remake(source, chosen, recorded, spool, options, listen, same=same, booting=booting)
+            recalled = recall(source, chosen, recorded, options, listen, same=reference is None)
+            needed = Places(read=[found.disk, *recalled.inputs()], changed=[work.path], left=[place])
+            confine_reading(source, chosen, recalled.options, needed, late=[f"builder.disk.{found.format}.read"])
+            remade = remake(source, recalled, spool, listen, booting=recorded is None and _holds_init(found))
             found.reference, found.config = chosen, str(remade.image.config_digest)
             found.remarks.extend(remade.remarks)
             listen(Stage("comparing"))

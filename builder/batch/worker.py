@@ -31,6 +31,7 @@ from builder.output.beside import RecordedManifest, read_as
 from builder.output.failures import failures_named
 from builder.registry.failures import Passing
 from builder.sandbox.owned import own_process
+from builder.sandbox.refused import told
 from builder.shortage import LACKING, shortage, unless_short
 from builder.signals import end_on_signals, signals_held
 from builder.words import without_password
@@ -145,7 +146,7 @@ def _disk(job: Job) -> dict[str, Any]:
 
 def _failed(outcome: Outcome, failure: BuilderError) -> Outcome:
     passing = isinstance(failure, Passing)
-    return replace(outcome, status=FAILED, exit_status=failure.exit_status, error=str(failure), passing=passing)
+    return replace(outcome, status=FAILED, exit_status=failure.exit_status, error=told(failure), passing=passing)
 
 
 def _listen_for_the_end(lifeline: str, cut: threading.Event) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from builder.cli.stages import Display, JsonLines, Nothing, Plain, event_line, json_line, of_image, took
 from builder.events import Event, Listener, Notice, Stopwatch, Took, ignore
+from builder.sandbox.refused import told
 from builder.words import legible
 
 LOG_FORMATS = ("text", "json")
@@ -75,7 +76,7 @@ class Console:
     def fail(self, error: BaseException, image: str | None = None) -> None:
         """Say in one line what went wrong; with -v, also what caused it, one line per cause."""
         self.abandon(image)
-        self._write("error", str(error), image)
+        self._write("error", told(error), image)
         cause = error.__cause__
         while self.verbose and cause is not None:
             self._write("cause", f"{type(cause).__name__}: {cause}", image)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import click
 
+from builder.actions.fetching import fetching_apart
+from builder.actions.inspect import describe
 from builder.actions.inspect import survey as survey_image
 from builder.actions.inspect_disk import is_disk
 from builder.cli.command import Command
@@ -17,10 +18,9 @@ from builder.cli.options import build_options, table_options
 from builder.cli.types import IMAGE, Parsed
 from builder.errors import UsageError
 from builder.option import COUNT
+from builder.options import BuildOptions
 from builder.output.metadata import describe_image, render_json
 from builder.sizes import human_size
-from builder.sources import open_source
-from builder.sources.resolve import resolve
 from builder.words import legible
 
 _COUNT = Parsed(COUNT.shown, COUNT.parse)
@@ -72,19 +72,20 @@ def inspect(
         raise UsageError("--tree reads every layer, and --quick none; leave one of them out")
     if not tree and (depth, top) != (None, None):
         raise UsageError("--depth and --top are for --tree; give that, too")
+    chosen = build_options(**options)
     if is_disk(image):
         if quick:
             raise UsageError(f"{image} is a disk, and --quick is for images; leave it out")
         # Here, for what only this needs.
         from builder.cli.inspect_disk import show_disk
 
-        limits = build_options(**options).limits
-        show_disk(console, Path(image), limits, as_json=as_json, tree=tree, depth=depth, top=top)
+        show_disk(console, Path(image), chosen, as_json=as_json, tree=tree, depth=depth, top=top)
         return
-    if tree:
-        _show_tree(console, image, as_json, depth, top, **options)
-        return
-    described = _quickly(console, image, **options) if quick else _wholly(console, image, **options)
+    with fetching_apart(image, chosen.sandbox):
+        if tree:
+            _show_tree(console, image, as_json, depth, top, chosen)
+            return
+        described = _quickly(console, image, chosen) if quick else _wholly(console, image, chosen)
     if as_json:
         console.answer(render_json(described).rstrip())
     else:
@@ -92,14 +93,14 @@ def inspect(
 
 
 def _show_tree(
-    console: Console, reference: str, as_json: bool, depth: int | None, top: int | None, **options: Any
+    console: Console, reference: str, as_json: bool, depth: int | None, top: int | None, chosen: BuildOptions
 ) -> None:
     # Here, for what only this needs.
     from builder.actions.look import look
     from builder.cli.tree import room, tree_lines
     from builder.output import tree_json
 
-    found = look(reference, build_options(**options), console.listener())
+    found = look(reference, chosen, console.listener())
     if not as_json:
         lines = tree_lines(found, room(top, depth, len(found.layers)))
         console.answer_in_pieces(f"{line}\n".encode("utf-8", "surrogateescape") for line in lines)
@@ -120,14 +121,12 @@ def _show_tree(
     console.answer_in_pieces(tree_json.tree_json({**describe_image(found.image), "tree": tree}, lists))
 
 
-def _quickly(console: Console, reference: str, **options: Any) -> dict[str, Any]:
-    chosen = build_options(**options)
-    with closing(open_source(reference, chosen.access)) as source:
-        return describe_image(resolve(source, reference, chosen.platform, console.notices))
+def _quickly(console: Console, reference: str, chosen: BuildOptions) -> dict[str, Any]:
+    return describe_image(describe(reference, chosen, console.notices))
 
 
-def _wholly(console: Console, reference: str, **options: Any) -> dict[str, Any]:
-    survey = survey_image(reference, build_options(**options), console.listener())
+def _wholly(console: Console, reference: str, chosen: BuildOptions) -> dict[str, Any]:
+    survey = survey_image(reference, chosen, console.listener())
     disks = {disk.format: {"size": disk.size, "inodes": disk.inodes} for disk in survey.disks}
     return {**describe_image(survey.image), "entries": survey.entries, "disks": disks}
 

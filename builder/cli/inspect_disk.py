@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from builder.actions.inspect_disk import DiskLook, disk_sums, look_at_disk
+from builder.actions.inspect_disk import DiskLook, inspect_disk
 from builder.cli.console import Console
 from builder.cli.tree import room, sums_lines
-from builder.limits import Limits
+from builder.options import BuildOptions
 from builder.output import tree_json
 from builder.output.beside import metadata_path
 from builder.sizes import human_size
@@ -19,11 +19,17 @@ from builder.words import legible
 
 
 def show_disk(
-    console: Console, path: Path, limits: Limits, *, as_json: bool, tree: bool, depth: int | None, top: int | None
+    console: Console,
+    path: Path,
+    options: BuildOptions,
+    *,
+    as_json: bool,
+    tree: bool,
+    depth: int | None,
+    top: int | None,
 ) -> None:
     """Say what a disk is; with `tree`, where its bytes are as well. Raises BuilderError."""
-    found = look_at_disk(path)
-    sums = disk_sums(path, limits, console.listener()) if tree else None
+    found, sums = inspect_disk(path, options, console.listener(), tree=tree)
     if as_json:
         facts, lists = _facts(found), {}
         if sums:

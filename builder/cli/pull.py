@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 
+from builder.actions.fetching import comes_from_afar, fetching_apart
 from builder.actions.pull import pull as pull_image
+from builder.actions.pull_confined import confined_to_pulls
 from builder.cli.command import Command
 from builder.cli.console import Console
 from builder.cli.options import (
@@ -45,6 +47,7 @@ _copying = all_of(
     click.option("--all-platforms", is_flag=True, help="All images of an index."),
     table_option("max-size"),
     table_option("tmpdir", help="Where compressed archives are unpacked; by default in TMPDIR."),
+    table_option("sandbox"),
 )
 
 
@@ -98,15 +101,18 @@ def _copy(
         raise UsageError("--platform and --all-platforms contradict each other; leave one out")
     chosen = build_options(**options)
     wanted = None if all_platforms else [platform for each in platforms for platform in each]
-    listen = console.listener()
-    for reference in images:
-        pulled = pull_image(
-            reference,
-            chosen.access,
-            name=name,
-            platforms=wanted,
-            limits=chosen.limits,
-            tmpdir=chosen.tmpdir,
-            listen=listen,
-        )
-        console.answer(str(pulled.name).encode())
+    with fetching_apart(next(filter(comes_from_afar, images), None), chosen.sandbox):
+        listen = console.listener()
+        with confined_to_pulls(images, chosen, listen) as pulls:
+            for position, reference in enumerate(images):
+                pulled = pull_image(
+                    reference,
+                    chosen.access,
+                    name=name,
+                    platforms=wanted,
+                    limits=chosen.limits,
+                    tmpdir=pulls.tmpdir,
+                    source=pulls.source(position),
+                    listen=listen,
+                )
+                console.answer(str(pulled.name).encode())

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from builder.actions.verify import Verification
+from builder.actions.fetching import fetching_apart
+from builder.actions.verify import Verification, recorded_reference
 from builder.actions.verify import verify as verify_disk
 from builder.cli.command import Command
 from builder.cli.console import Console
@@ -56,7 +57,10 @@ def verify(
       rootfs-builder verify rootfs.ext4 --quick
       rootfs-builder verify rootfs.ext4 --json | jq .differences
     """
-    found = verify_disk(disk, image, build_options(**options), console.listener(), metadata=metadata, quick=quick)
+    chosen = build_options(**options)
+    reference = None if quick else image or recorded_reference(disk, metadata)
+    with fetching_apart(reference, chosen.sandbox):
+        found = verify_disk(disk, image, chosen, console.listener(), metadata=metadata, quick=quick)
     for remark in found.remarks:
         console.notice(f"{disk}: {remark}")
     if as_json:

@@ -22,7 +22,7 @@ _PATH_BENEATH = 1
 
 # LANDLOCK_ACCESS_FS_*: of files and directories.
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1, 1 << 1, 1 << 2, 1 << 3
-_REMOVE_DIR, _REMOVE_FILE = 1 << 4, 1 << 5
+REMOVE_DIR, _REMOVE_FILE = 1 << 4, 1 << 5
 _MAKE_CHAR, _MAKE_DIR, _MAKE_REG, _MAKE_SOCK, _MAKE_FIFO, _MAKE_BLOCK, _MAKE_SYM = (1 << n for n in range(6, 13))
 # Since versions 2, 3 and 5: moving from one directory to another, cutting short, and commands to devices.
 _REFER, TRUNCATE, _IOCTL_DEV = 1 << 13, 1 << 14, 1 << 15
@@ -34,7 +34,7 @@ CHANGE_FILE = WRITE_FILE | TRUNCATE
 CHANGE = (
     READ
     | CHANGE_FILE
-    | _REMOVE_DIR
+    | REMOVE_DIR
     | _REMOVE_FILE
     | _MAKE_DIR
     | _MAKE_REG

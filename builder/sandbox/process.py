@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from builder.sandbox import landlock, seccomp
-from builder.sandbox.landlock import CHANGE, MAKE_DEVICES, READ, RUN, Grant
+from builder.sandbox.landlock import CHANGE, MAKE_DEVICES, READ, REMOVE_DIR, RUN, Grant
+from builder.sandbox.owned import note_confined
 from builder.sandbox.tools import DEVICES, LINKER, SYSTEM, of_program
 
 # Names, numbers and times; and what this process is told of itself, and of its machine, which marks work directories.
@@ -25,19 +26,25 @@ _PACKAGE = Path(__file__).parents[1]
 _PROGRAMS = ("sh", "mke2fs", "e2fsck", "mkfs.erofs", "fsck.erofs", "veritysetup")
 
 
-def confine_process(readable: Sequence[str], changeable: Sequence[str], path: str, *, restores: bool = False) -> None:
+def confine_process(
+    readable: Sequence[str], changeable: Sequence[str], path: str, *, left: Sequence[str] = (), restores: bool = False
+) -> None:
     """Give up all but these places; `path` is where programs are looked for.
 
-    No thread of it keeps the network. One that `restores` a tree gives files owners and modes, and makes device
-    nodes in the places that may be changed. Raises OSError where the kernel lets us give up nothing.
+    From the directories `left`, empty ones may be removed. No thread of it keeps the network. One that `restores` a
+    tree gives files owners and modes, and makes device nodes in the places that may be changed. Raises OSError where
+    the kernel lets us give up nothing.
     """
-    landlock.restrict(_grants(readable, changeable, path, CHANGE | (MAKE_DEVICES if restores else 0)))
+    change = CHANGE | (MAKE_DEVICES if restores else 0)
+    places = [*((place, change) for place in changeable), *((place, REMOVE_DIR) for place in left)]
+    landlock.restrict(_grants(readable, places, path))
+    note_confined()
     if seccomp.is_there():
         owners = [] if restores else [seccomp.OWNERS]
         seccomp.refuse(seccomp.NETWORK, seccomp.SYSTEM, *owners, threads=True)
 
 
-def _grants(readable: Sequence[str], changeable: Sequence[str], path: str, change: int) -> Iterator[Grant]:
+def _grants(readable: Sequence[str], places: Sequence[Grant], path: str) -> Iterator[Grant]:
     for place in SYSTEM:
         yield place, RUN
     for place in filter(_is_elsewhere, dict.fromkeys(path.split(":"))):
@@ -53,8 +60,7 @@ def _grants(readable: Sequence[str], changeable: Sequence[str], path: str, chang
     for place in (*LINKER, *_FACTS, *readable, *filter(_is_elsewhere, _python())):
         yield place, READ
     yield from DEVICES
-    for place in changeable:
-        yield place, change
+    yield from places
 
 
 def _python() -> Iterator[str]:

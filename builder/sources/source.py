@@ -128,8 +128,12 @@ class Placed(Protocol):
 class Fetching(Protocol):
     """What a source can do besides, where another process may have the network: have it keep to one image."""
 
-    def settle(self) -> bool:
-        """Have nothing fetched any more but blobs that were opened before; say whether another process does that."""
+    def fetched_apart(self) -> bool:
+        """Say whether another process fetches it."""
+        ...
+
+    def settle(self) -> None:
+        """Have that one fetch nothing any more but blobs that were opened before."""
         ...
 
 

@@ -137,7 +137,7 @@ def test_a_part_of_the_system_that_is_a_link_is_granted_where_it_is(
     (tmp_path / "usr/local").symlink_to(tmp_path / "var/local")
     monkeypatch.setattr(confined, "SYSTEM", (f"{tmp_path}/usr",))
     monkeypatch.setattr(sys, "path", [f"{tmp_path}/usr/local/python", f"{tmp_path}/usr/lib/python"])
-    places = [place for place, _ in confined._grants([], [], f"{tmp_path}/usr/local/sbin:{tmp_path}/usr/sbin", 0)]
+    places = [place for place, _ in confined._grants([], [], f"{tmp_path}/usr/local/sbin:{tmp_path}/usr/sbin")]
     assert f"{tmp_path}/usr/local/python" in places
     assert f"{tmp_path}/usr/local/sbin" in places
     assert f"{tmp_path}/usr/lib/python" not in places

@@ -115,13 +115,14 @@ class DockerSource:
         self._layers = layers
         self._downloads.expect(layers)
 
-    def settle(self) -> bool:
-        """Have nothing fetched any more but blobs that were opened before; say whether another process does that."""
-        origin = self._repository
-        if not isinstance(origin, FetchedOrigin):
-            return False
-        origin.settle(self._opened)
-        return True
+    def fetched_apart(self) -> bool:
+        """Say whether another process fetches it."""
+        return isinstance(self._repository, FetchedOrigin)
+
+    def settle(self) -> None:
+        """Have that one fetch nothing any more but blobs that were opened before."""
+        if isinstance(self._repository, FetchedOrigin):
+            self._repository.settle(self._opened)
 
     def inputs(self) -> list[str]:
         """Name no files: make cannot watch a registry."""

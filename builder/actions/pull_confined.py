@@ -1,0 +1,94 @@
+"""What a command gives up that copies images into the store: all but where they are, and the store.
+
+What an image's documents say is read afterwards; and all that there is of an archive.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.actions.confinement import Places, confine, places_of, unknown
+from builder.actions.pull import open_to_pull
+from builder.errors import BuilderError
+from builder.events import Listener
+from builder.files.workspace import workspace
+from builder.options import BuildOptions
+from builder.sandbox.policy import policy
+from builder.sources.reference import parse_reference
+from builder.sources.source import Source
+from builder.store import open_store
+
+
+@dataclass(frozen=True, slots=True)
+class ToPull:
+    """Images that are to be copied, in their order; `tmpdir` is where archives are unpacked, if any are to be."""
+
+    tmpdir: Path | None
+    opened: Sequence[Source | BuilderError | None]
+
+    def source(self, position: int) -> Source | None:
+        """Give what was opened already of an image, to be closed by who takes it; raises what kept it from that."""
+        found = self.opened[position]
+        if isinstance(found, BuilderError):
+            raise found
+        return found
+
+
+@contextmanager
+def confined_to_pulls(references: Sequence[str], options: BuildOptions, listen: Listener) -> Iterator[ToPull]:
+    """Give up all but what it takes to copy these images into the store; see `confine`.
+
+    Those that have names are opened before: who opens them reads files of settings. Raises UsageError,
+    MissingRequirement.
+    """
+    with policy(options.sandbox), ExitStack() as stack:
+        opened = [_opened(reference, options, listen, stack) for reference in references]
+        tmpdir, room = options.tmpdir, Places()
+        if any(map(_may_be_packed, references)):
+            place = tmpdir or Path(tempfile.gettempdir())
+            # Where nothing can be made, whoever needs it says so; few do.
+            with suppress(BuilderError):
+                tmpdir = stack.enter_context(workspace(place, "pull", listen)).path
+                room = Places(changed=[tmpdir], left=[place])
+
+        def find() -> Places | str:
+            needed = room + Places(filter(None, [options.access.verify_key]), _store(options))
+            for reference, source in zip(references, opened, strict=True):
+                there = source if not isinstance(source, BuilderError) else None
+                if (reason := unknown(there, reference, options.access)) is not None:
+                    return reason
+                needed += places_of(there, reference)
+            return needed
+
+        confine(find)
+        yield ToPull(tmpdir, opened)
+
+
+def _opened(reference: str, options: BuildOptions, listen: Listener, stack: ExitStack) -> Source | BuilderError | None:
+    if parse_reference(reference).names_a_file:
+        return None
+    try:
+        source = open_to_pull(reference, options.access, options.limits, options.tmpdir, listen)
+    except BuilderError as error:
+        # Said when it is this one's turn.
+        return error
+    return stack.enter_context(closing(source))
+
+
+def _may_be_packed(reference: str) -> bool:
+    parsed = parse_reference(reference)
+    return parsed.names_a_file and not parsed.is_url and not os.path.isdir(parsed.place)
+
+
+def _store(options: BuildOptions) -> list[str]:
+    """Make the place of the store, for above it nothing can be made any more."""
+    with closing(open_store(options.access.store)) as store:
+        # What is wrong with it, who writes to it says.
+        with suppress(OSError):
+            os.makedirs(store.place, exist_ok=True)
+        return [store.place]
