@@ -31,8 +31,8 @@ _TYPES = {
     stat.S_IFIFO: "fifo",
     stat.S_IFSOCK: "socket",
 }
-# More names below it than a directory of ext4 can count: then it says 1.
-_UNCOUNTED = 1
+# A directory of ext4 with more links than it can count (EXT4_LINK_MAX) says 1.
+_MOST_COUNTED, _UNCOUNTED = 65000, 1
 # Of values that are shown, in bytes.
 _SHOWN = 32
 # An ACL's version, and an entry of it: tag, permissions, id.
@@ -186,7 +186,8 @@ class Comparison:
             yield from _content(path, found, expected, self.has_holes)
 
     def _link_counts(self, path: bytes, found: Inode, expected: Inode) -> Iterator[Difference]:
-        if found.is_directory and (found.links == _UNCOUNTED or self.left_out.leads_to(path)):
+        uncounted = found.links == _UNCOUNTED and expected.links > _MOST_COUNTED
+        if found.is_directory and (uncounted or self.left_out.leads_to(path)):
             return
         links = found.links - (0 if path else len(self.own))
         if links != expected.links:

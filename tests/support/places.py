@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ from builder.disk.ext4.read import Ext4Reader
 from builder.disk.ext4.read_blocks import BlockMap
 from builder.disk.reading import Reader, walk
 from builder.linux import ACL_NAMED, ACLS, XATTR_INDEXES
+from builder.tree.found import Inode
 
+_UNREAD = "a field that nobody reads"
 # What a disk may hold anything in: no guest sees it, and no checker looks.
 NOBODYS = frozenset(
     {
@@ -25,7 +28,11 @@ NOBODYS = frozenset(
         "the journal",
         "a copy of the superblock",
         "padding",
-        "a field that nobody reads",
+        _UNREAD,
+        "features that readers need not know",
+        "the layout of what has no content",
+        "the mode of a symlink",
+        "the size of a directory",
     }
 )
 
@@ -130,15 +137,16 @@ def _ext4(reader: Ext4Reader, fd: int) -> Iterator[tuple[int, int, str]]:
 
 def _erofs(reader: ErofsReader) -> Iterator[tuple[int, int, str]]:
     yield 0, 1024, "for boot loaders"
-    yield 1024, 4096 if reader.superblock.metadata == 0 else 1152, "the superblock"
+    # Among the features without which one may read, is that there is a checksum.
+    yield 1024, 1032, "the superblock"
+    yield 1032, 1036, "features that readers need not know"
+    yield 1036, 4096 if reader.superblock.metadata == 0 else 1152, "the superblock"
     for each in walk(reader):
         inode, place = each.inode, reader._place(each.inode.number)[1]
         start = reader.superblock.metadata + inode.number * 32
         whole = place.size if place.layout == 0 else place.size // 4096 * 4096
         stored = place.layout in (0, 2) and not inode.device[0]
-        # Where the first block is, or which device this is: nothing, of what is all behind its inode.
-        unread = [(6, 8), (16, 20), (20, 24), (48, 64)] if stored and not whole else [(6, 8), (20, 24), (48, 64)]
-        yield from _parts(start, start + 64, unread, "an inode")
+        yield from _parts(start, start + 64, _inode_fields(inode, place.size, stored and not whole), "an inode")
         if place.end > start + 64:
             yield from _erofs_xattrs(start + 64, reader._volume.read(start + 64, place.end - start - 64, "attributes"))
         if not stored:
@@ -150,12 +158,25 @@ def _erofs(reader: ErofsReader) -> Iterator[tuple[int, int, str]]:
                 yield from _erofs_names(block, reader._volume.read(block, min(4096, first + size - block), "names"))
 
 
-def _parts(start: int, end: int, unread: list[tuple[int, int]], what: str) -> Iterator[tuple[int, int, str]]:
-    """Name a stretch, but for parts of it, (first, last) from its start on, that nobody reads."""
+def _inode_fields(inode: Inode, size: int, is_all_behind: bool) -> list[tuple[int, int, str]]:
+    """Name what an inode says that nobody asks, in order; of `size` bytes, all may be right behind it."""
+    return [
+        *([(0, 2, "the layout of what has no content")] if not size else []),
+        *([(4, 6, "the mode of a symlink")] if stat.S_ISLNK(inode.mode) else []),
+        (6, 8, _UNREAD),
+        # Behind the last name there may be zeros.
+        *([(8, 16, "the size of a directory")] if inode.is_directory else []),
+        *([(16, 20, _UNREAD)] if is_all_behind else []),
+        *((20, 24, _UNREAD), (48, 64, _UNREAD)),
+    ]
+
+
+def _parts(start: int, end: int, parts: list[tuple[int, int, str]], what: str) -> Iterator[tuple[int, int, str]]:
+    """Name a stretch, but for parts of it, (first, last, what) from its start on, that are something else."""
     at = start
-    for first, last in unread:
+    for first, last, other in parts:
         yield at, start + first, what
-        yield start + first, start + last, "a field that nobody reads"
+        yield start + first, start + last, other
         at = start + last
     yield at, end, what
 
@@ -163,18 +184,19 @@ def _parts(start: int, end: int, unread: list[tuple[int, int]], what: str) -> It
 def _erofs_names(start: int, block: bytes) -> Iterator[tuple[int, int, str]]:
     """Name a block of a directory: heads of twelve bytes, of which the last says nothing, and names."""
     heads = unpack_from("<H", block, 8)[0] // 12
-    yield from _parts(start, start + len(block), [(12 * n + 11, 12 * n + 12) for n in range(heads)], "names")
+    yield from _parts(start, start + len(block), [(12 * n + 11, 12 * n + 12, _UNREAD) for n in range(heads)], "names")
 
 
 def _erofs_xattrs(start: int, area: bytes) -> Iterator[tuple[int, int, str]]:
     """Name what an inode has of attributes: a header of which only a count is read, what is shared, and entries."""
     at = 12 + 4 * area[4]
-    yield from _parts(start, start + at, [(0, 4), (5, 12)], "attributes")
+    yield from _parts(start, start + at, [(0, 4, _UNREAD), (5, 12, _UNREAD)], "attributes")
     while at + 4 <= len(area):
         length, index, size = unpack_from("<BBH", area, at)
         value, end = at + 4 + length, at + 4 + length + size
         # Of who is not named in an ACL, an id.
-        ids = [(here + 4 - at, here + 8 - at) for here in range(value + 4, end, 8) if area[here] not in ACL_NAMED]
+        unnamed = [here - at for here in range(value + 4, end, 8) if area[here] not in ACL_NAMED]
+        ids = [(here + 4, here + 8, _UNREAD) for here in unnamed]
         yield from _parts(start + at, start + end, ids if index in _ACL_INDEXES else [], "attributes")
         at = -(-end // 4) * 4
         yield start + end, start + at, "padding"

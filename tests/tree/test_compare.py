@@ -265,3 +265,16 @@ def test_a_hole_that_is_none_any_more_is_a_difference_where_there_are_holes(spoo
 
     said = [list(Comparison(has_holes=has).differences(found(), found_of(tree, spool))) for has in (True, False)]
     assert said == [[Difference(b"/sparse", "holes", "1 blocks stored in them", "none")], []]
+
+
+@pytest.mark.parametrize(("links", "said"), [(4, ["/acl: links 1, expected 4"]), (65001, [])])
+def test_one_link_of_a_directory_stands_for_more_than_can_be_counted_only(
+    spool: Spool, links: int, said: list[str]
+) -> None:
+    """A directory of ext4 counts to 65,000."""
+
+    def names(count: int) -> Iterator[Found]:
+        for each in found_of(everything(spool), spool):
+            yield Found(each.path, replace(each.inode, links=count)) if each.path == b"acl" else each
+
+    assert [str(each) for each in Comparison().differences(names(1), names(links))] == said
