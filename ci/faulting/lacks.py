@@ -26,7 +26,7 @@ class Sources(Kind):
     name = "source"
 
     def faults(self, bench: Bench, subject: Subject) -> Iterator[str]:
-        if not any("oci:image" in word or word == "list" for word in subject.words):
+        if _source(subject) is None:
             return
         for number, act in enumerate(_ACTS):
             for position, what in enumerate(("index", "manifest", "config", "layer-0", "layer-1")):
@@ -37,7 +37,7 @@ class Sources(Kind):
     @contextmanager
     def around(self, fault: str, place: Path, bench: Bench, subject: Subject) -> Iterator[Around]:
         act, what, when = fault.split()
-        file = _files(place / "image")[what]
+        file = _files(place / (_source(subject) or ""))[what]
         kept = file.read_bytes()
 
         def act_on_it(_pid: int) -> None:
@@ -53,6 +53,14 @@ class Sources(Kind):
 
     def statuses(self, fault: str) -> set[int]:
         return {0, 1, 3, 4}
+
+
+def _source(subject: Subject) -> str | None:
+    """Name the layout that a command reads, if it reads one."""
+    for word in subject.words:
+        if word.startswith("oci:"):
+            return word.removeprefix("oci:")
+    return "image" if "list" in subject.words else None
 
 
 def _files(image: Path) -> dict[str, Path]:

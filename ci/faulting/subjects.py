@@ -22,6 +22,7 @@ from builder.store import open_store
 from builder.store.check import check
 from builder.store.collect import Collected, blobs_of, collect
 from faulting.running import WELL, run
+from faulting.state import State, state_of
 
 FOLDERS = ("out", "tmp", "cache", "store", "home", "run")
 # Whatever signal comes, a guest's process is sent SIGTERM, and its status is that of `boot`.
@@ -55,7 +56,11 @@ class Subject:
 
 
 def lay_images(place: Path) -> None:
-    """Make the folders and the two images, an older and a newer one, of a few files of all kinds."""
+    """Make the folders and the images: an older and a newer one, of a few files of all kinds, and a large one.
+
+    The large one's layers are read on threads, and its spool has stretches that are worth moving, between what upper
+    layers replace and remove.
+    """
     noise = random.Random(10)
     for folder in FOLDERS:
         (place / folder).mkdir(parents=True)
@@ -74,15 +79,18 @@ def lay_images(place: Path) -> None:
     config = {"Cmd": ["/bin/sh"]}
     layout(place / "old", Spec((base, old), config=config))
     layout(place / "image", Spec((base, new), config=config))
+    large = tar(*(file(name, noise.randbytes(1_500_000)) for name in ("kept", "replaced", "removed", "last")))
+    changes = tar(file("replaced", noise.randbytes(1_200_000)), file(".wh.removed"))
+    layout(place / "large", Spec((large, changes), config=config))
 
 
-def _build(name: str, disk: str, *words: str, replaces: bool) -> Subject:
+def _build(name: str, disk: str, *words: str, image: str = "oci:image", replaces: bool = True) -> Subject:
     output, metadata, depfile = f"out/{disk}", f"out/{disk}.json", f"out/{disk}.d"
-    line = ("-q", "build", "oci:image", "-o", output, "--metadata-file", metadata, "--depfile", depfile, *words)
+    line = ("-q", "build", image, "-o", output, "--metadata-file", metadata, "--depfile", depfile, *words)
 
     def prepare(place: Path) -> None:
         if replaces:
-            _do(place, *(word.replace("oci:image", "oci:old") for word in line))
+            _do(place, *(word.replace(image, "oci:old") for word in line))
 
     tools = ("mke2fs", "e2fsck") if disk.endswith("ext4") else ("mkfs.erofs", "fsck.erofs")
     return Subject(name, line, ((depfile, output, metadata),), prepare=prepare, tools=tools)
@@ -114,22 +122,74 @@ def _list(place: Path) -> None:
     (place / "list").write_text("oci:image output=a.ext4\noci:old output=b.erofs\n")
 
 
-def _store_sound(place: Path, _trial: int, well: bool) -> list[str]:
-    """A store in which nothing is damaged, and no image incomplete; the image is there if the pull ended well."""
-    try:
+def _holds(source: str) -> Callable[[Path, int, bool], list[str]]:
+    """A store in which nothing is damaged, and no image incomplete; after a good end with that one alone."""
+
+    def sound(place: Path, _trial: int, well: bool) -> list[str]:
+        try:
+            with closing(open_store(str(place / "store"))) as store:
+                damages = [f"damaged: {damage.what}: {damage.reason}" for damage in check(store).damages]
+                images = len(list(store.references()))
+                if well:
+                    collect(store)
+                    wanted = json.loads((place / source / "index.json").read_bytes())["manifests"][0]["digest"]
+                    there = Digest.parse(wanted) in set(blobs_of(store))
+                    left = collect(store)
+                    damages += [] if there and images == 1 else ["it ended well, and the image is not there"]
+                    damages += [f"left after gc: {left}"] if left != Collected(0, 0, 0, 0) else []
+                return damages
+        except BuilderError as error:
+            return [f"the store: {error}"]
+
+    return sound
+
+
+def _collecting() -> Subject:
+    """`store gc` where one name had another image before."""
+    holds = _holds("large")
+
+    def prepare(place: Path) -> None:
+        for name in ("oci:image", "oci:large"):
+            _do(place, "-q", "store", "pull", name, "--name", "localhost/a:1")
+
+    def sound(place: Path, trial: int, well: bool) -> list[str]:
         with closing(open_store(str(place / "store"))) as store:
-            damages = [f"damaged: {damage.what}: {damage.reason}" for damage in check(store).damages]
-            images = len(list(store.references()))
-            if well:
-                collect(store)
-                wanted = json.loads((place / "image/index.json").read_bytes())["manifests"][0]["digest"]
-                there = Digest.parse(wanted) in set(blobs_of(store))
-                left = collect(store)
-                damages += [] if there and images == 1 else ["it ended well, and the image is not there"]
-                damages += [f"left after gc: {left}"] if left != Collected(0, 0, 0, 0) else []
-            return damages
-    except BuilderError as error:
-        return [f"the store: {error}"]
+            left = collect(store, dry_run=True) if well else Collected(0, 0, 0, 0)
+        return [*([f"it ended well, and left {left}"] if left.blobs else []), *holds(place, trial, well)]
+
+    return Subject("store gc", ("-q", "store", "gc"), prepare=prepare, sound=sound)
+
+
+def _pruning() -> Subject:
+    """`cache prune` of the layers of two images, of which one may stay."""
+    most = 2_000_000
+    made: State = {}
+
+    def prepare(place: Path) -> None:
+        for name in ("oci:image", "oci:large"):
+            _do(place, "-q", "build", name, "-o", "out/made.ext4")
+        (place / "out/made.ext4").unlink()
+        made.clear()
+        made.update(state_of(place / "cache"))
+
+    def sound(place: Path, _trial: int, well: bool) -> list[str]:
+        found = state_of(place / "cache")
+        size = sum(path.stat().st_size for path in (place / "cache").rglob("*") if path.is_file())
+        wrong = [
+            f"{name} is {what}, and was {made.get(name)}" for name, what in found.items() if made.get(name) != what
+        ]
+        return [*wrong, *([f"it ended well, and left {size} bytes"] if well and size > most else [])]
+
+    return Subject("cache prune", ("-q", "cache", "prune", "--cache-size", str(most)), prepare=prepare, sound=sound)
+
+
+def _verifying(format: str, checker: str) -> Subject:
+    def prepare(place: Path) -> None:
+        _do(place, "-q", "build", "oci:image", "-o", f"out/v.{format}", "--metadata-file", f"out/v.{format}.json")
+
+    return Subject(
+        f"verify {format}", ("-q", "verify", f"out/v.{format}", "oci:image"), prepare=prepare, tools=(checker,)
+    )
 
 
 def _pushed(registry: Registry) -> Subject:
@@ -178,12 +238,16 @@ def _boot() -> Subject:
 def subjects(registry: Registry | None) -> dict[str, Subject]:
     """List the commands by name; what needs a registry or a kernel only where there is one."""
     found = [
-        _build("build ext4", "d.ext4", replaces=True),
+        _build("build ext4", "d.ext4"),
         _build("build erofs", "d.erofs", replaces=False),
-        _build("build erofs --compress", "d.erofs", "--compress", "lz4", replaces=True),
+        _build("build erofs --compress", "d.erofs", "--compress", "lz4"),
+        # Its content is moved to its places in the spool's own file, where the file system can.
+        _build("build large ext4", "d.ext4", "--no-cache", image="oci:large"),
+        _build("build large erofs", "d.erofs", "--no-cache", image="oci:large", replaces=False),
+        _build("build large kept", "d.ext4", image="oci:large", replaces=False),
         _build_with_companions(),
         Subject("unpack", ("-q", "unpack", "oci:image", "out/tree"), (("out/tree",),), once=True),
-        Subject("store pull", ("-q", "store", "pull", "oci:image", "--name", "localhost/a:1"), sound=_store_sound),
+        Subject("store pull", ("-q", "store", "pull", "oci:image", "--name", "localhost/a:1"), sound=_holds("image")),
         Subject(
             "batch",
             ("-q", "batch", "list", "-o", "out", "-j", "2"),
@@ -192,6 +256,10 @@ def subjects(registry: Registry | None) -> dict[str, Subject]:
             tools=("mke2fs", "mkfs.erofs"),
             lines=range(1, 5),
         ),
+        _verifying("ext4", "e2fsck"),
+        _verifying("erofs", "fsck.erofs"),
+        _collecting(),
+        _pruning(),
     ]
     if registry is not None:
         found += [_pushed(registry), _pulled(registry)]

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,14 @@ sys.exit(any(run(words) for words in json.loads(sys.argv[1])))
 
 def kernel() -> tuple[int, ...]:
     return tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2])
+
+
+def test_what_a_killed_maker_of_a_system_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    script = runpy.run_path(f"{ROOT}/ci/in-other")
+    (tmp_path / "new-abc/made/root").mkdir(parents=True)
+    (tmp_path / "bookworm-arm64").mkdir()
+    with script["making"](tmp_path):
+        assert sorted(os.listdir(tmp_path)) == ["bookworm-arm64", "lock"]
 
 
 @pytest.mark.slow
