@@ -10,6 +10,8 @@ if __name__ == "__main__" and not sys.flags.safe_path and os.path.dirname(os.pat
 from builder.sandbox.owned import own_process
 from builder.signals import end_on_signals, ended_at_once, no_more_signals
 
+_NO_MEMORY = "this machine gives us no more memory"
+
 TYPE_CHECKING = False  # as in typing, whose import takes longer than all else here
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -29,10 +31,17 @@ def main() -> "NoReturn":
         # In words of its own: nothing more may be there to import. An import that runs out of memory may lose its
         # MemoryError on the way through the interpreter, which then has a SystemError to say.
         short = isinstance(error, (MemoryError, SystemError)) or "failed to map segment" in str(error)
-        _fail("this machine gives us no more memory" if short else f"cannot start: {error}; install it again")
+        _fail(_NO_MEMORY if short else f"cannot start: {error}; install it again")
         sys.exit(4 if isinstance(error, ImportError) and not short else 1)
-    status = run(sys.argv[1:])
+    try:
+        status: int | None = run(sys.argv[1:])
+    except MemoryError:
+        status = None
     no_more_signals()
+    if status is None:
+        # There was none left to say so with. There is now: what the exception held is gone.
+        _fail(_NO_MEMORY)
+        sys.exit(1)
     sys.exit(status)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
+import resource
 
 from builder.errors import BuilderError
 
@@ -17,6 +19,9 @@ _OF_ERRNO = {
     errno.EAGAIN: _PROCESSES,
     errno.ENOMEM: _MEMORY,
 }
+
+# In bytes: what a thread's stack takes where no limit says it (glibc).
+_STACK = 2 << 20
 
 
 class Shortage(BuilderError):
@@ -54,5 +59,15 @@ def shortage(error: BaseException) -> Shortage | None:
             return Shortage(*_OF_ERRNO[said[0] if said else errno.ENOMEM])
     # Threads have no exception of their own for it.
     if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
-        return Shortage(*_PROCESSES)
+        return Shortage(*(_PROCESSES if stack_fits() else _MEMORY))
     return None
+
+
+def stack_fits() -> bool:
+    """Tell whether there is room for a thread's stack: of a thread that cannot be had the system does not say why."""
+    size, _ = resource.getrlimit(resource.RLIMIT_STACK)
+    try:
+        mmap.mmap(-1, _STACK if size == resource.RLIM_INFINITY else max(size, mmap.PAGESIZE), mmap.MAP_PRIVATE).close()
+    except (MemoryError, OSError):
+        return False
+    return True

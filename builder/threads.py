@@ -10,6 +10,7 @@ import weakref
 from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable
 
+from builder.shortage import stack_fits
 from builder.signals import signals_held
 
 # In seconds: how often is looked whether a thread that is waited for is there at all.
@@ -30,7 +31,7 @@ class Worker:
         self._running = allocate_lock()
 
     def start(self) -> None:
-        """Start the thread, once. Raises RuntimeError or MemoryError where there is no room for one."""
+        """Start the thread, once. Raises RuntimeError where there may be no more, MemoryError without room for one."""
         # A signal's exception would keep what only the thread may hold.
         with signals_held():
             self._running.acquire()
@@ -38,6 +39,10 @@ class Worker:
             self._life = weakref.ref(life)
             try:
                 start_new_thread(self._run, (life,))
+            except RuntimeError as error:
+                if not stack_fits():
+                    raise MemoryError("no room for a thread's stack") from error
+                raise
             finally:
                 del life
 

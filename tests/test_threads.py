@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from threading import Event
 
 import pytest
+from support.command import ENVIRONMENT
 
 from builder import threads
 from builder.layers.ahead import ahead
+from builder.shortage import shortage
 from builder.threads import Worker
 from builder.tool import run_tool
+
+# Threads of 32 MiB, where there are 16.
+WITHOUT_ROOM = """
+import resource, sys
+from pathlib import Path
+from threading import Thread
+from builder.shortage import shortage
+from builder.threads import Worker
+
+size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + (16 << 20),) * 2)
+for start in (Worker(print).start, Thread(target=print).start):
+    try:
+        start()
+    except (RuntimeError, MemoryError) as error:
+        print(type(error).__name__, shortage(error).what)
+"""
 
 
 @pytest.fixture
@@ -38,6 +59,18 @@ def test_a_worker_is_waited_for() -> None:
     worker.join()
     worker.check()
     assert (done, worker.is_alive()) == ([1], False)
+
+
+def test_a_thread_that_has_no_room_lacks_memory() -> None:
+    words = ["prlimit", f"--stack={32 << 20}:", sys.executable, "-c", WITHOUT_ROOM]
+    done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["MemoryError no more memory", "RuntimeError no more memory"]
+
+
+def test_a_thread_that_has_room_lacks_processes() -> None:
+    short = shortage(RuntimeError("can't start new thread"))
+    assert short is not None
+    assert short.what == "no more processes and threads"
 
 
 @pytest.mark.heavy

@@ -53,6 +53,19 @@ main()
 """
 
 
+# What says so runs out of memory itself.
+_SAYING_LOST = """
+import sys
+import builder.cli.main
+from builder.__main__ import main
+def lost(*_):
+    raise MemoryError
+setattr(builder.cli.main, sys.argv.pop(1), lost)
+builder.cli.main.open_standard_streams = lost
+main()
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Hardship:
     status: int
@@ -164,6 +177,13 @@ def test_without_more_processes_a_build_says_so(place: Path) -> None:
 @pytest.mark.parametrize("module", ["builder.cli.main", "builder.cli.build", "builder.tree.merge"])
 def test_an_import_that_runs_out_of_memory_is_said_whatever_it_raises(place: Path, module: str) -> None:
     command = [sys.executable, "-c", _IMPORT_LOST, module, *HARDSHIPS["libarchive"].words]
+    status, said = outcome(place, command)
+    assert (status, said.startswith("this machine gives us no more memory")) == (1, True)
+
+
+@pytest.mark.parametrize("saying", ["shortage", "Console"])
+def test_memory_that_is_too_little_to_say_so_is_said_all_the_same(place: Path, saying: str) -> None:
+    command = [sys.executable, "-c", _SAYING_LOST, saying, *HARDSHIPS["libarchive"].words]
     status, said = outcome(place, command)
     assert (status, said.startswith("this machine gives us no more memory")) == (1, True)
 
