@@ -24,9 +24,11 @@ from builder.words import quoted
 # How much of a file's content is read at once, in bytes.
 CHUNK = 1 << 20
 # No tree has more, in bytes: all directories together; extended attributes of one inode, of which erofs holds as many,
-# and of all names, each having its inode's. Images have no more than Limits.max_metadata.
+# and of all inodes. Images have no more than Limits.max_metadata.
 MOST_DIRECTORIES = 1 << 34
 _MOST_OF_INODE, _MOST_ATTRIBUTES = 1 << 24, 1 << 30
+# Of how many bytes the attributes of files with several names are kept; those of others count with each name.
+_MOST_KEPT = 1 << 26
 # What it costs to read an attribute, as so many bytes of it.
 _ATTRIBUTE = 64
 
@@ -143,6 +145,8 @@ def walk(reader: Reader, max_entries: int = Limits().max_entries) -> Iterator[Fo
     # Each counts as soon as it is read: all those of the directories on the way down are in memory.
     left -= len(names)
     stack = [(b"", root.number, iter(names))]
+    # Files with attributes and several names: read and counted once, however many names they have.
+    linked, kept = {}, 0
     while stack:
         prefix, above, siblings = stack[-1]
         for entry in siblings:
@@ -150,10 +154,18 @@ def walk(reader: Reader, max_entries: int = Limits().max_entries) -> Iterator[Fo
             # No image has them.
             if len(path) > MAX_PATH:
                 raise DiskMalformed(_shown(path), f"is a path of more than {MAX_PATH} bytes")
-            found = Found(path, reader.inode(entry.number))
-            attributes -= sum(_ATTRIBUTE + len(key) + len(value) for key, value in found.inode.xattrs.items())
-            if attributes < 0:
-                raise DiskMalformed("the tree", f"has more than {_MOST_ATTRIBUTES >> 30} GiB of extended attributes")
+            inode = linked.get(entry.number)
+            if inode is None:
+                inode = reader.inode(entry.number)
+                size = sum(_ATTRIBUTE + len(key) + len(value) for key, value in inode.xattrs.items())
+                attributes -= size
+                if attributes < 0:
+                    reason = f"has more than {_MOST_ATTRIBUTES >> 30} GiB of extended attributes"
+                    raise DiskMalformed("the tree", reason)
+                if size and inode.links > 1 and not inode.is_directory and kept + size <= _MOST_KEPT:
+                    linked[entry.number] = inode
+                    kept += size
+            found = Found(path, inode)
             if entry.type not in (0, stat.S_IFMT(found.inode.mode)):
                 raise DiskMalformed(_shown(found.path), "is of another type than its directory says")
             yield found

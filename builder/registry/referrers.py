@@ -86,7 +86,12 @@ def refer(repository: Repository, subject: Digest, *own: Descriptor) -> None:
         if not left:
             break
         index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [*entries, *absent]}
-        data = json.dumps(index, separators=(",", ":")).encode()
+        try:
+            data = json.dumps(index, separators=(",", ":"), allow_nan=False).encode()
+        except ValueError:
+            # Such as 1e999: JSON has it, and what would be written for it here is none.
+            repository.listen(Notice(f"{where}: has a number beyond all that can be written again; it stays"))
+            return
         if len(data) > MAX_DOCUMENT_SIZE:
             repository.listen(Notice(f"{where}: lists {len(entries)}, and has no room for more; remove some"))
             return

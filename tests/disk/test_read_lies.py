@@ -103,11 +103,18 @@ LARGE = bytes(1 << 20)
 
 
 def test_attributes_of_all_names_have_a_bound() -> None:
-    entries = [Entry(b"%04d" % number, 200) for number in range(2000)]
+    entries = [Entry(b"%04d" % number, 200 + number) for number in range(2000)]
     names = walk(Laden(*entries))
     assert len(list(islice(names, 1 + 1023))) == 1024
     with pytest.raises(DiskMalformed, match=r"^the tree: has more than 1 GiB of extended attributes$"):
         next(names)
+
+
+def test_attributes_of_a_file_count_once_however_many_names_it_has() -> None:
+    entries = [Entry(b"%04d" % number, 200) for number in range(2000)]
+    found = list(walk(Laden(*entries)))
+    assert len(found) == 2001
+    assert all(each.inode is found[1].inode for each in found[1:])
 
 
 def test_attributes_of_an_inode_have_a_bound() -> None:

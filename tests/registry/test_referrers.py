@@ -176,6 +176,18 @@ def test_entries_of_others_stay_whatever_they_are(proxy: Proxy, odd: bytes) -> N
     assert len(proxy.sent("PUT")) == 1
 
 
+def test_a_list_that_cannot_be_written_again_as_json_stays_and_is_said(proxy: Proxy) -> None:
+    """1e999 is a number of JSON; Infinity, which Python would write for it, is none."""
+    proxy.faults.append(Fault(f"GET .*{TAG}", answer=answer(b'{"manifests":[{"annotations":{"large":1e999}}]}')))
+    heard: list[str] = []
+    with repository(proxy.host, "listed/beyond", listen=listen_to(heard)) as place:
+        refer(place, SUBJECT, described(1))
+    assert heard == [
+        f"{proxy.host}/listed/beyond:{TAG}: has a number beyond all that can be written again; it stays"
+    ]
+    assert proxy.sent("PUT") == []
+
+
 @pytest.mark.heavy
 def test_a_full_list_is_left_as_it_is_and_said(proxy: Proxy) -> None:
     full = json.loads(index_of(*(described(number) for number in range(10_000))))
