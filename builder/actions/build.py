@@ -20,7 +20,7 @@ from builder.files.workspace import workspace_of
 from builder.guest.facts import Resolved
 from builder.options import BuildOptions
 from builder.output.beside import metadata_path
-from builder.output.checks import resolve_output
+from builder.output.checks import check_apart, resolve_output
 from builder.output.depfile import depfile
 from builder.output.failures import failures_named
 from builder.output.publish import Draft, publish_in_order, sync
@@ -67,6 +67,7 @@ def build(
             if there is None or options.depfile:
                 # What is seen to be there is also what the disk depends on.
                 check_layers(source, planned.image)
+            check_apart([target, *options.beside()], source.inputs())
             sandbox = there.facts.sandbox if there else confine_build(source, reference, options, _places(planned))
             disk = there or _pack(source, planned, filesystem, scratch, draft, listen)
             rule = depfile(str(target), dependencies(source, reference, planned)) if options.depfile else b""

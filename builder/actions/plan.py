@@ -82,9 +82,10 @@ def choose(target: Path, options: BuildOptions) -> tuple[BuildOptions, Filesyste
 def check_outputs(target: Path, options: BuildOptions) -> None:
     """Look whether all that is to be written can be, and is in nobody's way. Raises UsageError, OutputError."""
     beside = options.beside()
+    # First, since it says in words that the current directory is gone.
+    check_distinct([target, *beside])
     options.vm.check([target, *beside])
     options.guest.check([target, *beside])
-    check_distinct([target, *beside])
     check_output(target, options.force)
     written = [target, *beside, *([options.tmpdir] if options.tmpdir else [])]
     check_outside(options.additions, map(resolve_output, written))

@@ -146,7 +146,8 @@ def walk(reader: Reader, max_entries: int = Limits().max_entries) -> Iterator[Fo
     left -= len(names)
     stack = [(b"", root.number, iter(names))]
     # Files with attributes and several names: read and counted once, however many names they have.
-    linked, kept = {}, 0
+    linked: dict[int, Inode] = {}
+    kept = 0
     while stack:
         prefix, above, siblings = stack[-1]
         for entry in siblings:

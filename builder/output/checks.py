@@ -6,7 +6,7 @@ import fcntl
 import os
 import stat
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,6 +36,17 @@ def check_distinct(outputs: Iterable[Path]) -> None:
         if place in known:
             raise UsageError(f"{path}: two outputs would be written to this file; give each a name of its own")
         known.add(place)
+
+
+def check_apart(outputs: Iterable[Path], inputs: Sequence[str]) -> None:
+    """Refuse an output in the place of a file that the image is read from: it would be gone. Raises UsageError."""
+    # What is not there yet is no input, and most often none is there.
+    places = {os.path.realpath(path): path for path in outputs if path.exists()}
+    for each in inputs if places else ():
+        if path := places.get(os.path.realpath(each)):
+            raise UsageError(
+                f"{path}: the disk is made from this file, which would be written over; name another output"
+            )
 
 
 def check_output(path: Path, force: bool) -> None:

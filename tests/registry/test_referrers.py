@@ -182,9 +182,7 @@ def test_a_list_that_cannot_be_written_again_as_json_stays_and_is_said(proxy: Pr
     heard: list[str] = []
     with repository(proxy.host, "listed/beyond", listen=listen_to(heard)) as place:
         refer(place, SUBJECT, described(1))
-    assert heard == [
-        f"{proxy.host}/listed/beyond:{TAG}: has a number beyond all that can be written again; it stays"
-    ]
+    assert heard == [f"{proxy.host}/listed/beyond:{TAG}: has a number beyond all that can be written again; it stays"]
     assert proxy.sent("PUT") == []
 
 
