@@ -1,4 +1,4 @@
-"""What a disk is made from stays: no output takes the place of a file that the image is read from."""
+"""Where outputs may stand: never in the place of a file that the image is read from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from support.left import identity
 from support.tars import file, tar
 
 from builder import BuildOptions, build
-from builder.errors import UsageError
+from builder.errors import OutputError, UsageError
 
 OPTIONS = ("depfile", "metadata_file", "provenance", "sbom")
 SPEC = Spec((tar(file("etc/hosts", b"127.0.0.1 localhost\n")),))
@@ -56,3 +56,12 @@ def test_no_output_is_written_over_an_archive_not_even_by_force(tmp_path: Path) 
     before = archive.read_bytes()
     refused(f"oci-archive:{archive}", archive, BuildOptions(force=True))
     assert archive.read_bytes() == before
+
+
+def test_where_the_current_directory_is_gone_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout(tmp_path / "image", SPEC)
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(OutputError, match=r"^d\.ext4: the current directory is gone; change to one that exists$"):
+        build(f"oci:{tmp_path}/image", "d.ext4")
