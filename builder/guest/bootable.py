@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -15,10 +16,8 @@ from builder.guest.executable import doubt
 from builder.guest.facts import GuestFacts, Initrd, Resolved
 from builder.guest.files import read_file, wanting
 from builder.guest.host_files import read_host_file
-from builder.guest.initramfs import initramfs
 from builder.guest.inits import own_stop_signal
 from builder.guest.layer import guest_layer
-from builder.guest.modules import Module, load_order
 from builder.guest.options import AUTO, NONE, GuestOptions, parse_host_name
 from builder.guest.process import NothingToRun, Process, describe_process, plan_process
 from builder.guest.program import NoInit, init_program
@@ -28,6 +27,9 @@ from builder.tree.merge import apply_layer
 from builder.tree.paths import Refusal
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
+
+if TYPE_CHECKING:
+    from builder.guest.modules import Module
 
 # The name of a machine that nobody named: the same for every build of the image.
 _HOST_NAME = "localhost"
@@ -73,6 +75,9 @@ class Guest:
 
     def initramfs(self, resolved: Resolved) -> bytes:
         """Return the initramfs of a disk that does not hold init."""
+        # Here, because most disks hold init themselves.
+        from builder.guest.initramfs import initramfs
+
         return initramfs(self.init, self.modules, self.describe(resolved).encode())
 
     def facts(self, resolved: Resolved, initrd: Initrd | None = None) -> GuestFacts:
@@ -117,8 +122,16 @@ def _planned(image: Image, options: GuestOptions) -> Guest:
     process = plan_process(image.config, options, image.reference)
     own = options.init != AUTO
     init = read_host_file(Path(options.init), "init") if own else init_program(image.config.architecture)
-    modules = tuple(load_order(Path(options.modules))) if options.modules else ()
-    return Guest(image, options, process, init, modules)
+    return Guest(image, options, process, init, _modules(options.modules))
+
+
+def _modules(directory: Path | None) -> tuple[Module, ...]:
+    if directory is None:
+        return ()
+    # Here, because few have any.
+    from builder.guest.modules import load_order
+
+    return tuple(load_order(directory))
 
 
 def make_bootable(tree: Tree, spool: Spool, guest: Guest, identity: bytes, listen: Listener) -> tuple[Resolved, bytes]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +32,9 @@ class Runner:
 
     def ask_to_stop(self, place: Path) -> None:
         """Have the VMM ask its guest to end. Raises OSError where it does not."""
+        # Here, because nobody waits for it who only writes a configuration, or none.
+        import socket
+
         body = self.stop_body.encode()
         head = f"PUT {self.stop_path} HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n"
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"

@@ -16,7 +16,7 @@ from builder.sources import open_source
 from builder.sources.access import Access
 from builder.sources.resolve import resolve
 from builder.sources.source import Source, expect
-from builder.sources.store import StoreSource
+from builder.sources.store.source import StoreSource
 from builder.store import open_store
 from builder.store.collect import collect
 from builder.store.lease import Lease

@@ -1,4 +1,4 @@
-"""`store:NAME[:TAG]`, `store:NAME@DIGEST`: an image in this tool's own store.
+"""One image of this tool's own store.
 
 Names are read as Docker reads them: no tag is `latest`, a digest comes before a tag. A short name is looked for in
 `localhost` and on Docker Hub.
@@ -13,15 +13,15 @@ from typing import BinaryIO
 from builder.errors import BlobMissing, ImageNotFound, InvalidReference, StoreDenied, StoreError
 from builder.image.descriptor import Descriptor
 from builder.image.name import ImageName
-from builder.sources.access import Access, Means
+from builder.sources.access import Access
 from builder.sources.source import Source
-from builder.sources.transport import Reference, Transport
+from builder.sources.transport import Reference
 from builder.store import Store, open_store
 from builder.store.find import find, offer
 from builder.store.reference_files import path_of
 
 
-def open_store_image(reference: Reference, access: Access, _means: Means) -> Source:
+def open_store_image(reference: Reference, access: Access) -> Source:
     """Open an image of the store; nothing is made there but a lease, while it is open."""
     try:
         name = ImageName.parse(reference.place)
@@ -125,12 +125,3 @@ class StoreSource:
             choices = " or ".join(f"store:{name}" for name in found)
             raise InvalidReference(self._text, f"names several images; write {choices}")
         return next(iter(found.items()))
-
-
-STORE = Transport(
-    "store",
-    ("store:NAME[:TAG]", "store:NAME@DIGEST"),
-    "this tool's own store, see `store --help`",
-    open_store_image,
-    named=True,
-)
