@@ -12,15 +12,18 @@ from typing import Any
 
 from builder.actions.plan import Plan
 from builder.disk import FILESYSTEMS
-from builder.events import Listener, Stage
+from builder.errors import OutputError
+from builder.events import Listener, Notice, Stage
 from builder.files.descriptors import opened
 from builder.guest.facts import GuestFacts, Initrd
 from builder.options import BuildOptions
+from builder.output.beside import MAX_METADATA
 from builder.output.failures import failures_named
 from builder.output.metadata import describe_build, disk_digest, render_json, render_portable
 from builder.output.provenance import describe_provenance
 from builder.output.publish import Content, Draft, staged
 from builder.output.recipe import KnownDisk
+from builder.sizes import human_size
 from builder.sources.reference import parse_reference
 from builder.sources.source import Source
 from builder.vm.machine import Root, path_from
@@ -85,7 +88,10 @@ def render(plan: Plan, known: KnownDisk, disk: Path, digest: str, rule: bytes) -
 
 @contextmanager
 def companions(plan: Plan, known: KnownDisk, disk: Path, rule: bytes, listen: Listener) -> Iterator[Companions]:
-    """Stage all that goes with the disk whose bytes are at `disk` now; `rule` is the content of its depfile."""
+    """Stage all that goes with the disk whose bytes are at `disk` now; `rule` is the content of its depfile.
+
+    Raises OutputError for what is to be pushed with the disk, and is larger than a registry is sent.
+    """
     digest, options = known.digest or "", plan.options
     if (options.metadata_file or options.provenance or options.sbom) and not digest:
         listen(Stage("hashing the disk"))
@@ -93,10 +99,21 @@ def companions(plan: Plan, known: KnownDisk, disk: Path, rule: bytes, listen: Li
     if options.sbom:
         listen(Stage("looking for packages"))
     rendered = render(plan, known, disk, digest, rule)
+    _see_what_push_takes(rendered.before, options, listen)
     with ExitStack() as stack:
         before = [draft for each in rendered.before for draft in stack.enter_context(staged(each, listen))]
         after = [draft for each in rendered.after for draft in stack.enter_context(staged(each, listen))]
         yield Companions(before, after, rendered.root, rendered.guest)
+
+
+def _see_what_push_takes(contents: Sequence[Content], options: BuildOptions, listen: Listener) -> None:
+    """Refuse, before a disk is published, to push it with what is too large; where nothing is pushed, say so."""
+    for each in contents:
+        if each.path in (options.provenance, options.sbom) and len(each.data) > MAX_METADATA:
+            reason = f"is {human_size(len(each.data))} large; push takes {human_size(MAX_METADATA)} at most"
+            if options.push:
+                raise OutputError(str(each.path), f"{reason}; leave it out, or --push")
+            listen(Notice(f"{each.path}: {reason}"))
 
 
 def _bill_of_materials(root: Root, disk: Path, digest: str, image: dict[str, Any], epoch: int | None) -> dict[str, Any]:

@@ -12,13 +12,17 @@ from packageurl import PackageURL
 from support.images import Spec, layout
 from support.left import identity
 from support.packages import rpm_database, rpm_header
+from support.remote import listen_to
 from support.tars import file, symlink, tar
 
 from builder import Addition, BuildOptions, Removal, build
+from builder.actions import companions
 from builder.actions.standing import Lookout
 from builder.batch.images import parse_list
 from builder.disk.filesystem import Compression, DiskOptions
+from builder.errors import OutputError
 from builder.packages.package import PackagesUnreadable
+from builder.sizes import human_size
 
 STATUS = b"Package: libc6\nStatus: install ok installed\nVersion: 1:2.36-9\nArchitecture: amd64\nSource: glibc\n\n"
 APK = b"P:musl\nV:1.2.5-r0\nA:x86_64\nL:MIT\no:musl\n\n"
@@ -133,6 +137,24 @@ def test_a_document_that_is_missing_or_another_is_written_and_the_disk_is_left(t
     assert build(reference, disk, options).built is False
     assert written.read_bytes() == content
     assert identity(disk) == before
+
+
+def test_a_document_that_push_will_not_take_is_one_at_the_build_already(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(companions, "MAX_METADATA", 1 << 10)
+    reference, disk, written = debian(tmp_path), tmp_path / "d.ext4", tmp_path / "sbom"
+    heard: list[str] = []
+    with pytest.raises(
+        OutputError, match=r"sbom: is 1\.\d KiB large; push takes 1\.0 KiB at most; leave it out, or --push$"
+    ):
+        build(reference, disk, BuildOptions(sbom=written, push="docker://localhost:1/disks/d:1"))
+    assert not disk.exists()
+    assert not written.exists()
+    build(reference, disk, BuildOptions(sbom=written), listen_to(heard))
+    assert [line.partition(": ")[2] for line in heard if "large" in line] == [
+        f"is {human_size(written.stat().st_size)} large; push takes 1.0 KiB at most"
+    ]
 
 
 def test_an_image_whose_database_cannot_be_read_leaves_nothing(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from threading import Lock
 from typing import BinaryIO, cast
 
 from builder.errors import BlobMissing, DigestMismatch, SizeMismatch, StoreCorrupt, StoreDenied, StoreError
-from builder.events import Listener, Notice
 from builder.exact import read_up_to, write_next
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
@@ -82,10 +81,8 @@ class BlobCache:
         with _advised():
             return _IncomingBlob(self._store.receive(descriptor, self._lease))
 
-    def record(
-        self, name: ImageName, root: Descriptor, documents: Iterable[tuple[Descriptor, bytes]], listen: Listener
-    ) -> None:
-        """Keep the documents, `root` among them, and that `name` resolves to that."""
+    def record(self, name: ImageName, root: Descriptor, documents: Iterable[tuple[Descriptor, bytes]]) -> None:
+        """Keep the documents, `root` among them, and that `name` resolves to that, if all that they name is here."""
         if self._store is None or self._lease is None:
             return
         with _advised():
@@ -94,10 +91,9 @@ class BlobCache:
                     self._store.put(descriptor, [data], self._lease)
                 if descriptor == root:
                     content = data
-            try:
+            # Of layers that are kept decoded nobody asked for the blobs.
+            with suppress(BlobMissing):
                 self._store.put_manifest(name, root, content, self._lease)
-            except BlobMissing as error:
-                listen(Notice(f"{name} is not recorded in the store: {error}"))
 
     def places(self) -> list[str]:
         """Say where the store is, if there is one."""

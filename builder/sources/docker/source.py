@@ -147,7 +147,7 @@ class DockerSource:
             self._downloads.close()
             whole = self._layers is not None and all(map(self._cache.has, self._layers))
             if self._record and self._root is not None and whole:
-                self._cache.record(self._name, self._root, self._documents.values(), self._listen)
+                self._cache.record(self._name, self._root, self._documents.values())
         finally:
             self._cache.close()
             for repository in self._repositories:
