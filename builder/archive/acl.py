@@ -32,6 +32,9 @@ XATTRS = {
     b"SCHILY.acl.default": ACL_DEFAULT,
 }
 
+# What bsdtar writes on macOS and FreeBSD: an NFSv4 ACL, which is no xattr of Linux and says nothing of the mode.
+NFS4 = b"SCHILY.acl.ace"
+
 VERSION = struct.pack("<I", 2)
 ENTRY = struct.Struct("<HHI")
 

@@ -43,6 +43,7 @@ KINDS = {
     OLD_SPARSE: Kind.FILE,
 }
 DEVICES = frozenset((ord("3"), ord("4")))
+NO_MAP = bytes(110)
 NO_DEVICE = frozenset((bytes(16), b"0000000\x00" * 2))
 
 # Mode, owner, group, nanoseconds since the epoch, a device's major and minor number.
@@ -84,14 +85,17 @@ def for_libarchive(block: bytes, said: Extensions, stored: int) -> bytes:
     """Return the header block as libarchive reads it rightly, most often as it is.
 
     The size of what is `stored` stands in it, and not in a pax record. What old Go wrote is ustar. What is no device
-    has no numbers: libarchive does not know a tar that begins with odd ones.
+    has no numbers: libarchive does not know a tar that begins with odd ones. What is no sparse file has no real size.
     """
     if block[329:345] not in NO_DEVICE and block[156] not in DEVICES:
         block = replaced(block, 329, bytes(16))
     if said.size is not None:
         block = replaced(block, 124, _size(stored))
-    if block[345] and block[257:265] == GNU and _is_of_old_go(block):
-        block = replaced(block, 257, USTAR + b"00")
+    if block[257:265] == GNU:
+        if block[345] and _is_of_old_go(block):
+            return replaced(block, 257, USTAR + b"00")
+        if block[156] != OLD_SPARSE and block[386:496] != NO_MAP:
+            return replaced(block, 386, NO_MAP)
     return block
 
 
@@ -182,7 +186,8 @@ def _check_format(block: bytes, typeflag: int) -> None:
     elif magic == GNU:
         if block[345] and typeflag != OLD_SPARSE and _is_of_old_go(block):
             return
-        if typeflag != OLD_SPARSE and any(block[386:496]):
+        # libarchive obeys a map whatever the type. What some writers leave behind the place of a first extent is none.
+        if typeflag != OLD_SPARSE and block[386]:
             raise MalformedTar(None, "it is no sparse file but has a sparse map")
         number(block, 345, 357, "atime")
         number(block, 357, 369, "ctime")

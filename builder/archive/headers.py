@@ -106,8 +106,8 @@ def _extension(
 ) -> Generator[Request, bytes | None, int]:
     """Take the body of an extension header; return how many bytes were taken."""
     size = number(block, 124, 136, "size")
-    if not 0 < size <= MAX_EXTENSION:
-        raise MalformedTar(said.path, f"an extension header of {size} bytes is empty or too long")
+    if not 0 <= size <= MAX_EXTENSION:
+        raise MalformedTar(said.path, f"an extension header of {size} bytes is too long or shorter than nothing")
     taken = yield from _take(padded(size))
     body = taken[:size]
     match block[156:157]:

@@ -32,7 +32,6 @@ SELINUX = b"RHT.security.selinux"
 REFUSED = {
     b"SCHILY.realsize": "star's sparse files are not supported",
     b"SUN.holesdata": "Solaris' sparse files are not supported",
-    b"SCHILY.acl.ace": "NFSv4 ACLs are not supported",
     b"GNU.volume.filename": "it is part of an archive of several volumes",
     b"GNU.volume.offset": "it is part of an archive of several volumes",
     b"GNU.volume.size": "it is part of an archive of several volumes",
@@ -44,7 +43,7 @@ FIELDS = {b"path": "path", b"linkpath": "link", b"size": "size", b"uid": "uid", 
 
 # What changes a member. POSIX applies such records of a global header to all members that follow; Docker, containerd,
 # and libarchive ignore them. So they are refused there, and what changes nothing is ignored, whoever wrote it.
-MEANINGFUL = frozenset((*FIELDS, *REFUSED, *DEVICE_NUMBERS, *acl.XATTRS, SELINUX))
+MEANINGFUL = frozenset((*FIELDS, *REFUSED, *DEVICE_NUMBERS, *acl.XATTRS, acl.NFS4, SELINUX))
 MEANINGFUL_PREFIXES = (SCHILY_XATTR, LIBARCHIVE_XATTR, SPARSE)
 
 
@@ -52,7 +51,8 @@ class Extensions(Struct):
     """What the extension headers in front of a member say of it; None where they are silent.
 
     `acls` are those of SCHILY.acl records, as xattrs. User and group names, access and change times, and comments are
-    left out: a disk has numeric owners, and `hdrcharset` is moot because names stay the bytes that they are.
+    left out: a disk has numeric owners, and `hdrcharset` is moot because names stay the bytes that they are. An NFSv4
+    ACL, which no file system of Linux keeps, has its record's name.
     `device` says that there is a device's number, which has no place here.
     """
 
@@ -94,11 +94,11 @@ class Extensions(Struct):
             raise MalformedTar(path, "it has both a GNU and a pax long name")
         if path is not None and self.sparse:
             raise MalformedTar(path, "it has both a GNU long name and a sparse map")
-        if not empty and self.size is None:
+        if not empty and self.size is None and acl.NFS4 not in self.acls:
             return body
         unsaid = {key for key, name in FIELDS.items() if key == b"size" or getattr(self, name) is None}
         unsaid.update(key for key, xattr in acl.XATTRS.items() if xattr not in self.acls)
-        return _without(body, unsaid.union(REFUSED))
+        return _without(body, unsaid.union(REFUSED, (acl.NFS4,)))
 
     def add_long_name(self, body: bytes, link: bool) -> None:
         """Take the body of a GNU long name (typeflag L) or long link (K) header."""
@@ -115,8 +115,8 @@ class Extensions(Struct):
     def _add(self, key: bytes, value: bytes) -> None:
         if key in FIELDS and not value:
             setattr(self, FIELDS[key], None)
-        elif key in acl.XATTRS and not value:
-            self.acls.pop(acl.XATTRS[key], None)
+        elif (key in acl.XATTRS or key == acl.NFS4) and not value:
+            self.acls.pop(acl.XATTRS.get(key, key), None)
         elif key == b"mtime":
             self.mtime_ns = nanoseconds(value)
         elif key == b"path":
@@ -146,6 +146,8 @@ class Extensions(Struct):
                 self.acls[acl.XATTRS[key]] = acl.encode(value)
             except MalformedTar as error:
                 raise MalformedTar(self.path, error.reason) from error
+        elif key == acl.NFS4:
+            self.acls[key] = value
         elif key.startswith(SPARSE):
             self.sparse.append((key, value))
         elif key in DEVICE_NUMBERS:
@@ -205,10 +207,11 @@ def name(key: bytes, value: bytes) -> bytes:
 
 
 def decimal(key: bytes, value: bytes) -> int:
-    """Read a count of bytes or an identifier."""
-    if not DECIMAL.fullmatch(value) or int(value) >= INT64:
+    """Read a count of bytes or an identifier; some writers put zeros in front."""
+    digits = value.lstrip(b"0") or value[-1:]
+    if not DECIMAL.fullmatch(digits) or int(digits) >= INT64:
         raise MalformedTar(None, f"its pax {key.decode()} is not a number: {quoted(value)}")
-    return int(value)
+    return int(digits)
 
 
 def nanoseconds(value: bytes) -> int:

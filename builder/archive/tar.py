@@ -179,7 +179,7 @@ def _is_of_kind(entry: int, header: Header) -> bool:
 
 def _xattrs(entry: int, header: Header) -> Mapping[bytes, bytes]:
     for name, value in header.acls.items():
-        if libarchive.acl_extension(entry, name) != acl.extension(value):
+        if name != acl.NFS4 and libarchive.acl_extension(entry, name) != acl.extension(value):
             raise MalformedTar(header.path, "its ACL can be read in two ways")
     stated = list(libarchive.xattrs(entry))
     if bool(stated) != header.xattrs:

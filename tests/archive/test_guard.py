@@ -74,7 +74,7 @@ def test_negative_numbers_where_there_are_none() -> None:
     assert "owner" in refusal(raw("f", b"0", gid=-1))
     assert "size is negative" in refusal(raw("f", b"0", size=-1))
     assert "size is negative" in refusal(raw("f", b"0", size=base256(-512, 12)))
-    assert "empty or too long" in refusal(header(b"x", b"x", size=-512) + file("f"))
+    assert "shorter than nothing" in refusal(header(b"x", b"x", size=-512) + file("f"))
     assert "mode" in refusal(raw("f", b"0", mode=-1))
 
 
@@ -134,7 +134,6 @@ def test_too_many_extension_headers() -> None:
 def test_extension_headers_that_are_too_long_or_for_nobody() -> None:
     assert "too long" in refusal(pax_header(pax_record(b"comment", b"x" * (1 << 20))) + file("f"))
     assert "too long" in refusal(gnu_long("n" * (1 << 20)) + file("f"))
-    assert "empty or" in refusal(pax_header(b"") + file("f"))
     for extension in (pax({"uid": "1"}), gnu_long("a"), gnu_long("a", b"K")):
         for end in (b"", END):
             with (
@@ -211,7 +210,7 @@ def test_formats_that_can_be_read_in_two_ways() -> None:
 
 
 def test_what_star_solaris_and_acls_say() -> None:
-    for key in ("SCHILY.realsize", "SUN.holesdata", "SCHILY.acl.ace"):
+    for key in ("SCHILY.realsize", "SUN.holesdata"):
         assert f"'{key}' cannot be obeyed" in refusal(pax({key: "1"}) + file("f"))
 
 

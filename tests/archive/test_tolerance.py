@@ -18,6 +18,7 @@ from support.tars import (
     header,
     padded,
     pax,
+    pax_header,
     pax_record,
     raw,
     sparse_old,
@@ -173,6 +174,43 @@ def test_a_prefix_in_the_place_of_gnus_own_fields_is_one(prefix: bytes) -> None:
     assert in_order(*members) == [(prefix + b"/f", 3), (prefix + b"/g", 0)]
     assert contents(tar(*members)) == {prefix + b"/f": b"abc", prefix + b"/g": b""}
     assert entries(tar(*members))[1].uid == 2**31
+
+
+@pytest.mark.parametrize("typeflag", [b"x", b"g"])
+def test_an_empty_pax_header_says_nothing(typeflag: bytes) -> None:
+    members = file("before"), pax_header(b"", typeflag=typeflag), file("f", b"data", mode=0o640), file("after")
+    assert in_order(*members) == [(b"before", 0), (b"f", 4), (b"after", 0)]
+    assert only(pax_header(b"", typeflag=typeflag) + file("f", b"data", mode=0o640)).mode == 0o640
+    assert in_order(pax_header(b""), gnu_long("l" * 150), header(b"f")) == [(b"l" * 150, 0)]
+
+
+@pytest.mark.parametrize(("key", "value"), [("uid", 7), ("gid", 0), ("size", 4)])
+def test_pax_numbers_may_begin_with_zeros(key: str, value: int) -> None:
+    for zeros in ("0", "0" * 24, "0" * 5000):
+        member = pax({key: f"{zeros}{value}"}) + raw("f", b"0", b"data", uid=1, gid=2)
+        assert getattr(only(member), key) == value
+        assert contents(tar(member)) == {b"f": b"data"}
+
+
+def test_what_is_left_in_the_place_of_a_sparse_map_is_none() -> None:
+    left = header(b"f", size=4, magic=GNU, prefix=bytes(131) + b"12130404200\x0012130627766\0") + padded(b"data")
+    assert in_order(left, file("after")) == [(b"f", 4), (b"after", 0)]
+    assert contents(tar(left)) == {b"f": b"data"}
+
+
+def test_an_nfsv4_acl_is_no_attribute_of_linux_and_leaves_the_mode_alone() -> None:
+    said = {"SCHILY.acl.ace": "group:everyone:d-----------:-------:deny:12", "uid": "5"}
+    entry = only(pax(said) + file("f", b"data", mode=0o640))
+    assert entry == Entry(
+        b"f", Kind.FILE, 0o640, uid=5, size=4, xattrs={b"SCHILY.acl.ace": said["SCHILY.acl.ace"].encode()}
+    )
+    odd = {
+        "SCHILY.acl.ace": "nonsense",
+        "SCHILY.xattr.user.a": "1",
+        "SCHILY.acl.access": "user::rw-,user:x:r--:7,group::r--,mask::r--,other::---",
+    }
+    entry = only(pax(odd) + file("f", mode=0o640))
+    assert (entry.mode, sorted(entry.xattrs)) == (0o640, [b"SCHILY.acl.ace", b"system.posix_acl_access", b"user.a"])
 
 
 def test_times_in_gnus_own_fields_are_no_prefix() -> None:
