@@ -137,6 +137,8 @@ class DockerArchive:
         if not found and reference.position is None and saved.unreadable:
             # What it is called cannot be told, so it may be the one.
             raise next(iter(saved.unreadable.values()))
+        if not saved.images and not saved.unreadable:
+            raise ImageNotFound(reference.text, f"its {_MANIFEST} lists no image; save the image again")
         if not found:
             raise ImageNotFound(reference.text, f"there is no such image; {_offer(saved.images.values())}")
         if len(found) > 1:

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from builder.errors import BlobMissing, ImageNotFound, InvalidReference, MalformedDocument
+from builder.errors import BlobMissing, BuilderError, ImageNotFound, InvalidReference, MalformedDocument
 from builder.files.files import Files
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
@@ -210,8 +210,25 @@ def _offer(entries: Iterable[Descriptor]) -> str:
 
 
 def is_layout(files: Files) -> bool:
-    """Say whether an image layout's two files are there."""
-    return files.size("oci-layout") is not None and files.size("index.json") is not None
+    """Say whether an image layout's two files are there, and lead to an image if there is another way to one.
+
+    Of an image without a name, Docker 25 saves an index that lists nothing: it is in manifest.json alone.
+    """
+    if files.size("oci-layout") is None or files.size("index.json") is None:
+        return False
+    return files.size("manifest.json") is None or not _lists_nothing(files)
+
+
+def _lists_nothing(files: Files) -> bool:
+    file = files.open("index.json")
+    if file is None:
+        return False
+    try:
+        index = parse_document(read_bounded(file, "index.json"), None, "index.json")
+    except BuilderError:
+        # Said when it is opened.
+        return False
+    return isinstance(index, Index) and not index.manifests and not index.unreadable
 
 
 def _refers_to(manifest: bytes, digest: Digest, name: str) -> bool:

@@ -110,6 +110,13 @@ def test_a_name_that_is_not_there_lists_those_that_are(tmp_path: Path, choice: s
     assert "choose one of these: busybox:latest, example.com:5000/two:2" in error.reason
 
 
+@pytest.mark.parametrize("listed", [b"null", b"[]"])
+def test_a_list_of_no_images_says_so(tmp_path: Path, listed: bytes) -> None:
+    error = refusal(write_tar(tmp_path / "saved.tar", {"manifest.json": listed}))
+    assert isinstance(error, ImageNotFound)
+    assert error.reason == "its manifest.json lists no image; save the image again"
+
+
 def test_several_names_of_one_image_are_no_choice(tmp_path: Path) -> None:
     def name(files: Files, rows: list[dict[str, Any]]) -> None:
         rows[0]["RepoTags"] = ["a:1", "b:2"]

@@ -6,10 +6,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.images import Link, Spec, docker_files, layout, oci_archive, write_directory, write_tar
+from support.images import Link, Spec, docker_files, dumps, layout, oci_archive, write_directory, write_tar
 from support.tars import file, tar
 
-from builder.errors import ImageNotFound, UnsafeFile, UnsupportedImage
+from builder.errors import ImageNotFound, MalformedDocument, UnsafeFile, UnsupportedImage
+from builder.image.media_types import OCI_INDEX
 from builder.sources import open_source
 from builder.sources.docker_archive import DockerArchive
 from builder.sources.oci import OciLayout
@@ -48,6 +49,28 @@ def test_half_a_layout_with_a_manifest_json_is_a_docker_archive(tmp_path: Path, 
     del files[missing]
     with closing(open_source(str(write_tar(tmp_path / "saved.tar", files)))) as source:
         assert isinstance(source, DockerArchive)
+
+
+@pytest.mark.parametrize("manifests", [None, []])
+def test_a_layout_that_lists_nothing_beside_a_manifest_json_is_a_docker_archive(
+    tmp_path: Path, manifests: list[object] | None
+) -> None:
+    # Docker 25.0 wrote it so of an image without a name.
+    files, made = docker_files(Spec(IMAGE.layers, tag=None), style="new")
+    files["index.json"] = dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests})
+    with closing(open_source(str(write_tar(tmp_path / "saved.tar", files)))) as source:
+        assert str(resolve(source, "reference", None).config_digest) == made[0].config
+
+
+@pytest.mark.parametrize("index", [b"{", b'{"schemaVersion": 2, "manifests": [{}]}'])
+def test_a_layout_that_cannot_be_read_is_one_all_the_same(tmp_path: Path, index: bytes) -> None:
+    files, _ = docker_files(IMAGE, style="new")
+    files["index.json"] = index
+    with (
+        closing(open_source(str(write_tar(tmp_path / "saved.tar", files)))) as source,
+        pytest.raises(MalformedDocument, match=r"index.json at \$"),
+    ):
+        resolve(source, "reference", None)
 
 
 def test_very_old_docker_archives_are_recognised_to_be_refused(tmp_path: Path) -> None:
