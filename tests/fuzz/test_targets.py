@@ -49,7 +49,6 @@ NOT_FUZZED = {
     "cli/unpack.py: unpack": "the verb of the command",
     "files/below.py: read_link": "a link of the host",
     "output/checks.py: _is_append_only": "a number of the kernel's",
-    "registry/fetcher_process.py: serve": "its own message; who sends it another is served no more",
     "registry/connection.py: _proxied": "a variable, through parsers of Python and urllib3",
 }
 

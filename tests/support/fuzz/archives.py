@@ -5,19 +5,22 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import os
 import struct
 import tempfile
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from support import images, tars
 from support.damaged_tars import MEMBERS, check
+from support.disks import tree_of
 from support.everything import ACCESS_ACL, CAPABILITY
 from support.everything import acl as acl_of
-from support.fuzz.mutate import of_tar
+from support.fuzz.mutate import of_tar, of_text
 from support.fuzz.target import Target, refused
+from support.stores import reference, tar_split, write_store
 
 from builder.actions.merge import merge
 from builder.additions.addition import AddedTar
@@ -27,6 +30,7 @@ from builder.archive.compression import COMPRESSIONS, detect
 from builder.archive.index import index
 from builder.decoded import content, form
 from builder.events import ignore
+from builder.guest.files import wanting
 from builder.guest.modules import load_order, unsigned
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
@@ -40,6 +44,7 @@ from builder.sources import open_source
 from builder.sources.access import Means
 from builder.sources.resolve import resolve
 from builder.tree.merge import apply_layer
+from builder.tree.nodes import Directory, File
 from builder.tree.read import read_layer
 from builder.tree.spool import Spool, open_spool
 from builder.tree.tree import Tree
@@ -126,16 +131,19 @@ LAYER = tars.tar(
 )
 
 
+def merged(reference: str) -> None:
+    """Find an image, and merge its layers."""
+    with tempfile.TemporaryDirectory() as place, open_spool(Path(place)) as spool:
+        with closing(open_source(reference, means=Means(Path(place), limits=LIMITS))) as source:
+            merge(source, resolve(source, reference, None), spool, BuildOptions(limits=LIMITS), ignore)
+
+
 def image(prefix: str, name: str) -> Callable[[bytes], None]:
     """Open an archive, find the image in it, and merge its layers."""
 
     def run(data: bytes) -> None:
         Path(name).write_bytes(data)
-        reference = f"{prefix}{name}"
-        options = BuildOptions(limits=LIMITS)
-        with tempfile.TemporaryDirectory() as place, open_spool(Path(place)) as spool:
-            with closing(open_source(reference, means=Means(Path(place), limits=LIMITS))) as source:
-                merge(source, resolve(source, reference, None), spool, options, ignore)
+        merged(f"{prefix}{name}")
 
     return run
 
@@ -146,6 +154,34 @@ SPEC = images.Spec((FIRST, LAYER), tag="example:1")
 def archive(write: Callable[..., object], **words: object) -> bytes:
     write(Path("seed"), SPEC, **words)
     return Path("seed").read_bytes()
+
+
+def stored(data: bytes) -> None:
+    """Put a layer together again, as a tar-split says and as the marks on its files say, in a store of podman's."""
+    image, place = images.Spec((FIRST,), tag="localhost/a:1"), Path("store")
+    if not place.exists():
+        write_store(place, image)
+    (split,) = place.glob("overlay-layers/*.tar-split.gz")
+    (files,) = place.glob("overlay/*/diff")
+    split.write_bytes(gzip.compress(data, 1))
+    with refused():
+        merged(reference(place.absolute(), "localhost/a:1"))
+    split.unlink()
+    for name in ("f", "d"):
+        # Not every file system has those.
+        with suppress(OSError):
+            os.setxattr(files / name, "user.containers.override_stat", data[:4096])
+    try:
+        merged(reference(place.absolute(), "localhost/a:1"))
+    finally:
+        split.touch()
+
+
+def guest_files(data: bytes) -> None:
+    """Look at the few files of an image that say what a machine needs."""
+    with tempfile.TemporaryDirectory() as place, open_spool(Path(place)) as spool:
+        names = (b"hosts", b"hostname", b"resolv.conf")
+        wanting(tree_of(etc=Directory(children={name: File(content=spool.keep(data)) for name in names})), spool)
 
 
 def added(data: bytes) -> None:
@@ -247,6 +283,12 @@ TARGETS = {
         image("", "image"),
         lambda: [archive(images.oci_archive), archive(images.docker_archive), archive(images.layout_zip)],
         of_tar,
+    ),
+    "stored-layer": Target(
+        stored, lambda: [tar_split(FIRST), b"7:8:0644", b"7:8:0755:dir", b"7:8:0600:block-8-1"], of_text
+    ),
+    "guest-files": Target(
+        guest_files, lambda: [b"# left\n127.0.0.1 localhost 0123456789ab\nnameserver ::1\n"], of_text
     ),
     "decoded-layer": Target(decoded, kept, allowed=(content.Damaged, OSError)),
     "decoded-layer-sealed": Target(sealed, kept, allowed=(content.Damaged, OSError)),

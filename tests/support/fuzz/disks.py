@@ -8,6 +8,7 @@ import struct
 import subprocess
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from support.fuzz.harness import Harness
 from support.fuzz.mutate import of_bytes, of_structures, of_text
 from support.fuzz.target import Target, refused
 
+from builder.actions.verify import _own
 from builder.disk import FILESYSTEMS
 from builder.disk.check_verity import hash_faults
 from builder.disk.description import describe
@@ -27,11 +29,12 @@ from builder.disk.erofs.decompress import unpacked
 from builder.disk.erofs.features import installed_features
 from builder.disk.erofs.read_superblock import Superblock
 from builder.disk.filesystem import HEAD, Compression
-from builder.disk.reading import Volume
+from builder.disk.reading import Volume, walk
 from builder.disk.verity import Verity
 from builder.events import ignore
 from builder.guest.description import Description
 from builder.tool import find_tool
+from builder.tree.compare import Comparison, found_of
 from builder.tree.nodes import Directory, File, Node
 from builder.tree.spool import Spool, open_spool
 from builder.tree.tree import Tree
@@ -130,6 +133,45 @@ def disk(format: str) -> Callable[[bytes], None]:
     return run
 
 
+def compared(format: str) -> Callable[[bytes], None]:
+    """Hold a disk against the tree that it was made of, as `rootfs-builder verify` does."""
+
+    def run(data: bytes) -> None:
+        tree, spool = expected()
+        filesystem = FILESYSTEMS[format]
+        fd = thick(data)
+        try:
+            reader = filesystem.reader(fd)
+            own = frozenset(_own(reader)) - tree.root.children.keys()
+            comparison = Comparison(reader.holds, own, has_holes=filesystem.keeps_holes)
+            for difference in comparison.differences(walk(reader, 100_000), found_of(tree, spool)):
+                assert str(difference).isprintable()
+        finally:
+            os.close(fd)
+
+    return run
+
+
+@cache
+def expected() -> tuple[Tree, Spool]:
+    """Make a tree, in a spool that stays there."""
+    spool = HELD.enter_context(open_spool(Path.cwd()))
+    return everything(spool), spool
+
+
+def of_everything(format: str) -> Callable[[], list[bytes]]:
+    """Make the disk that is equal; others are what changes make of it."""
+
+    def seeds() -> list[bytes]:
+        place = Path(f"{format}-compared")
+        place.mkdir()
+        tree, spool = expected()
+        FILESYSTEMS[format].pack(tree, spool, OPTIONS, place, place / "disk", ignore)
+        return [thin(without_checksums(format, (place / "disk").read_bytes()))]
+
+    return seeds
+
+
 def verity(data: bytes) -> None:
     """Check a hash tree against the 33 blocks before it."""
     fd = os.memfd_create("disk")
@@ -174,11 +216,15 @@ def harness() -> Harness:
     return Harness()
 
 
+# Until the end of the process.
+HELD = ExitStack()
 SHELL = Description(entrypoint=("sh", "-c", "a b"), env=("A=1", "PATH=/bin"), uid=7, gid=8, groups=(1, 2))
 
 TARGETS = {
     "ext4": Target(disk("ext4"), disks("ext4"), of_structures),
     "erofs": Target(disk("erofs"), disks("erofs"), of_structures),
+    "verify-ext4": Target(compared("ext4"), of_everything("ext4"), of_structures),
+    "verify-erofs": Target(compared("erofs"), of_everything("erofs"), of_structures),
     "verity": Target(
         verity, lambda: [bytes(33 * 4096) + (b"verity\0\0" + struct.pack("<II", 1, 1)).ljust(8192, b"\0")]
     ),

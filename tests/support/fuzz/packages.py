@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from support import images, signing
@@ -15,18 +17,27 @@ from support.packages import MemoryDisk, rpm_database, rpm_header
 
 from builder.artifact.said import KINDS, SBOM, is_about, parse_said
 from builder.image.attestation import parse_attestations
+from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
+from builder.output.metadata import render_portable
 from builder.output.provenance import PREDICATE
+from builder.output.sbom import describe_packages
 from builder.packages.inventory import read_inventory
 from builder.packages.rpm_header import parse_header
 from builder.registry.referrers import _listed, _of_type
 from builder.sources import open_source
-from builder.sources.signatures import _of_payload, _of_statement, check_signature
+from builder.sources.signatures import PAYLOAD, SIGNATURE, _claims, _of_payload, _of_statement, check_signature
+from builder.sources.source import BUNDLE, Beside
 
 
 def on_disk(path: str) -> Callable[[bytes], object]:
-    """Read all databases of a disk that has one file."""
-    return lambda data: read_inventory(MemoryDisk({path: data}))
+    """Read all databases of a disk that has one file, and write a bill of materials."""
+
+    def run(data: bytes) -> None:
+        inventory = read_inventory(MemoryDisk({path: data}))
+        render_portable(describe_packages(Path("disk.ext4"), DISK.hex, IMAGE, inventory, 7))
+
+    return run
 
 
 def database() -> bytes:
@@ -66,6 +77,56 @@ def signature(data: bytes) -> None:
             check_signature(source, "oci:signed:1", key)
 
 
+class Signatures:
+    """A source of an image beside which stand a manifest, and a payload or a bundle of whatever digest it has."""
+
+    def __init__(self, manifest: bytes, blob: bytes) -> None:
+        self._manifest = manifest
+        self._blob = blob
+
+    def root(self) -> Descriptor:
+        return Descriptor("a/b", Digest.of(b""), 0)
+
+    def open(self, descriptor: Descriptor) -> BinaryIO:
+        return io.BytesIO(self._blob if descriptor.size else b"")
+
+    def signatures(self, digest: Digest) -> list[Beside]:
+        return [Beside(self._manifest, self.open)]
+
+    def inputs(self) -> list[str]:
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+def claims(data: bytes) -> None:
+    """Read the input as a manifest of signatures, and as the payload and the bundle that one names."""
+    for kind in (PAYLOAD, BUNDLE):
+        layer = {
+            "mediaType": kind,
+            "digest": images.digest(data),
+            "size": len(data),
+            "annotations": {SIGNATURE: "YQ=="},
+        }
+        for manifest, blob in ((data, b"{}"), (images.dumps({"layers": [layer]}), data)):
+            source = Signatures(manifest, blob)
+            with refused():
+                for _, _, said in _claims(source, source.root(), "image"):
+                    said()
+
+
+def bundles() -> list[bytes]:
+    """Give bundles of either kind, a payload, and a manifest that names all."""
+    said = [
+        signing.dsse(signing.statement(str(Digest.of(b""))), b"signature"),
+        signing.message(b"", b"signature"),
+        signing.payload(str(Digest.of(b""))),
+    ]
+    layer = {"mediaType": BUNDLE, "digest": images.digest(b"{}"), "size": 2, "annotations": SIGNED}
+    return [*said, images.dumps({"layers": [layer, {**layer, "mediaType": PAYLOAD}]})]
+
+
 def referrer(data: bytes) -> None:
     """Read the input as what refers to a manifest, as a list of that, and as a document that is said of a disk."""
     for kind in KINDS:
@@ -102,6 +163,8 @@ def signed() -> list[bytes]:
 
 
 DISK = Digest.of(b"disk")
+SIGNED = {SIGNATURE: "YQ=="}
+IMAGE = {"reference": "oci:a", "config": {"digest": str(DISK)}}
 DPKG = (
     b"Package: a\nStatus: install ok installed\nVersion: 1:2-3\nArchitecture: all\nSource: b (1)\n\n"
     b"Package: c\nVersion: 1\n"
@@ -116,5 +179,6 @@ TARGETS = {
     "rpm-database": Target(on_disk("var/lib/rpm/rpmdb.sqlite"), lambda: [database()], of_structures),
     "rpm-header": Target(lambda data: parse_header(data, "rpmdb"), lambda: [header()], of_bytes),
     "signature": Target(signature, signed, of_json),
+    "bundle": Target(claims, bundles, of_json),
     "referrer": Target(referrer, referrers, of_json),
 }

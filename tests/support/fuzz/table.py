@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from support.fuzz import answers, archives, disks, documents, packages, words
+from support.fuzz import answers, archives, disks, documents, packages, registries, words
 from support.fuzz.target import Target
 
 TARGETS: dict[str, Target] = {
@@ -11,5 +11,6 @@ TARGETS: dict[str, Target] = {
     **archives.TARGETS,
     **disks.TARGETS,
     **answers.TARGETS,
+    **registries.TARGETS,
     **packages.TARGETS,
 }
