@@ -105,6 +105,7 @@ def _push(disk: Path, reference: str, options: BuildOptions, listen: Listener) -
         provenance=options.provenance,
         sbom=options.sbom,
         tmpdir=options.tmpdir,
+        sandbox=options.sandbox,
         listen=listen,
     )
     return f"{pushed.name.repository}@{pushed.digest}"

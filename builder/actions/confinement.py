@@ -17,7 +17,7 @@ from builder.additions.addition import AddedTar, Addition, Change
 from builder.decoded.place import Unusable, default_place, layers_of, open_layers
 from builder.errors import UsageError
 from builder.files.descriptors import is_exchangeable
-from builder.files.urls import is_url
+from builder.files.urls import archive_of, is_url
 from builder.options import BuildOptions
 from builder.sandbox import policy
 from builder.sandbox.owned import is_owned
@@ -55,6 +55,43 @@ def confine(find: Callable[[], Places | str], *, late: Sequence[str] = (), resto
     Modules that are imported `late` are compiled before. What `restores` a tree gives files owners and modes. Returns
     what is confined from now on: NONE, TOOLS or ALL. Raises UsageError where more is required than can be.
     """
+    places = _places(find)
+    if isinstance(places, str):
+        return places
+    for name in late:
+        import_module(name)
+    from builder.sandbox.process import confine_process
+
+    changed = _paths(places.changed)
+    if os.geteuid() == 0 and any(map(is_exchangeable, map(Path, filter(os.path.exists, changed)))):
+        # What others could exchange is staged there.
+        changed.append("/var/tmp")
+    try:
+        confine_process(_paths(places.read), changed, search_path(), left=_paths(places.left), restores=restores)
+    except OSError as error:
+        # What is around us may forbid it.
+        policy.unless_required(error)
+        return TOOLS
+    return ALL
+
+
+def confine_sending(find: Callable[[], Places | str]) -> str:
+    """Start no program from now on, and change nothing but the places that `find` gives; see `confine`."""
+    places = _places(find)
+    if isinstance(places, str):
+        return places
+    from builder.sandbox.fetching import confine_fetching
+
+    try:
+        confine_fetching(_paths(places.changed), _paths(places.left))
+    except OSError as error:
+        policy.unless_required(error)
+        return TOOLS
+    return ALL
+
+
+def _places(find: Callable[[], Places | str]) -> Places | str:
+    """Give the places to which this process can be confined; NONE or TOOLS where it is not. Raises UsageError."""
     if policy.is_off():
         return NONE
     # Here, because who confines nothing should not wait for the import of what calls C.
@@ -69,21 +106,11 @@ def confine(find: Callable[[], Places | str], *, late: Sequence[str] = (), resto
         if policy.is_required():
             raise UsageError(f"--sandbox require: {places}")
         return TOOLS
-    for name in late:
-        import_module(name)
-    from builder.sandbox.process import confine_process
+    return places
 
-    read, changed, left = ([os.fspath(place) for place in each] for each in (places.read, places.changed, places.left))
-    if os.geteuid() == 0 and any(map(is_exchangeable, map(Path, filter(os.path.exists, changed)))):
-        # What others could exchange is staged there.
-        changed.append("/var/tmp")
-    try:
-        confine_process(read, changed, search_path(), left=left, restores=restores)
-    except OSError as error:
-        # What is around us may forbid it.
-        policy.unless_required(error)
-        return TOOLS
-    return ALL
+
+def _paths(places: Iterable[str | Path]) -> list[str]:
+    return [os.fspath(place) for place in places]
 
 
 def confine_reading(
@@ -114,7 +141,13 @@ def confine_reading(
 
 def confine_documents(source: Source, reference: str, options: BuildOptions) -> str:
     """Give up all but where the image is, of which only documents are read from now on; see `confine`."""
-    return confine(lambda: unknown(source, reference, options.access) or places_of(source, reference))
+
+    def find() -> Places | str:
+        if isinstance(source, Fetching) and isinstance(source, Placed):
+            make_directories(source.changeable())
+        return unknown(source, reference, options.access) or places_of(source, reference)
+
+    return confine(find)
 
 
 def confine_build(source: Source, reference: str, options: BuildOptions, places: Places) -> str:
@@ -132,18 +165,28 @@ def added(changes: Sequence[Change]) -> list[str]:
 def places_of(source: Source | None, reference: str) -> Places:
     """Say where an image is, whose source was opened if it has a name."""
     parsed = parse_reference(reference)
-    own = Places([parsed.place]) if parsed.names_a_file else Places()
+    file = archive_of(parsed.place) if parsed.is_url else parsed.place
+    own = Places([file]) if parsed.names_a_file and file else Places()
     return own + Places(source.readable(), source.changeable()) if isinstance(source, Placed) else own
 
 
 def unknown(source: Source | None, reference: str, access: Access) -> str | None:
     """Say why nobody can tell what it takes to read an image; None where that is known."""
     parsed = parse_reference(reference)
-    if (parsed.names_a_file and parsed.is_url) or is_url(access.store or ""):
+    elsewhere = parsed.names_a_file and parsed.is_url and archive_of(parsed.place) is None
+    if elsewhere or is_url(access.store or ""):
         return "nobody knows what opens a URL, and what it needs for that: name a path"
     if isinstance(source, Fetching) and not source.fetched_apart():
         return "this process fetches the image itself: run it from the command line, or pull the image first"
     return None
+
+
+def make_directories(places: Iterable[str]) -> None:
+    """Make directories in which something is to be kept, for above them nothing can be made any more."""
+    for place in places:
+        # What is wrong with it, who writes there says.
+        with suppress(OSError):
+            os.makedirs(place, exist_ok=True)
 
 
 def _cache(options: BuildOptions) -> list[str]:

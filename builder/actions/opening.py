@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from builder.actions.confinement import Places
 from builder.disk.filesystem import DiskOptions
+from builder.errors import BuilderError
 from builder.events import Listener
 from builder.files.workspace import Workspace, workspace
 from builder.image.image import Image
@@ -46,3 +49,15 @@ def scratch_directory(options: BuildOptions, beside: Workspace, listen: Listener
     chosen = workspace(options.tmpdir, "work", listen) if options.tmpdir else nullcontext(beside)
     with chosen as scratch, failures_named(scratch.path):
         yield scratch.path
+
+
+def own_scratch(tmpdir: Path | None, verb: str, listen: Listener, stack: ExitStack) -> tuple[Path | None, Places]:
+    """Make a directory for temporary files until the stack ends, for who is to write nowhere else; and say where it is.
+
+    Where nothing can be made, it is `tmpdir` as before: who needs it says what is wrong, and few do.
+    """
+    place = tmpdir or Path(tempfile.gettempdir())
+    with suppress(BuilderError):
+        work = stack.enter_context(workspace(place, verb, listen)).path
+        return work, Places(changed=[work], left=[place])
+    return tmpdir, Places()

@@ -6,17 +6,16 @@ What an image's documents say is read afterwards; and all that there is of an ar
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.actions.confinement import Places, confine, places_of, unknown
+from builder.actions.confinement import Places, confine, make_directories, places_of, unknown
+from builder.actions.opening import own_scratch
 from builder.actions.pull import open_to_pull
 from builder.errors import BuilderError
 from builder.events import Listener
-from builder.files.workspace import workspace
 from builder.options import BuildOptions
 from builder.sandbox.policy import policy
 from builder.sources.reference import parse_reference
@@ -50,11 +49,7 @@ def confined_to_pulls(references: Sequence[str], options: BuildOptions, listen: 
         opened = [_opened(reference, options, listen, stack) for reference in references]
         tmpdir, room = options.tmpdir, Places()
         if any(map(_may_be_packed, references)):
-            place = tmpdir or Path(tempfile.gettempdir())
-            # Where nothing can be made, whoever needs it says so; few do.
-            with suppress(BuilderError):
-                tmpdir = stack.enter_context(workspace(place, "pull", listen)).path
-                room = Places(changed=[tmpdir], left=[place])
+            tmpdir, room = own_scratch(tmpdir, "pull", listen, stack)
 
         def find() -> Places | str:
             needed = room + Places(filter(None, [options.access.verify_key]), _store(options))
@@ -86,9 +81,6 @@ def _may_be_packed(reference: str) -> bool:
 
 
 def _store(options: BuildOptions) -> list[str]:
-    """Make the place of the store, for above it nothing can be made any more."""
     with closing(open_store(options.access.store)) as store:
-        # What is wrong with it, who writes to it says.
-        with suppress(OSError):
-            os.makedirs(store.place, exist_ok=True)
+        make_directories([store.place])
         return [store.place]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder.actions.confinement import Places, confine
 from builder.actions.remote_disk import RemoteDisk, remote_disk
 from builder.artifact.said import PROVENANCE, SBOM
 from builder.errors import BuilderError, OutputError, UsageError
@@ -20,6 +22,9 @@ from builder.output.checks import check_distinct, check_output, check_side_outpu
 from builder.output.failures import failures_named
 from builder.output.metadata import disk_digest
 from builder.output.publish import Content, Draft, publish_in_order, staged
+from builder.registry.fetched import FetchedOrigin
+from builder.registry.origin import Origin
+from builder.sandbox.policy import AUTO, policy
 from builder.sources.access import Access
 from builder.words import quoted
 
@@ -55,6 +60,7 @@ def pull_disk(
     limits: Limits | None = None,
     force: bool = False,
     wait: bool = True,
+    sandbox: str = AUTO,
     listen: Listener = ignore,
 ) -> PulledDisk:
     """Write the disk at `reference`, docker://REGISTRY/REPO[:TAG][@DIGEST], to `output`.
@@ -76,8 +82,12 @@ def pull_disk(
         for path in (beside, *wanted.values()):
             check_side_output(path)
         place = resolve_output(target)
+    written = [resolve_output(path).parent for path in (target, beside, *wanted.values())]
     with (
-        remote_disk(reference, access or Access(), limits or Limits(), listen) as found,
+        policy(sandbox),
+        remote_disk(
+            reference, access or Access(), limits or Limits(), listen, lambda origins: _confine(origins, written)
+        ) as found,
         workspace_of(place, listen, wait=wait) as work,
     ):
         record = found.metadata()
@@ -103,6 +113,17 @@ def pull_disk(
     return PulledDisk(
         target, found.name, found.digest, disk.format, disk.size, beside if record is not None else None, fetched
     )
+
+
+def _confine(origins: Sequence[Origin], written: Sequence[Path]) -> None:
+    """Give up all but the directories of what is to be written, before a word of a registry's is read."""
+
+    def find() -> Places | str:
+        if all(isinstance(each, FetchedOrigin) for each in origins):
+            return Places(changed=written)
+        return "this process fetches the disk itself: run it from the command line"
+
+    confine(find)
 
 
 def _is_here(place: Path, found: RemoteDisk, listen: Listener) -> bool:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from builder.actions.attach import attach, read_said, said_blobs
 from builder.actions.booting import format_in
+from builder.actions.confinement import Places, confine_sending
+from builder.actions.opening import own_scratch
 from builder.actions.push_forms import FORMS, Blob, Opened
 from builder.artifact.form import describe, is_disk, render_manifest
 from builder.disk.reading import DiskUnreadable
@@ -21,10 +23,12 @@ from builder.image.digest import Digest
 from builder.image.media_types import OCI_CONFIG, OCI_MANIFEST
 from builder.image.name import ImageName
 from builder.output.beside import Record, RecordedImage, metadata_path, read_record, unmarked
+from builder.registry.credentials import starts_and_writes_nothing
 from builder.registry.failures import NotThere
 from builder.registry.referrers import refer
 from builder.registry.repository import Repository
 from builder.registry.upload import Upload, put_manifest
+from builder.sandbox.policy import AUTO, policy
 from builder.shortage import unless_short
 from builder.sources.access import Access
 from builder.sources.docker import DOCKER
@@ -61,6 +65,7 @@ def push(
     sbom: Path | None = None,
     tmpdir: Path | None = None,
     force: bool = False,
+    sandbox: str = AUTO,
     listen: Listener = ignore,
 ) -> Pushed:
     """Put `disk`, and its `metadata`, by default those beside it, under `reference`: docker://REGISTRY/REPO:TAG.
@@ -76,13 +81,14 @@ def push(
     """
     path = Path(disk)
     access = access or Access()
-    with ExitStack() as stack:
+    with policy(sandbox), ExitStack() as stack:
         record = _record(path, metadata)
         image = record[1].image if record else None
         name, repository, source = _target(reference, image, access, listen, stack)
         subject = _subject(path, image)
         said = read_said(path, provenance, sbom)
         fd, kind = _open(path, stack)
+        tmpdir = _confine(tmpdir, access, listen, stack)
         _check_tag(name, repository, force)
         before = os.fstat(fd)
         # Of a block device, too.
@@ -105,6 +111,19 @@ def push(
             kind = shape.artifact_type or OCI_CONFIG
             refer(repository, subject.digest, replace(entry, annotations=facts, artifact_type=kind))
     return Pushed(name, entry.digest, sent)
+
+
+def _confine(tmpdir: Path | None, access: Access, listen: Listener, stack: ExitStack) -> Path | None:
+    """Give up all but the network, files to read, and a directory for what is compressed, which is the answer."""
+    tmpdir, room = own_scratch(tmpdir, "push", listen, stack)
+
+    def find() -> Places | str:
+        if starts_and_writes_nothing(access.registry.authfile):
+            return room
+        return "credentials come from programs that need nobody knows what, or TLS is logged: log in with a file"
+
+    confine_sending(find)
+    return tmpdir
 
 
 def check_target(reference: str) -> ImageName:

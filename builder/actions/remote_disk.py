@@ -32,14 +32,11 @@ from builder.image.name import ImageName
 from builder.image.verifier import Verifier
 from builder.limits import Limits
 from builder.output.beside import MAX_METADATA, parse_record
-from builder.registry.download import Download
 from builder.registry.failures import AccessDenied, NotThere
-from builder.registry.origin import Document
-from builder.registry.referrers import referrers
-from builder.registry.repository import Repository
+from builder.registry.origin import Document, Origin
 from builder.sources.access import Access
 from builder.sources.docker import DOCKER
-from builder.sources.docker.repositories import open_repositories
+from builder.sources.docker.repositories import open_origins
 from builder.sources.listed import listed
 from builder.sources.reference import parse_reference
 from builder.words import quoted
@@ -57,7 +54,7 @@ class RemoteDisk:
     name: ImageName
     digest: Digest
     artifact: Artifact
-    repository: Repository
+    origin: Origin
 
     def fetch(self, path: Path, meter: Callable[[int], None]) -> None:
         """Write the disk to `path`, a new file, with holes where it is empty; `meter` is told the bytes that came.
@@ -106,11 +103,11 @@ class RemoteDisk:
         registry does.
         """
         name = f"{self.name}: {kind.name}"
-        found = list(islice(referrers(self.repository, self.digest, kind.media_type), _MAX_SAID))
+        found = list(islice(self.origin.referrers(self.digest, kind.media_type), _MAX_SAID))
         refused: ImageRefused | None = None
         for entry in found:
             try:
-                manifest = self.repository.manifest(entry.digest)
+                manifest = self.origin.manifest(entry.digest)
                 layer = parse_said(manifest.data, kind, self.digest, f"{name}: manifest {entry.digest}")
                 if layer.size > MAX_METADATA:
                     raise LimitExceeded(name, None, f"it has more than {MAX_METADATA} bytes")
@@ -131,7 +128,7 @@ class RemoteDisk:
 
     def _blob(self, layer: Descriptor, what: str, meter: Callable[[int], None]) -> Generator[bytes, None, None]:
         verifier = Verifier(what, layer.digest, layer.size)
-        with closing(Download(self.repository, layer).chunks(0)) as chunks:
+        with closing(self.origin.download(layer).chunks(0)) as chunks:
             for chunk in verifier.watch(chunks):
                 yield chunk
                 meter(verifier.count)
@@ -139,44 +136,52 @@ class RemoteDisk:
 
 
 @contextmanager
-def remote_disk(reference: str, access: Access, limits: Limits, listen: Listener) -> Iterator[RemoteDisk]:
+def remote_disk(
+    reference: str,
+    access: Access,
+    limits: Limits,
+    listen: Listener,
+    ready: Callable[[Sequence[Origin]], object] = lambda _origins: None,
+) -> Iterator[RemoteDisk]:
     """Find the disk at `reference`, docker://REGISTRY/REPO[:TAG][@DIGEST], for as long as the context lasts.
 
-    Raises InvalidReference, ImageNotFound, UnsupportedImage for what is no disk, LimitExceeded for one of more bytes
-    than `limits` has for an image, and what a registry does.
+    `ready` is called once it is known who will be asked, and nobody was yet. Raises InvalidReference, ImageNotFound,
+    UnsupportedImage for what is no disk, LimitExceeded for one of more bytes than `limits` has for an image, and what a
+    registry does.
     """
     parsed = parse_reference(reference)
     if parsed.transport is not DOCKER:
         raise InvalidReference(reference, "disks are pulled from registries: write docker://REGISTRY/REPO:TAG")
-    name, repositories = open_repositories(parsed, access.registry, listen)
+    name, origins = open_origins(parsed, access.registry, listen)
     with ExitStack() as stack:
-        for repository in repositories:
-            stack.enter_context(closing(repository))
-        repository, found = _find(name, repositories, listen)
+        for each in origins:
+            stack.enter_context(closing(each))
+        ready(origins)
+        origin, found = _find(name, origins, listen)
         artifact = parse_artifact(found.data, f"{reference}: manifest {found.digest}")
         if artifact.disk.size > limits.max_size:
             reason = f"the disk has {artifact.disk.size} bytes, more than {limits.max_size}; raise it with --max-size"
             raise LimitExceeded(str(name), None, reason)
         if artifact.metadata and artifact.metadata.size > MAX_METADATA:
             raise LimitExceeded(str(name), None, f"its metadata have more than {MAX_METADATA} bytes")
-        yield RemoteDisk(name, found.digest, artifact, repository)
+        yield RemoteDisk(name, found.digest, artifact, origin)
 
 
-def _find(name: ImageName, repositories: Sequence[Repository], listen: Listener) -> tuple[Repository, Document]:
+def _find(name: ImageName, origins: Sequence[Origin], listen: Listener) -> tuple[Origin, Document]:
     """Ask what a name means, mirrors first."""
-    for repository in repositories[:-1]:
+    for origin in origins[:-1]:
         try:
-            return repository, _ask(name, repository)
+            return origin, _ask(name, origin)
         except (SourceUnreadable, ImageNotFound, AccessDenied, ImageRefused) as error:
-            listen(Notice(f"mirror {repository.where}: {error}; asking the next"))
-    return repositories[-1], _ask(name, repositories[-1])
+            listen(Notice(f"mirror {origin.where}: {error}; asking the next"))
+    return origins[-1], _ask(name, origins[-1])
 
 
-def _ask(name: ImageName, repository: Repository) -> Document:
+def _ask(name: ImageName, origin: Origin) -> Document:
     try:
-        return repository.manifest(name.digest or name.tag or "")
+        return origin.manifest(name.digest or name.tag or "")
     except NotThere as error:
         what = f"manifest {name.digest}" if name.digest else f"tag {quoted(name.tag or '')}"
-        tags = listed(repository.tags(_SOME))
+        tags = listed(origin.tags(_SOME))
         there = f"choose one of these: {tags}" if tags else "check the name, or log in if the repository is private"
-        raise ImageNotFound(str(name), f"{repository.where} has no {what}; {there}") from error
+        raise ImageNotFound(str(name), f"{origin.where} has no {what}; {there}") from error

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from builder.actions.fetching import fetching_apart
 from builder.actions.pull_disk import pull_disk
 from builder.cli.command import Command
 from builder.cli.console import Console
@@ -24,6 +25,7 @@ from builder.sizes import human_size
 @table_option("sbom", help="Write which packages are on the disk here, as was pushed with it.")
 @table_option("force", help="Replace what is there, though it is no disk, or no metadata of one.")
 @table_option("no-wait")
+@table_option("sandbox")
 @table_option("max-size", help="Refuse a disk of more bytes.")
 @all_of(table_option("authfile"), table_option("cert-dir"), table_option("tls-verify"))
 @click.pass_obj
@@ -41,18 +43,20 @@ def pull(console: Console, /, reference: str, output: Path, **options: Any) -> N
     """
     console.image = os.fspath(output)
     chosen = build_options(**options)
-    pulled = pull_disk(
-        reference,
-        output,
-        chosen.access,
-        metadata_file=chosen.metadata_file,
-        provenance=chosen.provenance,
-        sbom=chosen.sbom,
-        limits=chosen.limits,
-        force=chosen.force,
-        wait=chosen.wait,
-        listen=console.listener(),
-    )
+    with fetching_apart(reference, chosen.sandbox):
+        pulled = pull_disk(
+            reference,
+            output,
+            chosen.access,
+            metadata_file=chosen.metadata_file,
+            provenance=chosen.provenance,
+            sbom=chosen.sbom,
+            limits=chosen.limits,
+            force=chosen.force,
+            wait=chosen.wait,
+            sandbox=chosen.sandbox,
+            listen=console.listener(),
+        )
     facts = f"{pulled.format}, {human_size(pulled.size)}"
     console.say(f"{output}: {facts}" if pulled.fetched else f"{output}: up to date")
     console.answer(os.fsencode(output))

@@ -33,6 +33,7 @@ from builder.sizes import human_size
 @click.option("--force", is_flag=True, help="Replace what has that tag, though it is no disk.")
 @all_of(table_option("authfile"), table_option("cert-dir"), table_option("tls-verify"))
 @table_option("tmpdir", help="Where the disk is compressed; by default in TMPDIR.")
+@table_option("sandbox")
 @click.pass_obj
 def push(
     console: Console, /, disk: Path, reference: str, form: str, metadata: Path | None, force: bool, **options: Any
@@ -62,6 +63,7 @@ def push(
         sbom=chosen.sbom,
         tmpdir=chosen.tmpdir,
         force=force,
+        sandbox=chosen.sandbox,
         listen=console.listener(),
     )
     console.say(f"{pushed.name}: {human_size(pushed.sent)} sent" if pushed.sent else f"{pushed.name}: nothing to send")

@@ -23,13 +23,11 @@ from builder.errors import (
 from builder.files.import_fs import import_fs, incomplete
 from builder.files.links import follow
 from builder.files.translated import Translated
-from builder.files.urls import parse_url
+from builder.files.urls import archive_of, parse_url
 from builder.words import quoted, without_password
 
 if TYPE_CHECKING:
     from fs.base import FS
-
-_LOCAL_ARCHIVES = ("zip", "tar")
 
 
 class PyFilesystemFiles:
@@ -103,15 +101,16 @@ def open_pyfilesystem(url: str) -> PyFilesystemFiles:
     from fs.opener.errors import UnsupportedProtocol
 
     place = without_password(url)
-    parsed = parse_url(url)
-    local = parsed.resource if parsed.protocol in _LOCAL_ARCHIVES else None
+    local = archive_of(url)
     if local is not None and not os.path.exists(local):
         raise ImageNotFound(place, f"there is no file {quoted(local)}; check the path")
     with _translated(place):
         try:
             filesystem, path = open_url(url, writeable=False)
         except UnsupportedProtocol as error:
-            raise InvalidReference(place, f"no PyFilesystem opener for {parsed.protocol}:// is installed") from error
+            raise InvalidReference(
+                place, f"no PyFilesystem opener for {parse_url(url).protocol}:// is installed"
+            ) from error
         if path and path.strip("/"):
             filesystem = _below(filesystem, path, place)
     return PyFilesystemFiles(filesystem, place, [] if local is None else [local])

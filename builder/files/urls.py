@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from fs.opener.parse import ParseResult
 
 
+# Whose resource is a file of this machine, and whose openers are PyFilesystem's own.
+_ARCHIVES = ("zip", "tar")
+
+
 def is_url(text: str) -> bool:
     """Say whether a place is a URL rather than a path."""
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) is not None
@@ -28,3 +32,12 @@ def parse_url(url: str) -> ParseResult:
     from fs.opener.parse import parse_fs_url
 
     return parse_fs_url(url)
+
+
+def archive_of(url: str) -> str | None:
+    """Name the file of this machine that all of a URL is in, as of zip:// and tar://; None for others.
+
+    What those are opened with may need anything. Raises MissingRequirement.
+    """
+    parsed = parse_url(url)
+    return parsed.resource if parsed.protocol in _ARCHIVES else None

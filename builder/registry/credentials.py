@@ -98,6 +98,12 @@ def asks_helpers(authfile: Path | None) -> bool:
     return False
 
 
+def starts_and_writes_nothing(authfile: Path | None) -> bool:
+    """Tell whether who speaks to a registry needs no more than the network, and files to read."""
+    # What is written of a TLS connection, for who looks into it, goes where the user says.
+    return not asks_helpers(authfile) and "SSLKEYLOGFILE" not in os.environ
+
+
 def auth_files(environment: Mapping[str, str]) -> Iterator[Path]:
     """Name the files that may hold credentials, in the order in which podman looks into them."""
     home = home_directory(environment)

@@ -222,7 +222,7 @@ class _Service:
 
     def _open(self, asked: dict[str, Any]) -> int:
         # Here, where what is missing is said to who asks.
-        from builder.registry.credentials import asks_helpers
+        from builder.registry.credentials import starts_and_writes_nothing
         from builder.registry.direct import DirectOrigin
         from builder.registry.repository import Repository
 
@@ -230,8 +230,7 @@ class _Service:
             os.chdir(asked["directory"])
         authfile, cert_dir = (asked[name] and Path(asked[name]) for name in ("authfile", "cert_dir"))
         access = RegistryAccess(authfile, cert_dir, asked["tls_verify"])
-        # What is written of a TLS connection, for who looks into it, goes where the user says.
-        if not self._origins and not asks_helpers(authfile) and "SSLKEYLOGFILE" not in os.environ:
+        if not self._origins and starts_and_writes_nothing(authfile):
             from builder.sandbox.fetching import confine_fetching
 
             # What is around us may forbid it: that it does not where it must not, whoever is served finds out.
