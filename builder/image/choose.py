@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from builder.errors import PlatformNotFound
+from builder.errors import PlatformNotFound, UnsupportedImage
 from builder.image.descriptor import Descriptor
 from builder.image.media_types import IMAGE_CONFIGS, INDEXES, MANIFESTS
 from builder.image.platform import Platform
@@ -18,8 +18,13 @@ def choose(descriptors: Iterable[Descriptor], wanted: Platform, name: str = "the
     entry states a fitting platform, the one index that states none is followed, or the only entry of all if
     it states none; hold what is found there against `confirm`. Attestations and media types that are neither
     manifest nor index are passed over; so is what calls itself an artifact, unless nothing else fits: its config may
-    be an image's all the same. Raises PlatformNotFound, with `name` as its reference.
+    be an image's all the same. Raises PlatformNotFound, with `name` as its reference, and UnsupportedImage where every
+    entry is of such a media type: BuildKit's caches are indexes of layers.
     """
+    descriptors = tuple(descriptors)
+    if descriptors and not any(entry.media_type in MANIFESTS | INDEXES for entry in descriptors):
+        types = ", ".join(legible(kind, 64) for kind in sorted({entry.media_type for entry in descriptors})[:4])
+        raise UnsupportedImage(name, f"leads to no image, but to {types}; it may be a build cache: name the image")
     followed = [descriptor for descriptor in descriptors if can_be_followed(descriptor)]
     candidates = [descriptor for descriptor in followed if is_image(descriptor)]
     for group in (candidates, followed):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from builder.errors import PlatformNotFound
+from builder.errors import PlatformNotFound, UnsupportedImage
 from builder.image.choose import choose, confirm
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
@@ -77,6 +77,17 @@ def test_an_attestation_is_never_chosen_though_it_is_all_there_is() -> None:
     with pytest.raises(PlatformNotFound) as caught:
         choose([entry(None, annotations=ATTESTATION), entry("unknown/unknown")], Platform("linux", "amd64"))
     assert caught.value.available == ()
+
+
+def test_an_index_of_nothing_but_foreign_media_types_says_what_it_leads_to() -> None:
+    layer, cache = "application/vnd.oci.image.layer.v1.tar+gzip", "application/vnd.buildkit.cacheconfig.v0"
+    with pytest.raises(UnsupportedImage) as caught:
+        choose([entry(None, layer), entry(None, cache), entry(None, layer)], Platform("linux", "amd64"), "app:cache")
+    assert str(caught.value) == (
+        f"app:cache: leads to no image, but to {cache}, {layer}; it may be a build cache: name the image"
+    )
+    with pytest.raises(PlatformNotFound):
+        choose([], Platform("linux", "amd64"))
 
 
 @pytest.mark.parametrize("media_type", [OCI_INDEX, DOCKER_MANIFEST_LIST, OCI_MANIFEST, DOCKER_MANIFEST])
