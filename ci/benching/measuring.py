@@ -130,9 +130,15 @@ def new_file_system(scratch: Path, size: int) -> Iterator[Path]:
     subprocess.run(["mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", backing], check=True)
     mounted.mkdir()
     subprocess.run(["mount", "-o", "loop", backing, mounted], check=True)
+    device = mounted.stat().st_dev
+    # A drive that is new to the kernel has next to no share of the memory for what is not written yet: it would be sent
+    # content that upper layers take away.
+    share = Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/min_ratio")
+    share.write_text("90")
     try:
         yield mounted
     finally:
+        share.write_text("0")
         subprocess.run(["umount", mounted], check=True)
         mounted.rmdir()
         backing.unlink()
