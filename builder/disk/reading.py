@@ -88,11 +88,15 @@ class Entry:
 
 # FT_… of directories' entries (include/linux/fs_types.h).
 _TYPES = (0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFLNK)
+_NO_TYPE = -1
 
 
 def type_of(number: int) -> int:
-    """Tell which type of file the number in an entry of a directory stands for, as in a mode; 0 for none."""
-    return _TYPES[number] if number < len(_TYPES) else 0
+    """Tell which type of file the number in an entry of a directory stands for, as in a mode; 0 where it says nothing.
+
+    A number that stands for none is no inode's.
+    """
+    return _TYPES[number] if number < len(_TYPES) else _NO_TYPE
 
 
 class Reader(Protocol):
@@ -191,6 +195,8 @@ def _sorted(reader: Reader, directory: Inode, above: int, path: bytes, most: int
         where = f"{_shown(path)}: its entry {quoted(name)}"
         if dots.get(name, entry.number) != entry.number:
             raise DiskMalformed(where, "leads elsewhere")
+        if name in dots and entry.type not in (0, stat.S_IFDIR):
+            raise DiskMalformed(where, "is said to be no directory")
         if not 0 < len(name) <= MAX_NAME or b"/" in name or b"\0" in name:
             raise DiskMalformed(where, "is no name that Linux knows")
         if name in entries:

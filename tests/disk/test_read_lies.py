@@ -7,7 +7,7 @@ from itertools import islice
 
 import pytest
 
-from builder.disk.reading import DiskMalformed, Entry, gathered, walk
+from builder.disk.reading import DiskMalformed, Entry, gathered, type_of, walk
 from builder.tree.found import Inode
 
 
@@ -43,6 +43,10 @@ class Odd:
         ([Entry(b".", 2)], "'/': its entry '.': leads elsewhere"),
         ([Entry(b"..", 2)], "'/': its entry '..': leads elsewhere"),
         ([Entry(b"a", 200, 0o040000)], "'/a': is of another type than its directory says"),
+        # A number that stands for no type.
+        ([Entry(b"a", 200, type_of(8))], "'/a': is of another type than its directory says"),
+        ([Entry(b".", 1, 0o100000)], "'/': its entry '.': is said to be no directory"),
+        ([Entry(b"..", 1, type_of(255))], "'/': its entry '..': is said to be no directory"),
         ([Entry(b"%d" % number, 200) for number in range(9)], "the tree: has more names than --max-entries allows"),
     ],
 )

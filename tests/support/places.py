@@ -18,6 +18,7 @@ from builder.linux import ACL_NAMED, ACLS, XATTR_INDEXES
 from builder.tree.found import Inode
 
 _UNREAD = "a field that nobody reads"
+_TYPE = "a type beside a name, which may be left out"
 # What a disk may hold anything in: no guest sees it, and no checker looks.
 NOBODYS = frozenset(
     {
@@ -29,6 +30,7 @@ NOBODYS = frozenset(
         "a copy of the superblock",
         "padding",
         _UNREAD,
+        _TYPE,
         "features that readers need not know",
         "the layout of what has no content",
         "the mode of a symlink",
@@ -183,8 +185,9 @@ def _parts(start: int, end: int, parts: list[tuple[int, int, str]], what: str) -
 
 def _erofs_names(start: int, block: bytes) -> Iterator[tuple[int, int, str]]:
     """Name a block of a directory: heads of twelve bytes, of which the last says nothing, and names."""
-    heads = unpack_from("<H", block, 8)[0] // 12
-    yield from _parts(start, start + len(block), [(12 * n + 11, 12 * n + 12, _UNREAD) for n in range(heads)], "names")
+    heads = range(0, unpack_from("<H", block, 8)[0], 12)
+    parts = [(at + 10 + n, at + 11 + n, what) for at in heads for n, what in enumerate((_TYPE, _UNREAD))]
+    yield from _parts(start, start + len(block), parts, "names")
 
 
 def _erofs_xattrs(start: int, area: bytes) -> Iterator[tuple[int, int, str]]:
