@@ -7,6 +7,7 @@ walked through, and what a file's owner and mode are, are not its business.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import stat
 import struct
@@ -98,7 +99,12 @@ def _grant(rules: int, place: str | int, rights: int) -> None:
         if not stat.S_ISDIR(os.fstat(fd).st_mode):
             rights &= _OF_FILES
         rule = ctypes.create_string_buffer(struct.pack("=Qi", rights, fd), 12)
-        system_call(_ADD_RULE, rules, _PATH_BENEATH, rule, 0)
+        try:
+            system_call(_ADD_RULE, rules, _PATH_BENEATH, rule, 0)
+        except OSError as error:
+            # A pipe has no place among files: nothing needs to be granted, and nothing is refused.
+            if error.errno != errno.EBADFD:
+                raise
     finally:
         if fd != place:
             os.close(fd)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.command import ENVIRONMENT, run
+from support.command import ENVIRONMENT, argv, run
 from support.images import Spec, docker_archive, layout, layout_zip
 from support.registry import Registry
 from support.tars import file, tar
@@ -157,3 +157,11 @@ def test_a_file_that_confinement_refuses_is_said_to_be_refused_by_it(
     asked = (home / "victim", home / "new", home / "gone/new", tmp_path / "work/new", tmp_path / "nobody's")
     said = python(OF_FILES, str(tmp_path / "work"), *map(str, asked)).split()
     assert said == ["True", "True", "False", str(os.geteuid() == 0)]
+
+
+@needs_kernel
+def test_an_archive_that_comes_through_a_pipe_is_confined_as_well(made: Path, tmp_path: Path) -> None:
+    words = ("store", "--store", tmp_path / "store", "add", "/dev/stdin", "--sandbox", "require")
+    with subprocess.Popen(["cat", made / "image.tar"], stdout=subprocess.PIPE) as cat:
+        done = subprocess.run(argv("-q", *words), stdin=cat.stdout, env=ENVIRONMENT, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"localhost/a:1\n", b"")
