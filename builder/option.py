@@ -207,6 +207,13 @@ def parse_uuid(text: str) -> UUID:
         ) from None
 
 
+def parse_file(text: str) -> Path:
+    """Read the name of a file. Raises UsageError for an empty one, which would be the current directory."""
+    if not text:
+        raise UsageError("an empty name names no file")
+    return Path(text)
+
+
 def parse_truth(text: str) -> bool:
     """Read yes or no, also as true or false."""
     if text.lower() not in _TRUTHS:
@@ -220,7 +227,7 @@ TIMES = Form("NUMBER", parse_times)
 SECONDS = Form("SECONDS", parse_seconds)
 TEXT = Form("TEXT", str)
 IDENTITY = Form("UUID", parse_uuid)
-FILE = Form("FILE", Path)
+FILE = Form("FILE", parse_file)
 DIRECTORY = Form("DIRECTORY", Path)
 # The one is said without a value on the command line (`--dedupe`, `--no-journal`), the other with (`--tls-verify=no`).
 SWITCH = Form("", parse_truth)

@@ -60,6 +60,8 @@ def blank(
     target = Path(output)
     if not target.name:
         raise UsageError(f"output {quoted(str(output))} names no file; call it NAME.ext4")
+    if target.suffix == ".erofs":
+        raise UsageError(f"{quoted(str(output))}: an empty disk is written to, and so is an ext4; call it NAME.ext4")
     with failures_named(advice=_ADVICE):
         check_side_output(target)
         place = resolve_output(target)

@@ -44,6 +44,16 @@ class _Image(_ParamType):
         return [CompletionItem(incomplete, type="file")]
 
 
+class _File(click.Path):
+    """A file; not the current directory, which is what an empty variable of a Makefile names."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Make a path of what is one."""
+        if value == "":
+            self.fail("an empty name names no file", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class _Disk(_ParamType):
     """A disk: a file, or what names one in a registry."""
 
@@ -63,5 +73,5 @@ class _Disk(_ParamType):
 IMAGE = _Image()
 DISK = _Disk()
 # Not readable=True, click's default: whether a place can be written is told where it is known, with its status.
-FILE = click.Path(dir_okay=False, readable=False, path_type=Path)
+FILE = _File(dir_okay=False, readable=False, path_type=Path)
 DIRECTORY = click.Path(file_okay=False, readable=False, path_type=Path)
