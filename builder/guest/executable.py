@@ -7,7 +7,7 @@ from posixpath import join, normpath
 
 from builder.guest.process import Process
 from builder.tree.lookup import find_node
-from builder.tree.nodes import File
+from builder.tree.nodes import Directory, File
 from builder.tree.paths import Refusal, components
 from builder.tree.tree import Tree
 from builder.words import quoted
@@ -27,6 +27,12 @@ def doubt(process: Process, tree: Tree) -> str | None:
     settings = [f"{name}={value}" for name, value in process.env.items()]
     if any(len(text.encode("utf-8", "surrogateescape")) >= _MAX_STRING for text in (*process.argv, *settings)):
         return f"Linux takes no argument or variable of more than {_MAX_STRING - 1} bytes (status 126)"
+    try:
+        node = find_node(tree, components(process.cwd.encode("utf-8", "surrogateescape")))
+    except Refusal:
+        return None
+    if node is not None and not isinstance(node, Directory):
+        return f"the working directory {quoted(process.cwd, 200)} is no directory (status 126)"
     program = process.argv[0]
     places = list(_places(process, program))
     if any(place.startswith(_LATER) for place in places):

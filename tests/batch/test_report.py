@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
+from itertools import count as seconds
+from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import pytest
 
-from builder.batch import report
+from builder.batch import report, reports
 from builder.batch.report import BUILT, FAILED, Outcome, Part, render_report
+from builder.batch.reports import Reports
 
 OUTCOMES = [
     Outcome(1, "oci:a", "disks/a\udcff.ext4", BUILT, size=1, layers=(Part("sha256:1", 5), Part("sha256:2", 6))),
@@ -32,3 +37,20 @@ def test_an_outcome_that_is_as_it_was_is_not_rendered_again() -> None:
         changed = [replace(OUTCOMES[0], seconds=0.25), OUTCOMES[1]]
         assert json.loads(render_report(changed))["images"][0]["seconds"] == 0.25
     rendered.assert_called_once_with(changed[0])
+
+
+@pytest.mark.parametrize(("few", "written"), [(2, [1, 2, 2, 2, 2]), (1, [1, 1, 1, 2, 2])])
+def test_a_long_report_is_written_now_and_then_and_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int, written: Sequence[int]
+) -> None:
+    """Each look at the clock is a second later, so to write takes one, and twenty have to go by."""
+    clock = seconds()
+    monkeypatch.setattr(reports, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+    monkeypatch.setattr(reports, "_FEW", few)
+    place = tmp_path / "report.json"
+    writer = Reports([place])
+    seen = []
+    for number, last in ((1, False), (2, False), (2, False), (2, True), (2, False)):
+        writer.write(OUTCOMES[:number], last=last)
+        seen.append(len(json.loads(place.read_text())["images"]))
+    assert seen == written

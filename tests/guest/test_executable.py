@@ -28,8 +28,8 @@ def tree() -> Tree:
     return tree
 
 
-def found(tree: Tree, *argv: str, env: str = PATH) -> str | None:
-    config = ImageConfig("linux", "amd64", (), env=(env,), working_dir="/srv")
+def found(tree: Tree, *argv: str, env: str = PATH, cwd: str = "/srv") -> str | None:
+    config = ImageConfig("linux", "amd64", (), env=(env,), working_dir=cwd)
     return doubt(plan_process(config, GuestOptions(cmd=argv), "image"), tree)
 
 
@@ -54,6 +54,16 @@ def test_what_is_there_is_found_as_the_machine_finds_it(tree: Tree, program: str
 )
 def test_what_is_not_is_said(tree: Tree, program: str, reason: str) -> None:
     assert found(tree, program) == reason
+
+
+@pytest.mark.parametrize("cwd", ["/usr/bin/tool", "/bin/tool"])
+def test_a_working_directory_that_is_none_is_said(tree: Tree, cwd: str) -> None:
+    assert found(tree, "tool", cwd=cwd) == f"the working directory '{cwd}' is no directory (status 126)"
+
+
+@pytest.mark.parametrize("cwd", ["/", "/bin", "/made/later", "/usr/bin/loop"])
+def test_one_that_is_there_or_will_be_is_not(tree: Tree, cwd: str) -> None:
+    assert found(tree, "tool", cwd=cwd) is None
 
 
 def test_without_a_path_there_is_the_default(tree: Tree) -> None:
