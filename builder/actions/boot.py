@@ -101,7 +101,7 @@ def _prepared(disk: Path, options: BootOptions) -> Iterator[Guest]:
     verity = verity_of(disk, options)
     # What dm-verity finds, it says as an error.
     quiet = ["quiet", f"loglevel={4 if verity else 3}"]
-    words = [f"console={machine.console}", "panic=-1", *([] if options.show_console else quiet)]
+    words = [f"console={machine.console}", "panic=-1", *machine.words, *([] if options.show_console else quiet)]
     table = verity.table(ROOT_DISK) if verity else None
     words += [NO_SELF_TESTS, "rb.ports", *root_words(format_, options.writable, table=table), NETWORK]
     words += ["rb.data=/dev/vdb"] if options.data else []

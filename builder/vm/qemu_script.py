@@ -49,7 +49,7 @@ def shell_script(root: Root, machine: MachineOptions, folder: Path) -> Configura
         machine=kind,
         kernel=from_here(kernel),
         initrd=from_here(root.initrd) if root.initrd else None,
-        line=f"{line} {NETWORK}",
+        line=" ".join((line, NETWORK, *kind.words)),
         disks=[(from_here(path), writable) for path, writable in machine.disks(root)],
         memory=machine.memory,
         vcpus=machine.vcpus,

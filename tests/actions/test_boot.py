@@ -70,6 +70,12 @@ def test_who_has_no_home_to_keep_an_initramfs_in_boots_all_the_same(
     assert list(temporary.iterdir()) == []
 
 
+def test_the_kernel_is_told_what_the_machine_needs(disk: Path) -> None:
+    for machine, needed in (("microvm", False), ("q35", True)):
+        line = " ".join(boot_command(disk, BootOptions(kernel=disk, initrd=disk, machine=machine)))
+        assert (" no_timer_check " in line) == needed
+
+
 def test_the_kernel_is_told_of_the_hash_tree_that_the_metadata_beside_the_disk_tell_of(tmp_path: Path) -> None:
     skip_without_veritysetup()
     layout(tmp_path / "image", Spec((tar(file("a", b"content")),)))

@@ -63,6 +63,12 @@ def test_linux_would_wait_for_ever_for_a_second_processor_of_an_emulated_microvm
     assert Asked(tmp_path, qemu_argv(replace(several, kvm=True), {})).values("-smp") == ["2"]
 
 
+def test_linux_would_panic_that_counts_the_ticks_of_an_emulated_q35_on_a_busy_machine(tmp_path: Path) -> None:
+    for vcpus, told in ((1, False), (2, True)):
+        (line,) = asked(tmp_path, root(tmp_path / "d"), replace(LEAST, vcpus=vcpus)).values("-append")
+        assert ("no_timer_check" in line.split()) == told
+
+
 def test_accel_says_how(tmp_path: Path) -> None:
     assert asked(tmp_path, root(tmp_path / "d"), ACCEL="kvm").values("-M") == ["microvm,accel=kvm"]
     assert asked(tmp_path, root(tmp_path / "d"), ACCEL="kvm").values("-cpu") == ["host"]
