@@ -9,9 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from builder.disk.shift import can_shift
-from builder.tree.spool import open_spool
+from support.moves import shifts
 
 
 @pytest.mark.slow
@@ -26,8 +24,7 @@ def test_whatever_step_is_the_last_outputs_are_whole_and_the_next_build_clears_u
     assert ran.returncode == 0, ran.stdout + ran.stderr
     steps = json.loads(ran.stdout)
     # Where the host can, the disk is the file in which the content came.
-    with open_spool(tmp_path) as spool:
-        assert steps.count("link") == can_shift(spool.fd)
+    assert steps.count("link") == shifts(tmp_path)
     # Otherwise the steps were badly chosen, and nothing was shown.
     assert [steps.count(name) for name in ("replace", "mkdir", "rmdir")] == [3, 3, 3]
     assert steps.count("fsync") == 3 + 2 * 3
