@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Generator
 
+import hypothesis
 import pytest
 import pytest_rerunfailures
 
@@ -20,6 +22,10 @@ import_fs()
 # Else each test asks another process how often it has failed, and waits 40 ms for its words to be sent (Nagle's
 # algorithm): that was a third of the quick suite. Only a test that takes its worker along is not tried again.
 pytest_rerunfailures.HAS_PYTEST_HANDLECRASHITEM = False
+
+# How long an example takes, or is made, says how busy the machine is.
+hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("busy")
 
 # Registries that run for tests, an image that takes a while, init alone, and a cluster; what a repetition leaves out;
 # and what tests cost.
@@ -37,6 +43,17 @@ def pytest_configure() -> None:
     """Take signals as a program in the foreground does, also where a runner in the background has them ignored."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage while ten thousand tests are made, nor in them ever after: that was a seventh of the time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 # Before marks are asked for with -m.

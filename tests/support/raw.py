@@ -91,20 +91,16 @@ class RawRegistry:
             Thread(target=self._serve, args=(connection,), name="raw answer", daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection, suppress(OSError):
-            head = b""
-            while not head.endswith(b"\r\n\r\n"):
-                if not (got := connection.recv(1)):
+        with connection, connection.makefile("rb") as requests, suppress(OSError):
+            head = requests.read(len(_HANDSHAKE))
+            while head != _HANDSHAKE and not head.endswith(b"\r\n\r\n"):
+                if not (got := requests.readline()):
                     return
                 head += got
-                if head == _HANDSHAKE:
-                    break
             self.heads.append(head)
             # A body is read: its bytes are no odder than others.
             length = re.search(rb"\r\nContent-Length: (\d+)", head)
-            left = int(length[1]) if length else 0
-            while left and (got := connection.recv(min(left, 1 << 16))):
-                left -= len(got)
+            requests.read(int(length[1]) if length else 0)
             line = head.split(b"\r\n")[0].decode("latin-1").rpartition(" ")[0] if head != _HANDSHAKE else "TLS"
             say = next((say for pattern, say in self.odd.items() if re.search(pattern, line)), self.ordinary)
             for part in say(line):
