@@ -94,6 +94,10 @@ def run(words: Sequence[str]) -> int:
         status: int | None = cli.main(list(words), prog_name=_NAME, standalone_mode=False, obj=console)
         return status or 0
     except click.ClickException as error:
+        # A file that there was nothing left to open with is no wrong word.
+        if error.__context__ is not None and (short := shortage(error.__context__)) is not None:
+            console.fail(short)
+            return short.exit_status
         console.log_format = console.log_format or _form_asked_for(words)
         ctx = error.ctx if isinstance(error, click.UsageError) else None
         # Click lists choices over several lines, with tabs.

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from builder.errors import BlobMissing, SourceUnreadable
+from builder.errors import BlobMissing, BuilderError, SourceUnreadable
 from builder.events import Listener, Notice
 from builder.image.descriptor import Descriptor, EntryFields, read_descriptor
 from builder.image.digest import Digest
@@ -19,6 +19,7 @@ from builder.image.verifier import verify
 from builder.registry.failures import Stopped
 from builder.registry.frames import DATA, ERROR, NOTICE, Broken, frames, read_error, read_json
 from builder.registry.origin import Document
+from builder.shortage import shortage
 
 T = TypeVar("T")
 
@@ -41,6 +42,10 @@ class Asked(Protocol):
 
     def settle(self, digests: Iterable[Digest]) -> None:
         """From now on have it fetch nothing but the blobs that have these digests, for ever."""
+        ...
+
+    def lacked_memory(self) -> bool:
+        """Tell of one that has hung up whether it has ended for want of memory, as far as that shows soon."""
         ...
 
 
@@ -170,9 +175,11 @@ class FetchedOrigin:
         said: dict[str, Any] = self.ask(what, dict, take, **words)
         return bytes(data), said
 
-    def _gone(self) -> SourceUnreadable:
+    def _gone(self) -> BuilderError:
         if self._stopped:
             return Stopped(self.where)
+        if self._fetcher.lacked_memory() and (short := shortage(MemoryError())) is not None:
+            return short
         return SourceUnreadable(self.where, "the process that fetches has ended, or says what it should not; try again")
 
 

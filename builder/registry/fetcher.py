@@ -23,6 +23,8 @@ from builder.signals import signals_held
 
 # In seconds: how long its end is waited for, which comes at once unless somebody has stopped it.
 _PATIENCE = 5.0
+# In seconds: how long one that has hung up takes to end, unless it goes on.
+_SOON = 1.0
 # How many digests are told at once.
 _AT_ONCE = 200
 
@@ -109,6 +111,20 @@ class Fetcher:
         # One that is gone has nothing to be told; who asks it something will hear.
         with suppress(BrokenPipeError, ConnectionResetError):
             self._control.sendall(json.dumps({"what": what, **words}).encode())
+
+    def lacked_memory(self) -> bool:
+        """Tell of one that has hung up whether it has ended for want of memory, as far as that shows soon."""
+        # Here, because only who has forked it needs it.
+        from builder.registry.fetcher_process import NO_MEMORY
+
+        began = time.monotonic()
+        with suppress(ChildProcessError):
+            while time.monotonic() - began < _SOON:
+                ended = os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                if ended is not None:
+                    return (ended.si_code, ended.si_status) == (os.CLD_EXITED, NO_MEMORY)
+                time.sleep(0.005)
+        return False
 
     def close(self) -> None:
         """End it, and wait for that."""

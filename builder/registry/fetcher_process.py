@@ -26,10 +26,13 @@ from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.image.render import render_descriptor
 from builder.registry import RegistryAccess
-from builder.registry.frames import DATA, ERROR, NOTICE, RESULT, describe_error, send_frame, send_json
+from builder.registry.frames import DATA, NOTICE, RESULT, send_error, send_frame, send_json
 from builder.registry.origin import Origin
 from builder.shortage import shortage
 from builder.threads import Worker
+
+# The exit status that says so to whoever is served: no more can be said then.
+NO_MEMORY = 75
 
 _LONGEST = 1 << 16
 _LOOK_MILLISECONDS = 1000
@@ -43,6 +46,7 @@ class _Settled(BuilderError):
 
 def become_fetcher(control: socket.socket) -> NoReturn:
     """Be that process, from a fork on, until nobody holds the other end of `control`."""
+    status = 0
     try:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             # Ctrl-C reaches whoever is served, too, and is heard of through that. Not SIG_IGN: helpers would have that.
@@ -53,12 +57,13 @@ def become_fetcher(control: socket.socket) -> NoReturn:
             import_module(_CLIENT)
         _Service(control).serve()
     except BaseException as error:
+        status = NO_MEMORY if isinstance(error, MemoryError) else 0
         # What this machine lacks, whoever is served has its own word for.
         if shortage(error) is None:
             traceback.print_exc()
     finally:
         # Nothing of what was copied is to be cleaned up here.
-        os._exit(0)
+        os._exit(status)
 
 
 def _pass_over(_number: int, _frame: object) -> None:
@@ -105,7 +110,7 @@ def _send_whole(answer: _Answer, data: bytes) -> None:
 
 def _fail(answer: _Answer, error: Exception) -> None:
     with suppress(OSError):
-        send_json(answer.to, ERROR, describe_error(error))
+        send_error(answer.to, error)
     answer.end()
 
 
@@ -186,7 +191,7 @@ class _Service:
             except (BrokenPipeError, ConnectionResetError):
                 raise
             except Exception as error:
-                send_json(answer.to, ERROR, describe_error(error))
+                send_error(answer.to, error)
         answer.end()
 
     def _result(self, asked: dict[str, Any], answer: _Answer) -> object:

@@ -56,13 +56,25 @@ def send_frame(to: socket.socket, kind: bytes, content: bytes) -> None:
     """Send one frame. Raises OSError where nobody reads any more."""
     head = _HEAD.pack(kind, len(content))
     sent = to.sendmsg([head, content])
+    # Of what is large nothing is copied for the rest of it.
+    if sent < len(head):
+        to.sendall(head[sent:])
     if sent < len(head) + len(content):
-        to.sendall(memoryview(head + content)[sent:])
+        to.sendall(memoryview(content)[max(sent - len(head), 0) :])
 
 
 def send_json(to: socket.socket, kind: bytes, content: object) -> None:
     """Send a frame of JSON."""
     send_frame(to, kind, json.dumps(content).encode())
+
+
+def send_error(to: socket.socket, error: Exception) -> None:
+    """Send a frame of an error; where memory is too short for its words, that it is. Raises OSError as send_frame."""
+    try:
+        content = json.dumps(describe_error(error)).encode()
+    except MemoryError:
+        content = _NO_MEMORY
+    send_frame(to, ERROR, content)
 
 
 def frames(come: socket.socket) -> Iterator[tuple[bytes, bytes]]:
@@ -155,3 +167,6 @@ def _cause(causes: list[list[str]]) -> BaseException | None:
         cause.__cause__ = made
         made = cause
     return made
+
+
+_NO_MEMORY = json.dumps(describe_error(MemoryError())).encode()

@@ -53,6 +53,19 @@ main()
 """
 
 
+# The list of images is the first file that cannot be opened any more.
+_WITHOUT_FILES = """
+import builtins, errno, os, sys
+from builder.__main__ import main
+really = builtins.open
+def none_left(file, *words, **more):
+    if file == "list":
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), file)
+    return really(file, *words, **more)
+builtins.open = none_left
+main()
+"""
+
 # What says so runs out of memory itself.
 _SAYING_LOST = """
 import sys
@@ -179,6 +192,11 @@ def test_an_import_that_runs_out_of_memory_is_said_whatever_it_raises(place: Pat
     command = [sys.executable, "-c", _IMPORT_LOST, module, *HARDSHIPS["libarchive"].words]
     status, said = outcome(place, command)
     assert (status, said.startswith("this machine gives us no more memory")) == (1, True)
+
+
+def test_a_list_that_cannot_be_opened_for_want_of_files_is_no_wrong_word(place: Path) -> None:
+    (place / "list").write_text("oci:image\n")
+    assert outcome(place, [sys.executable, "-c", _WITHOUT_FILES, "batch", "list", "-o", "out"]) == (1, FILES)
 
 
 @pytest.mark.parametrize("saying", ["shortage", "Console"])

@@ -12,8 +12,11 @@ from builder.errors import SourceUnreadable
 from builder.events import ignore
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
+from builder.registry import RegistryAccess, fetcher_process
 from builder.registry.fetched import FetchedOrigin
+from builder.registry.fetcher import fetcher, running_fetcher
 from builder.registry.frames import DATA, RESULT, send_frame, send_json
+from builder.shortage import Shortage
 
 BLOB = Descriptor("application/octet-stream", Digest.of(b"content"), 7)
 
@@ -41,6 +44,9 @@ class Says:
 
     def settle(self, digests: Iterable[Digest]) -> None:
         pass
+
+    def lacked_memory(self) -> bool:
+        return False
 
 
 def says(*chunks: bytes) -> Says:
@@ -75,3 +81,17 @@ def test_who_is_gone_however_the_system_says_so_is_gone(error: type[OSError]) ->
 
     with pytest.raises(SourceUnreadable, match="has ended"):
         FetchedOrigin(Says(say), "here", ignore).has_blob(BLOB.digest)
+
+
+def test_one_that_has_ended_for_want_of_memory_is_no_source_that_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def lost(_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(fetcher_process._Service, "serve", lost)
+    with fetcher():
+        process = running_fetcher()
+        assert process is not None
+        with pytest.raises(Shortage, match="no more memory"):
+            process.open("registry.example", "image", RegistryAccess(None, None, True), ignore)

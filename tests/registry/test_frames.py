@@ -30,9 +30,11 @@ from builder.registry.frames import (
     frames,
     read_error,
     read_json,
+    send_error,
     send_frame,
     send_json,
 )
+from builder.shortage import shortage
 
 
 @pytest.fixture
@@ -156,3 +158,15 @@ def test_what_is_missing_and_what_nobody_foresaw_end_in_a_line_as_well() -> None
     assert str(missing) == "No module named 'urllib3'; install rootfs-builder again"
     unforeseen = read_error(json.dumps(describe_error(ZeroDivisionError("division by zero"))).encode())
     assert str(unforeseen) == "fetching failed: ZeroDivisionError: division by zero"
+
+
+def test_an_error_that_there_is_no_memory_to_describe_is_one_of_memory(
+    ends: tuple[socket.socket, socket.socket],
+) -> None:
+    class Lost(Exception):
+        def __str__(self) -> str:
+            raise MemoryError
+
+    send_error(ends[0], Lost())
+    (kind, content) = next(frames(ends[1]))
+    assert (kind, str(read_error(content))) == (ERROR, str(shortage(MemoryError())))

@@ -141,7 +141,11 @@ if __name__ == "__main__":
 
     _import_what_commands_need()
     gc.freeze()  # so that no forked process copies it all
-    with socket.socket(fileno=int(sys.argv[1])) as requests:
-        forked = _serve(requests)
+    try:
+        with socket.socket(fileno=int(sys.argv[1])) as requests:
+            forked = _serve(requests)
+    except KeyboardInterrupt:
+        # Whoever has it serve is interrupted, too.
+        sys.exit(130)
     if forked:
         main()
