@@ -13,6 +13,9 @@ _FILES = ("no more open files", "raise the limit (ulimit -n)")
 _PROCESSES = ("no more processes and threads", "end some, or raise the limit (ulimit -u)")
 _MEMORY = ("no more memory", "end other programs, or raise the limit (ulimit -v, or the container's)")
 
+# How the loader of libraries, and OpenSSL, say that there is no more memory.
+_OF_LIBRARIES = ("failed to map segment", "malloc failure", "MALLOC_FAILURE")
+
 _OF_ERRNO = {
     errno.EMFILE: _FILES,
     errno.ENFILE: _FILES,
@@ -55,7 +58,7 @@ def shortage(error: BaseException) -> Shortage | None:
     # What loads libraries has only words for it, and those of the C library.
     if isinstance(error, (ImportError, OSError)):
         said = [number for number in _OF_ERRNO if os.strerror(number) in str(error)]
-        if said or "failed to map segment" in str(error):
+        if said or any(words in str(error) for words in _OF_LIBRARIES):
             return Shortage(*_OF_ERRNO[said[0] if said else errno.ENOMEM])
     # Threads have no exception of their own for it.
     if isinstance(error, RuntimeError) and "can't start new thread" in str(error):

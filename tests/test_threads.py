@@ -73,6 +73,13 @@ def test_a_thread_that_has_room_lacks_processes() -> None:
     assert short.what == "no more processes and threads"
 
 
+@pytest.mark.parametrize("words", ["[SSL] malloc failure (_ssl.c:3063)", "libz.so.1: failed to map segment from it"])
+def test_a_library_that_has_no_memory_lacks_memory(words: str) -> None:
+    short = shortage(OSError(1, words))
+    assert short is not None
+    assert short.what == "no more memory"
+
+
 @pytest.mark.heavy
 def test_one_that_kept_an_exception_has_ended() -> None:
     """What it was called with is in the frames that the exception keeps."""

@@ -8,10 +8,14 @@ from urllib3 import exceptions
 
 from builder.errors import SourceUnreadable
 from builder.registry.failures import NoTls, Passing
+from builder.shortage import shortage
 
 
 def translate(error: exceptions.HTTPError | OSError | ValueError, host: str, proxied: bool) -> SourceUnreadable:
-    """Say in one line what an exception of urllib3 means, without the URL: its query may be a signature."""
+    """Say in one line what an exception of urllib3 means, without the URL: its query may be a signature.
+
+    Raises Shortage where TLS has run out of memory.
+    """
     cause = error.original_error if isinstance(error, exceptions.ProxyError) else error
     through = " through the proxy of the environment" if proxied else ""
     if isinstance(cause, exceptions.NameResolutionError):
@@ -28,6 +32,8 @@ def translate(error: exceptions.HTTPError | OSError | ValueError, host: str, pro
         return Passing(host, f"no answer in time{through}; check the network, or try again later")
     inner = cause.args[0] if isinstance(cause, exceptions.SSLError) and cause.args else cause
     if isinstance(inner, (ssl.SSLError, ssl.CertificateError)):
+        if (short := shortage(inner)) is not None:
+            raise short
         return _tls_failure(inner, host)
     if isinstance(error, exceptions.ProxyError):
         reason = "the proxy of the environment refuses or fails; check HTTPS_PROXY and NO_PROXY"

@@ -207,6 +207,9 @@ class _Said:
         Worker(lambda: self._send(theirs)).start()
         return ours
 
+    def lacked_memory(self) -> bool:
+        return False
+
     def _send(self, to: socket.socket) -> None:
         # Nobody may read it to its end.
         with to, suppress(OSError):
