@@ -224,6 +224,8 @@ class _Copied:
             for start in range(0, length, _STEP):
                 step = min(length - start, _STEP)
                 copy(fd, source + start, self.fd, target + start, step)
+                # On its way to the drive while the rest is copied: all of it is to be synced.
+                start_writing(self.fd, target + start, step)
                 done += step
                 progress(done)
         os.ftruncate(self.fd, size)
