@@ -57,6 +57,7 @@ def done_of(outcomes: dict[str, str]) -> set[str]:
     return {name for name, outcome in outcomes.items() if outcome not in ("EACCES", "EPERM", "EXDEV")}
 
 
+@pytest.mark.heavy
 @needs_kernel
 @pytest.mark.parametrize(
     ("place", "words"),
@@ -118,6 +119,7 @@ def test_one_that_speaks_to_a_registry_gets_nowhere_and_sends_only_what_it_is_to
         assert any((tmp_path / store / "images/blobs/sha256").iterdir())
 
 
+@pytest.mark.heavy
 @needs_kernel
 @pytest.mark.parametrize("words", [("verify", "DISK", "IMAGE"), ("inspect", "IMAGE"), ("store", "pull", "IMAGE")])
 def test_what_nobody_knows_is_refused_where_confinement_is_required(
@@ -159,6 +161,7 @@ def test_a_file_that_confinement_refuses_is_said_to_be_refused_by_it(
     assert said == ["True", "True", "False", str(os.geteuid() == 0)]
 
 
+@pytest.mark.heavy
 @needs_kernel
 def test_an_archive_that_comes_through_a_pipe_is_confined_as_well(made: Path, tmp_path: Path) -> None:
     words = ("store", "--store", tmp_path / "store", "add", "/dev/stdin", "--sandbox", "require")
