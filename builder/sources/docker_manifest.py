@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -67,4 +68,6 @@ def _parse_one(item: Any, name: str, path: str) -> Saved:
         if not text.isprintable() or len(text) > _MAX_NAME:
             reason = f"{quoted(text, 200)} is no name of a file that docker save writes"
             raise MalformedDocument(name, path, reason)
+        if posixpath.normpath(text).startswith("../"):
+            raise MalformedDocument(name, path, f"{quoted(text, 200)} leads out of the archive; export the image again")
     return saved
