@@ -109,6 +109,7 @@ def test_time_and_an_expected_text_end_it(disk: Path, vmm: str) -> None:
         booted(disk, options(disk, vmm, timeout=0.3))
 
 
+@pytest.mark.heavy
 def test_firecracker_reads_a_configuration_with_all_that_was_said(disk: Path) -> None:
     place = disk.parent
     install(place, "firecracker", f'cp "$6" {place}/machine.json; {SAYS}')
@@ -227,6 +228,7 @@ def test_what_it_cannot_do_is_refused(disk: Path, vmm: str) -> None:
         booted(disk, options(disk, vmm, machine="q35"))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("vmm", RUNNERS)
 def test_a_command_that_is_only_shown_does_the_same_in_a_shell(disk: Path, vmm: str) -> None:
     place = disk.parent

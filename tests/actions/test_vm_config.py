@@ -45,6 +45,7 @@ def outputs() -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in Path().iterdir() if path.is_file()}
 
 
+@pytest.mark.heavy
 def test_each_vmm_gets_its_configuration_with_the_disk(image: str) -> None:
     build(image, "web.ext4", everything())
     made = outputs()

@@ -77,6 +77,7 @@ def raw_names() -> list[str]:
     return wrong
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8", "POSIX", "en_US.ISO-8859-1"])
 def test_names_are_the_raw_bytes_in_every_locale(locale: str) -> None:
     here = os.path.dirname(__file__)

@@ -79,6 +79,7 @@ def test_no_directory_and_no_variable_decides_what_is_imported(
     assert not (tmp_path / "evidence").exists()
 
 
+@pytest.mark.heavy
 def test_the_command_as_a_module_leaves_the_current_directory_alone(tmp_path: Path, hostile: Path) -> None:
     """Where that is not where it is itself."""
     shutil.rmtree(hostile / "builder")
@@ -159,6 +160,7 @@ def test_a_build_whose_lifeline_is_cut_is_cancelled(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lifeline"]
 
 
+@pytest.mark.heavy
 @pytest.mark.usefixtures("holder")
 def test_a_build_whose_parent_has_gone_gives_up_though_its_lifeline_is_held(tmp_path: Path, slow_layout: Path) -> None:
     (tmp_path / "disks").mkdir()
@@ -176,6 +178,7 @@ def test_a_build_whose_parent_has_gone_gives_up_though_its_lifeline_is_held(tmp_
     wait_until(lambda: list((tmp_path / "disks").iterdir()) == [])
 
 
+@pytest.mark.heavy
 def test_a_build_that_comes_after_the_lifeline_was_cut_is_cancelled(
     tmp_path: Path, slow_layout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +217,7 @@ def test_a_process_that_somebody_else_ends_is_lost(
         run_job(tmp_path, f"oci:{slow_layout}", end_it)
 
 
+@pytest.mark.heavy
 @pytest.mark.usefixtures("holder")
 def test_a_job_of_another_version_is_refused(tmp_path: Path) -> None:
     answer = build_in_process('{"builder": "9.0", "form": 1}', str(tmp_path / "lifeline"), ignore)
@@ -231,6 +235,7 @@ def test_a_directory_that_is_not_there_fails_the_job(tmp_path: Path) -> None:
     assert outcome.error.startswith("/nowhere: No such file or directory; ")
 
 
+@pytest.mark.heavy
 def test_a_lifeline_that_cannot_be_read_fails_the_job_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -31,6 +31,7 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, words: list[str], sai
     assert said in done.stderr
 
 
+@pytest.mark.heavy
 def test_a_cache_without_room_is_named(tmp_path: Path) -> None:
     guests.skip_without_machines()
     disk = blank(tmp_path / "disk.ext4", 64 << 20).output
@@ -45,6 +46,7 @@ def test_a_cache_without_room_is_named(tmp_path: Path) -> None:
     assert list(place.iterdir()) == []
 
 
+@pytest.mark.heavy
 def test_where_temporary_files_have_no_place_that_is_said(tmp_path: Path) -> None:
     guests.skip_without_machines()
     disk = blank(tmp_path / "disk.ext4", 64 << 20).output

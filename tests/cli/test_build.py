@@ -147,6 +147,7 @@ def test_what_is_wrong_is_said_in_one_line_with_the_right_status(tmp_path: Path,
     assert left_in(tmp_path) == []
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(installed_features().tar, reason="this mkfs.erofs is killed by the limit that stands in here")
 def test_a_size_that_the_file_system_of_the_output_cannot_hold_is_said(tmp_path: Path, image: str) -> None:
     command = argv("-q", "build", image, "-o", tmp_path / "d.erofs", "--size", "1G")

@@ -242,6 +242,7 @@ def test_standard_error_that_takes_nothing_costs_no_disk(place: Path, stderr: st
     assert run("oci:nowhere") == 1
 
 
+@pytest.mark.heavy
 def test_a_reader_of_standard_error_that_goes_costs_no_disk(place: Path) -> None:
     command = argv("build", "oci:image", "-o", "out/d.ext4", "--progress", "json")
     with subprocess.Popen(command, cwd=place, env=ENVIRONMENT, stderr=subprocess.PIPE) as process:

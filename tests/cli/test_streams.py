@@ -30,6 +30,7 @@ def test_a_closed_stream_does_not_harm_the_disk(tmp_path: Path, image: str, clos
     assert disk.read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.heavy
 def test_messages_never_go_to_standard_output(tmp_path: Path) -> None:
     command = ["sh", "-c", 'exec "$@" 2>&-', "sh", *argv("build", "oci:nowhere", "-o", tmp_path / "d.ext4")]
     done = subprocess.run(command, env=ENVIRONMENT, check=False, capture_output=True)

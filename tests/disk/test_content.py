@@ -30,7 +30,11 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.heavy
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[*settings().suppress_health_check, HealthCheck.function_scoped_fixture],
+)
 @given(chosen=pieces)
 def test_whatever_is_kept_lent_and_between_is_where_it_belongs(tmp_path: Path, chosen: list[Piece]) -> None:
     for tails, spent in product((0, 2000), (False, True)):

@@ -34,6 +34,7 @@ def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.heavy
 def test_nothing_of_pyfilesystem_reaches_the_screen(tmp_path: Path) -> None:
     layout_zip(tmp_path / "layout.zip", IMAGE)
     ran = run_python(
