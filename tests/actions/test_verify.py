@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from support.command import run
 from support.images import Spec, layout
+from support.recorded import built
 from support.tars import directory, file, hardlink, symlink, tar
 from support.verity import flip, skip_without_veritysetup
 
@@ -38,11 +39,6 @@ SPEC = Spec((LAYER,), config={"Cmd": ["/bin/sh"]})
 def image(tmp_path: Path) -> str:
     layout(tmp_path / "image", SPEC)
     return f"oci:{tmp_path}/image"
-
-
-def built(image: str, disk: Path, options: BuildOptions | None = None) -> Path:
-    build(image, disk, replace(options or BuildOptions(), metadata_file=metadata_path(disk)))
-    return disk
 
 
 def lines(disk: Path, reference: str | None = None) -> list[str]:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.images import Spec, layout
+from support.recorded import built
 from support.registry import Registry
 from support.tars import file, tar
 from support.verity import flip
 
-from builder import Addition, BuildOptions, GuestOptions, build, pull_disk, push, verify
+from builder import Addition, BuildOptions, GuestOptions, pull_disk, push, verify
 from builder.errors import UsageError
 from builder.output.beside import mark_pulled, metadata_path, read_record, unmarked
 
@@ -26,11 +26,6 @@ PLACE = "docker://registry.example/disks/web@sha256:" + "0" * 64
 def image(tmp_path: Path) -> str:
     layout(tmp_path / "image", SPEC)
     return f"oci:{tmp_path}/image"
-
-
-def built(image: str, disk: Path, options: BuildOptions | None = None) -> Path:
-    build(image, disk, replace(options or BuildOptions(), metadata_file=metadata_path(disk)))
-    return disk
 
 
 def changed(disk: Path, **fields: Any) -> Path:

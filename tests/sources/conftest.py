@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support.built_store import BUILD
 from support.engines import Engine
+from support.signing import KEY, write_public
 from support.stores import write_store
 from support.written_store import APP
 
@@ -30,6 +31,12 @@ def store(tmp_path: Path) -> Path:
 @pytest.fixture(params=["store", "no store"])
 def access(request: pytest.FixtureRequest, tmp_path: Path) -> Access:
     return Access(store=str(tmp_path / "store"), keep=request.param == "store")
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    """The public half of a key that signs."""
+    return write_public(KEY, tmp_path / "cosign.pub")
 
 
 @pytest.fixture

@@ -42,11 +42,6 @@ DATA = bytes_of(make()[0][blob_path(MANIFEST)])
 SAID = statement(MANIFEST)
 
 
-@pytest.fixture
-def key(tmp_path: Path) -> Path:
-    return write_public(KEY, tmp_path / "cosign.pub")
-
-
 def signed(tmp_path: Path, *bundles: bytes) -> str:
     files, _ = make()
     add_entry(files, bundled(files, MANIFEST, *bundles), {})

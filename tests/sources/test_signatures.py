@@ -46,11 +46,6 @@ def signed(tmp_path: Path, *each: tuple[bytes, bytes | str], tag: str | None = N
     return place(tmp_path, files)
 
 
-@pytest.fixture
-def key(tmp_path: Path) -> Path:
-    return write_public(KEY, tmp_path / "cosign.pub")
-
-
 MANIFEST = make()[1].manifest
 GOOD = (payload(MANIFEST), sign(KEY, payload(MANIFEST)))
 
