@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -29,6 +29,7 @@ from builder.files.litter import (
     work_directory_name,
     write_mark,
 )
+from builder.shortage import unless_short
 
 _PARENT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -37,6 +38,8 @@ _MOMENT = 0.01
 
 # In bytes: what removing a work directory may take where memory is what a build has run out of.
 _RESERVE = 2 << 20
+# How many files are kept open for the same: as many as it opens at a time where a directory is in another.
+_SPARE = 4
 
 # Called when another process has a work directory, with its number; returns once it makes sense to try again.
 _Wait = Callable[[int, int | None], None]
@@ -68,7 +71,7 @@ def workspace(parent: Path, name: str, listen: Listener = ignore) -> Iterator[Wo
     """Make a hidden directory in `parent` for the work on `name`, and remove it whatever happens.
 
     What killed builds of the same user left in `parent` is removed first. Raises OutputError or OutputDenied where
-    nothing can be made, and MissingRequirement without /proc.
+    nothing can be made, Shortage where the machine has too little for that, and MissingRequirement without /proc.
     """
     with _opened(parent, listen) as handle, _made(handle, [_random_name(name)], parent, listen) as work:
         yield work
@@ -131,27 +134,32 @@ def _made(
 ) -> Iterator[Workspace]:
     """Make, lock and mark a directory of the first of these names that can be had; remove it at the end."""
     reserve = bytearray(_RESERVE)
-    with _failure_named(where):
-        found = next(((fd, name) for name in names if (fd := _claim(parent, name, busy)) is not None), None)
-    if found is None:
-        raise OutputError(str(where), "other users may change what is made here; choose another directory")
-    fd, name = found
-    try:
+    with ExitStack() as spare:
         with _failure_named(where):
-            clear(fd)
-            write_mark(fd, name)
-        yield Workspace(fd, parent)
-    finally:
-        reserve.clear()
+            for _ in range(_SPARE):
+                spare.callback(os.close, os.dup(parent))
+        with _failure_named(where):
+            found = next(((fd, name) for name in names if (fd := _claim(parent, name, busy)) is not None), None)
+        if found is None:
+            raise OutputError(str(where), "other users may change what is made here; choose another directory")
+        fd, name = found
         try:
-            clear(fd)
-            # Moved away by somebody, it is empty now, and what has its name is not ours.
-            if has_name(fd, parent, name):
-                os.rmdir(name, dir_fd=parent)
-        except OSError as error:
-            listen(Notice(f"{where / name}: this work directory cannot be removed: {_reason(error)}"))
+            with _failure_named(where):
+                clear(fd)
+                write_mark(fd, name)
+            yield Workspace(fd, parent)
         finally:
-            os.close(fd)
+            reserve.clear()
+            spare.close()
+            try:
+                clear(fd)
+                # Moved away by somebody, it is empty now, and what has its name is not ours.
+                if has_name(fd, parent, name):
+                    os.rmdir(name, dir_fd=parent)
+            except OSError as error:
+                listen(Notice(f"{where / name}: this work directory cannot be removed: {_reason(error)}"))
+            finally:
+                os.close(fd)
 
 
 def _claim(parent: int, name: str, busy: _Wait) -> int | None:
@@ -218,6 +226,8 @@ def _failure_named(where: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        # What there is none of is not to be had in another directory.
+        unless_short(error)
         kind = OutputDenied if isinstance(error, PermissionError) else OutputError
         raise kind(str(where), f"cannot work in this directory: {_reason(error)}; choose another") from error
 

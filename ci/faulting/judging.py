@@ -60,7 +60,7 @@ class Judge:
 
     def _words(self, said: str) -> list[str]:
         lines = said.splitlines()
-        if len(lines) not in self.subject.lines or not lines[-1].startswith("rootfs-builder: "):
+        if len(lines) not in self.subject.lines or any(not line.startswith("rootfs-builder: ") for line in lines[-1:]):
             return [f"it said {len(lines)} lines: {said[-500:]!r}"]
         return []
 

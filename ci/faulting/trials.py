@@ -75,7 +75,8 @@ class Trials:
             wrong += subject.sound(self.place, trial, ran.status == 0)
             outcome = "right" if ran.status == 0 else "refused" if 0 < ran.status < 128 else "ended"
             if self.judge.has_more_to_show(found):
-                again = run(subject.of(trial), self.place)
+                # By the same user: what belongs to one is not for others.
+                again = run(subject.of(trial), self.place, Around(user=around.user))
                 wrong += self.judge.settled(again, state_of(self.place))
                 wrong += subject.sound(self.place, trial, again.status == 0)
             self.counts[kind.name, subject.name, "FOUND" if wrong else outcome] += 1

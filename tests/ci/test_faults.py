@@ -56,6 +56,12 @@ def test_what_must_not_be_is_found(end: Ran, found: dict[str, str], wrong: list[
     assert JUDGE.judge(Streams(), "0 closed", end, found) == wrong
 
 
+def test_what_says_what_it_found_on_standard_output_may_say_no_error() -> None:
+    judge = Judge(Subject("verify", ("verify",), lines=range(2)), {}, {})
+    assert judge.judge(Streams(), "0 closed", ran(1), {}) == []
+    assert judge.judge(Streams(), "0 closed", ran(1, "oh\n"), {}) == ["it said 1 lines: 'oh\\n'"]
+
+
 def test_only_a_killed_run_may_leave_something_and_only_until_the_next() -> None:
     found = {**OLD, ".d.rootfs-builder": "40700"}
     assert JUDGE.judge(Kills(), "KILL 0.5", ran(-9), found) == []

@@ -191,3 +191,28 @@ def test_a_work_directory_goes_though_all_memory_is_taken(tmp_path: Path) -> Non
     )
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "[]\n", "")
     assert list(tmp_path.iterdir()) == []
+
+
+# All files that may be open are, until the directory is left.
+ALL_OPEN = """
+import os, resource, sys
+from contextlib import suppress
+from pathlib import Path
+from builder.files.workspace import workspace
+said = []
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+with suppress(OSError), workspace(Path(sys.argv[1]), "disk", said.append) as work:
+    (work.path / "folder/deeper").mkdir(parents=True)
+    (work.path / "folder/deeper/file").write_bytes(b"half")
+    while True:
+        os.dup(0)
+print(said)
+"""
+
+
+def test_a_work_directory_goes_though_no_more_files_may_be_open(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", ALL_OPEN, tmp_path], capture_output=True, text=True, env=ENVIRONMENT, check=False
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "[]\n", "")
+    assert list(tmp_path.iterdir()) == []
