@@ -216,6 +216,7 @@ def test_skopeo_takes_it(registry: Registry, disk: Path, tmp_path: Path) -> None
     assert manifest(registry.host, "disks/copied", "1") == json.loads(shown)
 
 
+@pytest.mark.heavy
 def test_oras_pulls_its_files(registry: Registry, disk: Path, tmp_path: Path) -> None:
     client = pytest.importorskip("oras.client", reason="NOT RUN: oras is not installed; ci/setup brings it")
     push(disk, f"docker://{registry.host}/disks/oras:1")
