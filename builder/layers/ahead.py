@@ -1,4 +1,4 @@
-"""Stages of a pipeline that run side by side: an iterator worked off by a thread of its own."""
+"""Stages of a pipeline that run side by side: one reads ahead in a thread of its own, or looks on from one."""
 
 from __future__ import annotations
 
@@ -49,6 +49,62 @@ def ahead(
         stage.stopped = True
         stage.room.release()
         stage.thread.join()
+
+
+def aside(items: Iterable[T], take: Callable[[T], None], depth: int = 8) -> Generator[T, None, None]:
+    """Yield `items` as they are, while a thread has `take` called with each in turn, up to `depth` behind.
+
+    What `take` raises is raised here, in the place of a later item or of the end. When this generator is exhausted, all
+    are taken; when it is closed or exhausted, the thread has ended.
+    """
+    onlooker = _Onlooker(take, depth)
+    try:
+        onlooker.thread.start()
+        for item in items:
+            onlooker.show(item)
+            yield item
+            del item  # a chunk is large, and the next one may be long in coming
+    finally:
+        onlooker.end()
+    onlooker.judge()
+
+
+class _Onlooker(Generic[T]):
+    """What the two threads share. The queue has no bound of its own: `room` bounds the items in it."""
+
+    def __init__(self, take: Callable[[T], None], depth: int) -> None:
+        self.thread = Worker(self._run)
+        self._take = take
+        self._queue: SimpleQueue[tuple[str, T | None]] = SimpleQueue()
+        self._room = threading.Semaphore(depth)
+        self._errors: list[BaseException] = []
+
+    def show(self, item: T) -> None:
+        """Hand the next item over, once there is room. Raises what has gone wrong so far."""
+        while self.thread.is_alive() and not self._room.acquire(timeout=_LOOK):
+            pass
+        self.judge()
+        self._queue.put((_ITEM, item))
+
+    def judge(self) -> None:
+        """Raise what has gone wrong so far; MemoryError if the thread has gone without a word."""
+        if self._errors:
+            raise self._errors[0]
+        self.thread.check()
+
+    def end(self) -> None:
+        """Wait until all that was shown is taken, or one thing could not be."""
+        self._queue.put((_END, None))
+        self.thread.join()
+
+    def _run(self) -> None:
+        try:
+            while (shown := self._queue.get())[0] is not _END:
+                self._take(shown[1])  # type: ignore[arg-type]
+                del shown
+                self._room.release()
+        except BaseException as error:
+            self._errors.append(error)
 
 
 _ITEM, _ERROR, _END = "item", "error", "end"

@@ -1,7 +1,9 @@
 """A layer blob as a verified stream of entries.
 
-    blob ─> hash, count ─> inflate, count ─> hash ─────> tar reader ─> entries
-            └─ thread ──┘  └─── thread ───┘  └ thread ┘  └─ caller's thread
+    blob ─> hash, count ─> inflate, count ─┬─> tar reader ─> entries
+            └─ thread ──┘  └─── thread ───┘│   └─ caller's thread
+                                           └─> hash
+                                               └ thread
 
 All of the heavy steps release the interpreter lock, so they overlap. Every byte passes once. A small layer is read by
 the caller's thread alone: before three others had begun.
@@ -22,7 +24,7 @@ from builder.image.image import Layer
 from builder.image.media_types import layer_compression
 from builder.image.verifier import Verifier
 from builder.layers.account import Account
-from builder.layers.ahead import ahead
+from builder.layers.ahead import ahead, aside
 from builder.layers.estargz import FOOTER_SIZE, is_bookkeeping
 from builder.sources.source import Arriving, Source, is_rebuilt
 
@@ -30,6 +32,8 @@ from builder.sources.source import Arriving, Source, is_rebuilt
 _READ_SIZE = 1 << 19
 # In bytes, of a blob: an image of 500 such layers takes a quarter less without threads.
 _SMALL = 1 << 18
+# So many inflated chunks are held at most: one reader is at times slower, and at times faster than the inflater.
+_AHEAD = 8
 
 
 class LayerStream:
@@ -48,9 +52,10 @@ class LayerStream:
         self._rebuilt = is_rebuilt(source, layer.descriptor)
         self._blob = source.open(layer.descriptor)
         self._tail = b""
+        self._is_small = layer.descriptor.size <= _SMALL
         self._packed_chunks = self._beside(self._packed.watch(self._read_blob()))
-        self._inflated_chunks = self._beside(self._bounded(self._inflate()))
-        self._plain_chunks = self._beside(self._plain.watch(self._inflated_chunks))
+        self._inflated_chunks = self._beside(self._bounded(self._inflate()), depth=_AHEAD)
+        self._plain_chunks = self._watched(self._inflated_chunks)
         self._tar = TarReader(self._reported())
 
     def __iter__(self) -> Iterator[Entry]:
@@ -96,11 +101,17 @@ class LayerStream:
         self._packed_chunks.close()
         self._blob.close()
 
-    def _beside(self, chunks: Iterator[bytes]) -> Generator[bytes, None, None]:
+    def _beside(self, chunks: Iterator[bytes], depth: int = 4) -> Generator[bytes, None, None]:
         """Have a step run beside the others, where that pays."""
-        if self._layer.descriptor.size > _SMALL:
-            return ahead(chunks, interrupted=self._wait_no_more)
-        return _one_by_one(chunks)
+        if self._is_small:
+            return _one_by_one(chunks)
+        return ahead(chunks, depth, interrupted=self._wait_no_more)
+
+    def _watched(self, chunks: Iterator[bytes]) -> Generator[bytes, None, None]:
+        """Have the plain tar hashed on its way, or beside it."""
+        if self._is_small:
+            return _one_by_one(self._plain.watch(chunks))
+        return aside(chunks, self._plain.update, _AHEAD)
 
     def _wait_no_more(self) -> None:
         # Who stops the build does not want to wait for the network.

@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 from support.processes import wait_until
 
-from builder.layers.ahead import ahead
+from builder.layers.ahead import ahead, aside
 from builder.threads import Worker
 
 
@@ -168,3 +168,57 @@ def test_a_signal_while_waiting_ends_the_step_that_is_waited_for() -> None:
     with pytest.raises(KeyboardInterrupt):
         next(ahead(endless(), interrupted=gone.set))
     assert gone.is_set()
+
+
+def test_who_looks_on_is_shown_all_items_in_order_before_the_end() -> None:
+    shown: list[int] = []
+    assert list(aside(range(1000), shown.append, depth=2)) == list(range(1000))
+    assert shown == list(range(1000))
+
+
+def test_who_looks_on_is_no_further_behind_than_its_depth() -> None:
+    gate, shown = threading.Event(), []
+
+    def take(item: int) -> None:
+        gate.wait()
+        shown.append(item)
+
+    stage = aside(range(100), take, depth=3)
+    assert [next(stage) for _ in range(3)] == [0, 1, 2]
+    timer = threading.Timer(0.1, gate.set)
+    timer.start()
+    assert next(stage) == 3
+    # There was no room for the fourth before the first was taken.
+    assert shown
+    stage.close()
+    assert shown == [0, 1, 2, 3]
+    timer.join()
+
+
+@pytest.mark.parametrize("depth", [1, 1000])
+def test_what_the_onlooker_cannot_take_is_raised_at_the_latest_at_the_end(depth: int) -> None:
+    def take(item: int) -> None:
+        if item == 3:
+            raise ValueError("third")
+
+    with pytest.raises(ValueError, match="third"):
+        list(aside(range(100), take, depth))
+
+
+def test_an_error_of_the_items_comes_before_one_of_the_onlooker() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise KeyError("second")
+
+    def take(item: int) -> None:
+        raise ValueError("first")
+
+    with pytest.raises(KeyError, match="second"):
+        list(aside(items(), take))
+
+
+def test_an_onlooker_that_could_not_begin_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As where memory is short: the thread ends before it does anything.
+    monkeypatch.setattr(Worker, "_run", lambda self, life: None)
+    with pytest.raises(MemoryError):
+        list(aside(range(100), lambda item: None, depth=3))
