@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from builder.actions.result import BuildResult
 from builder.additions.survey import survey
 from builder.disk.filesystem import DiskFacts, Filesystem
 from builder.disk.hash_tree import add_hash_tree
-from builder.errors import UsageError
+from builder.errors import BuilderError, UsageError
 from builder.events import Listener, Stage, Step, ignore
 from builder.files.workspace import workspace_of
 from builder.guest.facts import Resolved
@@ -67,7 +67,7 @@ def build(
             if there is None or options.depfile:
                 # What is seen to be there is also what the disk depends on.
                 check_layers(source, planned.image)
-            check_apart([target, *options.beside()], source.inputs())
+            check_apart([target, *options.beside()], _inputs(source, planned))
             sandbox = there.facts.sandbox if there else confine_build(source, reference, options, _places(planned))
             disk = there or _pack(source, planned, filesystem, scratch, draft, listen)
             rule = depfile(str(target), dependencies(source, reference, planned)) if options.depfile else b""
@@ -135,6 +135,16 @@ def _pack(source: Source, plan: Plan, filesystem: Filesystem, scratch: Path, dra
                 return _Packed(packed, resolved, held)
             listen(Stage("hashing for dm-verity"))
             return _Packed(add_hash_tree(draft.path, packed, identity), resolved, held)
+
+
+def _inputs(source: Source, plan: Plan) -> list[str]:
+    """Name the files of this machine that the image is read from, its layers' among them."""
+    # Of a disk that is up to date nobody has looked at its layers; nor need anybody, for what is written elsewhere.
+    near = {resolve_output(each).parent for each in source.inputs()}
+    if any(path.exists() and near.intersection(resolve_output(path).parents) for path in plan.options.beside()):
+        with suppress(BuilderError):
+            check_layers(source, plan.image)
+    return source.inputs()
 
 
 def _places(plan: Plan) -> Places:

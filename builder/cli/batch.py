@@ -10,8 +10,9 @@ from typing import Any, BinaryIO
 
 import click
 
+from builder.batch.apart import check_written
 from builder.batch.entries import InvalidList
-from builder.batch.images import Job, parse_list, written
+from builder.batch.images import Job, parse_list
 from builder.batch.naming import FIELDS, Template
 from builder.batch.on_cluster import run_on_cluster
 from builder.batch.report import summary
@@ -26,7 +27,6 @@ from builder.cli.types import DIRECTORY, FILE, Parsed
 from builder.errors import BuilderError, UsageError
 from builder.events import Progress, Stage
 from builder.option import COUNT, TIMES
-from builder.output.checks import check_distinct, check_side_output
 from builder.output.failures import failures_named
 from builder.words import legible
 
@@ -130,9 +130,7 @@ def batch(
         return
     with failures_named():
         directory.mkdir(parents=True, exist_ok=True)
-        for number, report in enumerate(reports):
-            others = [path for job in planned for path in written(job)]
-            _check_report(report, [Path(list_file.name), *others, *reports[:number]])
+        check_written(Path(list_file.name), planned, reports)
     course = Course(console, planned, Reports(reports))
     told: dict[str, Any] = {
         "fail_fast": not keep_going,
@@ -183,9 +181,3 @@ def _foretold(verdict: Verdict) -> str:
     if verdict.outcome is None:
         return f"would be built: {verdict.reason}"
     return verdict.outcome.status if verdict.outcome.error is None else f"cannot be built: {verdict.outcome.error}"
-
-
-def _check_report(report: Path, others: list[Path]) -> None:
-    check_side_output(report)
-    for other in others:
-        check_distinct([report, other])

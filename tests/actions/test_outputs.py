@@ -46,7 +46,8 @@ def test_nor_where_the_disk_is_up_to_date(tmp_path: Path) -> None:
     reference, disk = f"oci:{tmp_path}/image", tmp_path / "d.ext4"
     build(reference, disk)
     before = files(tmp_path)
-    refused(reference, disk, BuildOptions(metadata_file=tmp_path / "image/index.json"))
+    for inputs in (tmp_path / "image/index.json", *sorted((tmp_path / "image/blobs").rglob("?" * 64))):
+        refused(reference, disk, BuildOptions(metadata_file=inputs))
     assert files(tmp_path) == before
 
 
