@@ -134,7 +134,7 @@ def test_too_many_extension_headers() -> None:
 def test_extension_headers_that_are_too_long_or_for_nobody() -> None:
     assert "too long" in refusal(pax_header(pax_record(b"comment", b"x" * (1 << 20))) + file("f"))
     assert "too long" in refusal(gnu_long("n" * (1 << 20)) + file("f"))
-    for extension in (pax({"uid": "1"}), gnu_long("a"), gnu_long("a", b"K")):
+    for extension in (pax({"uid": "1"}), pax_header(b""), gnu_long("a"), gnu_long("a", b"K")):
         for end in (b"", END):
             with (
                 pytest.raises(MalformedTar, match="between its headers"),
