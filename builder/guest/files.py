@@ -21,6 +21,8 @@ MAX_SIZE = 16 << 20
 # Names that stand for this machine, or for nobody in particular, in hosts(5).
 _USUAL = re.compile(r"localhost\S*|ip6-\S+|broadcasthost|[0-9a-f]{12}")
 _WORD = re.compile(r"\S+")
+# In characters: INET6_ADDRSTRLEN without its NUL, inet_ntop(3).
+_MAX_ADDRESS = 45
 
 
 def read_file(tree: Tree, spool: Spool, path: str) -> bytes | None:
@@ -76,7 +78,11 @@ def _is_left_resolver(lines: Iterator[str]) -> bool:
 
 
 def _is_loopback(server: str) -> bool:
+    # No address is longer; Python before 3.12 takes apart whatever is as long as the file.
+    address = server.partition("%")[0]
+    if len(address) > _MAX_ADDRESS:
+        return True
     try:
-        return ipaddress.ip_address(server.partition("%")[0]).is_loopback
+        return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return True

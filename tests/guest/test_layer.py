@@ -107,6 +107,20 @@ def test_millions_of_lines_or_words_of_hosts_are_not_held_at_once(tmp_path: Path
     assert most < 6 * len(line * 10_000) + 100_000
 
 
+@pytest.mark.parametrize("part", [b":", b"ab:", b"ab."])
+def test_what_is_longer_than_any_address_is_not_taken_apart(tmp_path: Path, part: bytes) -> None:
+    content = b"nameserver " + part * 30_000
+    with open_spool(tmp_path) as spool:
+        tree = made(spool, [], hosts=b"10.0.0.1 db\n", hostname=b"box\n", resolv_conf=content)
+        tracemalloc.start()
+        try:
+            assert wanting(tree, spool) == ("resolv.conf",)
+            most = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert most < 6 * len(content) + 100_000
+
+
 def test_files_that_are_missing_or_dangling_links_are_written(tmp_path: Path) -> None:
     with open_spool(tmp_path) as spool:
         assert wanting(made(spool, []), spool) == ("hosts", "hostname", "resolv.conf")
