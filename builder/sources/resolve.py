@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import BinaryIO
 
-from builder.errors import BlobMissing, MalformedDocument, PlatformNotFound
+from builder.errors import BlobMissing, MalformedDocument, PlatformNotFound, UnsupportedImage
 from builder.events import Listener, Notice, ignore
 from builder.image.choose import attestations, choose, confirm
 from builder.image.config import parse_config
@@ -78,7 +78,7 @@ def _choose(index: Index, wanted: Platform | None, reference: str) -> tuple[Desc
     """
     try:
         return _choose_readable(index, wanted, reference)
-    except PlatformNotFound as error:
+    except (PlatformNotFound, UnsupportedImage) as error:
         for entry in index.unreadable:
             stated = entry.platform
             if stated is None or not stated.os or (wanted or Platform.host()).accepts(stated):

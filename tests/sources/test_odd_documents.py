@@ -9,7 +9,18 @@ from typing import Any
 
 import pytest
 from support.documents import Json
-from support.images import OCI, Spec, add_blob, add_image, bytes_of, dumps, index_bytes, layout_files, write_directory
+from support.images import (
+    LAYER,
+    OCI,
+    Spec,
+    add_blob,
+    add_image,
+    bytes_of,
+    dumps,
+    index_bytes,
+    layout_files,
+    write_directory,
+)
 from support.remote import listen_to
 from support.tars import file, tar
 
@@ -133,6 +144,17 @@ def test_an_entry_that_cannot_be_read_is_refused_when_it_is_the_one_that_was_ask
     assert isinstance(
         refused(with_entries(tmp_path / "other", ODD[odd], nested=True), Platform("linux", "s390x")), PlatformNotFound
     )
+
+
+def test_an_image_that_cannot_be_read_among_layers_is_refused_for_that_and_not_taken_for_a_cache(
+    tmp_path: Path,
+) -> None:
+    files, _ = layout_files()
+    entries = [add_blob(files, b"layer", LAYER), ODD["no size"]]
+    files["index.json"] = index_bytes([add_blob(files, index_bytes(entries), OCI_INDEX)])
+    reference = f"oci:{write_directory(tmp_path / 'layout', files)}"
+    assert isinstance(refused(reference, ARM), MalformedDocument)
+    assert isinstance(refused(reference, AMD), UnsupportedImage)
 
 
 def test_tags_and_positions_count_entries_that_cannot_be_read(tmp_path: Path) -> None:
