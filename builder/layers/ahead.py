@@ -77,7 +77,7 @@ class _Onlooker(Generic[T]):
         self._take = take
         self._queue: SimpleQueue[tuple[str, T | None]] = SimpleQueue()
         self._room = threading.Semaphore(depth)
-        self._errors: list[BaseException] = []
+        self._error: BaseException | None = None
 
     def show(self, item: T) -> None:
         """Hand the next item over, once there is room. Raises what has gone wrong so far."""
@@ -88,8 +88,8 @@ class _Onlooker(Generic[T]):
 
     def judge(self) -> None:
         """Raise what has gone wrong so far; MemoryError if the thread has gone without a word."""
-        if self._errors:
-            raise self._errors[0]
+        if self._error is not None:
+            raise self._error
         self.thread.check()
 
     def end(self) -> None:
@@ -104,7 +104,8 @@ class _Onlooker(Generic[T]):
                 del shown
                 self._room.release()
         except BaseException as error:
-            self._errors.append(error)
+            # Asks for no memory: the want of it may be what is said.
+            self._error = error
 
 
 _ITEM, _ERROR, _END = "item", "error", "end"
