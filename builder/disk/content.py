@@ -219,15 +219,19 @@ class _Copied:
         self._spool = spool
 
     def fill(self, moves: Sequence[Move], size: int, progress: Progress) -> None:
-        done = 0
+        done = asked = first = 0
         for fd, (source, target, length) in _parts(self._spool, moves):
             for start in range(0, length, _STEP):
                 step = min(length - start, _STEP)
                 copy(fd, source + start, self.fd, target + start, step)
-                # On its way to the drive while the rest is copied: all of it is to be synced.
-                start_writing(self.fd, target + start, step)
                 done += step
                 progress(done)
+                if done - asked >= _STEP:
+                    # On its way to the drive while the rest is copied: all of it is to be synced. One by one, 30,000
+                    # short stretches took eight times as long as without.
+                    end = target + start + step
+                    start_writing(self.fd, first, end - first)
+                    asked, first = done, end
         os.ftruncate(self.fd, size)
 
 

@@ -121,3 +121,21 @@ def test_stretches_that_are_copied_take_no_memory(tmp_path: Path, monkeypatch: p
             tracemalloc.stop()
     assert (tmp_path / "disk").read_bytes() == bytes(2 * BLOCK) + b"x".ljust(BLOCK, b"\0") * count
     assert peak < 64 * count
+
+
+@pytest.mark.parametrize("size", [BLOCK, 1000 * BLOCK])
+def test_what_is_copied_is_on_its_way_to_the_drive_meanwhile_and_not_stretch_by_stretch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(placing, "_WORTH", 1 << 30)
+    monkeypatch.setattr(placing, "_STEP", 100 * BLOCK)
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(placing, "start_writing", lambda _fd, *where: asked.append(where))
+    blocks = 1000
+    with open_spool(tmp_path, spent=True) as spool:
+        contents = [spool.keep(b"x" * size) for _ in range(2 * blocks * BLOCK // size)][::2]
+        moves = [Move(each.offset, place * size, size) for place, each in enumerate(contents)]
+        with begun(tmp_path / "disk", spool, contents, tmp_path) as disk:
+            disk.fill(moves, blocks * BLOCK, lambda _done: None)
+    assert (tmp_path / "disk").read_bytes() == b"x" * BLOCK * blocks
+    assert asked == [(place * BLOCK, 100 * BLOCK) for place in range(0, blocks, 100)]
