@@ -65,6 +65,14 @@ def _fork() -> Fetcher:
         return Fetcher(pid, ours)
 
 
+def _here() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        # It is gone, and whoever was forked from us is in the same.
+        return "."
+
+
 class Fetcher:
     """The process `pid`, which is asked over `control`, and answers each question over a socket of its own."""
 
@@ -81,7 +89,7 @@ class Fetcher:
             host=host,
             path=path,
             # Names that are relative are meant as they would be here.
-            directory=os.getcwd(),
+            directory=_here(),
             authfile=access.authfile and os.fspath(access.authfile),
             cert_dir=access.cert_dir and os.fspath(access.cert_dir),
             tls_verify=access.tls_verify,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -51,3 +52,27 @@ print("ended")
 @pytest.mark.skipif(landlock.version() < landlock.MOVES_KNOWN, reason=NEEDS)
 def test_what_a_machine_lacks_is_left_to_who_is_served_to_say(python: Callable[..., str]) -> None:
     assert python(NO_ROOM) == "ended\n"
+
+
+GONE = """
+import os, sys
+from builder.actions.fetching import fetching_apart
+from builder.events import ignore
+from builder.registry import RegistryAccess
+from builder.registry.fetcher import running_fetcher
+from builder.sandbox.owned import own_process
+
+own_process()
+os.chdir(sys.argv[1])
+os.rmdir(sys.argv[1])
+with fetching_apart("docker://127.0.0.1:1/none", "auto"):
+    print(running_fetcher().open("127.0.0.1:1", "none", RegistryAccess(), ignore).where)
+"""
+
+
+@pytest.mark.skipif(landlock.version() < landlock.MOVES_KNOWN, reason=NEEDS)
+def test_a_current_directory_that_is_gone_keeps_nobody_from_fetching(
+    python: Callable[..., str], tmp_path: Path
+) -> None:
+    (tmp_path / "gone").mkdir()
+    assert python(GONE, str(tmp_path / "gone")) == "127.0.0.1:1/none\n"
