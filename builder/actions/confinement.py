@@ -143,9 +143,11 @@ def confine_documents(source: Source, reference: str, options: BuildOptions) -> 
     """Give up all but where the image is, of which only documents are read from now on; see `confine`."""
 
     def find() -> Places | str:
+        if (reason := unknown(source, reference, options.access)) is not None:
+            return reason
         if isinstance(source, Fetching) and isinstance(source, Placed):
             make_directories(source.changeable())
-        return unknown(source, reference, options.access) or places_of(source, reference)
+        return places_of(source, reference)
 
     return confine(find)
 

@@ -52,13 +52,14 @@ def confined_to_pulls(references: Sequence[str], options: BuildOptions, listen: 
             tmpdir, room = own_scratch(tmpdir, "pull", listen, stack)
 
         def find() -> Places | str:
-            needed = room + Places(filter(None, [options.access.verify_key]), _store(options))
+            needed = room + Places(filter(None, [options.access.verify_key]))
             for reference, source in zip(references, opened, strict=True):
                 there = source if not isinstance(source, BuilderError) else None
                 if (reason := unknown(there, reference, options.access)) is not None:
                     return reason
                 needed += places_of(there, reference)
-            return needed
+            # Last: a store at a URL is no directory, and nothing that can be made.
+            return needed + Places(changed=_store(options))
 
         confine(find)
         yield ToPull(tmpdir, opened)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from builder.sandbox.owned import is_confined
@@ -18,7 +19,8 @@ def told(error: BaseException) -> str:
 def _is_ours(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, PermissionError) and isinstance(error.filename, str | bytes):
-            return _may_have(os.fsdecode(error.filename))
+            # EPERM is the file's own, as of one that nobody may change (chattr +i).
+            return error.errno == errno.EACCES and _may_have(os.fsdecode(error.filename))
         error = error.__cause__
     return False
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.command import ENVIRONMENT, argv, run
+from support.command import ENVIRONMENT, argv, run, run_in
 from support.images import Spec, docker_archive, layout, layout_zip
 from support.registry import Registry
 from support.tars import file, tar
@@ -131,7 +131,17 @@ def test_what_nobody_knows_is_refused_where_confinement_is_required(
     assert "--sandbox require: nobody knows what opens a URL" in done.stderr
 
 
+@needs_kernel
+@pytest.mark.parametrize("words", [("store", "--store", "mem://s", "add", "IMAGE"), ("store", "pull", "IMAGE")])
+def test_a_store_at_a_url_leaves_no_directory_of_that_name(tmp_path: Path, made: Path, words: tuple[str, ...]) -> None:
+    names = {"IMAGE": f"oci:{made}/image:1"}
+    done = run_in(tmp_path, "-q", *(names.get(word, word) for word in words), ROOTFS_BUILDER_STORE="mem://s")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "localhost/image:1\n", "")
+    assert not list(tmp_path.iterdir())
+
+
 OF_FILES = """
+import errno
 import sys
 from builder.sandbox.process import confine_process
 from builder.sandbox.refused import told
@@ -146,6 +156,8 @@ for place in places:
         failure = BuilderError(f"{place}: {error.strerror}")
         failure.__cause__ = error
         print("--sandbox off" in told(failure))
+failure.__cause__ = PermissionError(errno.EPERM, "Operation not permitted", "/etc/passwd")
+print("--sandbox off" in told(failure))
 """
 
 
@@ -155,10 +167,11 @@ def test_a_file_that_confinement_refuses_is_said_to_be_refused_by_it(
 ) -> None:
     (tmp_path / "work").mkdir()
     (tmp_path / "nobody's").touch(0)
-    # What the user may read, or make; what is not there; and what goes well. What is nobody's, only root may read.
+    # What the user may read, or make; what is not there; and what goes well. What is nobody's, only root may read. And what
+    # nobody may change, such as with chattr +i, is no matter of what may be read.
     asked = (home / "victim", home / "new", home / "gone/new", tmp_path / "work/new", tmp_path / "nobody's")
     said = python(OF_FILES, str(tmp_path / "work"), *map(str, asked)).split()
-    assert said == ["True", "True", "False", str(os.geteuid() == 0)]
+    assert said == ["True", "True", "False", str(os.geteuid() == 0), "False"]
 
 
 @pytest.mark.heavy
