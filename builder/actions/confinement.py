@@ -147,6 +147,7 @@ def confine_documents(source: Source, reference: str, options: BuildOptions) -> 
             return reason
         if isinstance(source, Fetching) and isinstance(source, Placed):
             make_directories(source.changeable())
+            source.stay()
         return places_of(source, reference)
 
     return confine(find)

@@ -19,7 +19,7 @@ from builder.events import Listener
 from builder.options import BuildOptions
 from builder.sandbox.policy import policy
 from builder.sources.reference import parse_reference
-from builder.sources.source import Source
+from builder.sources.source import Fetching, Source
 from builder.store import open_store
 
 
@@ -58,6 +58,9 @@ def confined_to_pulls(references: Sequence[str], options: BuildOptions, listen: 
                 if (reason := unknown(there, reference, options.access)) is not None:
                     return reason
                 needed += places_of(there, reference)
+            for each in opened:
+                if isinstance(each, Fetching):
+                    each.stay()
             # Last: a store at a URL is no directory, and nothing that can be made.
             return needed + Places(changed=_store(options))
 

@@ -119,9 +119,12 @@ def _confine(origins: Sequence[Origin], written: Sequence[Path]) -> None:
     """Give up all but the directories of what is to be written, before a word of a registry's is read."""
 
     def find() -> Places | str:
-        if all(isinstance(each, FetchedOrigin) for each in origins):
-            return Places(changed=written)
-        return "this process fetches the disk itself: run it from the command line"
+        fetched = [each for each in origins if isinstance(each, FetchedOrigin)]
+        if len(fetched) < len(origins):
+            return "this process fetches the disk itself: run it from the command line"
+        for each in fetched:
+            each.stay()
+        return Places(changed=written)
 
     confine(find)
 

@@ -98,6 +98,10 @@ class FetchedOrigin:
         """Prepare the transfer of a blob."""
         return FetchedBlob(self, descriptor)
 
+    def stay(self) -> None:
+        """From now on have no other repository opened."""
+        self._fetcher.tell("stay")
+
     def settle(self, digests: Iterable[Digest]) -> None:
         """From now on have nothing fetched but these blobs."""
         self._fetcher.settle(digests)

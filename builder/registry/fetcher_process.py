@@ -1,8 +1,8 @@
 """What the process that fetches does: it serves one other, which it was forked from, until that is gone.
 
 It changes no file and starts nothing but helpers for credentials, where some are configured: those are programs of the
-user's, who need whatever they need. Whoever has asked may be taken over later: once that has said which blobs an image
-has, none but those are fetched, and from where the image came.
+user's, who need whatever they need. Whoever has asked may be taken over later: once that has given up the network, no
+other repository is opened, and once it has said which blobs an image has, none but those are fetched.
 """
 
 from __future__ import annotations
@@ -122,6 +122,7 @@ class _Service:
         self._origins: list[Origin] = []
         self._allowed: set[str] = set()
         self._settled = False
+        self._stays = False
         self._answers: dict[int, _Answer] = {}
         self._asked = threading.local()
 
@@ -166,6 +167,8 @@ class _Service:
             self._allowed.update(told["digests"])
         elif told["what"] == "settle":
             self._settled = True
+        elif told["what"] == "stay":
+            self._stays = True
         elif told["what"] == "close" and 0 <= told["origin"] < len(self._origins):
             origin = self._origins[told["origin"]]
             origin.stop()
@@ -199,6 +202,8 @@ class _Service:
         if self._settled and (what not in _AFTER_SETTLING or asked["digest"] not in self._allowed):
             raise _Settled("fetching: this image has no such thing")
         if what == "open":
+            if self._stays:
+                raise _Settled("fetching: no other repository is opened any more")
             return self._open(asked)
         origin = self._origins[asked["origin"]]
         if what == "manifest":

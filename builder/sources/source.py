@@ -132,6 +132,10 @@ class Fetching(Protocol):
         """Say whether another process fetches it."""
         ...
 
+    def stay(self) -> None:
+        """Have that one open no other repository any more."""
+        ...
+
     def settle(self) -> None:
         """Have that one fetch nothing any more but blobs that were opened before."""
         ...

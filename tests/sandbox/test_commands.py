@@ -167,8 +167,8 @@ def test_a_file_that_confinement_refuses_is_said_to_be_refused_by_it(
 ) -> None:
     (tmp_path / "work").mkdir()
     (tmp_path / "nobody's").touch(0)
-    # What the user may read, or make; what is not there; and what goes well. What is nobody's, only root may read. And what
-    # nobody may change, such as with chattr +i, is no matter of what may be read.
+    # What the user may read, or make; what is not there; and what goes well. What is nobody's, only root may read.
+    # And what nobody may change, as after chattr +i, is no matter of what may be read.
     asked = (home / "victim", home / "new", home / "gone/new", tmp_path / "work/new", tmp_path / "nobody's")
     said = python(OF_FILES, str(tmp_path / "work"), *map(str, asked)).split()
     assert said == ["True", "True", "False", str(os.geteuid() == 0), "False"]

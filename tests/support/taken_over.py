@@ -9,12 +9,25 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
 from support import escaping
 
 from builder.__main__ import main
+from builder.errors import BuilderError
+from builder.events import ignore
+from builder.registry import RegistryAccess
+from builder.registry.fetcher import running_fetcher
+
+
+def ask_another() -> None:
+    """Have what fetches, if anything does, speak to a registry that nobody named; an error if it would."""
+    if (fetcher := running_fetcher()) is not None:
+        with suppress(BuilderError):
+            fetcher.open("127.0.0.1:1", "another", RegistryAccess(), ignore)
+            print("error: another repository was opened", file=sys.stderr)
 
 
 def taken_over(work: Callable[..., Any], words: list[str]) -> Callable[..., Any]:
@@ -25,6 +38,7 @@ def taken_over(work: Callable[..., Any], words: list[str]) -> Callable[..., Any]
             escaping.main()
             sys.argv = kept
             sys.stdout.flush()
+            ask_another()
         return work(*given, **named)
 
     return escape

@@ -119,6 +119,11 @@ class DockerSource:
         """Say whether another process fetches it."""
         return isinstance(self._repository, FetchedOrigin)
 
+    def stay(self) -> None:
+        """Have that one open no other repository any more."""
+        if isinstance(self._repository, FetchedOrigin):
+            self._repository.stay()
+
     def settle(self) -> None:
         """Have that one fetch nothing any more but blobs that were opened before."""
         if isinstance(self._repository, FetchedOrigin):
