@@ -22,12 +22,14 @@ def check_written(list_file: Path, jobs: Sequence[Job], reports: Sequence[Path])
     What a job writes over its own image is for its build to refuse. Raises UsageError, OutputError, OutputDenied.
     """
     outputs = [path for job in jobs for path in written(job)]
-    check_apart(outputs, [str(list_file)])
-    check_distinct([list_file, *outputs, *reports])
+    # It may be standard input.
+    read = [list_file] if list_file.exists() else []
+    check_apart(outputs, map(str, read))
+    check_distinct([*read, *outputs, *reports])
     for report in reports:
         check_side_output(report)
         if report.exists():
-            check_apart([report], list(_files_near(resolve_output(report), jobs)))
+            check_apart([report], _files_near(resolve_output(report), jobs))
 
 
 def _files_near(report: Path, jobs: Sequence[Job]) -> Iterator[str]:

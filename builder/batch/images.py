@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from builder.disk import format_of
 from builder.errors import BuilderError
 from builder.options import BuildOptions
 from builder.output.beside import metadata_path
+from builder.output.checks import resolve_output
 from builder.sources.reference import parse_reference
 
 
@@ -42,21 +42,21 @@ def plan_jobs(
     """Plan a job for each entry of the list `name`; disks go below `directory`.
 
     What an entry does not say is as in `defaults`, its output's name as in `template`. Raises InvalidList for the first
-    entry that cannot be meant, and when two would write the same file.
+    entry that cannot be meant, and when two would write the same file; OutputError where the current directory is gone.
     """
     jobs: list[Job] = []
-    taken: dict[str, str] = {}
+    taken: dict[Path, str] = {}
     for entry in entries:
         try:
             job = _job(entry, directory, defaults, template)
         except BuilderError as error:
             raise InvalidList(name, entry.place, str(error)) from error
         for path in written(job):
-            place = os.path.realpath(path)
+            place = resolve_output(path)
             if (other := taken.get(place)) is not None:
                 advice = "give one of them output=NAME" if path == job.output else "name another"
                 raise InvalidList(name, entry.place, f"writes {path}, and so does {other}; {advice}")
-        taken.update((os.path.realpath(path), entry.place) for path in written(job))
+        taken.update((resolve_output(path), entry.place) for path in written(job))
         jobs.append(job)
     return jobs
 

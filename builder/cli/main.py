@@ -108,9 +108,7 @@ def run(words: Sequence[str]) -> int:
         console.fail(error)
         return error.exit_status
     except (ImportError, *LACKING) as error:
-        failure: BuilderError | None = shortage(error)
-        if failure is None and isinstance(error, ImportError):
-            failure = MissingRequirement(f"{error}; install rootfs-builder again")
+        failure = _named(error)
         if failure is None:
             raise
         failure.__cause__ = error
@@ -122,6 +120,18 @@ def run(words: Sequence[str]) -> int:
         raise
     finally:
         console.end()
+
+
+def _named(error: BaseException) -> BuilderError | None:
+    """Say in this program's words what may go wrong anywhere, if it is that."""
+    if (short := shortage(error)) is not None:
+        return short
+    if isinstance(error, ImportError):
+        return MissingRequirement(f"{error}; install rootfs-builder again")
+    # Here, because few come to this.
+    from builder.output.failures import directory_gone
+
+    return directory_gone(error)
 
 
 def _form_asked_for(words: Sequence[str]) -> str | None:

@@ -6,7 +6,7 @@ import fcntl
 import os
 import stat
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def check_distinct(outputs: Iterable[Path]) -> None:
         known.add(place)
 
 
-def check_apart(outputs: Iterable[Path], inputs: Sequence[str]) -> None:
+def check_apart(outputs: Iterable[Path], inputs: Iterable[str]) -> None:
     """Refuse an output in the place of a file that the image is read from: it would be gone. Raises UsageError."""
     # What is not there yet is no input, and most often none is there.
     places = {os.path.realpath(path): path for path in outputs if path.exists()}

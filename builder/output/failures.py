@@ -15,6 +15,17 @@ from builder.shortage import LACKING, unless_short
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
+def directory_gone(error: BaseException) -> OutputError | None:
+    """Say that the current directory is gone, if that is what an exception means: it names no file then."""
+    if not isinstance(error, FileNotFoundError) or error.filename is not None:
+        return None
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return OutputError(".", "the current directory is gone; change to one that exists")
+    return None
+
+
 @contextmanager
 def failures_named(what: Path | None = None, advice: str = "choose another --tmpdir or output") -> Iterator[None]:
     """Translate OSError, such as a full disk, to OutputError, a missing permission to OutputDenied, others to Shortage.
@@ -24,6 +35,8 @@ def failures_named(what: Path | None = None, advice: str = "choose another --tmp
     try:
         yield
     except LACKING as lacking:
+        if (gone := directory_gone(lacking)) is not None:
+            raise gone from lacking
         error = unless_short(lacking)
         where = shown(os.fsdecode(error.filename or what or "writing the build's files"))
         if error.errno in _NO_ROOM:

@@ -15,6 +15,8 @@ from support.images import Spec, layout
 from support.tars import file, tar
 from support.users import ORDINARY, open_to_users
 
+from builder import blank
+
 FILES = "this machine gives us no more open files; raise the limit (ulimit -n)"
 PROCESSES = "this machine gives us no more processes and threads; end some, or raise the limit (ulimit -u)"
 FULL = "standard output: No space left on device; send it elsewhere"
@@ -255,3 +257,23 @@ def test_a_reader_of_standard_error_that_goes_costs_no_disk(place: Path) -> None
 def test_help_needs_no_libarchive(place: Path, option: str) -> None:
     done = subprocess.run(argv(option), env={**ENVIRONMENT, "LIBARCHIVE": "/none.so"}, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+# Each finds it out at another moment: in options, in a list, for the VMM, for what fetches.
+@pytest.mark.heavy
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("build {0} -o {1}/d.ext4 --add a:/b", "."),
+        ("build {0} -o {1}/d.ext4 --init init", "."),
+        ("batch {1}/list -o .", "x.ext4"),
+        ("boot {1}/blank.ext4 --kernel {1}/list --dry-run", "."),
+        ("store pull docker://localhost:1/a", "."),
+    ],
+)
+def test_where_the_current_directory_is_gone_that_is_said(place: Path, words: str, said: str) -> None:
+    (place / "list").write_text(f"oci:{place}/image output=x.ext4\n")
+    blank(place / "blank.ext4", size=16 << 20)
+    leave = ["sh", "-c", 'mkdir gone; cd gone; rmdir ../gone; exec "$@"', "sh"]
+    status, line = outcome(place, [*leave, *argv("-q", *words.format(f"oci:{place}/image", place).split())])
+    assert (status, line) == (1, f"{said}: the current directory is gone; change to one that exists")
