@@ -35,7 +35,7 @@ def main() -> "NoReturn":
         sys.exit(4 if isinstance(error, ImportError) and not short else 1)
     try:
         status: int | None = run(sys.argv[1:])
-    except MemoryError:
+    except (MemoryError, SystemError):
         status = None
     no_more_signals()
     if status is None:

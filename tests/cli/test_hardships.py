@@ -73,9 +73,11 @@ _SAYING_LOST = """
 import sys
 import builder.cli.main
 from builder.__main__ import main
+error, saying = sys.argv[1:3]
+del sys.argv[1:3]
 def lost(*_):
-    raise MemoryError
-setattr(builder.cli.main, sys.argv.pop(1), lost)
+    raise {"MemoryError": MemoryError, "SystemError": SystemError}[error]
+setattr(builder.cli.main, saying, lost)
 builder.cli.main.open_standard_streams = lost
 main()
 """
@@ -201,9 +203,11 @@ def test_a_list_that_cannot_be_opened_for_want_of_files_is_no_wrong_word(place: 
     assert outcome(place, [sys.executable, "-c", _WITHOUT_FILES, "batch", "list", "-o", "out"]) == (1, FILES)
 
 
-@pytest.mark.parametrize("saying", ["shortage", "Console"])
-def test_memory_that_is_too_little_to_say_so_is_said_all_the_same(place: Path, saying: str) -> None:
-    command = [sys.executable, "-c", _SAYING_LOST, saying, *HARDSHIPS["libarchive"].words]
+@pytest.mark.parametrize(
+    ("error", "saying"), [("MemoryError", "shortage"), ("MemoryError", "Console"), ("SystemError", "shortage")]
+)
+def test_memory_that_is_too_little_to_say_so_is_said_all_the_same(place: Path, error: str, saying: str) -> None:
+    command = [sys.executable, "-c", _SAYING_LOST, error, saying, *HARDSHIPS["libarchive"].words]
     status, said = outcome(place, command)
     assert (status, said.startswith("this machine gives us no more memory")) == (1, True)
 
