@@ -27,10 +27,10 @@ CHUNK = 1 << 20
 # and of all inodes. Images have no more than Limits.max_metadata.
 MOST_DIRECTORIES = 1 << 34
 _MOST_OF_INODE, _MOST_ATTRIBUTES = 1 << 24, 1 << 30
-# Of how many bytes the attributes of files with several names are kept; those of others count with each name.
+# In how many bytes files with several names are kept, with their attributes; those of others count with each name.
 _MOST_KEPT = 1 << 26
-# What it costs to read an attribute, as so many bytes of it.
-_ATTRIBUTE = 64
+# What it costs to read an attribute, as so many bytes of it, and to keep an inode that has some.
+_ATTRIBUTE, _INODE = 64, 512
 
 
 class DiskUnreadable(BuilderError):
@@ -167,9 +167,9 @@ def walk(reader: Reader, max_entries: int = Limits().max_entries) -> Iterator[Fo
                 if attributes < 0:
                     reason = f"has more than {_MOST_ATTRIBUTES >> 30} GiB of extended attributes"
                     raise DiskMalformed("the tree", reason)
-                if size and inode.links > 1 and not inode.is_directory and kept + size <= _MOST_KEPT:
+                if size and inode.links > 1 and not inode.is_directory and kept + _INODE + size <= _MOST_KEPT:
                     linked[entry.number] = inode
-                    kept += size
+                    kept += _INODE + size
             found = Found(path, inode)
             if entry.type not in (0, stat.S_IFMT(found.inode.mode)):
                 raise DiskMalformed(_shown(found.path), "is of another type than its directory says")

@@ -7,6 +7,7 @@ from itertools import islice
 
 import pytest
 
+from builder.disk import reading
 from builder.disk.reading import DiskMalformed, Entry, gathered, type_of, walk
 from builder.tree.found import Inode
 
@@ -119,6 +120,23 @@ def test_attributes_of_a_file_count_once_however_many_names_it_has() -> None:
     found = list(walk(Laden(*entries)))
     assert len(found) == 2001
     assert all(each.inode is found[1].inode for each in found[1:])
+
+
+def test_what_is_kept_of_files_with_several_names_counts_with_what_an_inode_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Small(Odd):
+        read = 0
+
+        def inode(self, number: int) -> Inode:
+            self.read += 1
+            return Inode(number, 0o040755 if number == 1 else 0o100644, 2, 0, 0, 0, {b"user.a": b"1"})
+
+    monkeypatch.setattr(reading, "_MOST_KEPT", 10 << 10)
+    reader = Small(*(Entry(b"%04d" % number, 200 + number % 1000) for number in range(2000)))
+    assert len(list(walk(reader))) == 2001
+    # 512 and 71 bytes each.
+    assert 2001 - reader.read == 17
 
 
 def test_attributes_of_an_inode_have_a_bound() -> None:
