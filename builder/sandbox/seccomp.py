@@ -57,10 +57,15 @@ SYSTEM: _Calls = {
     "sethostname": (170, 161), "setdomainname": (171, 162), "quotactl": (179, 60),
 }  # fmt: skip
 
+# Of ioctl(2), by its number: what puts into a terminal what its user seems to have typed, which a shell then does. Of
+# the request, an unsigned int, the kernel heeds no more than 32 bits.
+_IOCTL = (16, 29)
+_TYPING = {"TIOCSTI": 0x5412, "TIOCLINUX": 0x541C}
+
 _LOAD, _IF_EQUAL, _IF_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 _ALLOWED, _REFUSED = 0x7FFF0000, 0x00050000 | errno.EPERM
 # Of struct seccomp_data, in bytes.
-_NUMBER, _ARCHITECTURE = 0, 4
+_NUMBER, _ARCHITECTURE, _SECOND_ARGUMENT = 0, 4, 24
 
 
 @cache
@@ -77,12 +82,12 @@ def is_there() -> bool:
 
 
 def refuse(*tables: _Calls, threads: bool = False) -> None:
-    """Refuse this thread, for ever, the calls of these tables, and all of other kinds of programs.
+    """Refuse this thread, for ever, the calls of these tables, all of other kinds of programs, and typing at terminals.
 
     With `threads`, refuse them all threads of the process, which then gain no privileges either. Raises OSError.
     """
     machine, column = _MACHINES[platform.machine()]
-    program = _program(machine, [each[column] for calls in tables for each in calls.values()])
+    program = _program(machine, [each[column] for calls in tables for each in calls.values()], _IOCTL[column])
     code = ctypes.create_string_buffer(program, len(program))
     # struct sock_fprog: how many instructions, and where.
     whole = ctypes.create_string_buffer(struct.pack("HP", len(program) // 8, ctypes.addressof(code)))
@@ -92,16 +97,22 @@ def refuse(*tables: _Calls, threads: bool = False) -> None:
         system_call(_CALL[column], _SET_FILTER, 0, whole)
 
 
-def _program(machine: int, calls: list[int | None]) -> bytes:
+def _program(machine: int, calls: list[int | None], ioctl: int) -> bytes:
     """Write a filter in the language of BPF: an instruction has code, jumps if true and if false, and a value."""
     numbers = [number for number in calls if number is not None]
-    refused = len(numbers) + 1
+    typing = [
+        (_IF_EQUAL, 0, 1 + len(_TYPING), ioctl),
+        (_LOAD, 0, 0, _SECOND_ARGUMENT),
+        *((_IF_EQUAL, len(_TYPING) - index, 0, request) for index, request in enumerate(_TYPING.values())),
+    ]
+    refused = len(numbers) + len(typing) + 1
     lines = [
         (_LOAD, 0, 0, _ARCHITECTURE),
         (_IF_EQUAL, 0, refused + 2, machine),
         (_LOAD, 0, 0, _NUMBER),
         (_IF_AT_LEAST, refused, 0, _X32),
         *((_IF_EQUAL, refused - 1 - index, 0, number) for index, number in enumerate(numbers)),
+        *typing,
         (_RETURN, 0, 0, _ALLOWED),
         (_RETURN, 0, 0, _REFUSED),
     ]

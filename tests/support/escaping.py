@@ -18,6 +18,7 @@ from contextlib import closing
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 HELD = "/proc/self/fd"
+TIOCSTI = 0x5412
 
 
 def call(result: int) -> None:
@@ -72,6 +73,15 @@ def traced(process: int) -> None:
     call(LIBC.ptrace(ctypes.c_long(0x4206), ctypes.c_long(process), None, None))
 
 
+def typed() -> None:
+    try:
+        call(LIBC.ioctl(int(sys.argv[3]), ctypes.c_ulong(TIOCSTI), b" "))
+    except OSError as error:
+        # What is no terminal has been asked all the same.
+        if error.errno not in (errno.ENOTTY, errno.EINVAL):
+            raise
+
+
 def no_new_privileges() -> None:
     if LIBC.prctl(39, 0, 0, 0, 0) == 1:
         raise OSError(errno.EPERM, "")
@@ -104,6 +114,7 @@ def tried(home: str, port: int, process: int) -> dict[str, Callable[[], object]]
         "read another's memory": lambda: os.close(os.open(f"/proc/{process}/mem", os.O_RDONLY)),
         "write another's memory": lambda: write(f"/proc/{process}/mem", 0),
         "trace a process": lambda: traced(process),
+        "type at the user's terminal": typed,
         "gain privileges": no_new_privileges,
     }
 
