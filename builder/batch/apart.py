@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -17,32 +17,36 @@ from builder.sources.shared import Shared
 
 
 def check_written(list_file: Path, jobs: Sequence[Job], reports: Sequence[Path]) -> None:
-    """Refuse what would be written over the list, and a report that cannot be written, or would be over anything else.
+    """Refuse what would be written over the list, a file of an image, or a report, and a report that cannot be written.
 
-    What a job writes over its own image is for its build to refuse. Raises UsageError, OutputError, OutputDenied.
+    Raises UsageError, OutputError, OutputDenied.
     """
-    outputs = [path for job in jobs for path in written(job)]
-    # It may be standard input.
+    # Each place is looked up once: lists may be long.
+    places = {resolve_output(path): path for job in jobs for path in written(job)}
+    # The list may be standard input.
     read = [list_file] if list_file.exists() else []
-    check_apart(outputs, map(str, read))
-    check_distinct([*read, *outputs, *reports])
+    shared = [places[place] for place in map(resolve_output, [*read, *reports]) if place in places]
+    check_apart([*shared, *reports], map(str, read))
+    check_distinct([*shared, *reports])
     for report in reports:
         check_side_output(report)
-        if report.exists():
-            check_apart([report], _files_near(resolve_output(report), jobs))
+        places[resolve_output(report)] = report
+    there = {place: path for place, path in places.items() if path.exists()}
+    if inputs := dict.fromkeys(_files_near(there, jobs)):
+        check_apart(there.values(), inputs)
 
 
-def _files_near(report: Path, jobs: Sequence[Job]) -> Iterator[str]:
-    """Name the files of the images that a report is in, or that are where it is to be."""
+def _files_near(outputs: Iterable[Path], jobs: Sequence[Job]) -> Iterator[str]:
+    """Name the files of the images that outputs are in, or in the place of."""
+    near = {place for output in outputs for place in (output, *output.parents)}
     with closing(Shared()) as shared:
-        for job in jobs:
+        for job in jobs if near else ():
             reference = parse_reference(job.reference)
-            if not reference.names_a_file or reference.is_url:
+            if not reference.names_a_file or reference.is_url or resolve_output(reference.place) not in near:
                 continue
-            place = resolve_output(reference.place)
-            if place == report:
+            if Path(reference.place).is_file():
                 yield reference.place
-            elif place in report.parents:
+            else:
                 yield from _read_from(job, shared)
 
 

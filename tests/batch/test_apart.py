@@ -46,6 +46,16 @@ def test_a_report_may_be_written_again_among_files_of_an_image(here: Path) -> No
     check("image output=a.ext4\n", "image/report.json")
 
 
+def test_nothing_of_one_job_is_written_over_the_image_of_another(here: Path) -> None:
+    (here / "b.ext4").symlink_to("image.tar")
+    for lines in (
+        "oci:nowhere output=a.ext4 sbom=image/index.json\nimage output=c.ext4\n",
+        "image output=b.ext4\nimage.tar output=c.ext4\n",
+    ):
+        with pytest.raises(UsageError, match="made from this file, which would be written over; name another output"):
+            check(lines)
+
+
 def test_nothing_that_goes_with_a_disk_is_written_over_the_list(here: Path) -> None:
     with pytest.raises(UsageError, match=r"list: the disk is made from this file"):
         check(f"image output=a.ext4 sbom={here}/image/../list\n")

@@ -141,12 +141,19 @@ def test_a_file_that_is_no_list_is_refused(place: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("report", ["list", "disks/a.ext4", "disks/a.ext4.json"])
-def test_a_report_is_never_written_over_the_list_or_a_disk(place: Path, report: str) -> None:
+@pytest.mark.parametrize(
+    ("report", "reason"),
+    [
+        ("list", "the disk is made from this file, which would be written over"),
+        ("disks/a.ext4", "two outputs would be written to this file"),
+        ("disks/a.ext4.json", "two outputs would be written to this file"),
+    ],
+)
+def test_a_report_is_never_written_over_the_list_or_a_disk(place: Path, report: str, reason: str) -> None:
     (place / "list").write_text("oci:a\n")
     done = run_in(place, "batch", "list", "-o", "disks", "--report", report)
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"{report}: two outputs would be written to this file" in done.stderr
+    assert f"{report}: {reason}" in done.stderr
     assert (place / "list").read_text() == "oci:a\n"
 
 
