@@ -263,7 +263,7 @@ def test_help_needs_no_libarchive(place: Path, option: str) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-# Each finds it out at another moment: in options, in a list, for the VMM, for what fetches.
+# Each finds it out at another moment: in options, in a list, for the VMM.
 @pytest.mark.heavy
 @pytest.mark.parametrize(
     ("words", "said"),
@@ -272,7 +272,6 @@ def test_help_needs_no_libarchive(place: Path, option: str) -> None:
         ("build {0} -o {1}/d.ext4 --init init", "."),
         ("batch {1}/list -o .", "x.ext4"),
         ("boot {1}/blank.ext4 --kernel {1}/list --dry-run", "."),
-        ("store pull docker://localhost:1/a", "."),
     ],
 )
 def test_where_the_current_directory_is_gone_that_is_said(place: Path, words: str, said: str) -> None:
