@@ -40,6 +40,8 @@ class Worker:
             try:
                 start_new_thread(self._run, (life,))
             except RuntimeError as error:
+                # Whatever holds on to it yet, there is no thread to wait for.
+                self._life = None
                 if not stack_fits():
                     raise MemoryError("no room for a thread's stack") from error
                 raise

@@ -32,7 +32,8 @@ from builder.sources.source import Arriving, Source, is_rebuilt
 _READ_SIZE = 1 << 19
 # In bytes, of a blob: an image of 500 such layers takes a quarter less without threads.
 _SMALL = 1 << 18
-# So many inflated chunks are held at most: one reader is at times slower, and at times faster than the inflater.
+# So many inflated chunks wait for their reader at most, and as many for the hash: a reader is at times slower, and at
+# times faster than the inflater.
 _AHEAD = 8
 
 

@@ -4,12 +4,14 @@ import _thread
 import signal
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from functools import partial
 
 import pytest
 from support.processes import wait_until
 
+from builder import threads
 from builder.layers.ahead import ahead, aside
 from builder.threads import Worker
 
@@ -222,3 +224,17 @@ def test_an_onlooker_that_could_not_begin_is_missed(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Worker, "_run", lambda self, life: None)
     with pytest.raises(MemoryError):
         list(aside(range(100), lambda item: None, depth=3))
+
+
+@pytest.mark.parametrize("stage", [ahead, partial(aside, take=lambda item: None)])
+def test_a_thread_that_may_not_be_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, stage: Callable[[range], Iterator[int]]
+) -> None:
+    """The frame that raises holds all that the thread was to have."""
+
+    def refuse(*arguments: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threads, "start_new_thread", refuse)
+    with pytest.raises(RuntimeError, match="can't start"):
+        list(stage(range(100)))
