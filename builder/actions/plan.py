@@ -16,7 +16,7 @@ from builder.events import Listener, Notice
 from builder.guest.bootable import Guest, plan_guest
 from builder.image.image import Image
 from builder.options import BuildOptions
-from builder.output.checks import check_distinct, check_output, check_side_output, resolve_output
+from builder.output.checks import check_apart, check_distinct, check_output, check_side_output, resolve_output
 from builder.output.recipe import KnownDisk, Recipe, known_disk, reason_to_build
 from builder.sources.attestations import NOTHING, Attested
 from builder.vm.machine import Root
@@ -91,6 +91,8 @@ def check_outputs(target: Path, options: BuildOptions) -> None:
     check_outside(options.additions, map(resolve_output, written))
     for path in beside:
         check_side_output(path)
+    keys = (options.access.verify_key, options.access.registry.authfile)
+    check_apart([target, *beside], [str(path) for path in keys if path])
 
 
 def plan(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -31,7 +32,8 @@ def check_written(list_file: Path, jobs: Sequence[Job], reports: Sequence[Path])
     for report in reports:
         check_side_output(report)
         places[resolve_output(report)] = report
-    there = {place: path for place, path in places.items() if path.exists()}
+    # What cannot be looked at is for its build to explain.
+    there = {place: path for place, path in places.items() if os.path.exists(path)}
     if inputs := dict.fromkeys(_files_near(there, jobs)):
         check_apart(there.values(), inputs)
 

@@ -59,6 +59,14 @@ def test_no_output_is_written_over_an_archive_not_even_by_force(tmp_path: Path) 
     assert archive.read_bytes() == before
 
 
+@pytest.mark.parametrize("option", ["authfile", "verify-key"])
+def test_nor_over_what_images_are_asked_for_or_checked_with(tmp_path: Path, option: str) -> None:
+    (tmp_path / "kept").write_text("{}")
+    named = BuildOptions(metadata_file=tmp_path / "kept").but({option: tmp_path / "kept"})
+    refused(f"oci:{tmp_path}/image", tmp_path / "d.ext4", named)
+    assert (tmp_path / "kept").read_text() == "{}"
+
+
 def test_where_the_current_directory_is_gone_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layout(tmp_path / "image", SPEC)
     (tmp_path / "gone").mkdir()

@@ -59,3 +59,8 @@ def test_nothing_of_one_job_is_written_over_the_image_of_another(here: Path) -> 
 def test_nothing_that_goes_with_a_disk_is_written_over_the_list(here: Path) -> None:
     with pytest.raises(UsageError, match=r"list: the disk is made from this file"):
         check(f"image output=a.ext4 sbom={here}/image/../list\n")
+
+
+@pytest.mark.usefixtures("here")
+def test_a_name_that_no_file_can_have_is_its_own_job_s_matter() -> None:
+    check(f"image output={'x' * 300}.ext4\n")
