@@ -8,6 +8,7 @@ So what is copied is long and goes one way in both files, and inodes of one dire
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from builder.disk.erofs.layout import BLOCK, INODE_SIZE, directory_size, xattrs_size
@@ -18,6 +19,8 @@ from builder.tree.nodes import File
 
 # Block addresses have 32 bits; the last one means none.
 _NO_BLOCK = 0xFFFFFFFF
+# In bytes: inodes that stand in one stretch of so many are sorted at once.
+_STRETCH = 1 << 20
 
 
 @dataclass(slots=True)
@@ -35,6 +38,17 @@ class Arrangement:
     inodes: int = 0
     root: int = 0
     end: int = 0
+
+    def in_order(self) -> Iterator[int]:
+        """Yield the place of each inode, in their order in the image.
+
+        Sorted all at once, a million of them would take 85 MB.
+        """
+        stretches = [array("I") for _ in range(self.inodes, self.root, _STRETCH)]
+        for place, position in enumerate(self.positions):
+            stretches[(position - self.inodes) // _STRETCH].append(place)
+        for places in stretches:
+            yield from sorted(places, key=self.positions.__getitem__)
 
 
 def arrange(planned: Plan, end: int) -> Arrangement:

@@ -99,7 +99,7 @@ class _Inodes:
         image.restate(inode, root, _subdirectories(entries))
         image.replace(inode, encode_directory(entries), arranged.root)
         area = Filling(image.fd)
-        for place in sorted(range(len(arranged.positions)), key=arranged.positions.__getitem__):
+        for place in arranged.in_order():
             area.put(arranged.positions[place], self._inode(place))
         area.settle(arranged.end)
 

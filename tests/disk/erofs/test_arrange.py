@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections import deque
 from itertools import pairwise
 
 import pytest
@@ -46,6 +48,21 @@ def test_no_two_bodies_share_a_byte_and_none_is_unused() -> None:
     )
     assert all(before[1] == after[0] for before, after in pairwise(stretches))
     assert (stretches[0][0], stretches[-1][1]) == (END, found.inodes)
+
+
+def test_inodes_come_in_the_order_in_which_they_stand_and_that_takes_little_memory() -> None:
+    count = 40_000
+    # Large ones, and small ones that go where blocks have room left.
+    found = arrange(planned(*(Symlink(target=b"t" * (number * 997 % 3000)) for number in range(count))), END)
+    assert found.positions.tolist() != sorted(found.positions)
+    assert [found.positions[place] for place in found.in_order()] == sorted(found.positions)
+    tracemalloc.start()
+    try:
+        deque(found.in_order(), maxlen=0)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 16 * count
 
 
 def test_what_has_no_address_is_refused() -> None:
