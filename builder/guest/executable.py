@@ -27,11 +27,7 @@ def doubt(process: Process, tree: Tree) -> str | None:
     settings = [f"{name}={value}" for name, value in process.env.items()]
     if any(len(text.encode("utf-8", "surrogateescape")) >= _MAX_STRING for text in (*process.argv, *settings)):
         return f"Linux takes no argument or variable of more than {_MAX_STRING - 1} bytes (status 126)"
-    try:
-        node = find_node(tree, components(process.cwd.encode("utf-8", "surrogateescape")))
-    except Refusal:
-        return None
-    if node is not None and not isinstance(node, Directory):
+    if not _can_be_entered(tree, process.cwd):
         return f"the working directory {quoted(process.cwd, 200)} is no directory (status 126)"
     program = process.argv[0]
     places = list(_places(process, program))
@@ -48,6 +44,20 @@ def doubt(process: Process, tree: Tree) -> str | None:
         return f"nobody may execute {quoted(program, 200)} (status 126)"
     where = "" if "/" in program else f" in {quoted(process.env.get('PATH') or '', 200)}"
     return f"the image has no program {quoted(program, 200)}{where} (status 127)"
+
+
+def _can_be_entered(tree: Tree, path: str) -> bool:
+    """Say whether nothing on the way to a directory, which init makes where it is missing, is something else."""
+    try:
+        parts = components(path.encode("utf-8", "surrogateescape"))
+        # From the root on, up to the first that is missing.
+        for count in range(1, len(parts) + 1):
+            node = find_node(tree, parts[:count])
+            if not isinstance(node, Directory):
+                return node is None
+    except Refusal:
+        pass  # for the machine to say
+    return True
 
 
 def _places(process: Process, program: str) -> Iterator[str]:

@@ -56,14 +56,15 @@ def test_what_is_not_is_said(tree: Tree, program: str, reason: str) -> None:
     assert found(tree, program) == reason
 
 
-@pytest.mark.parametrize("cwd", ["/usr/bin/tool", "/bin/tool"])
+@pytest.mark.parametrize("cwd", ["/usr/bin/tool", "/bin/tool", "/usr/bin/tool/below", "/bin/tool/far/below"])
 def test_a_working_directory_that_is_none_is_said(tree: Tree, cwd: str) -> None:
     assert found(tree, "tool", cwd=cwd) == f"the working directory '{cwd}' is no directory (status 126)"
 
 
-@pytest.mark.parametrize("cwd", ["/", "/bin", "/made/later", "/usr/bin/loop"])
+@pytest.mark.parametrize("cwd", ["/", "/bin", "/made/later", "/usr/bin/loop", "/usr/../srv", "/" + "long" * 64])
 def test_one_that_is_there_or_will_be_is_not(tree: Tree, cwd: str) -> None:
     assert found(tree, "tool", cwd=cwd) is None
+    assert found(tree, "/nothing", cwd=cwd) == "the image has no program '/nothing' (status 127)"
 
 
 def test_without_a_path_there_is_the_default(tree: Tree) -> None:
