@@ -61,7 +61,7 @@ def test_a_working_directory_that_is_none_is_said(tree: Tree, cwd: str) -> None:
     assert found(tree, "tool", cwd=cwd) == f"the working directory '{cwd}' is no directory (status 126)"
 
 
-@pytest.mark.parametrize("cwd", ["/", "/bin", "/made/later", "/usr/bin/loop", "/usr/../srv", "/" + "long" * 64])
+@pytest.mark.parametrize("cwd", ["/", "/bin", "/made/later", "/usr/bin/loop", "/usr/../srv"])
 def test_one_that_is_there_or_will_be_is_not(tree: Tree, cwd: str) -> None:
     assert found(tree, "tool", cwd=cwd) is None
     assert found(tree, "/nothing", cwd=cwd) == "the image has no program '/nothing' (status 127)"
