@@ -17,6 +17,7 @@ from builder.additions.addition import AddedTar, Addition, Change
 from builder.decoded.place import Unusable, default_place, layers_of, open_layers
 from builder.errors import UsageError
 from builder.files.descriptors import is_exchangeable
+from builder.files.lasting import make_lasting
 from builder.files.urls import archive_of, is_url
 from builder.options import BuildOptions
 from builder.sandbox import policy
@@ -189,7 +190,7 @@ def make_directories(places: Iterable[str]) -> None:
     for place in places:
         # What is wrong with it, who writes there says.
         with suppress(OSError):
-            os.makedirs(place, exist_ok=True)
+            make_lasting(os.path.abspath(place))
 
 
 def _cache(options: BuildOptions) -> list[str]:

@@ -17,6 +17,7 @@ from secrets import token_hex
 from typing import BinaryIO
 
 from builder.errors import StoreError
+from builder.files.lasting import make_lasting, sync_directory
 from builder.store.rooms.directory_file import LocalFile, LocalReader, using
 
 _LOCK = "lock"
@@ -120,7 +121,7 @@ class LocalRoom:
     def sync(self, directory: str) -> None:
         """Wait until the names in a directory are on the disk; one that is not there has none."""
         with using(self.path(directory)), suppress(FileNotFoundError):
-            _sync_directory(self.path(directory))
+            sync_directory(self.path(directory))
 
     @contextmanager
     def lock(self, exclusive: bool) -> Iterator[None]:
@@ -172,29 +173,9 @@ class LocalRoom:
         return None
 
     def _make_directory(self, directory: str) -> None:
-        """Make a directory and those above it, each on the disk before anything is put into it."""
-        missing = []
-        path = self.path(directory).rstrip("/")
-        while not os.path.isdir(path):
-            missing.append(path)
-            path = os.path.dirname(path)
-        for path in reversed(missing):
-            try:
-                os.mkdir(path)
-            except FileExistsError:
-                if not os.path.isdir(path):
-                    raise
-            _sync_directory(os.path.dirname(path))
+        make_lasting(self.path(directory).rstrip("/"))
 
 
 def _check_regular(status: os.stat_result, where: str) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise StoreError(where, "is not a regular file; the store did not make it, so remove it")
-
-
-def _sync_directory(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
