@@ -134,11 +134,14 @@ def new_file_system(scratch: Path, size: int) -> Iterator[Path]:
     # A drive that is new to the kernel has next to no share of the memory for what is not written yet: it would be sent
     # content that upper layers take away.
     share = Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/min_ratio")
-    share.write_text("90")
     try:
-        yield mounted
+        # Refused beside another one that is measured: together they may have no more than all.
+        share.write_text("90")
+        try:
+            yield mounted
+        finally:
+            share.write_text("0")
     finally:
-        share.write_text("0")
         subprocess.run(["umount", mounted], check=True)
         mounted.rmdir()
         backing.unlink()
