@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from builder.packages.files import DiskFiles
-from builder.packages.package import Package, licence, word
+from builder.packages.package import Package, licence, package_name, word
 from builder.packages.paragraphs import paragraphs
 
 # The second is where an image whose /lib is a symlink has it in any case, and one without /lib.
@@ -21,7 +21,7 @@ def read_apk(files: DiskFiles) -> Iterator[Package]:
     for path in PATHS:
         data = files.read(path, _MAX_SIZE)
         for fields in paragraphs(data or b"", _WANTED):
-            name = word(fields.get(b"P", b""), "name of a package", path)
+            name = package_name(fields.get(b"P", b""), path)
             origin = word(fields[b"o"], f"origin of {name}", path) if fields.get(b"o") else name
             yield Package(
                 "apk",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from builder.packages.files import DiskFiles
-from builder.packages.package import Package, PackagesUnreadable, word
+from builder.packages.package import Package, PackagesUnreadable, package_name, word
 from builder.packages.paragraphs import paragraphs
 
 STATUS = "/var/lib/dpkg/status"
@@ -35,7 +35,7 @@ def _each(files: DiskFiles) -> Iterator[str]:
 
 
 def _package(fields: dict[bytes, bytes], path: str) -> Package:
-    name = word(fields.get(b"Package", b""), "name of a package", path)
+    name = package_name(fields.get(b"Package", b""), path)
     version = word(fields.get(b"Version", b""), f"version of {name}", path)
     return Package(
         "deb",

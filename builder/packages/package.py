@@ -13,6 +13,8 @@ RPM_DIRECTORIES = ("/var/lib/rpm", "/usr/lib/sysimage/rpm", "/usr/share/rpm")
 
 # dpkg, apk and rpm take far less for a name or a version; no control character, no space.
 _WORD = re.compile(rb"[\x21-\x7e]{1,256}")
+# A purl has a slash between names, and none in one.
+_NAME = re.compile(rb"[\x21-\x2e\x30-\x7e]{1,256}")
 _MAX_LICENCE = 1000
 
 
@@ -40,8 +42,15 @@ class Package:
     licence: str = ""
 
 
+def package_name(value: bytes, database: str) -> str:
+    """Take the name of a package, which is one word of ASCII without a slash. Raises PackagesUnreadable."""
+    if not _NAME.fullmatch(value):
+        raise PackagesUnreadable(database, f"{quoted(value, 100)} is no name of a package")
+    return value.decode()
+
+
 def word(value: bytes, what: str, database: str) -> str:
-    """Take a name or a version, which is one word of ASCII. Raises PackagesUnreadable."""
+    """Take a version or the like, which is one word of ASCII. Raises PackagesUnreadable."""
     if not _WORD.fullmatch(value):
         raise PackagesUnreadable(database, f"{quoted(value, 100)} is no {what}")
     return value.decode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from builder.packages.package import Package, PackagesUnreadable, licence, word
+from builder.packages.package import Package, PackagesUnreadable, licence, package_name, word
 
 _INTRO = struct.Struct(">II")
 _ENTRY = struct.Struct(">IIII")
@@ -26,7 +26,7 @@ def parse_header(blob: bytes, database: str) -> Package | None:
         raise PackagesUnreadable(database, "a header in it is cut off") from error
     except ValueError as error:
         raise PackagesUnreadable(database, f"a header in it {error}") from error
-    name = word(_text(tags, _NAME), "name of a package", database)
+    name = package_name(_text(tags, _NAME), database)
     if name == _KEY:
         return None
     version = word(_text(tags, _VERSION), f"version of {name}", database)

@@ -135,6 +135,8 @@ def test_a_row_that_holds_no_header_is_refused(tmp_path: Path, value: object) ->
         ({"var/lib/dpkg/status": b"Package: a\nVersion: 1\nSource: x (y\n"}, "source package"),
         ({"var/lib/dpkg/status": b"Package: " + b"a" * 300 + b"\nVersion: 1\n"}, "no name of a package"),
         ({"lib/apk/db/installed": b"P:\x1b]0;x\nV:1\n"}, "no name of a package"),
+        ({"lib/apk/db/installed": b"P:/\nV:1\n"}, "no name of a package"),
+        ({"var/lib/dpkg/status": b"Package: a/b\nVersion: 1\n"}, "no name of a package"),
     ],
 )
 def test_what_cannot_be_read_is_refused_and_not_left_out(files: dict[str, Content], reason: str) -> None:
