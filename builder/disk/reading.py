@@ -16,9 +16,10 @@ from typing import Protocol
 
 from builder.errors import BuilderError, ImageRefused
 from builder.exact import read_up_to
+from builder.files.holes import written_pieces
 from builder.limits import Limits
 from builder.linux import MAX_NAME, MAX_PATH
-from builder.tree.found import Found, Inode
+from builder.tree.found import Found, Inode, Stretches
 from builder.words import quoted
 
 # How much of a file's content is read at once, in bytes.
@@ -70,6 +71,11 @@ class Volume:
         if len(data) < size:
             raise DiskMalformed(where, "the disk became shorter while it was read")
         return data
+
+    def stretches(self, start: int, position: int, size: int, where: str) -> Stretches:
+        """Read so many bytes as a file's from `start` on; what is a hole of the disk's own file is none of them."""
+        for begin, length in written_pieces(self.fd, position + size, position):
+            yield start + begin - position, self.read(begin, length, where)
 
     def check(self, position: int, size: int, where: str) -> None:
         """Raise DiskMalformed if not all of these bytes are on the disk."""

@@ -71,11 +71,11 @@ class ContentReader:
     # Neighbours are often of the same cluster.
     _last: tuple[int, bytes] = (-1, b"")
 
-    def read(self, place: Place) -> Stretches:
-        """Yield an inode's content; raises DiskMalformed."""
+    def read(self, place: Place, *, sparse: bool = False) -> Stretches:
+        """Yield an inode's content; raises DiskMalformed. If `sparse`, without holes of the disk's own file."""
         match place.layout:
             case 0 | 2:
-                return self._flat(place, 0, place.size)
+                return self._flat(place, 0, place.size, sparse=sparse)
             case 4:
                 return self._chunks(place)
             case 1 | 3:
@@ -83,7 +83,7 @@ class ContentReader:
             case _:
                 raise DiskMalformed(place.where, f"its content has a layout that is not known ({place.layout})")
 
-    def _flat(self, place: Place, start: int, end: int) -> Stretches:
+    def _flat(self, place: Place, start: int, end: int, *, sparse: bool = False) -> Stretches:
         """Read from `start` to `end` what is in blocks, and the last of it perhaps behind the inode."""
         size = self.superblock.block_size
         tail = 0
@@ -96,7 +96,10 @@ class ContentReader:
         if start < whole:
             length = min(end, whole) - start
             self.volume.check(position + start, length, place.where)
-            yield from stretches(read, start, position + start, length, CHUNK)
+            if sparse:
+                yield from self.volume.stretches(start, position + start, length, place.where)
+            else:
+                yield from stretches(read, start, position + start, length, CHUNK)
         if end > whole:
             first = max(start, whole)
             yield first, read(place.end + first - whole, end - first)
