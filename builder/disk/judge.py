@@ -12,8 +12,9 @@ from builder.files.descriptors import opened, path_of
 from builder.tool import find_tool, run_tool
 from builder.words import quoted
 
-# What e2fsck says of itself and of its progress; and what fsck.erofs says of some errors, to end well all the same.
-_NO_FINDING = re.compile(r"e2fsck \d|Pass \d")
+# What e2fsck says of itself, of its progress, of mounts, which it may not look at, and only because it has failed; and
+# what fsck.erofs says of some errors, to end well all the same.
+_NO_FINDING = re.compile(r"e2fsck \d|Pass \d|ext2fs_check_if_mount: |Could this be a zero-length|.*\*{10} WARNING")
 _ERROR = re.compile(r"<E> .*")
 
 
@@ -44,7 +45,8 @@ def judge(tool: str, argv: Sequence[str], image: Path, environment: Mapping[str,
     except ToolFailed as failure:
         if failure.status < 0:
             raise ToolFailed([tool], failure.status, failure.stderr) from failure
-        said = [line for line in (failure.stdout + failure.stderr).splitlines() if line and not _NO_FINDING.match(line)]
+        lines = (failure.stdout + failure.stderr).replace(str(path_of(fd)), "the disk").splitlines()
+        said = [line.removeprefix(f"{tool}: ") for line in lines if line and not _NO_FINDING.match(line)]
         raise DiskFaulty(tool, said[0] if said else f"status {failure.status}") from failure
     if error := _ERROR.search(done.stdout + done.stderr):
         raise DiskFaulty(tool, error[0])

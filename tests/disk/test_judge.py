@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,6 +77,21 @@ def test_a_damaged_disk_is_found_in_the_words_of_the_tool(filesystem: Filesystem
     with pytest.raises(DiskFaulty, match=FOUND[filesystem.name]) as caught:
         filesystem.verify(tmp_path / "disk")
     assert (caught.value.exit_status, str(caught.value).splitlines()) == (1, [str(caught.value)])
+
+
+def test_what_e2fsck_cannot_look_at_is_said_and_not_that_it_failed(spool: Spool, tmp_path: Path) -> None:
+    """Before it come words on mounts, which it may not look at here, and behind it that there still are errors."""
+    FILESYSTEMS["ext4"].pack(everything(spool), spool, OPTIONS, tmp_path, tmp_path / "disk", ignore)
+    # Features to come, and no checksums.
+    for incompat, ro_compat in ((1 << 19 | 0x2C2, 0x6B), (0x2C2, 1 << 19 | 0x6B)):
+        with (tmp_path / "disk").open("r+b") as file:
+            file.seek(1024 + 0x60)
+            file.write(struct.pack("<II", incompat, ro_compat))
+        with policy("auto"), pytest.raises(DiskFaulty, match=r"'the disk has unsupported feature\(s\): FEATURE_[IR]19"):
+            FILESYSTEMS["ext4"].verify(tmp_path / "disk")
+    os.truncate(tmp_path / "disk", 2048)
+    with pytest.raises(DiskFaulty, match="'Attempt to read block from filesystem resulted in short read"):
+        FILESYSTEMS["ext4"].verify(tmp_path / "disk")
 
 
 def test_a_checker_that_is_killed_has_found_nothing(
