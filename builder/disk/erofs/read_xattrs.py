@@ -16,6 +16,8 @@ _SHARED_COUNT = 4
 # Length of the name, its prefix, size of the value.
 _ENTRY = Struct("<BBH")
 _LONG_PREFIX = 0x80
+# What mkfs.erofs --root-xattr-isize keeps for later, and Linux passes over.
+_ROOM = bytes(_ENTRY.size)
 
 _PREFIXES = {
     1: b"user.",
@@ -51,6 +53,9 @@ class XattrReader:
             length, _, size = _ENTRY.unpack(self.read(position, _ENTRY.size))
             yield self._entry(self.read(position, _ENTRY.size + length + size), 0)[0]
         while start + _ENTRY.size <= len(area):
+            if area.startswith(_ROOM, start):
+                start += _ENTRY.size
+                continue
             entry, start = self._entry(area, start)
             yield entry
 

@@ -18,7 +18,9 @@ from support.readers import read
 from support.trees import differences, expected, scan
 
 from builder.disk.erofs.features import installed_features, is_at_least
+from builder.disk.erofs.layout import encode_xattrs
 from builder.disk.erofs.pack import Erofs
+from builder.disk.erofs.read_xattrs import XattrReader
 from builder.disk.filesystem import COMPRESSION_LEVELS, Compression, DiskOptions
 from builder.disk.reading import walk
 from builder.events import ignore
@@ -97,6 +99,13 @@ def test_what_is_compressed_is_unpacked(tmp_path: Path, spool: Spool, algorithm:
     assert differences(read("erofs", tmp_path / "image"), expected(tree, spool)) == []
 
 
+def test_room_kept_for_attributes_is_none_of_them() -> None:
+    one, other = encode_xattrs({b"user.one": b"1"}), encode_xattrs({b"security.other": b"22"})
+    reader = XattrReader("inode 1", lambda position, size: bytes(size), 0, ())
+    area = one + bytes(8) + other[12:] + bytes(40)
+    assert dict(reader.xattrs(area)) == {b"user.one": b"1", b"security.other": b"22"}
+
+
 FORMS = {
     "as it is": [],
     "compact": ["-Eforce-inode-compact", "-T1000"],
@@ -123,6 +132,7 @@ NEWER = {
     "long prefixes": (["--xattr-prefix=user.lit", "-x0"], (1, 7)),
     "long prefixes among fragments": (["-zlz4", "-Eall-fragments", "--xattr-prefix=trusted.lar", "-x0"], (1, 7)),
     "small blocks": (["-b1024"], (1, 7)),
+    "room for attributes": (["--root-xattr-isize=300"], (1, 8)),
 }
 
 
