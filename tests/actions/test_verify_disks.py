@@ -42,6 +42,16 @@ def test_a_hole_that_somebody_filled_is_a_difference_on_a_disk_of_ours(tmp_path:
     assert verify(disk, f"oci:{tmp_path}/image").differences == []
 
 
+@pytest.mark.root
+def test_a_mounted_disk_is_to_be_unmounted_and_not_mended(tmp_path: Path) -> None:
+    disk = built(tmp_path, "ext4", tar(file("a")))
+    with mounted(disk, "rw"):
+        (fault,) = verify(disk).faults
+    said = "its journal holds what its files lack; unmount it, or if it is not mounted, run e2fsck -fp"
+    assert str(fault) == f"the disk: the superblock: {said}; what is behind that was not compared"
+    assert verify(disk).equal
+
+
 def test_directories_of_many_ways_are_not_left_to_fsck_erofs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It goes down each of them, which in 26 directories of two names each takes a day."""
     layer = tar(directory("a"), directory("a/a"), file("a/b"))

@@ -91,7 +91,8 @@ def read_superblock(volume: Volume) -> Superblock:
         compat = incompat = ro_compat = 0
     if unknown := incompat & ~_KNOWN:
         if unknown == _RECOVER:
-            raise DiskMalformed(_WHERE, "its journal holds what is not in its files yet; run e2fsck -fp on it first")
+            reason = "its journal holds what its files lack; unmount it, or if it is not mounted, run e2fsck -fp"
+            raise DiskMalformed(_WHERE, reason)
         raise DiskMalformed(_WHERE, f"has features of which nothing is known here ({unknown:#x})")
     superblock = _facts(data, compat, incompat, ro_compat)
     if superblock.seed is not None and extend(0, data[:0x3FC]) ^ 0xFFFFFFFF != unpack_from("<I", data, 0x3FC)[0]:
