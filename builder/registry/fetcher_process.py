@@ -18,7 +18,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from builder.errors import BuilderError
 from builder.events import Event, Notice
@@ -28,6 +28,7 @@ from builder.image.render import render_descriptor
 from builder.registry import RegistryAccess
 from builder.registry.frames import DATA, NOTICE, RESULT, send_error, send_frame, send_json
 from builder.registry.origin import Origin
+from builder.registry.questions import Nonsense, Question, parse_question
 from builder.shortage import shortage
 from builder.threads import Worker
 
@@ -55,7 +56,9 @@ def become_fetcher(control: socket.socket) -> NoReturn:
         # While the other one is at something else; what is wrong with it is said to who opens a repository.
         with suppress(Exception):
             import_module(_CLIENT)
-        _Service(control).serve()
+        # Who asks hears of it as of any other end.
+        with suppress(Nonsense):
+            _Service(control).serve()
     except BaseException as error:
         status = NO_MEMORY if isinstance(error, MemoryError) else 0
         # What this machine lacks, whoever is served has its own word for.
@@ -103,6 +106,13 @@ class _Answer:
                     self.to.shutdown(socket.SHUT_RDWR)
 
 
+def _socket(fd: int) -> socket.socket:
+    try:
+        return socket.socket(fileno=fd)
+    except OSError as error:
+        raise Nonsense from error
+
+
 def _send_whole(answer: _Answer, data: bytes) -> None:
     for start in range(0, len(data), _LONGEST):
         send_frame(answer.to, DATA, data[start : start + _LONGEST])
@@ -127,7 +137,7 @@ class _Service:
         self._asked = threading.local()
 
     def serve(self) -> None:
-        """Answer questions until nobody asks any more."""
+        """Answer questions until nobody asks any more; raises Nonsense for what only who was taken over would ask."""
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
         while True:
@@ -141,15 +151,15 @@ class _Service:
                 message, fds, _, _ = socket.recv_fds(self._control, _LONGEST, 1, socket.MSG_CMSG_CLOEXEC)
                 if not message:
                     return
-                asked = json.loads(message)
-                if not fds:
+                for fd in fds:
+                    self._answers[fd] = _Answer(_socket(fd))
+                    # That the other end is closed is told without being asked for.
+                    poll.register(fd, 0)
+                asked = parse_question(message)
+                if fds:
+                    self._answer(asked, self._answers[fds[0]])
+                else:
                     self._hear(asked)
-                    continue
-                answer = _Answer(socket.socket(fileno=fds[0]))
-                self._answers[fds[0]] = answer
-                # That the other end is closed is told without being asked for.
-                poll.register(fds[0], 0)
-                self._answer(asked, answer)
 
     def _look(self) -> list[tuple[int, int]]:
         """Say so to who waits for a thread that has gone without a word, for want of memory."""
@@ -162,20 +172,20 @@ class _Service:
                 _fail(answer, error)
         return []
 
-    def _hear(self, told: dict[str, Any]) -> None:
-        if told["what"] == "allow" and not self._settled:
-            self._allowed.update(told["digests"])
-        elif told["what"] == "settle":
+    def _hear(self, told: Question) -> None:
+        if told.what == "allow" and not self._settled:
+            self._allowed.update(told.digests)
+        elif told.what == "settle":
             self._settled = True
-        elif told["what"] == "stay":
+        elif told.what == "stay":
             self._stays = True
-        elif told["what"] == "close" and 0 <= told["origin"] < len(self._origins):
-            origin = self._origins[told["origin"]]
+        elif told.what == "close" and 0 <= told.origin < len(self._origins):
+            origin = self._origins[told.origin]
             origin.stop()
             origin.close()
 
-    def _answer(self, asked: dict[str, Any], answer: _Answer) -> None:
-        if asked["what"] == "open":
+    def _answer(self, asked: Question, answer: _Answer) -> None:
+        if asked.what == "open":
             # Here, and not in a thread: threads have what the one has that starts them.
             self._run(asked, answer)
             return
@@ -185,10 +195,10 @@ class _Service:
         except (RuntimeError, MemoryError) as error:
             _fail(answer, error)
 
-    def _run(self, asked: dict[str, Any], answer: _Answer) -> None:
+    def _run(self, asked: Question, answer: _Answer) -> None:
         self._asked.answer = answer
         # Whoever asked may not wait for it any more.
-        with suppress(BrokenPipeError, ConnectionResetError):
+        with suppress(OSError):
             try:
                 send_json(answer.to, RESULT, self._result(asked, answer))
             except (BrokenPipeError, ConnectionResetError):
@@ -197,56 +207,56 @@ class _Service:
                 send_error(answer.to, error)
         answer.end()
 
-    def _result(self, asked: dict[str, Any], answer: _Answer) -> object:
-        what = asked["what"]
-        if self._settled and (what not in _AFTER_SETTLING or asked["digest"] not in self._allowed):
+    def _result(self, asked: Question, answer: _Answer) -> object:
+        what = asked.what
+        if self._settled and (what not in _AFTER_SETTLING or asked.digest not in self._allowed):
             raise _Settled("fetching: this image has no such thing")
         if what == "open":
             if self._stays:
                 raise _Settled("fetching: no other repository is opened any more")
             return self._open(asked)
-        origin = self._origins[asked["origin"]]
+        origin = self._origins[asked.origin]
         if what == "manifest":
-            reference = asked["reference"]
-            found = origin.manifest(Digest.parse(reference) if asked["by_digest"] else reference)
+            reference = asked.reference
+            found = origin.manifest(Digest.parse(reference) if asked.by_digest else reference)
             _send_whole(answer, found.data)
             return {"digest": str(found.digest), "media_type": found.media_type}
         if what == "referrers":
-            entries = origin.referrers(Digest.parse(asked["subject"]), asked["artifact_type"])
+            entries = origin.referrers(Digest.parse(asked.subject), asked.artifact_type)
             _send_whole(answer, json.dumps([render_descriptor(each) for each in entries]).encode())
             return {}
         if what == "tag_hint":
-            hint = origin.tag_hint(asked["tag"])
+            hint = origin.tag_hint(asked.tag)
             return [] if hint is None else [str(hint[0]), hint[1]]
         if what == "tags":
-            return origin.tags(asked["count"])
-        digest = Digest.parse(asked["digest"])
+            return origin.tags(asked.count)
+        digest = Digest.parse(asked.digest)
         if what == "has_blob":
             return origin.has_blob(digest)
-        transfer = origin.download(Descriptor(asked["media_type"], digest, asked["size"]))
+        transfer = origin.download(Descriptor(asked.media_type, digest, asked.size))
         answer.stop = transfer.stop
-        with closing(transfer.chunks(asked["position"])) as chunks:
+        with closing(transfer.chunks(asked.position)) as chunks:
             for chunk in chunks:
                 send_frame(answer.to, DATA, chunk)
         return None
 
-    def _open(self, asked: dict[str, Any]) -> int:
+    def _open(self, asked: Question) -> int:
         # Here, where what is missing is said to who asks.
         from builder.registry.credentials import starts_and_writes_nothing
         from builder.registry.direct import DirectOrigin
         from builder.registry.repository import Repository
 
         with suppress(OSError):
-            os.chdir(asked["directory"])
-        authfile, cert_dir = (asked[name] and Path(asked[name]) for name in ("authfile", "cert_dir"))
-        access = RegistryAccess(authfile, cert_dir, asked["tls_verify"])
+            os.chdir(asked.directory)
+        authfile, cert_dir = (Path(name) if name else None for name in (asked.authfile, asked.cert_dir))
+        access = RegistryAccess(authfile, cert_dir, asked.tls_verify)
         if not self._origins and starts_and_writes_nothing(authfile):
             from builder.sandbox.fetching import confine_fetching
 
             # What is around us may forbid it: that it does not where it must not, whoever is served finds out.
             with suppress(OSError):
                 confine_fetching()
-        repository = Repository(asked["host"], asked["path"], access, threading.Event(), self._listen)
+        repository = Repository(asked.host, asked.path, access, threading.Event(), self._listen)
         self._origins.append(DirectOrigin(repository))
         return len(self._origins) - 1
 

@@ -25,6 +25,7 @@ from builder.registry.failures import NotThere
 from builder.registry.fetched import Asked, FetchedOrigin
 from builder.registry.fetcher_process import _Service
 from builder.registry.origin import Document
+from builder.registry.questions import Nonsense
 from builder.registry.referrers import referrers
 from builder.registry.repository import Repository
 from builder.registry.upload import Upload, put_manifest
@@ -128,8 +129,8 @@ def questions(data: bytes) -> None:
             with its, suppress(OSError):
                 socket.send_fds(ours, [line[:60_000]], [its.fileno()] if _is_question(line[:60_000]) else [])
         ours.shutdown(socket.SHUT_WR)
-        # Who says nonsense is served no more.
-        with suppress(ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        # Who says that is served no more.
+        with suppress(Nonsense):
             _serve(theirs, asked)
     for mine in answers:
         with mine:
