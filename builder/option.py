@@ -214,6 +214,20 @@ def parse_file(text: str) -> Path:
     return Path(text)
 
 
+def parse_directory(text: str) -> Path:
+    """Read the name of a directory. Raises UsageError for an empty one, as `parse_file`."""
+    if not text:
+        raise UsageError("an empty name names no directory")
+    return Path(text)
+
+
+def parse_place(text: str) -> str:
+    """Read a path or a URL of a directory. Raises UsageError for an empty one, as `parse_file`."""
+    if not text:
+        raise UsageError("an empty name names no place")
+    return text
+
+
 def parse_truth(text: str) -> bool:
     """Read yes or no, also as true or false."""
     if text.lower() not in _TRUTHS:
@@ -228,7 +242,8 @@ SECONDS = Form("SECONDS", parse_seconds)
 TEXT = Form("TEXT", str)
 IDENTITY = Form("UUID", parse_uuid)
 FILE = Form("FILE", parse_file)
-DIRECTORY = Form("DIRECTORY", Path)
+DIRECTORY = Form("DIRECTORY", parse_directory)
+PLACE = Form("TEXT", parse_place)
 # The one is said without a value on the command line (`--dedupe`, `--no-journal`), the other with (`--tls-verify=no`).
 SWITCH = Form("", parse_truth)
 TRUTH = Form("yes|no", parse_truth, lambda truth: "yes" if truth else "no")

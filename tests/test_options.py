@@ -20,15 +20,28 @@ from builder.cli.options import build_options, table_option
 from builder.decoded.options import CacheOptions
 from builder.disk.filesystem import Compression
 from builder.errors import UsageError
-from builder.guest.options import GuestOptions
+from builder.guest.options import INIT, GuestOptions
 from builder.image.platform import Platform
 from builder.limits import Limits
-from builder.option import Option, parse_count, parse_size, parse_truth, parse_uuid, write_size
+from builder.option import (
+    DIRECTORY,
+    FILE,
+    PLACE,
+    Option,
+    parse_count,
+    parse_size,
+    parse_truth,
+    parse_uuid,
+    write_size,
+)
 from builder.options import OPTIONS
 from builder.registry import RegistryAccess
 from builder.sources.access import Access
 from builder.vm.machine import MachineOptions
 from builder.vm.options import VmConfig, VmOptions
+
+# Forms of options that say where something is.
+PLACES = (FILE, DIRECTORY, PLACE, INIT)
 
 
 def machine(**said: Any) -> BuildOptions:
@@ -135,6 +148,22 @@ def on_the_command_line(entry: Option, written: str) -> object:
     if entry.is_switch:
         words = [f"--{entry.name}" if parse_truth(written) else f"--no-{entry.name}"]
     return command.main(words, standalone_mode=False)
+
+
+@pytest.mark.parametrize("name", [name for name, entry in OPTIONS.items() if entry.form in PLACES])
+def test_an_empty_name_is_no_place_least_of_all_the_current_directory(name: str) -> None:
+    with pytest.raises(UsageError, match="an empty name names no"):
+        OPTIONS[name].form.parse("")
+    with pytest.raises(click.BadParameter, match="an empty name names no"):
+        on_the_command_line(OPTIONS[name], "")
+
+
+@pytest.mark.parametrize("command", ["build", "batch", "unpack", "inspect", "verify", "boot", "push", "pull", "blank"])
+def test_no_command_takes_an_empty_name_for_a_path(command: str) -> None:
+    for param in cli.commands[command].params:
+        if isinstance(param.type, click.Path):
+            with pytest.raises(click.BadParameter, match="an empty name names no"):
+                param.type.convert("", param, None)
 
 
 @pytest.mark.parametrize("name", OPTIONS)

@@ -44,13 +44,13 @@ class _Image(_ParamType):
         return [CompletionItem(incomplete, type="file")]
 
 
-class _File(click.Path):
-    """A file; not the current directory, which is what an empty variable of a Makefile names."""
+class _Path(click.Path):
+    """A file, or a directory; not the current one, which is what an empty variable of a Makefile names."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Make a path of what is one."""
         if value == "":
-            self.fail("an empty name names no file", param, ctx)
+            self.fail(f"an empty name names no {self.name}", param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -73,5 +73,5 @@ class _Disk(_ParamType):
 IMAGE = _Image()
 DISK = _Disk()
 # Not readable=True, click's default: whether a place can be written is told where it is known, with its status.
-FILE = _File(dir_okay=False, readable=False, path_type=Path)
-DIRECTORY = click.Path(file_okay=False, readable=False, path_type=Path)
+FILE = _Path(dir_okay=False, readable=False, path_type=Path)
+DIRECTORY = _Path(file_okay=False, readable=False, path_type=Path)

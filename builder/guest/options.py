@@ -107,6 +107,13 @@ def parse_stop_signal(text: str) -> str:
     return text
 
 
+def parse_init(text: str) -> str:
+    """Read what is to be init. Raises UsageError for an empty name, which would be the current directory."""
+    if not text:
+        raise UsageError(f"an empty name names no program; write {AUTO}, {NONE} or a path")
+    return text
+
+
 COMMAND = Form("COMMAND", parse_command, write_command)
 VARIABLE = Form("NAME[=VALUE]", parse_variable)
 HOST_NAME = Form("NAME", parse_host_name)
@@ -115,7 +122,7 @@ HOST = Form("NAME:ADDRESS", parse_host)
 SIGNAL = Form("SIGNAL", parse_stop_signal)
 USER = Form("USER[:GROUP]", parse_text)
 PLACE = Form("PATH", parse_text)
-INIT = Form(f"{AUTO}|{NONE}|PATH", str)
+INIT = Form(f"{AUTO}|{NONE}|PATH", parse_init)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from builder.events import Listener, ignore
 from builder.limits import Limits
-from builder.option import FILE, REGISTRY, SWITCH, TEXT, option
+from builder.option import FILE, PLACE, REGISTRY, SWITCH, option
 from builder.registry import RegistryAccess
 from builder.sources.shared import Shared
 
@@ -24,7 +24,7 @@ class Access:
     """
 
     store: str | None = option(
-        None, TEXT, REGISTRY, "Root of the image store, a path or URL; by default the user's.", variable=STORE_VARIABLE
+        None, PLACE, REGISTRY, "Root of the image store, a path or URL; by default the user's.", variable=STORE_VARIABLE
     )
     keep: bool = option(True, SWITCH, REGISTRY, "Keep nothing that a registry sends.", name="no-store")
     verify_key: Path | None = option(
