@@ -14,6 +14,7 @@ from builder.disk import recognised
 from builder.disk.filesystem import HEAD
 from builder.errors import OutputDenied, OutputError, UsageError
 from builder.files.descriptors import opened
+from builder.output.stores import check_outside_stores
 
 # linux/fs.h: what lsattr shows, and its `a`.
 _FS_IOC_GETFLAGS = 0x80086601
@@ -53,7 +54,7 @@ def check_output(path: Path, force: bool) -> None:
     """Refuse, before any work is done, an output that could not or should not be written.
 
     An older disk is replaced, as a compiler replaces an older object; any other file only with `force`, for it is
-    more likely a mistake. Raises OutputError, or OutputDenied.
+    more likely a mistake. Raises OutputError, or OutputDenied; UsageError for a place among a store's files.
     """
     _check_kind(path)
     _check_parent(path)
@@ -71,7 +72,7 @@ def check_side_output(path: Path) -> None:
     """Refuse a place for a metadata or dependency file that could not or should not be written.
 
     Only a regular file is replaced: a rename onto /dev/null would take the device from the whole machine.
-    Raises OutputError, or OutputDenied.
+    Raises OutputError, or OutputDenied; UsageError for a place among a store's files.
     """
     _check_kind(path)
     _check_parent(path)
@@ -80,7 +81,7 @@ def check_side_output(path: Path) -> None:
 def check_directory(path: Path) -> None:
     """Refuse a directory to unpack into that is not new or empty, or cannot be replaced by a new one.
 
-    Raises OutputError, or OutputDenied.
+    Raises OutputError, or OutputDenied; UsageError for a place among a store's files.
     """
     _check_parent(path)
     if path.is_dir() and not any(path.iterdir()):
@@ -101,7 +102,9 @@ def _check_kind(path: Path) -> None:
 
 
 def _check_parent(path: Path) -> None:
-    parent = resolve_output(path).parent
+    place = resolve_output(path)
+    check_outside_stores(path, place)
+    parent = place.parent
     if not parent.is_dir():
         what = "is not a directory" if parent.exists() else "does not exist; make it first"
         raise OutputError(str(path), f"the directory {parent} {what}")

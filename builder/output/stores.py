@@ -1,0 +1,33 @@
+"""Stores of images, this program's and podman's, known by what is in them: nobody's output goes among their files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from builder.errors import UsageError
+
+# This program's own (store/store.py).
+_OWN = ("blobs", "manifests", "tmp", "leases", "quarantine", "lock")
+_OWN_SIGNS = ("blobs", "manifests", "lock")
+# By their drivers, of which each has its directories, as `overlay`, `overlay-images` and `overlay-layers`.
+_PODMANS = ("overlay", "vfs", "btrfs")
+
+
+def check_outside_stores(path: Path, place: Path) -> None:
+    """Refuse an output at `path` that will really be written at `place`, among a store's files. Raises UsageError."""
+    inner = place
+    for directory in place.parents:
+        name = inner.name
+        if _is_own(directory, name) or _is_podmans(directory, name):
+            raise UsageError(f"{path}: is among the files of a store of images, {directory}; name another output")
+        inner = directory
+
+
+def _is_own(directory: Path, name: str) -> bool:
+    return name in _OWN and all(os.path.exists(directory / sign) for sign in _OWN_SIGNS)
+
+
+def _is_podmans(directory: Path, name: str) -> bool:
+    driver = name.partition("-")[0]
+    return driver in _PODMANS and os.path.exists(directory / f"{driver}-images" / "images.json")
