@@ -159,17 +159,19 @@ def proxy_for(address: Address) -> str | None:
         not proxy
         or is_loopback(address.host)
         or proxy_bypass(f"{address.host}:{address.port}")
-        or _in_networks(address.host, proxies.get("no", ""))
+        or _is_exempt(address.host, proxies.get("no", ""))
     ):
         return None
     return proxy if "://" in proxy else f"http://{proxy}"
 
 
-def _in_networks(host: str, no_proxy: str) -> bool:
-    """Say whether an address is in one of the networks (10.0.0.0/8) of NO_PROXY: podman and Docker heed them there."""
-    for entry in no_proxy.split(","):
+def _is_exempt(host: str, no_proxy: str) -> bool:
+    """Say whether NO_PROXY has a host as podman and Docker heed it, and Python does not: 10.0.0.0/8, *.example.com."""
+    for entry in map(str.strip, no_proxy.lower().split(",")):
+        if entry == "*" or (entry.startswith("*.") and host.endswith(entry[1:])):
+            return True
         try:
-            if "/" in entry and ipaddress.ip_address(host) in ipaddress.ip_network(entry.strip(), strict=False):
+            if "/" in entry and ipaddress.ip_address(host) in ipaddress.ip_network(entry, strict=False):
                 return True
         except ValueError:
             continue  # a host name, or no network

@@ -128,13 +128,23 @@ def test_no_proxy_stands_before_loopback(proxy: Proxy, http: Http, monkeypatch: 
     assert get(http, f"http://{proxy.host}/v2/") == 200
 
 
-@pytest.mark.parametrize("no_proxy", ["registry.invalid", "example.com, .invalid", "registry.invalid:80"])
+@pytest.mark.parametrize(
+    "no_proxy",
+    ["registry.invalid", "example.com, .invalid", "registry.invalid:80", "a.example, *.INVALID", "a.example,*"],
+)
 def test_no_proxy_is_heeded(proxy: Proxy, http: Http, monkeypatch: pytest.MonkeyPatch, no_proxy: str) -> None:
     monkeypatch.setenv("http_proxy", f"http://{proxy.host}")
     monkeypatch.setenv("no_proxy", no_proxy)
     with pytest.raises(SourceUnreadable, match="the name is not known"):
         get(http, "http://registry.invalid/v2/")
     assert proxy.requests == []
+
+
+def test_no_proxy_exempts_no_other_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("no_proxy", "*.example.com,*example.org,a.*")
+    for host in ("example.com", "an-example.com", "an-example.org", "a.b"):
+        assert proxy_for(Address("https", host, 443, "/")) == "http://proxy.example:3128"
 
 
 def test_no_proxy_may_name_networks(monkeypatch: pytest.MonkeyPatch) -> None:
