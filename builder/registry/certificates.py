@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from builder.errors import SourceUnreadable
@@ -14,8 +15,8 @@ from builder.registry import RegistryAccess
 _SYSTEM = (Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
 
 
-def tls_context(access: RegistryAccess, host: str, own: bool) -> ssl.SSLContext:
-    """Make the TLS settings for connections to `host` (with a port if not 443).
+def tls_context(access: RegistryAccess, host: str, own: bool, written: str | None = None) -> ssl.SSLContext:
+    """Make the TLS settings for connections to `host` (with a port if not 443), `written` otherwise in references.
 
     The machine's authorities are trusted, and those of `*.crt` files for the host; `*.cert` files with their `*.key`
     are shown to the registry itself (`own`), not to hosts that it redirects to. Raises SourceUnreadable.
@@ -24,7 +25,7 @@ def tls_context(access: RegistryAccess, host: str, own: bool) -> ssl.SSLContext:
     if not access.tls_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    for directory in _directories(access, host):
+    for directory in _directories(access, [written or host, host]):
         try:
             for file in sorted(directory.iterdir()):
                 _load(context, file, own)
@@ -36,15 +37,14 @@ def tls_context(access: RegistryAccess, host: str, own: bool) -> ssl.SSLContext:
     return context
 
 
-def _directories(access: RegistryAccess, host: str) -> Iterator[Path]:
+def _directories(access: RegistryAccess, hosts: Sequence[str]) -> Iterator[Path]:
     if access.cert_dir is not None:
         yield access.cert_dir
         return
-    # As podman: the first of these directories that is there for this user holds all there is for the host.
-    for base in (*(config / "containers" / "certs.d" for config in config_directories()), *_SYSTEM):
-        if os.path.isdir(base / host):
-            yield base / host
-            return
+    # As podman: the first of these directories that is there for this user holds all there is for the host. Its name is
+    # the one in the reference, which may have a port of 443, or be that of Docker Hub.
+    bases = [*(config / "containers" / "certs.d" for config in config_directories()), *_SYSTEM]
+    yield from islice(filter(os.path.isdir, (base / host for host in hosts for base in bases)), 1)
 
 
 def _load(context: ssl.SSLContext, file: Path, own: bool) -> None:

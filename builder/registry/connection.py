@@ -9,6 +9,7 @@ import http.client
 import io
 import ipaddress
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -71,11 +72,15 @@ class Deadline:
 
 
 class Connections:
-    """Connections of one source; threads may share them. `own` is the registry's host, with its port if it has one."""
+    """Connections of one source; threads may share them. `own` is the registry's host, with its port if it has one.
 
-    def __init__(self, access: RegistryAccess, own: str) -> None:
+    `written` is what references call it, if that is something else.
+    """
+
+    def __init__(self, access: RegistryAccess, own: str, written: str | None = None) -> None:
         self._access = access
         self._own = own
+        self._written = written or own
         self._managers: dict[Origin, tuple[urllib3.PoolManager, bool]] = {}
         self._lock = Lock()
         if not access.tls_verify:
@@ -142,13 +147,16 @@ class Connections:
         with self._lock:
             known = self._managers.get(address.origin)
             if known is None:
-                own = Address.parse(f"{address.scheme}://{self._own}").origin == address.origin
-                context = tls_context(self._access, address.authority, own) if address.scheme == "https" else None
+                context = self._context(address) if address.scheme == "https" else None
                 proxy = proxy_for(address)
                 manager = _proxied(proxy, context) if proxy else urllib3.PoolManager(**_pools(context))
                 manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
                 known = self._managers[address.origin] = manager, proxy is not None
             return known
+
+    def _context(self, address: Address) -> ssl.SSLContext:
+        own = Address.parse(f"https://{self._own}").origin == address.origin
+        return tls_context(self._access, address.authority, own, self._written if own else None)
 
 
 def proxy_for(address: Address) -> str | None:

@@ -143,11 +143,11 @@ class Answer:
 
 
 class Http:
-    """Requests of one source; threads may share it. `own` is the registry's host, with its port if it has one."""
+    """Requests of one source; threads may share it. `own` and `written` are as for Connections."""
 
-    def __init__(self, access: RegistryAccess, own: str) -> None:
+    def __init__(self, access: RegistryAccess, own: str, written: str | None = None) -> None:
         self._own = own
-        self._connections = Connections(access, own)
+        self._connections = Connections(access, own, written)
 
     def request(
         self,

@@ -69,7 +69,7 @@ class Repository:
         self.listen = listen
         self._access = access
         self._server = _HUB if host == DOCKER_HUB else host
-        self._http = Http(access, self._server)
+        self._http = Http(access, self._server, host)
         scopes = [scope_of(path, push=push), *map(scope_of, beside)]
         self._authorization = Authorization(
             self._http, scopes, self.where, lambda: find_credentials(access.authfile, host, path, listen)

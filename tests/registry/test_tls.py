@@ -8,18 +8,20 @@ import ssl
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 import trustme
 from support.proxy import Proxy
 
 from builder.errors import SourceUnreadable
+from builder.events import ignore
 from builder.registry import RegistryAccess
 from builder.registry.address import Address
 from builder.registry.certificates import tls_context
 from builder.registry.failures import NoTls
 from builder.registry.http import Http
+from builder.registry.repository import Repository
 from builder.sources import open_source
 from builder.sources.access import Access, Means
 
@@ -186,6 +188,19 @@ def test_a_certificate_that_is_no_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.crt").mkdir()
     with pytest.raises(SourceUnreadable, match=r"a\.crt: cannot be read: "):
         get(http, "https://localhost:1/")
+
+
+@pytest.mark.parametrize("host", ["docker.io", "registry.invalid:443", "registry.invalid:5000"])
+def test_certificates_are_where_the_registry_is_called_as_in_the_reference(host: str, home: Path) -> None:
+    place = home / ".config/containers/certs.d" / host
+    place.mkdir(parents=True)
+    (place / "client.cert").touch()
+    repository = Repository(host, "library/a", RegistryAccess(), Event(), ignore)
+    with (
+        closing(repository),
+        pytest.raises(SourceUnreadable, match=f"^{place}/client.cert: its private key is missing"),
+    ):
+        repository.manifest("latest")
 
 
 def test_a_home_that_cannot_be_got_at_has_no_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
