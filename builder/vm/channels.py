@@ -22,6 +22,9 @@ _INIT = "rootfs-builder init: "
 # What dm-verity says of a block that is not what the root hash vouches for; `metadata` is the hash tree.
 _CORRUPT = re.compile(rb"device-mapper: verity: \S+ ((?:meta)?data block \d+) is corrupted")
 
+# As init says it; of more digits, which a guest may say, Python makes no number.
+_STATUS = re.compile(rb"status (\d{1,3})")
+
 _READ_SIZE = 65536
 _KEPT_LINES = 40
 
@@ -112,9 +115,8 @@ class Channels:
     def _read_status(self, data: bytes) -> None:
         *lines, self._said = (self._said + data)[-_READ_SIZE:].split(b"\n")
         for line in lines:
-            word, _, number = line.partition(b" ")
-            if word == b"status" and number.isdigit():
-                self.status = int(number) & 0xFF
+            if said := _STATUS.fullmatch(line):
+                self.status = int(said[1]) & 0xFF
 
     def _show(self, data: bytes, stdout: int) -> None:
         if not self._gone and not _write(stdout, data):

@@ -35,6 +35,11 @@ def test_half_a_status_is_none() -> None:
     assert heard(CONTROL, b"status 1")[0].status is None
 
 
+@pytest.mark.parametrize("said", [b"status " + b"1" * 5000, b"status -1", b"status 1 ", b"status ", b"status \xb2"])
+def test_what_is_no_status_is_passed_over_and_what_follows_is_read(said: bytes) -> None:
+    assert heard(CONTROL, said + b"\nstatus 7\n")[0].status == 7
+
+
 def test_an_expected_text_is_found_across_pieces_and_all_is_shown() -> None:
     channels, shown = heard(OUT, b"it is re", b"ady now", expect="ready")
     assert (channels.expected, shown) == (True, b"it is ready now")
