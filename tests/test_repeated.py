@@ -27,6 +27,7 @@ OF_RELEASES = {
 ALL_THE_SAME = (
     "artifact/test_pack.py",
     "ci/test_cost.py",
+    "ci/test_fuzz.py",
     "ci/test_mutants.py",
     "ci/test_pipelines.py",
     "ci/test_wheel.py",

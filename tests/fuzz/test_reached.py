@@ -65,7 +65,7 @@ def climb(data):
             return
         REACHED[place] = 1
     os.abort()
-result = run.fuzz("climb", Target(climb, lambda: [b"aaaaaaaa"]), 60, 1)
+result = run.fuzz("climb", Target(climb, lambda: [b"aaaaaaaa"]), run.Share(60), 1)
 print(result.finds[0].data[:8], len(result.further))
 """
 

@@ -156,6 +156,10 @@ FAULTY = {
     "aborts": ("os.abort()", "the process ended with SIGABRT"),
     "crashes": ("ctypes.string_at(1)", "the process ended with SIGSEGV"),
     "hangs": ("[None for _ in iter(int, 1)]", "the process ended with SIGPROF"),
+    "hangs in what it has started": ("wait_for_a_loop()", "the process ended with SIGABRT"),
+    "waits": ("time.sleep(600)", "the process ended with SIGABRT"),
+    "ends a thread": ("end_a_thread()", "KeyError: 'a'"),
+    "says what nobody hears": ("Unheard()", "KeyError: 'a'"),
     "grows": ("bytes(1 << 31)", "MemoryError"),
     "hides": ("hide()", "MemoryError"),
     "says two lines": ("refuse('a\\nb')", None),
@@ -163,12 +167,12 @@ FAULTY = {
     "asserts": ("check(data != b'seed')", "AssertionError"),
 }
 SCRIPT = """
-import ctypes, os, sys
+import ctypes, os, subprocess, sys, threading, time
 sys.path[:0] = {path!r}
-from support.fuzz import run
+from support.fuzz import patience, run
 from support.fuzz.target import Target
 from builder.errors import BuilderError
-run.PATIENCE = 0.5
+patience.PATIENCE, patience.WITH_OTHERS, patience.WAITING = 0.5, 2, 3
 def refuse(text):
     raise BuilderError(text)
 def hide():
@@ -178,7 +182,18 @@ def hide():
         raise BuilderError("too large") from error
 def check(right):
     assert right
-result = run.fuzz("faulty", Target(lambda data: {fault}, lambda: [b"seed"]), 0, 1)
+def wait_for_a_loop():
+    subprocess.run([sys.executable, "-c", "while True: pass"])
+def missing():
+    dict()["a"]
+def end_a_thread():
+    thread = threading.Thread(target=missing)
+    thread.start()
+    thread.join()
+class Unheard:
+    def __del__(self):
+        missing()
+result = run.fuzz("faulty", Target(lambda data: {fault}, lambda: [b"seed"]), run.Share(0), 1)
 print(result.executions, [find.data for find in result.finds], *(find.said for find in result.finds))
 """
 
@@ -194,23 +209,3 @@ def test_a_faulty_parser_is_found_out(fault: str) -> None:
     else:
         assert "[b'seed']" in ran
         assert said in ran
-
-
-# So that they are spread over the processors.
-PARTS = 4
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("part", range(PARTS))
-def test_parsers_stand_what_comes_for_a_while(part: int) -> None:
-    """All of them together for so many seconds of the processor, or as long as ROOTFS_BUILDER_FUZZ_SECONDS says."""
-    seconds = float(os.environ.get("ROOTFS_BUILDER_FUZZ_SECONDS", "20")) / len(TARGETS)
-    names = list(TARGETS)[part::PARTS]
-    ran = subprocess.run(
-        [sys.executable, ROOT / "ci/fuzz", *names, "--seconds", str(seconds)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
-    assert len(ran.stdout.splitlines()) == len(names)

@@ -29,6 +29,7 @@ LOGIC = (
     "batch/test_tables.py",
     "batch/test_timeline.py",
     "ci/test_cost.py",
+    "ci/test_fuzz.py",
     "ci/test_mutants.py",
     "ci/test_pipelines.py",
     "ci/test_reruns.py",

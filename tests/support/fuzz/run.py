@@ -7,35 +7,34 @@ import mmap
 import os
 import random
 import resource
-import select
 import shutil
 import signal
 import struct
+import sys
 import tempfile
-import time
+import threading
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
+from support.fuzz import patience
 from support.fuzz.reached import REACHED, words
-from support.fuzz.target import REFUSALS, Target, check, outcome
+from support.fuzz.target import REFUSALS, Target, check, outcome, processor_time
 
 from builder.errors import BuilderError
 
 # Inputs that were kept, by target: those that found something once, and what random changes do not come to.
 CORPUS = Path(__file__).parents[2] / "fuzz/corpus"
-# In seconds of the processor, and of a clock where none is used.
-PATIENCE = 10
-WAITING = 120
 # In bytes: what is in memory for who looks at an input that ended its process.
 _BOARD = 64 << 20
 # As much as documents may have: of more, objects of Python alone take what a parser is given.
 _LARGEST = 4 << 20
 # In bytes: what may be kept in memory of inputs that led to something new.
 _POOL = 64 << 20
-_HEAD = struct.Struct("<QQQ")
+# Executions, microseconds of the processor in the parser and in all, and the length of an input.
+_HEAD = struct.Struct("<QQQQ")
 # Inputs, each with whether it was made by a change; what is sent says whether that led to something new.
 Inputs = Generator[tuple[bytes, bool], bool, None]
 
@@ -53,14 +52,32 @@ class Find:
 class Result:
     """What came of a target: executions, the seconds of the processor that they took, and finds.
 
-    `further` are inputs that were made, and led to where those before had not been.
+    `taken` is what all took, with the making of seeds and of changes. `further` are inputs that were made, and led to
+    where those before had not been.
     """
 
     target: str
     executions: int = 0
     seconds: float = 0.0
+    taken: float = 0.0
     finds: list[Find] = field(default_factory=list)
     further: list[bytes] = field(default_factory=list)
+
+    def add(self, more: Result) -> None:
+        """Count in what came of another turn."""
+        self.executions += more.executions
+        self.seconds += more.seconds
+        self.taken += more.taken
+        self.finds += more.finds
+        self.further += more.further
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How long a target is tried: so many seconds of the processor, or longer for `least` executions."""
+
+    seconds: float
+    least: int = 0
 
 
 def corpus_of(name: str) -> list[bytes]:
@@ -68,9 +85,9 @@ def corpus_of(name: str) -> list[bytes]:
     return [path.read_bytes() for path in sorted((CORPUS / name).glob("*"))]
 
 
-def fuzz(name: str, target: Target, seconds: float, seed: int, more: Sequence[bytes] = ()) -> Result:
-    """Give a parser seeds, kept inputs, `more`, and changes of all of them for so many seconds of the processor."""
-    return _watched(name, target, lambda: _inputs(name, target, seconds, seed, more))
+def fuzz(name: str, target: Target, share: Share, seed: object, more: Sequence[bytes] = ()) -> Result:
+    """Give a parser seeds, kept inputs, `more`, and changes of all of them, as many as its share has room for."""
+    return _watched(name, target, lambda: _inputs(name, target, share, seed, more))
 
 
 def repeat(name: str, target: Target, data: bytes) -> Result:
@@ -82,15 +99,15 @@ def repeat(name: str, target: Target, data: bytes) -> Result:
     return _watched(name, target, once)
 
 
-def _inputs(name: str, target: Target, seconds: float, seed: int, more: Sequence[bytes]) -> Inputs:
+def _inputs(name: str, target: Target, share: Share, seed: object, more: Sequence[bytes]) -> Inputs:
     """Yield inputs, and whether they were made here; what led to something new, as is sent back, is changed further."""
     chosen = random.Random(f"{name} {seed}")
     pool = [*target.seeds(), *corpus_of(name), *more]
     for data in pool:
         yield data, False
-    known, room = words(), _POOL
-    end = time.process_time() + seconds
-    while time.process_time() < end:
+    known, room, count = words(), _POOL, len(pool)
+    end = processor_time() + share.seconds
+    while processor_time() < end or count < share.least:
         # What has led to something new last is the likeliest to lead further, and of two the shorter takes less time.
         among = pool if chosen.random() < 0.7 else pool[-16:]
         data = min(chosen.choice(among), chosen.choice(among), key=len)
@@ -104,6 +121,7 @@ def _inputs(name: str, target: Target, seconds: float, seed: int, more: Sequence
         except MemoryError:
             # A change too large to be made says nothing of who would read it.
             continue
+        count += 1
         if (yield data, True) and len(data) < room:
             room -= len(data)
             pool.append(data)
@@ -127,14 +145,14 @@ def _watched(name: str, target: Target, inputs: Callable[[], Inputs]) -> Result:
             os.chdir(tempfile.mkdtemp(dir=place))
             _run(target, inputs(), board, said, finds)
         try:
-            status = _wait(child, board)
+            status = patience.wait(child, lambda: board[: _HEAD.size].strip(b"\0"))
         except BaseException:
-            os.kill(child, signal.SIGKILL)
+            patience.end(child, signal.SIGKILL)
             os.waitpid(child, 0)
             shutil.rmtree(place)
             raise
-        count, spent, length = _HEAD.unpack_from(board)
-        result.executions, result.seconds = count, spent / 1e6
+        count, spent, taken, length = _HEAD.unpack_from(board)
+        result.executions, result.seconds, result.taken = count, spent / 1e6, taken / 1e6
         finds.seek(0)
         for data, words in _kept(finds):
             if words:
@@ -150,23 +168,6 @@ def _watched(name: str, target: Target, inputs: Callable[[], Inputs]) -> Result:
     return result
 
 
-def _wait(child: int, board: mmap.mmap) -> int:
-    """Wait for the end of a process, or end it where it does nothing for too long."""
-    handle = os.pidfd_open(child)
-    try:
-        before, since = b"", time.monotonic()
-        while not select.select([handle], [], [], 1)[0]:
-            with open(f"/proc/{child}/stat") as file:
-                now = board[: _HEAD.size] + " ".join(file.read().rpartition(")")[2].split()[11:15]).encode()
-            if now != before:
-                before, since = now, time.monotonic()
-            elif time.monotonic() - since > WAITING:
-                os.kill(child, signal.SIGABRT)
-    finally:
-        os.close(handle)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
 def _run(target: Target, inputs: Inputs, board: mmap.mmap, said: TextIO, finds: BinaryIO) -> None:
     """Be the process: give inputs to a target until they end. Does not return."""
     status = 1
@@ -175,6 +176,7 @@ def _run(target: Target, inputs: Inputs, board: mmap.mmap, said: TextIO, finds: 
         # First the stack, then the end.
         faulthandler.register(signal.SIGPROF, said, chain=True)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        threading.excepthook = sys.unraisablehook = _note
         seen: set[object] = set()
         # Imports have reached something, too.
         REACHED[:] = bytes(len(REACHED))
@@ -183,17 +185,17 @@ def _run(target: Target, inputs: Inputs, board: mmap.mmap, said: TextIO, finds: 
         while True:
             if not limited:
                 # Behind the making of seeds, which is not what is measured; mkfs.erofs writes far out, too.
-                resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 30, 1 << 30))
-                resource.setrlimit(resource.RLIMIT_AS, (_memory() + target.memory, resource.RLIM_INFINITY))
+                _limit(resource.RLIMIT_FSIZE, 1 << 30)
+                _limit(resource.RLIMIT_AS, _memory() + target.memory)
                 limited = True
             data = data[:_LARGEST]
-            _HEAD.pack_into(board, 0, count, spent, len(data))
+            began = processor_time()
+            _HEAD.pack_into(board, 0, count, spent, int(began * 1e6), len(data))
             board[_HEAD.size : _HEAD.size + len(data)] = data
-            began = time.process_time()
-            signal.setitimer(signal.ITIMER_PROF, PATIENCE)
+            signal.setitimer(signal.ITIMER_PROF, patience.PATIENCE)
             found, fault = _outcome(target, data)
             signal.setitimer(signal.ITIMER_PROF, 0)
-            count, spent = count + 1, spent + int((time.process_time() - began) * 1e6)
+            count, spent = count + 1, spent + int((processor_time() - began) * 1e6)
             is_new = found not in seen
             seen.add(found)
             if is_new and fault:
@@ -204,7 +206,7 @@ def _run(target: Target, inputs: Inputs, board: mmap.mmap, said: TextIO, finds: 
                 _keep(finds, data, "")
             data, made = inputs.send(is_new or further)
     except StopIteration:
-        _HEAD.pack_into(board, 0, count, spent, 0)
+        _HEAD.pack_into(board, 0, count, spent, int(processor_time() * 1e6), 0)
         status = 0
     except BaseException:
         traceback.print_exc(file=said)
@@ -226,7 +228,24 @@ def _outcome(target: Target, data: bytes) -> tuple[object, str]:
             REFUSALS.append(outcome(error))
     except BaseException as error:
         return outcome(error), traceback.format_exc()
-    return tuple(REFUSALS), ""
+    # Of a thread that goes on after the input that it had, this is said of the next one.
+    return _UNRAISED.pop(0) if _UNRAISED else (tuple(REFUSALS), "")
+
+
+# What ended threads, and what destructors raised: people are shown it, and no caller hears of it.
+_UNRAISED: list[tuple[object, str]] = []
+
+
+def _note(said: threading.ExceptHookArgs | sys.UnraisableHookArgs) -> None:
+    error = said.exc_value
+    if error is not None:
+        _UNRAISED.append((outcome(error), "".join(traceback.format_exception(error))))
+
+
+def _limit(kind: int, size: int) -> None:
+    """Let a process have no more of something, whatever it may have already."""
+    hard = resource.getrlimit(kind)[1]
+    resource.setrlimit(kind, (size if hard == resource.RLIM_INFINITY else min(size, hard), hard))
 
 
 def _memory() -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +33,21 @@ class Target:
 def text(data: bytes) -> str:
     """Read an input as what comes from the command line or a variable: bytes that are no UTF-8 are surrogates."""
     return data.decode("utf-8", "surrogateescape")
+
+
+_elsewhere = 0.0
+
+
+def took_elsewhere(seconds: float) -> None:
+    """Say what a process that runs beside a target's own, and is not waited for, has taken of the processor so far."""
+    global _elsewhere
+    _elsewhere = seconds
+
+
+def processor_time() -> float:
+    """Give what this process has taken of the processor, in seconds, with all that it has started."""
+    started = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + started.ru_utime + started.ru_stime + _elsewhere
 
 
 # What an input led to before its end, as `outcome` tells it; whoever runs a target empties it.
