@@ -91,6 +91,18 @@ def test_twenty_targets_of_one_layout_of_which_one_tag_moves(place: Path) -> Non
     assert litter == []
 
 
+def test_options_with_quotes_are_words_of_the_build_and_nothing_else(place: Path) -> None:
+    images(place, {"t": b"1"})
+    write(place, {"t": "oci:images:t"}, options_t="--init none --label 'b;touch made'")
+    make(place)
+    before = disks(place)
+    assert sorted(path.name for path in place.iterdir()) == ["Makefile", "disks", "images"]
+    assert make(place) == ""
+    write(place, {"t": "oci:images:t"}, options_t='--init none --label "it\'s"')
+    make(place)
+    assert changed(before, disks(place)) == ["t.ext4"]
+
+
 def test_a_tag_that_moves_in_a_registry_is_noticed(place: Path, registry: Registry) -> None:
     for name in ("one", "two"):
         registry.push(name, Spec((tar(file("a", name.encode())),)))
