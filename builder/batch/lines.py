@@ -11,6 +11,9 @@ from builder.batch.entries import KEYS, Entry, InvalidList
 from builder.errors import UsageError
 from builder.words import quoted
 
+# What is quoted, which stays; or a comment, which may hold quotes of its own.
+_QUOTED_OR_COMMENT = re.compile(r"""('[^']*'|"(?:\\.|[^"\\])*+"|\\.)|(?:^|\s)#.*""")
+
 
 def parse_lines(text: str, name: str) -> Iterator[Entry]:
     """Read lines `REFERENCE [KEY=VALUE ...]`, words quoted as in a shell; from a # that begins a word on is a comment.
@@ -23,7 +26,7 @@ def parse_lines(text: str, name: str) -> Iterator[Entry]:
         if "\0" in line:
             raise InvalidList(name, place, "this is no text; name a list of images")
         try:
-            words = shlex.split(re.sub(r"(^|\s)#.*", "", line))
+            words = shlex.split(_QUOTED_OR_COMMENT.sub(r"\1", line))
         except ValueError as error:
             raise InvalidList(name, place, f"{error}; quote words as in a shell") from error
         if words:

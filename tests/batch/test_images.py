@@ -27,6 +27,19 @@ def test_a_hash_inside_a_word_is_no_comment() -> None:
     assert outputs("oci:we#b:1 output=a#b") == ["disks/a#b.ext4"]
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("oci:a output='b #1' # 'c", "b #1"),
+        ("oci:a output=b\\ #1 # it's \\", "b #1"),
+        (r'''oci:a output="b \" #1" # "''', 'b " #1'),
+        ("oci:a output=b'\\' #1'", "b\\"),
+    ],
+)
+def test_a_hash_in_quotes_is_no_comment_and_quotes_in_a_comment_are_none(line: str, words: str) -> None:
+    assert outputs(line) == [f"disks/{words}.ext4"]
+
+
 def test_disks_are_named_after_place_tag_and_asked_for_architecture() -> None:
     text = """
     oci:images/alpine:3.20
