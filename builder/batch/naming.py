@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import PurePosixPath
 
-from builder.disk import FILESYSTEMS
+from builder.disk import format_in
 from builder.errors import InvalidReference, UsageError
 from builder.image.name import ImageName
 from builder.image.platform import Platform
@@ -58,8 +58,8 @@ def file_name(
     name = PurePosixPath(output)
     if name.is_absolute() or ".." in name.parts or not name.name:
         raise UsageError(f"{said}={output} is not a path below the output directory")
-    told = name.suffix.removeprefix(".")
-    if told not in FILESYSTEMS:
+    told = format_in(name.name)
+    if told is None:
         return name.with_name(f"{name.name}.{options.format or 'ext4'}")
     if options.format not in (None, told):
         raise UsageError(f"{said}={output} says {told}, format={options.format} something else")

@@ -14,20 +14,23 @@ _SUFFIXES = (".img", ".raw")
 
 
 def format_of(output: str) -> str:
-    """Return the key in FILESYSTEMS that an output's name stands for: `rootfs.ext4`, `rootfs.erofs.img`.
-
-    Raises UsageError for a name that says nothing.
-    """
-    name = output
-    for suffix in _SUFFIXES:
-        name = name.removesuffix(suffix)
-    found = name.rpartition(".")[2] if "." in name else ""
-    if found not in FILESYSTEMS:
+    """Return the key in FILESYSTEMS that the name of an output says. Raises UsageError for one that says nothing."""
+    found = format_in(output)
+    if found is None:
         formats = "|".join(FILESYSTEMS)
         raise UsageError(
             f"{output}: its name says no format; call it *.{' or *.'.join(FILESYSTEMS)} or use --format {formats}"
         )
     return found
+
+
+def format_in(output: str) -> str | None:
+    """Return the key in FILESYSTEMS that a name has at its end, as `rootfs.ext4` or `rootfs.erofs.img`, if any."""
+    name = output
+    for suffix in _SUFFIXES:
+        name = name.removesuffix(suffix)
+    found = name.rpartition(".")[2] if "." in name else ""
+    return found if found in FILESYSTEMS else None
 
 
 def recognised(head: bytes) -> str | None:

@@ -78,6 +78,14 @@ def test_erofs_options_may_stand_on_a_line() -> None:
     assert job.options.disk == DiskOptions(compress=Compression("zstd", 5), dedupe=True, fragments=True)
 
 
+def test_an_output_says_its_format_as_that_of_a_build_does() -> None:
+    jobs = parse_list("oci:a output=a.erofs.img\noci:b output=b.img", "list", DISKS, BuildOptions())
+    assert [(str(job.output), job.options.format) for job in jobs] == [
+        ("disks/a.erofs.img", "erofs"),
+        ("disks/b.img.ext4", "ext4"),
+    ]
+
+
 def test_two_names_of_one_file_are_found(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
