@@ -75,6 +75,8 @@ def choose(target: Path, options: BuildOptions) -> tuple[BuildOptions, Filesyste
         disk=options.disk.decided(),
         guest=options.guest.decided(),
     )
+    # Python may have said what no command line could.
+    options = options.as_described(options.describe())
     filesystem = FILESYSTEMS[options.format or ""]
     return options, filesystem, filesystem.check(options.disk) | verity_tools
 

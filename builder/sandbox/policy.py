@@ -27,8 +27,8 @@ POLICY = Form(f"{AUTO}|{REQUIRE}|{OFF}", parse_policy)
 
 @contextmanager
 def policy(said: str) -> Iterator[None]:
-    """Have what this thread starts confined as `said`. Raises MissingRequirement where that cannot be."""
-    if said == REQUIRE:
+    """Have what this thread starts confined as `said`. Raises UsageError; MissingRequirement where that cannot be."""
+    if parse_policy(said) == REQUIRE:
         check_kernel()
     token = _policy.set(said)
     try:
