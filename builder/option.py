@@ -208,9 +208,11 @@ def parse_uuid(text: str) -> UUID:
 
 
 def parse_file(text: str) -> Path:
-    """Read the name of a file. Raises UsageError for an empty one, which would be the current directory."""
+    """Read the name of a file. Raises UsageError for an empty one, which would be the current directory; and for -."""
     if not text:
         raise UsageError("an empty name names no file")
+    if text == "-":
+        raise UsageError("'-' is no stream here; name a file, or ./- for one that is called so")
     return Path(text)
 
 

@@ -10,6 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from builder.errors import UsageError
+from builder.option import parse_directory, parse_file
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[Any]
@@ -45,12 +46,16 @@ class _Image(_ParamType):
 
 
 class _Path(click.Path):
-    """A file, or a directory; not the current one, which is what an empty variable of a Makefile names."""
+    """A file, or a directory, by a name that `parse` takes; not an empty one, such as a variable of a Makefile."""
+
+    def __init__(self, parse: Callable[[str], Path], **words: Any) -> None:
+        # Not readable=True, click's default: whether a place can be written is told where it is known, with its status.
+        super().__init__(readable=False, path_type=Path, **words)
+        self._name = Parsed(self.name, parse)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Make a path of what is one."""
-        if value == "":
-            self.fail(f"an empty name names no {self.name}", param, ctx)
+        self._name.convert(value, param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -72,6 +77,5 @@ class _Disk(_ParamType):
 
 IMAGE = _Image()
 DISK = _Disk()
-# Not readable=True, click's default: whether a place can be written is told where it is known, with its status.
-FILE = _Path(dir_okay=False, readable=False, path_type=Path)
-DIRECTORY = _Path(file_okay=False, readable=False, path_type=Path)
+FILE = _Path(parse_file, dir_okay=False)
+DIRECTORY = _Path(parse_directory, file_okay=False)

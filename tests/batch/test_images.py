@@ -114,6 +114,7 @@ def test_words_may_be_quoted() -> None:
         ("oci:a output=/etc/x", 1, "not a path below the output directory"),
         ("oci:a output=", 1, "not a path below the output directory"),
         ("oci:a output=x.erofs format=ext4", 1, "says erofs, format=ext4 something else"),
+        ("oci:a depfile=-", 1, "'-' is no stream here"),
         ("oci:a journal=maybe", 1, "neither yes nor no"),
         ("oci:a 'unclosed", 1, "quote words as in a shell"),
         ("nope:a", 1, "no transport of that name"),

@@ -121,6 +121,11 @@ WRONG = {
     "ext4 has no compression": (["build", "oci:image", "-o", "d.ext4", "--compress", "lz4"], 2, "erofs"),
     "output without a name": (["build", "oci:image", "-o", ""], 2, "names no file"),
     "metadata without a name": (["build", "oci:image", "-o", "d.ext4", "--metadata-file", ""], 2, "names no file"),
+    "metadata to no stream": (
+        ["build", "oci:image", "-o", "d.ext4", "--metadata-file", "-"],
+        2,
+        "'-' is no stream",
+    ),
     "an empty disk of erofs": (["blank", "-o", "d.erofs", "--size", "16M"], 2, "is an ext4; call it NAME.ext4"),
     "metadata over the disk": (["build", "oci:image", "-o", "d.ext4", "--metadata-file", "./d.ext4"], 2, "two outputs"),
     "two side outputs in one": (
