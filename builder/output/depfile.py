@@ -1,32 +1,46 @@
-"""Dependencies for make, as gcc's -MMD -MP writes them."""
+"""Dependencies for make, as gcc's -MMD -MP writes them, and for names that gcc leaves to luck."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from builder.errors import UsageError
 from builder.words import quoted
 
+# Line ends and tabs; what would be somebody's home; and at an end, what there is another rule for.
+_NO_FORM = re.compile(r"[\n\t]|\A~|[ \\]\Z")
+
 
 def depfile(target: str, inputs: Sequence[str]) -> bytes:
     """Render a rule that makes `target` depend on `inputs`, and an empty rule for each of them.
 
-    The empty rules keep make going when an input has been removed, for instance a blob of an older image. Raises
-    UsageError for a name with a line end in it, for which make has no form.
+    The empty rules keep make going when an input has been removed, for instance a blob of an older image. No name is
+    more than a name there, though a file that is added may be called anything. Raises UsageError for one that make has
+    no form for.
     """
     for name in (target, *inputs):
-        if "\n" in name:
+        if _NO_FORM.search(name):
             raise UsageError(f"make knows no file {quoted(name)}: rename it, or leave --depfile out")
-    names = [_escape(name) for name in inputs]
-    rule = " \\\n  ".join([f"{_as_target(_escape(target))}:", *names])
-    return "\n\n".join([rule, *(f"{_as_target(name)}:" for name in names)]).encode("utf-8", "surrogateescape") + b"\n"
+    rule = " \\\n  ".join([f"{_target(target)}:", *map(_prerequisite, inputs)])
+    return "\n\n".join([rule, *(f"{_target(name)}:" for name in inputs)]).encode("utf-8", "surrogateescape") + b"\n"
 
 
-def _escape(name: str) -> str:
-    """Quote what make would take for syntax (GNU make manual, "Rule Syntax"), as gcc's dependency writer does."""
-    return name.replace("$", "$$").replace("#", "\\#").replace(" ", "\\ ").replace(":", "\\:")
+def _target(name: str) -> str:
+    # Only a target can be a pattern; and one before `&:` would be of a group.
+    return re.sub(r"&\Z", "$(strip &)", _escape(name, " :#%"))
 
 
-def _as_target(name: str) -> str:
-    """Keep a name from being a pattern, which only a target can be."""
-    return name.replace("%", "\\%")
+def _prerequisite(name: str) -> str:
+    # What is behind a | need not be newer.
+    return _escape(name, " :#|")
+
+
+def _escape(name: str, special: str) -> str:
+    """Quote what make would take for syntax (GNU make manual, "Rule Syntax"): backslashes count only before that."""
+    name = name.replace("$", "$$")
+    name = re.sub(rf"(\\*)([{special}])", r"\1\1\\\2", name)
+    # Looked for twice, before variables are expanded and after that: the rest would be run.
+    name = re.sub(r"(\\*);", r"\1\1\1\1\\\\\\;", name)
+    # Not looked for in a reference; else the rest would be a variable's value, or run for one.
+    return name.replace("=", "$(strip =)")

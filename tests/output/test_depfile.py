@@ -12,15 +12,31 @@ import pytest
 from builder.errors import UsageError
 from builder.output.depfile import depfile
 
-ODD_NAMES = ["plain", "with space", "dollar$sign", "hash#tag", "a:b", "per%cent", "back\\slash", "ü"]
+ODD_NAMES = [
+    *(
+        "plain",
+        "with space",
+        "dollar$sign",
+        "hash#tag",
+        "a:b",
+        "per%cent",
+        "back\\slash",
+        "ü",
+        "a*b?",
+        "group&",
+        "a|b",
+        "::",
+    ),
+    *("a=b", "a!=touch made", "a;touch made", "$(shell touch made)b", "\\;touch made", "a\\ b", "\\%\\\\:\\#\\|"),
+]
 
 
 def test_the_rule_and_an_empty_rule_per_input() -> None:
     assert depfile("out.ext4", ["a", "b c"]) == b"out.ext4: \\\n  a \\\n  b\\ c\n\na:\n\nb\\ c:\n"
 
 
-@pytest.mark.parametrize("inputs", [["a", "b\nc"], ["a\n"]])
-def test_a_name_with_a_line_end_is_refused_as_make_has_no_form_for_it(inputs: list[str]) -> None:
+@pytest.mark.parametrize("inputs", [["a", "b\nc"], ["a\n"], ["a\tb"], ["~root/a"], ["a "], ["a\\"]])
+def test_a_name_that_make_has_no_form_for_is_refused(inputs: list[str]) -> None:
     with pytest.raises(UsageError, match="rename it, or leave --depfile out"):
         depfile("disk", inputs)
 
@@ -47,3 +63,4 @@ def test_make_rebuilds_when_an_input_changes_and_only_then(tmp_path: Path, name:
     os.utime(tmp_path / "disk", ns=(later + 10**9, later + 10**9))
     source.unlink()
     assert make() == 3, "a removed input must rebuild, not stop make"
+    assert not (tmp_path / "made").exists(), "a name was run"
