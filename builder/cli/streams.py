@@ -20,7 +20,11 @@ def open_standard_streams() -> None:
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(fd, True)
     os.close(fd)
-    sys.stdin = sys.stdin or os.fdopen(0)
+    if sys.stdin is None:
+        empty = io.FileIO(0)
+        # As the one that Python opens is called.
+        empty.name = "<stdin>"
+        sys.stdin = io.TextIOWrapper(io.BufferedReader(empty))
     # Names of files are bytes, and come out as they are.
     sys.stdout = io.TextIOWrapper(io.BufferedWriter(_Answers(1, "wb", closefd=False)), "utf-8", "surrogateescape")
     sys.stderr = ErrorStream()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
-from support.command import run_in
+from support.command import ENVIRONMENT, argv, run_in
 from support.images import Spec, layout
 from support.tars import file, tar
 
@@ -47,3 +48,9 @@ def test_a_dry_run_says_what_would_be_built_and_why_and_touches_nothing(place: P
     assert foretold("oci:a label=x\n") == (0, "disks/a.ext4: would be built: option label changed\n")
     said = "disks/a.ext4: cannot be built: nowhere: there is no such directory; check the path\n"
     assert foretold("oci:nowhere output=a\n") == (1, said)
+
+
+def test_a_list_from_standard_input_that_is_closed_names_no_image(tmp_path: Path) -> None:
+    command = ["sh", "-c", 'exec "$@" <&-', "sh", *argv("batch", "-", "-o", tmp_path / "disks")]
+    done = subprocess.run(command, env=ENVIRONMENT, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "building 0 disks\nthe list names no image\n")
