@@ -15,6 +15,7 @@ from builder.errors import DigestMismatch, InvalidReference, SizeMismatch
 from builder.events import Listener, Meter, Stage, ignore
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
+from builder.image.image import Image
 from builder.image.name import ImageName
 from builder.image.platform import Platform
 from builder.layers.account import Account
@@ -86,23 +87,17 @@ def pull(
         if name.digest not in (None, chosen.root.digest):
             reason = f"is no name for this image, whose digest is {chosen.root.digest}; choose another with --name"
             raise InvalidReference(str(name), reason)
-        account = Account(limits)
-        for image in chosen.images:
-            for layer in image.layers:
-                account.packed(layer.name, layer.descriptor.size)
-        # Each once, however many of the images have it.
-        layers = {layer.descriptor.digest: layer.descriptor for image in chosen.images for layer in image.layers}
         filling = parsed.transport is not None and parsed.transport.fills_store
-        transfers = _Transfers(source, store, lease, ignore)
-        transfer = transfers.let_source_fill if filling else transfers.copy
+        transfers = _Transfers(source, store, lease, ignore, filling=filling)
 
         def copy(blobs: Iterable[Descriptor]) -> None:
             lease.add(*blobs)
             for blob in blobs:
                 if not store.holds(blob):
-                    transfer(blob)
+                    transfers.bring(blob)
 
-        copied = _copy(source, list(layers.values()), store, lease, filling, listen)
+        layers = _layers(chosen.images, limits)
+        copied = _copy(source, layers, store, lease, filling, listen)
         for image in chosen.images:
             keep_attested(source, image, keep, copy, listen)
         store.put_manifest(name, chosen.root, chosen.content, lease)
@@ -116,6 +111,15 @@ def open_to_pull(reference: str, access: Access, limits: Limits, tmpdir: Path | 
     return open_source(reference, replace(access, keep=True), Means(tmpdir, listen, limits, record=False))
 
 
+def _layers(images: Sequence[Image], limits: Limits) -> list[Descriptor]:
+    """List the layers of images, each once. Raises LimitExceeded where they claim more bytes than may be unpacked."""
+    account = Account(limits)
+    for image in images:
+        for layer in image.layers:
+            account.packed(layer.name, layer.descriptor.size)
+    return list({layer.descriptor.digest: layer.descriptor for image in images for layer in image.layers}.values())
+
+
 def _copy(
     source: Source, layers: Sequence[Descriptor], store: Store, lease: Lease, filling: bool, listen: Listener
 ) -> int:
@@ -126,11 +130,10 @@ def _copy(
     here = f", {len(layers) - len(absent)} here already" if len(absent) < len(layers) else ""
     listen(Stage(f"pulling {len(layers)} layer{'' if len(layers) == 1 else 's'}{here}", total))
     expect(source, absent)
-    transfers = _Transfers(source, store, lease, listen)
-    transfer = transfers.let_source_fill if filling else transfers.copy
+    transfers = _Transfers(source, store, lease, listen, filling=filling)
     executor = ThreadPoolExecutor(_AT_ONCE)
     try:
-        for done in as_completed([executor.submit(transfer, layer) for layer in absent]):
+        for done in as_completed([executor.submit(transfers.bring, layer) for layer in absent]):
             done.result()
     except BaseException:
         transfers.stop.set()
@@ -143,18 +146,29 @@ def _copy(
 
 
 class _Transfers:
-    """Layers on their way from one source into one store, on several threads; `stop` ends them all."""
+    """Layers on their way from one source into one store, on several threads; `stop` ends them all.
 
-    def __init__(self, source: Source, store: Store, lease: Lease, listen: Listener) -> None:
+    With `filling`, the source puts into the store whatever is read of it.
+    """
+
+    def __init__(self, source: Source, store: Store, lease: Lease, listen: Listener, *, filling: bool) -> None:
         self.stop = Event()
         self._source = source
         self._store = store
         self._lease = lease
+        self._filling = filling
         self._meter = Meter(listen)
         self._lock = Lock()
         self._done = 0
 
-    def copy(self, layer: Descriptor) -> None:
+    def bring(self, layer: Descriptor) -> None:
+        """See that a layer is in the store."""
+        if self._filling:
+            self._let_source_fill(layer)
+        else:
+            self._copy(layer)
+
+    def _copy(self, layer: Descriptor) -> None:
         """Copy a layer, after what an interrupted transfer left of it."""
         while not self._copied(layer):
             pass
@@ -181,13 +195,13 @@ class _Transfers:
                 return False
         return True
 
-    def let_source_fill(self, layer: Descriptor) -> None:
+    def _let_source_fill(self, layer: Descriptor) -> None:
         """Read a layer that its source puts into the store."""
         with self._open(layer) as blob:
             while chunk := self._read(blob):
                 self._advance(len(chunk))
         if not self.stop.is_set() and not self._store.holds(layer):
-            self.copy(layer)
+            self._copy(layer)
 
     def _open(self, layer: Descriptor) -> BinaryIO:
         # Sources let several blobs be read at once, but opened one by one.

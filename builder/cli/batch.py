@@ -118,11 +118,7 @@ def batch(
       rootfs-builder batch images.txt -o disks/ -j 4 --report batch.html
       echo 'oci:web format=erofs' | rootfs-builder batch - -o disks/
     """
-    # As paths are decoded, so that a list may name every file; some editors begin with a byte order mark.
-    text = os.fsdecode(list_file.read(_MAX_LIST + 1).removeprefix(codecs.BOM_UTF8))
-    if len(text) > _MAX_LIST:
-        raise InvalidList(list_file.name, "", f"it is larger than {_MAX_LIST >> 20} MiB; name a list of images")
-    planned = parse_list(text, list_file.name, directory, build_options(**options), template)
+    planned = parse_list(_text(list_file), list_file.name, directory, build_options(**options), template)
     if dry_run:
         if reports:
             raise UsageError("--dry-run builds nothing that a report could tell of; leave out --report")
@@ -154,6 +150,14 @@ def batch(
     if not all(outcome.well for outcome in ends):
         raise BuilderError(summary(ends))
     console.say(summary(ends))
+
+
+def _text(list_file: BinaryIO) -> str:
+    content = list_file.read(_MAX_LIST + 1)
+    if len(content) > _MAX_LIST:
+        raise InvalidList(list_file.name, "", f"it is larger than {_MAX_LIST >> 20} MiB; name a list of images")
+    # As paths are decoded, so that a list may name every file; some editors begin with a byte order mark.
+    return os.fsdecode(content.removeprefix(codecs.BOM_UTF8))
 
 
 def _foretell(console: Console, planned: list[Job], *, verify: bool) -> None:
