@@ -65,7 +65,7 @@ class BuildOptions:
     What `disk` holds besides options is the build's own to set.
     """
 
-    format: str | None = option(None, FORMAT, DISK, "Told from the output's name by default.")
+    format: str | None = option(None, FORMAT, DISK, "File system of the disk; by default as the output's name says.")
     disk: DiskOptions = field(default_factory=DiskOptions)
     guest: GuestOptions = field(default_factory=GuestOptions)
     # What they are on this machine decides the bytes, and is described with its digest once it was looked at.
