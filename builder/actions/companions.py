@@ -27,6 +27,7 @@ from builder.sizes import human_size
 from builder.sources.reference import parse_reference
 from builder.sources.source import Source
 from builder.vm.machine import Root, path_from
+from builder.words import without_password
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ def dependencies(source: Source, reference: str, plan: Plan) -> list[str]:
     # In the name of an image, an @ comes before a digest.
     pinned = parsed.digest or (not parsed.names_a_file and "@" in parsed.place)
     if not inputs and not pinned:
-        inputs = [reference]
+        inputs = [without_password(reference)]
     inputs += [path for each in plan.surveyed for path in each.inputs]
     return list(dict.fromkeys(inputs + (plan.guest.inputs if plan.guest else [])))
 

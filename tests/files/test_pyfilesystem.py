@@ -13,7 +13,9 @@ import pytest
 from support.images import Spec, blob_path, layout, layout_files, layout_zip, write_tar, write_zip
 from support.tars import file, tar
 
+from builder import BuildOptions, build
 from builder.errors import BuilderError, ImageNotFound, InvalidReference, SourceUnreadable, UnsafeFile
+from builder.files.import_fs import import_fs
 from builder.files.pyfilesystem import open_pyfilesystem
 from builder.sources import open_source
 from builder.sources.resolve import resolve
@@ -184,6 +186,26 @@ def test_a_password_is_no_part_of_what_an_image_is_called(tmp_path: Path) -> Non
     reference = f"oci:osfs://me:secret@{tmp_path}/layout"
     with closing(open_source(reference)) as source:
         assert resolve(source, reference, None).reference == f"oci:osfs://me@{tmp_path}/layout"
+
+
+def test_a_password_is_in_nothing_that_is_written_with_a_disk(tmp_path: Path) -> None:
+    import_fs()
+    from fs.opener import Opener, registry
+    from fs.osfs import OSFS
+
+    class Elsewhere(Opener):
+        protocols = ["elsewhere"]  # noqa: RUF012
+
+        def open_fs(self, fs_url: str, parse_result: object, writeable: bool, create: bool, cwd: str) -> OSFS:
+            return OSFS(str(tmp_path / "layout"))
+
+    layout(tmp_path / "layout", IMAGE)
+    registry.install(Elsewhere)
+    options = BuildOptions(depfile=tmp_path / "d", metadata_file=tmp_path / "m", provenance=tmp_path / "p")
+    build("oci:elsewhere://me:secret@host/layout:latest", tmp_path / "disk.ext4", options)
+    for path in filter(Path.is_file, tmp_path.iterdir()):
+        assert b"secret" not in path.read_bytes(), path
+    assert "elsewhere\\://me@host/layout\\:latest" in (tmp_path / "d").read_text()
 
 
 def test_a_file_system_that_fails_while_it_is_read() -> None:
