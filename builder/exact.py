@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import select
 
 # What one copy may hold in memory, in bytes, where the kernel cannot copy by itself.
 CHUNK = 1 << 20
@@ -40,7 +41,13 @@ def write_next(fd: int, data: Data) -> None:
     """Write all of `data` where the descriptor stands: to a pipe, or behind what was written before."""
     rest = memoryview(data)
     while rest:
-        rest = rest[_some(os.write(fd, rest)) :]
+        try:
+            rest = rest[_some(os.write(fd, rest)) :]
+        except BlockingIOError:
+            # A pipe or terminal that somebody who shares it has made so; it is full.
+            full = select.poll()
+            full.register(fd, select.POLLOUT)
+            full.poll()
 
 
 def read_at(fd: int, size: int, position: int) -> bytes:

@@ -48,6 +48,24 @@ def test_a_write_is_whole(file: int, tmp_path: Path, kind: type[bytes]) -> None:
     assert (tmp_path / "file").read_bytes() == bytes(5) + DATA + b"behind"
 
 
+def test_a_write_waits_for_room_in_a_pipe_that_does_not() -> None:
+    source, target = os.pipe()
+    os.set_blocking(target, False)
+    read = bytearray()
+
+    def drain() -> None:
+        while data := os.read(source, 1000):
+            read.extend(data)
+
+    reader = Thread(target=drain)
+    reader.start()
+    exact.write_next(target, DATA * 4)
+    os.close(target)
+    reader.join()
+    os.close(source)
+    assert read == DATA * 4
+
+
 @pytest.mark.usefixtures("short")
 def test_a_read_is_whole_or_ends_where_the_file_does(source: int) -> None:
     assert exact.read_at(source, len(DATA), 10) == DATA

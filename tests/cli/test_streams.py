@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import subprocess
+import sys
+import termios
+import time
 from pathlib import Path
 
 import pytest
@@ -46,6 +50,23 @@ def test_an_answer_that_cannot_be_written_is_one_clear_failure(image: str, words
         )
     assert done.returncode == 1
     assert done.stderr == "rootfs-builder: error: standard output: No space left on device; send it elsewhere\n"
+
+
+@pytest.mark.heavy
+def test_an_answer_waits_for_its_reader_also_in_a_pipe_that_does_not() -> None:
+    whole = run("build", "--help").stdout
+    source, target = os.pipe()
+    os.set_blocking(target, False)
+    fcntl.fcntl(target, fcntl.F_SETPIPE_SZ, 4096)
+    with subprocess.Popen(argv("build", "--help"), env=ENVIRONMENT, stdout=target, stderr=subprocess.PIPE) as running:
+        os.close(target)
+        # Now it is full.
+        while int.from_bytes(fcntl.ioctl(source, termios.FIONREAD, bytes(4)), sys.byteorder) < 4096:
+            time.sleep(0.01)
+        with os.fdopen(source, encoding="utf-8") as answer:
+            assert answer.read() == whole
+        assert running.stderr is not None
+        assert (running.stderr.read(), running.wait()) == (b"", 0)
 
 
 @pytest.mark.heavy
