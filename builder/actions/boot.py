@@ -11,7 +11,7 @@ from pathlib import Path
 
 from builder.actions.boot_cache import boot_cache, boot_initramfs, kvm_runs
 from builder.actions.boot_console import boot_on_console
-from builder.actions.boot_failures import of_guest, of_qemu
+from builder.actions.boot_failures import of_guest, of_output, of_qemu
 from builder.actions.booting import (
     LOOK_SECONDS,
     NO_SELF_TESTS,
@@ -42,8 +42,8 @@ def boot(disk: Path, options: BootOptions, streams: tuple[int, int, int] = (0, 1
     """Boot `disk` until its process ends, which gets `streams` as its 0, 1 and 2.
 
     SIGINT and SIGTERM ask the guest to end as its image wants to be asked; a second one ends it at once. Raises
-    GuestFailed, GuestTimedOut, DiskCorrupt, NoInit, PortTaken, FileUnreadable, and MissingRequirement for what
-    has to be installed.
+    GuestFailed, GuestTimedOut, DiskCorrupt, NoInit, PortTaken, FileUnreadable, OutputError for standard output that
+    takes no more, and MissingRequirement for what has to be installed.
     """
     if options.vmm != "qemu":
         return boot_on_console(disk, options, streams[1], streams[2])
@@ -81,6 +81,8 @@ def boot(disk: Path, options: BootOptions, streams: tuple[int, int, int] = (0, 1
         raise DiskCorrupt(disk, channels.corrupt)
     if channels.status is None:
         raise of_guest(disk, channels.last_words, None if options.modules or options.initrd else options.kernel)
+    if channels.lost:
+        raise of_output(channels.lost) from channels.lost
     corrupt = (f"{disk}: {channels.corrupt} is not what its root hash says",) if channels.corrupt else ()
     return Booted(channels.status, (*channels.init_words, *corrupt))
 

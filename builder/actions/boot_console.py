@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from builder.actions.boot_cache import TEMPORARY, boot_cache, boot_initramfs, temporary
+from builder.actions.boot_failures import of_output
 from builder.actions.booting import (
     LOOK_SECONDS,
     NO_SELF_TESTS,
@@ -42,7 +43,8 @@ def boot_on_console(disk: Path, options: BootOptions, stdout: int, stderr: int) 
     """Boot `disk` until its process ends; what that prints goes to `stdout`, and it reads nothing.
 
     SIGINT and SIGTERM ask the guest to end. Raises UsageError for what this VMM cannot do, MissingRequirement where it
-    or KVM is not there, GuestFailed, GuestTimedOut and FileUnreadable.
+    or KVM is not there, GuestFailed, GuestTimedOut, FileUnreadable, and OutputError for standard output that takes no
+    more.
     """
     runner = runner_of(options)
     _check_requirements(runner)
@@ -78,6 +80,8 @@ def boot_on_console(disk: Path, options: BootOptions, stdout: int, stderr: int) 
         return Booted(0)
     if console.status is None:
         raise GuestFailed(disk, list(console.last_words))
+    if console.lost:
+        raise of_output(console.lost) from console.lost
     return Booted(console.status, tuple(console.init_words))
 
 

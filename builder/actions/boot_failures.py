@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from builder.actions.booting import GuestFailed
-from builder.errors import BuilderError, ToolFailed, UsageError
+from builder.errors import BuilderError, OutputError, ToolFailed, UsageError
 
 # How QEMU says that it cannot listen.
 _PORT_TAKEN = re.compile(r"Could not set up host forwarding rule '\w+:[0-9.]*:(\d+)-")
@@ -40,6 +40,11 @@ def of_qemu(failed: ToolFailed) -> BuilderError:
     """Say of a QEMU that did not run what was wrong, where it is known."""
     taken = _PORT_TAKEN.search(failed.stderr)
     return failed if taken is None else PortTaken(taken[1])
+
+
+def of_output(error: OSError) -> BuilderError:
+    """Say that standard output took no more of what the process printed."""
+    return OutputError("standard output", f"{error.strerror}; send it elsewhere")
 
 
 def of_guest(disk: Path, last_words: Sequence[str], kernel: Path | None) -> BuilderError:

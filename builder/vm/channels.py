@@ -40,6 +40,7 @@ class Channels:
     def __init__(self, stdin: int, stdout: int, stderr: int, show_console: bool, expect: str | None = None) -> None:
         self.status: int | None = None
         self.corrupt: str | None = None
+        self.lost: OSError | None = None
         self._expectation = Expectation(expect)
         self._gone = False
         self._said = b""
@@ -119,9 +120,10 @@ class Channels:
                 self.status = int(said[1]) & 0xFF
 
     def _show(self, data: bytes, stdout: int) -> None:
-        if not self._gone and not _write(stdout, data):
+        if not self._gone and (error := _write(stdout, data)):
             # Nobody reads any more, as behind `| head -1`: the process is asked to end, and the rest is dropped.
             self._gone = True
+            self.lost = None if isinstance(error, BrokenPipeError) else error
             self.ask_to_stop()
         self._expectation.see(data)
 
@@ -150,10 +152,10 @@ def _send(source: int, target: socket.socket) -> None:
         target.shutdown(socket.SHUT_WR)
 
 
-def _write(fd: int, data: bytes) -> bool:
-    """Write it all; False where nobody reads any more."""
+def _write(fd: int, data: bytes) -> OSError | None:
+    """Write it all; gives what stands against that."""
     try:
         write_next(fd, data)
-    except BrokenPipeError:
-        return False
-    return True
+    except OSError as error:
+        return error
+    return None

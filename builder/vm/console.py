@@ -32,15 +32,17 @@ class Console:
 
     The others' go to `others`, if that is not None. `status` is what init said last that its process ended with;
     `panicked` whether the kernel said that it goes no further; `expected` whether the process's words have had the text
-    to `expect`; `last_words` are the last lines of all.
+    to `expect`; `last_words` are the last lines of all. `lost` is why standard output took no more, if it still had a
+    reader.
     """
 
     def __init__(self, stdout: int, others: int | None, expect: str | None = None) -> None:
         self.status: int | None = None
         self.panicked = False
+        self.lost: OSError | None = None
         self.last_words: deque[str] = deque(maxlen=_KEPT_LINES)
         self.init_words: list[str] = []
-        self._stdout = stdout
+        self._stdout: int | None = stdout
         self._others = others
         self._expectation = Expectation(expect)
         self._source, self.end = os.pipe2(os.O_CLOEXEC)
@@ -75,7 +77,7 @@ class Console:
             self.last_words.append(legible(line[-4096:].strip(b"\r")))
         if _OTHERS.match(line):
             self.panicked |= _PANIC in line
-            self._write(self._others, line + end)
+            self._tell(line + end)
             return
         # Init begins no line of its own where the process left one open.
         own, said, words = line.partition(_INIT)
@@ -87,15 +89,19 @@ class Console:
                 self.status = int(status[1]) & 0xFF
             else:
                 self.init_words.append(legible(words))
-            self._write(self._others, said + words + end)
+            self._tell(said + words + end)
 
     def _show(self, data: bytes) -> None:
-        self._write(self._stdout, data)
+        if self._stdout is not None and data:
+            try:
+                write_next(self._stdout, data)
+            except OSError as error:
+                # The guest goes on without, also where nobody reads any more.
+                self._stdout = None
+                self.lost = None if isinstance(error, BrokenPipeError) else error
         self._expectation.see(data)
 
-    @staticmethod
-    def _write(fd: int | None, data: bytes) -> None:
-        # Nobody reads any more: the guest goes on without.
-        with suppress(BrokenPipeError):
-            if fd is not None and data:
-                write_next(fd, data)
+    def _tell(self, data: bytes) -> None:
+        if self._others is not None:
+            with suppress(OSError):
+                write_next(self._others, data)

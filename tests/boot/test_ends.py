@@ -42,6 +42,17 @@ def test_a_reader_that_goes_ends_the_guest(tmp_path: Path) -> None:
         assert (running.stderr.read(), running.wait()) == (b"", 9)
 
 
+def test_output_that_has_no_room_is_a_failure_of_the_boot(tmp_path: Path) -> None:
+    disk = build(image(tmp_path / "image", {"Cmd": ["sh", "-c", "echo lost; sleep 300"]}), tmp_path / "disk.ext4")
+    with open("/dev/full", "wb") as full:
+        argv = command.argv("boot", disk, *WORDS)
+        ran = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, env=environment(tmp_path), check=False
+        )
+    said = b"rootfs-builder: error: standard output: No space left on device; send it elsewhere\n"
+    assert (ran.returncode, ran.stderr) == (1, said)
+
+
 def test_ctrl_c_asks_the_process_to_end_and_once_more_ends_all(tmp_path: Path) -> None:
     stubborn = {"Cmd": ["sh", "-c", "trap 'echo asked' TERM; echo ready; while :; do sleep 1; done"]}
     with start(build(image(tmp_path / "image", stubborn), tmp_path / "disk.ext4")) as running:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 import time
 
 import pytest
 
-from builder.vm.channels import CONTROL, OUT, Channels
+from builder.vm.channels import CONTROL, ERR, OUT, Channels
 
 
 def heard(name: str, *pieces: bytes, expect: str | None = None) -> tuple[Channels, bytes]:
@@ -43,3 +45,22 @@ def test_what_is_no_status_is_passed_over_and_what_follows_is_read(said: bytes) 
 def test_an_expected_text_is_found_across_pieces_and_all_is_shown() -> None:
     channels, shown = heard(OUT, b"it is re", b"ady now", expect="ready")
     assert (channels.expected, shown) == (True, b"it is ready now")
+
+
+def test_output_that_takes_no_more_is_said_and_the_guest_asked_to_end() -> None:
+    nothing, full = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC), os.open("/dev/full", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        channels = Channels(nothing, full, full, show_console=True)
+        for name in (OUT, ERR, OUT):
+            os.write(channels.ports[name], b"lost")
+        with socket.socket(fileno=os.dup(channels.ports[CONTROL])) as control:
+            assert control.recv(100) == b"stop\n"
+            os.write(channels.console, b"init's last words")
+            control.sendall(b"status 7\n")
+        channels.handed_over()
+        channels.finish()
+    finally:
+        os.close(nothing)
+        os.close(full)
+    assert channels.lost is not None
+    assert (channels.lost.errno, channels.status, channels.last_words) == (errno.ENOSPC, 7, ["init's last words"])

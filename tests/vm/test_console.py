@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import pytest
@@ -89,3 +90,18 @@ def test_an_expected_text_is_the_processes_and_needs_no_end_of_line() -> None:
 def test_a_line_without_end_does_not_fill_the_memory() -> None:
     _, own, _ = heard(*[b"x" * 65536] * 40)
     assert own == b"x" * (65536 * 40)
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_output_that_takes_no_more_is_said_and_the_rest_is_heard(gone: bool) -> None:
+    full = os.open("/dev/full", os.O_WRONLY | os.O_CLOEXEC)
+    source, pipe = os.pipe2(os.O_CLOEXEC)
+    os.close(source)
+    console = Console(pipe if gone else full, full)
+    os.write(console.end, BOOT + b"hello\r\n" + ended(3))
+    console.finish()
+    os.close(full)
+    os.close(pipe)
+    assert console.status == 3
+    # That nobody reads any more is how programs end whose reader has enough.
+    assert (console.lost and console.lost.errno) == (None if gone else errno.ENOSPC)
