@@ -71,7 +71,9 @@ def test_the_process_is_as_the_config_says(tmp_path: Path, format_: str, machine
 
 def test_bytes_go_in_and_out_as_they_are(tmp_path: Path) -> None:
     everything = bytes(range(256)) * 64
-    config = {"Entrypoint": ["/bin/sh", "-c", "cat; seq 1 20000; echo complaint >&2; echo again >/dev/stderr"]}
+    # By their names as well, as programs are told to log; also an ordinary user's.
+    script = "cat </dev/stdin; seq 1 20000 >/dev/stdout; echo complaint >&2; echo again >/dev/stderr"
+    config = {"Entrypoint": ["/bin/sh", "-c", script], "User": "web"}
     disk = build(image(tmp_path / "image", config), tmp_path / "disk.erofs")
     ran = boot(disk, stdin=everything)
     lines = b"".join(b"%d\n" % number for number in range(1, 20001))

@@ -23,8 +23,8 @@ pytestmark = pytest.mark.slow
 
 def test_a_script_for_qemu_boots_the_disk_with_what_was_said_of_the_machine(tmp_path: Path) -> None:
     guests.skip_without_machines()
-    shell = 'echo kept > /kept; read -r line </proc/cmdline; echo "line: $line"; nproc; grep MemTotal /proc/meminfo'
-    shell += "; grep ' / ' /proc/mounts; exit 7"
+    shell = 'echo kept > /kept; read -r line </proc/cmdline; echo "line: $line"; echo "$TERM"; nproc'
+    shell += "; grep MemTotal /proc/meminfo; grep ' / ' /proc/mounts; exit 7"
     reference = guests.image(
         tmp_path / "image", {"Cmd": ["/bin/sh", "-c", f"{shell}; grep ' / ' /proc/mounts; exit 7"]}
     )
@@ -59,12 +59,12 @@ def test_a_script_for_qemu_boots_the_disk_with_what_was_said_of_the_machine(tmp_
     (line,) = [line for line in lines if line.startswith("line: ")]
     assert 'rootfstype=erofs ro init=/.rootfs-builder/init rb.data=/dev/vdb quiet said="two words" ip=' in line
     after = lines[lines.index(line) + 1 :]
-    memory = re.fullmatch(r"MemTotal: +(\d+) kB", after[1])
-    assert after[0] == "2"
+    memory = re.fullmatch(r"MemTotal: +(\d+) kB", after[2])
+    assert after[:2] == ["xterm", "2"]
     assert memory
     assert 320 - 64 < int(memory[1]) >> 10 < 320
-    assert after[2].startswith("overlay / overlay rw,")
-    assert len(after) == 3
+    assert after[3].startswith("overlay / overlay rw,")
+    assert len(after) == 4
     # What the guest wrote is on the data disk, and nothing on the other.
     assert result.output.read_bytes() == before
     assert cat(folder / "data.ext4", "/upper/kept") == "kept\n"

@@ -33,6 +33,7 @@ static void become(char **argv) {
         sigaction(signal, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
     sigprocmask(SIG_UNBLOCK, &all, NULL);
     clearenv();
+    if (isatty(0)) putenv("TERM=xterm"); /* as docker's and podman's --tty */
     for (int from = 0; from < 2; from++)
         for (size_t i = 0; i < settings[from].count; i++) putenv(settings[from].at[i]);
     close(OPTIONS_FD);
@@ -117,7 +118,9 @@ int run(void) {
     int terminal = ports[OUT] < 0 ? fcntl(2, F_DUPFD_CLOEXEC, 3) : -1,
         ends[] = {terminal, -1, -1, terminal, -1, terminal};
     for (int i = 0; i < 6 && terminal < 0; i += 2)
-        if (pipe2(ends + i, O_CLOEXEC)) fail("pipes", strerror(errno), "give the machine more memory");
+        /* The process's own, or else that of an ordinary user could not open /dev/stdout. */
+        if (pipe2(ends + i, O_CLOEXEC) || fchown(ends[i], number(last(UID, "0")), (gid_t)-1))
+            fail("pipes", strerror(errno), "give the machine more memory");
     reboot(RB_DISABLE_CAD);
     pid_t child = fork();
     if (child < 0) fail("a process", strerror(errno), "give the machine more memory");
