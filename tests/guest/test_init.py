@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,51 @@ def test_a_hardlink_of_hosts_keeps_its_content(tmp_path: Path) -> None:
     assert run(tmp_path, shell("cat /etc/passwd", hosts="", hostname="vm"), odd=link)[0].startswith("root:x:0:0")
 
 
+def keep_in_run(root: Path) -> None:
+    """What images have there: a folder for a socket, with what it was when the image was made."""
+    folder = root / "run/app"
+    folder.mkdir()
+    (folder / "pid").write_bytes(b"1\n" * 50_000)
+    (folder / "lock").symlink_to("/run/lock")
+    os.mkfifo(folder / "pipe")
+    for path, mode in ((folder / "pid", 0o4750), (folder / "pipe", 0o622), (folder, 0o3771)):
+        os.chown(path, 1000, 7)
+        path.chmod(mode)
+    os.chown(folder / "lock", 1000, 7, follow_symlinks=False)
+
+
+def test_what_the_image_keeps_in_run_is_there_at_each_start(tmp_path: Path) -> None:
+    look = "cd /run; stat -c '%A %u:%g %N' app app/*; wc -c <app/pid; tail -n 1 app/pid; rm app/pid; echo >app/socket"
+    for odd in (keep_in_run, None):
+        assert run(tmp_path, shell(look, uid=1000), odd=odd) == [
+            "drwxrws--t 1000:7 app",
+            "lrwxrwxrwx 1000:7 'app/lock' -> '/run/lock'",
+            "-rwsr-x--- 1000:7 app/pid",
+            "prw--w--w- 1000:7 app/pipe",
+            "100000",
+            "1",
+            ended(0),
+        ]
+    assert sorted(path.name for path in (tmp_path / "root/run/app").iterdir()) == ["lock", "pid", "pipe"]
+
+
+def test_what_cannot_be_copied_to_run_keeps_no_process_from_running(tmp_path: Path) -> None:
+    def fill(root: Path) -> None:
+        # A path of more than 4096 bytes.
+        with chdir(root / "run"):
+            for name in ("deep", *["x" * 255] * 16):
+                os.mkdir(name)
+                os.chdir(name)
+
+    said, *rest = run(tmp_path, shell("ls /run"), odd=fill)
+    assert said.startswith("rootfs-builder init: what the image has in /run cannot be copied: ")
+    assert rest == ["deep", ended(0)]
+
+
+def test_an_init_finds_an_empty_run(tmp_path: Path) -> None:
+    assert run(tmp_path, shell("ls -A /run; echo done", takeover=True), odd=keep_in_run)[0] == "done"
+
+
 TRAPS = "trap 'echo got {0}; exit 5' {0}; echo ready; while :; do sleep 0.1; done"
 
 
@@ -185,4 +231,4 @@ def test_who_does_not_stop_is_killed_in_time(tmp_path: Path, timeout: str, least
 
 def test_init_is_small_and_so_are_its_sources() -> None:
     assert all(len(init_program(architecture)) < 64 * 1024 for architecture in ("amd64", "arm64"))
-    assert sum(len(path.read_text().splitlines()) for path in SOURCES.glob("*.[ch]")) < 800
+    assert sum(len(path.read_text().splitlines()) for path in SOURCES.glob("*.[ch]")) < 850

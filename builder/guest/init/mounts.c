@@ -2,7 +2,9 @@
 
 #include "init.h"
 
+#include <dirent.h>
 #include <linux/dm-ioctl.h>
+#include <sys/sendfile.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
@@ -16,10 +18,11 @@ static const struct place {
               {"devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5"},
               {"tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777"},
               {"mqueue", "/dev/mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL},
-              {"tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=0755"},
               {"cgroup2", "/sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, "nsdelegate,memory_recursiveprot"},
+              {"tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=0755"},
               {"tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777"}};
-enum { KERNEL = 3, TMP = 8 }; /* how many come first, and which one only where it is needed */
+/* How many come first, which one is filled, and which one is there only where it is needed. */
+enum { KERNEL = 3, FILLED = 7, TMP = 8 };
 
 static void mount_at(const struct place *place) {
     struct stat here, above;
@@ -36,8 +39,50 @@ void mount_kernel(void) {
     for (int i = 0; i < KERNEL; i++) mount_at(&places[i]);
 }
 
+/* Copy a file's content; false, with errno, where that cannot be. */
+static bool filled(const char *from, const char *to) {
+    int in = open(from, O_RDONLY | O_CLOEXEC), out = open(to, O_WRONLY | O_CLOEXEC);
+    ssize_t sent = 1;
+    while (sent > 0) sent = sendfile(out, in, NULL, 1 << 30);
+    close(in);
+    close(out);
+    return !sent;
+}
+
+/* Make `to` what `from` is, with all that is in it; false, with errno, where that cannot be. */
+static bool copied(const char *from, const char *to) {
+    static char target[4096]; /* one for all folders within folders, on whose stack it would be too much */
+    struct stat as;
+    if (lstat(from, &as)) return false;
+    if (S_ISLNK(as.st_mode)) {
+        ssize_t size = readlink(from, target, sizeof target - 1);
+        target[size > 0 ? size : 0] = 0;
+        return !symlink(target, to) && !lchown(to, as.st_uid, as.st_gid);
+    }
+    DIR *folder = S_ISDIR(as.st_mode) ? opendir(from) : NULL;
+    bool whole = folder ? !mkdir(to, 0700) || errno == EEXIST : !mknod(to, as.st_mode, as.st_rdev);
+    for (struct dirent *entry; folder && whole && (entry = readdir(folder));)
+        whole = !strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") ||
+                copied(join(from, "/", entry->d_name), join(to, "/", entry->d_name));
+    if (folder) closedir(folder);
+    return whole && (!S_ISREG(as.st_mode) || filled(from, to)) && !chown(to, as.st_uid, as.st_gid) &&
+           !chmod(to, as.st_mode & 07777); /* last: owners and content take bits away */
+}
+
+/* Have a /run in memory, as machines do, with what the image keeps in its own, as in a container: folders for sockets,
+ * for the most part. The inits of distributions fill it themselves. */
+static void mount_run(void) {
+    struct stat image, memory;
+    bool there = !described[TAKEOVER].count && !chdir("/run") && !stat(".", &image);
+    mount_at(&places[FILLED]);
+    if (there && !stat("/run", &memory) && memory.st_dev != image.st_dev && !copied(".", "/run"))
+        say("what the image has in /run cannot be copied: ", strerror(errno));
+    there = !chdir("/");
+}
+
 void mount_rest(void) {
-    for (int i = KERNEL; i < TMP; i++) mount_at(&places[i]);
+    for (int i = KERNEL; i < FILLED; i++) mount_at(&places[i]);
+    mount_run();
     const char *links[][2] = {{"/dev/fd", ""}, {"/dev/stdin", "/0"}, {"/dev/stdout", "/1"}, {"/dev/stderr", "/2"}};
     for (int i = 0; i < 4; i++)
         if (symlink(join("/proc/self/fd", links[i][1]), links[i][0]) && errno != EEXIST)
