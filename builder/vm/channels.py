@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import signal
 import socket
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,6 +29,7 @@ _CORRUPT = re.compile(rb"device-mapper: verity: \S+ ((?:meta)?data block \d+) is
 _STATUS = re.compile(rb"status (\d{1,3})")
 
 _READ_SIZE = 65536
+_LOOK_SECONDS = 0.2
 _KEPT_LINES = 40
 
 
@@ -145,11 +149,24 @@ def _receive(source: socket.socket, take: Callable[[bytes], object]) -> None:
 
 
 def _send(source: int, target: socket.socket) -> None:
+    # Who reads a terminal in the background is stopped, with all of this process, unless this is blocked.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTIN})
     with suppress(OSError):
-        while data := os.read(source, _READ_SIZE):
+        while data := _read(source):
             target.sendall(data)
         # The end of standard input, for the process. QEMU would drop what it has not read yet of a closed socket.
         target.shutdown(socket.SHUT_WR)
+
+
+def _read(source: int) -> bytes:
+    """Read what comes next; of a terminal, as soon as this process is in its foreground."""
+    while True:
+        try:
+            return os.read(source, _READ_SIZE)
+        except OSError as error:
+            if error.errno != errno.EIO or not os.isatty(source):
+                raise
+        time.sleep(_LOOK_SECONDS)
 
 
 def _write(fd: int, data: bytes) -> OSError | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import subprocess
+import sys
 import time
 
 import pytest
@@ -64,3 +66,39 @@ def test_output_that_takes_no_more_is_said_and_the_guest_asked_to_end() -> None:
         os.close(full)
     assert channels.lost is not None
     assert (channels.lost.errno, channels.status, channels.last_words) == (errno.ENOSPC, 7, ["init's last words"])
+
+
+# A job in the background of a terminal, as `boot &` is; what it is given there, and whether that stopped it.
+_JOB = """
+import os, signal, sys, time
+from builder.vm.channels import IN, Channels
+
+terminal = os.open(sys.argv[1], os.O_RDWR)  # that of this session from here on
+job = os.fork()
+if job == 0:
+    os.setpgid(0, 0)
+    channels = Channels(terminal, 1, 2, show_console=False)
+    time.sleep(0.3)
+    os.write(1, b"works\\n")
+    os.write(1, os.read(channels.ports[IN], 100))
+    os._exit(0)
+while os.getpgid(job) != job:
+    pass
+time.sleep(0.6)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
+os.tcsetpgrp(terminal, job)
+sys.exit(os.WIFSTOPPED(os.waitpid(job, os.WUNTRACED)[1]))
+"""
+
+
+@pytest.mark.heavy
+def test_a_job_in_the_background_goes_on_and_reads_its_terminal_in_the_foreground() -> None:
+    ours, theirs = os.openpty()
+    try:
+        os.write(ours, b"typed\n")
+        argv = [sys.executable, "-c", _JOB, os.ttyname(theirs)]
+        ran = subprocess.run(argv, start_new_session=True, capture_output=True, check=False, timeout=60)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert (ran.returncode, ran.stdout) == (0, b"works\ntyped\n"), ran.stderr
