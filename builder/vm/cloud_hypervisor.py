@@ -90,7 +90,8 @@ CLOUD_HYPERVISOR = Vmm(
     runner=Runner(
         program="cloud-hypervisor",
         origin="https://github.com/cloud-hypervisor/cloud-hypervisor/releases",
-        drivers=("virtio_pci", "virtio_blk"),
+        # Its wish that a guest end is a press of the power button: the latter two are who hears that.
+        drivers=("virtio_pci", "virtio_blk", "button", "evdev"),
         command=_command,
         shown=lambda root, machine: shlex.join(["cloud-hypervisor", *_arguments(document(root, machine, Path.cwd()))]),
         stop_path="/api/v1/vm.power-button",
