@@ -35,6 +35,7 @@ from builder.guest.kernel_line import ROOT_DISK, kernel_line, root_words
 from builder.signals import signals_given_to
 from builder.tool import run_tool
 from builder.vm.channels import Channels
+from builder.vm.machine import MachineOptions, Root
 from builder.vm.qemu import MACHINES, NETWORK, Guest, machine_for, qemu_argv
 
 
@@ -101,6 +102,9 @@ def _prepared(disk: Path, options: BootOptions) -> Iterator[Guest]:
     format_ = format_of(disk)
     kernel, modules = chosen_kernel(options)
     verity = verity_of(disk, options)
+    root = Root(disk, format_, machine.image_architecture, init=True, verity=verity)
+    said = MachineOptions(memory=options.memory, data=options.data, writable=options.writable)
+    said.check(root)
     # What dm-verity finds, it says as an error.
     quiet = ["quiet", f"loglevel={4 if verity else 3}"]
     words = [f"console={machine.console}", "panic=-1", *machine.words, *([] if options.show_console else quiet)]
@@ -108,7 +112,6 @@ def _prepared(disk: Path, options: BootOptions) -> Iterator[Guest]:
     words += [NO_SELF_TESTS, "rb.ports", *root_words(format_, options.writable, table=table), NETWORK]
     words += ["rb.data=/dev/vdb"] if options.data else []
     line = kernel_line(words, options.append)
-    disks = [(disk, options.writable), *([(options.data, True)] if options.data else [])]
     with ExitStack() as stack:
         cache = boot_cache(stack)
         initrd = options.initrd or boot_initramfs(
@@ -124,7 +127,7 @@ def _prepared(disk: Path, options: BootOptions) -> Iterator[Guest]:
             kernel=kernel,
             initrd=initrd,
             line=line,
-            disks=disks,
+            disks=said.disks(root),
             memory=options.memory,
             vcpus=options.vcpus,
             forwards=options.forwards,

@@ -49,6 +49,14 @@ def test_the_root_is_no_disk_for_data(tmp_path: Path) -> None:
         boot(root, BootOptions(kernel=root, modules=tmp_path, data=tmp_path / "other-name"))
 
 
+def test_what_a_guest_writes_is_not_said_to_stay_where_it_cannot(disk: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="an erofs is never written to: leave out --writable, or build an ext4"):
+        boot_command(disk, BootOptions(kernel=disk, initrd=disk, writable=True))
+    root, data = (blank(tmp_path / name, 64 << 20).output for name in ("root.ext4", "data.ext4"))
+    with pytest.raises(UsageError, match="leave out --writable, or --data"):
+        boot_command(root, BootOptions(kernel=disk, initrd=disk, writable=True, data=data))
+
+
 @pytest.mark.parametrize("name", ["kernel", "initrd", "metadata"])
 def test_for_a_fifo_nobody_waits(disk: Path, name: str) -> None:
     fifo = disk.parent / "fifo"
