@@ -16,7 +16,7 @@ from builder.guest.executable import doubt
 from builder.guest.facts import GuestFacts, Initrd, Resolved
 from builder.guest.files import read_file, wanting
 from builder.guest.host_files import read_host_file
-from builder.guest.inits import own_stop_signal
+from builder.guest.inits import HALT, own_stop_signal
 from builder.guest.layer import guest_layer
 from builder.guest.options import AUTO, NONE, GuestOptions, parse_host_name
 from builder.guest.process import NothingToRun, Process, describe_process, plan_process
@@ -175,8 +175,8 @@ def _resolve(tree: Tree, spool: Spool, guest: Guest) -> Resolved:
         groups=account.groups,
         home=account.home,
         hostname=options.hostname or _host_name(own_name) or _HOST_NAME,
-        # Without a stated signal, an init is sent its own.
-        stop_signal=process.stop if stated or init_stop is None else init_stop,
+        # Without a stated signal, or with that for containers, an init is sent its own.
+        stop_signal=process.stop if init_stop is None or (stated and process.stop != HALT) else init_stop,
         takeover=init_stop is not None,
         writes=tuple(name for name, said in asked.items() if said or name in missing),
     )

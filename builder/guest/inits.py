@@ -17,7 +17,10 @@ _PLACES = frozenset(
 _S6_INIT, _S6_FOLDERS = "/init", ("package/admin/s6-overlay", "etc/s6-overlay", "etc/s6-rc.d")
 
 # By the last part of the program that a link leads to (systemd(1), busybox init, openrc-init(8)).
-_STOP = {b"systemd": "SIGRTMIN+3", b"busybox": "SIGUSR2", b"openrc-init": "SIGTERM", b"s6-svscan": "SIGTERM"}
+_STOP = {b"systemd": "SIGRTMIN+4", b"busybox": "SIGUSR2", b"openrc-init": "SIGTERM", b"s6-svscan": "SIGTERM"}
+
+# What images of systemd state: it halts, which ends a container, and leaves a machine on for ever.
+HALT = parse_signal("SIGRTMIN+3")
 
 
 def own_stop_signal(program: str, tree: Tree) -> int | None:

@@ -123,3 +123,20 @@ def test_a_tree_that_cannot_take_init_is_refused_with_what_to_do(
     ):
         built(image, tmp_path / "disk.ext4", GuestOptions())
     built(image, tmp_path / "disk.ext4", NONE)
+
+
+@pytest.mark.parametrize(
+    ("stated", "number"), [(None, 38), ("SIGRTMIN+3", 38), ("37", 38), ("SIGRTMIN+5", 39), ("SIGTERM", 15)]
+)
+def test_systemd_is_asked_to_switch_a_machine_off_not_to_halt_it(
+    tmp_path: Path, stated: str | None, number: int
+) -> None:
+    config: dict[str, object] = {"Cmd": ["/sbin/init"]} | ({"StopSignal": stated} if stated else {})
+    systemd = (
+        directory("sbin"),
+        symlink("sbin/init", "/lib/systemd/systemd"),
+        file("lib/systemd/systemd", b"\x7fELF", mode=0o755),
+    )
+    guest = built(made(tmp_path, config, *systemd), tmp_path / "disk.ext4", GuestOptions()).guest
+    assert guest is not None
+    assert (guest.takeover, guest.stop_signal) == (True, number)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -90,18 +91,22 @@ def test_nginx_serves_from_an_erofs_root_for_a_user_without_rights(tmp_path: Pat
     assert (answer, running.returncode) == (PAGE, 0), said
 
 
+def systemd(place: Path, config: Mapping[str, object], look: str, name: str) -> Path:
+    """A disk of Debian whose systemd runs the script `look` at /dev/console, and switches the machine off then."""
+    units = [tars.symlink(f"etc/systemd/system/{name}", "/dev/null") for name in _NEEDLESS]
+    units += [tars.file("etc/systemd/system/look.target", _TARGET), tars.file("etc/systemd/system/look.service", _LOOK)]
+    units += [tars.symlink("etc/systemd/system/default.target", "look.target")]
+    layers = (guests.debian_layer(), tars.tar(*units, tars.file("look", look.encode())))
+    layout(place / "image", Spec(layers, config=config, compression="none"))
+    return guests.build(f"oci:{place}/image", place / name, "--hostname", "vm")
+
+
 @pytest.mark.parametrize("machine", ["microvm", "q35"])
 @pytest.mark.parametrize("format_", FILESYSTEMS)
 def test_systemd_is_process_1_and_finds_a_machine(tmp_path: Path, format_: str, machine: str) -> None:
     guests.skip_without_machines()
-    units = [tars.symlink(f"etc/systemd/system/{name}", "/dev/null") for name in _NEEDLESS]
-    units += [tars.file("etc/systemd/system/look.target", _TARGET), tars.file("etc/systemd/system/look.service", _LOOK)]
-    units += [tars.symlink("etc/systemd/system/default.target", "look.target")]
     look = contract.LOOK.replace("P=$$", "P=1")
-    layers = (guests.debian_layer(), tars.tar(*units, tars.file("look", look.encode())))
-    config = {"Cmd": ["/sbin/init"], "Env": ["A=1"]}
-    layout(tmp_path / "image", Spec(layers, config=config, compression="none"))
-    disk = guests.build(f"oci:{tmp_path}/image", tmp_path / f"disk.{format_}", "--hostname", "vm")
+    disk = systemd(tmp_path, {"Cmd": ["/sbin/init"], "Env": ["A=1"]}, look, f"disk.{format_}")
     ran = guests.boot(disk, "--machine", machine, "--memory", "512M", "-v")
     assert ran.returncode == 0, ran.stderr
     seen = contract.read(ran.stderr.replace(b"\r\n", b"\n"))
@@ -111,3 +116,21 @@ def test_systemd_is_process_1_and_finds_a_machine(tmp_path: Path, format_: str, 
     assert (seen.ids, seen.groups, seen.cwd, seen.host) == (("0\t0\t0\t0", "0\t0\t0\t0"), [], "/", "vm")
     assert {place: seen.mounts.get(place) for place in contract.MOUNTS} == contract.MOUNTS
     assert seen.devices.items() >= contract.DEVICES.items() - {("vda", "brw-------"), ("console", "crw-------")}
+
+
+def test_systemd_that_is_asked_to_end_switches_its_machine_off(tmp_path: Path) -> None:
+    guests.skip_without_machines()
+    # The signal with which podman ends such a container, and with which systemd halts a machine.
+    config = {"Cmd": ["/sbin/init"], "StopSignal": "SIGRTMIN+3"}
+    disk = systemd(tmp_path, config, "echo it is up; exec sleep 1000", "disk.ext4")
+    kernel = ["--kernel", guests.KERNEL / "vmlinuz", "--modules", guests.KERNEL / "lib/modules"]
+    argv = command.argv("boot", disk, *kernel, "--memory", "512M", "--timeout", 300, "-v")
+    environment = {**command.ENVIRONMENT, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment) as running:
+        assert running.stderr is not None
+        for line in running.stderr:
+            if line.strip() == b"it is up":
+                running.send_signal(signal.SIGTERM)
+                break
+        said = running.stderr.read()
+    assert (running.returncode, b"reboot: Power down" in said) == (0, True), said
