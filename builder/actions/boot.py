@@ -19,6 +19,7 @@ from builder.actions.booting import (
     BootOptions,
     DiskCorrupt,
     Expected,
+    Halted,
     architecture_here,
     check_progress,
     check_readable,
@@ -54,7 +55,7 @@ def boot(disk: Path, options: BootOptions, streams: tuple[int, int, int] = (0, 1
 
         def look() -> None:
             channels.handed_over()
-            check_progress(disk, options, started, channels.expected)
+            check_progress(disk, options, started, channels.expected, channels.halted)
 
         asked = False
 
@@ -71,6 +72,8 @@ def boot(disk: Path, options: BootOptions, streams: tuple[int, int, int] = (0, 1
                 run_tool(argv, inherited=[*guest.inherited, *channels.descriptors], watch=look, every=LOOK_SECONDS)
         except Expected:
             return Booted(0)
+        except Halted:
+            pass  # what it said before is as good as of one that ended
         except ToolFailed as error:
             raise of_qemu(error) from error
         finally:

@@ -18,6 +18,7 @@ from builder.actions.booting import (
     BootOptions,
     Expected,
     GuestFailed,
+    Halted,
     architecture_here,
     check_progress,
     check_readable,
@@ -58,7 +59,7 @@ def boot_on_console(disk: Path, options: BootOptions, stdout: int, stderr: int) 
         def look() -> None:
             if console.panicked:
                 raise GuestFailed(disk, list(console.last_words))
-            check_progress(disk, options, started, console.expected)
+            check_progress(disk, options, started, console.expected, console.halted)
             if asked:
                 asked.clear()
                 _stop(runner, place, disk)
@@ -69,6 +70,8 @@ def boot_on_console(disk: Path, options: BootOptions, stdout: int, stderr: int) 
                 run_tool(argv, stdout=console.end, watch=look, every=LOOK_SECONDS)
         except Expected:
             return Booted(0)
+        except Halted:
+            pass  # what it said before is as good as of one that ended
         except ToolFailed as error:
             failure = error
         finally:

@@ -36,6 +36,10 @@ class Expected(BaseException):
     """The guest has said what it was to say."""
 
 
+class Halted(BaseException):
+    """The guest has stopped its processors, and would leave its machine on for ever."""
+
+
 class FileUnreadable(BuilderError):
     """A file or directory that a machine needs is not there, or not for this user."""
 
@@ -179,10 +183,12 @@ def on_the_line(options: BootOptions) -> BootOptions:
     return replace(options, args=(), env=(), append=(*options.append, *words))
 
 
-def check_progress(disk: Path, options: BootOptions, started: float, expected: bool) -> None:
-    """Raise Expected once a guest, running since `started` (time.monotonic), has said it; GuestTimedOut in the end."""
+def check_progress(disk: Path, options: BootOptions, started: float, expected: bool, halted: bool) -> None:
+    """Raise Expected once a guest, running since `started` (time.monotonic), has said it; Halted, GuestTimedOut."""
     if expected:
         raise Expected
+    if halted:
+        raise Halted
     if options.timeout is not None and time.monotonic() - started > options.timeout:
         raise GuestTimedOut(disk, options.timeout)
 

@@ -69,6 +69,12 @@ def test_the_process_says_its_words_and_its_status(disk: Path, vmm: str) -> None
 
 
 @pytest.mark.parametrize("vmm", RUNNERS)
+def test_a_machine_whose_kernel_has_halted_is_switched_off(disk: Path, vmm: str) -> None:
+    install(disk.parent, vmm, f"{SAYS}; printf '[    9.000000] reboot: System halted\\r\\n'; exec sleep 1000")
+    assert booted(disk, options(disk, vmm)) == (Booted(3), b"hello\n")
+
+
+@pytest.mark.parametrize("vmm", RUNNERS)
 def test_a_vmm_that_fails_after_its_guest_ended_changes_nothing(disk: Path, vmm: str) -> None:
     install(disk.parent, vmm, f"{SAYS}; exit 1")
     assert booted(disk, options(disk, vmm))[0].status == 3

@@ -64,6 +64,16 @@ def test_ctrl_c_asks_the_process_to_end_and_once_more_ends_all(tmp_path: Path) -
         assert running.wait() == 128 + signal.SIGINT
 
 
+def test_a_guest_that_halts_has_ended(tmp_path: Path) -> None:
+    disk = build(
+        image(tmp_path / "image", {"Cmd": ["sh", "-c", "echo bye; exec busybox halt -f"]}), tmp_path / "disk.ext4"
+    )
+    ran = guests.boot(disk)
+    assert (ran.returncode, ran.stdout) == (1, b"bye\n")
+    assert b"the guest ended before its process did; its last words: " in ran.stderr
+    assert b"reboot: System halted" in ran.stderr
+
+
 def test_input_that_nobody_reads_holds_nothing_up(tmp_path: Path) -> None:
     disk = build(image(tmp_path / "image", {"Cmd": ["true"]}), tmp_path / "disk.ext4")
     ran = guests.boot(disk, "--", "busybox", "echo", "done", stdin=bytes(8 << 20))
