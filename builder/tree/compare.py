@@ -215,7 +215,7 @@ def _type(inode: Inode) -> str:
 
 
 def _mode(inode: Inode) -> str:
-    # Nobody is shown a symlink's own, and file systems have all kinds of them.
+    # Nothing that opens or runs a file asks for a symlink's own, and file systems have all kinds of them.
     return "" if stat.S_ISLNK(inode.mode) else f"{stat.S_IMODE(inode.mode):04o}"
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import random
+import stat
 from pathlib import Path
 
 import pytest
 from support.disks import OPTIONS
 from support.everything import everything
 from support.flips import finder, flips
-from support.places import NOBODYS
+from support.places import NOBODYS, places
 
 from builder.disk import FILESYSTEMS
 from builder.events import ignore
@@ -39,3 +41,20 @@ def test_single_changed_bytes_of_the_tree_are_found(tmp_path: Path, format: str)
         ]
     assert len(found) == 50
     assert [flip for flip in found if flip.finder == "sha256 alone" and flip.place not in NOBODYS] == []
+
+
+@pytest.mark.heavy
+def test_a_symlink_that_became_something_else_is_found(tmp_path: Path) -> None:
+    """Of its mode, in which an erofs has no checksum, the permissions alone are nobody's."""
+    disk = tmp_path / "disk"
+    with open_spool(tmp_path) as spool:
+        tree = everything(spool)
+        FILESYSTEMS["erofs"].pack(tree, spool, OPTIONS, tmp_path, disk, ignore)
+        with disk.open("r+b", buffering=0) as file:
+            fd = file.fileno()
+            mode = places(FILESYSTEMS["erofs"].reader(fd), fd).spans("the mode of a symlink", disk.stat().st_size)[0]
+            (old,) = os.pread(fd, 1, mode[1] - 1)
+            assert old >> 4 == stat.S_IFLNK >> 12
+            for kind in set(range(16)) - {old >> 4}:
+                os.pwrite(fd, bytes([kind << 4 | old & 0xF]), mode[1] - 1)
+                assert finder(disk, "erofs", fd, tree, spool) != "sha256 alone"

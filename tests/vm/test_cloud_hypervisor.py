@@ -16,7 +16,6 @@ from builder.vm.machine import MachineOptions
 HERE = Path("/srv/vm")
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("machine", [LEAST, FULL, replace(LEAST, writable=True)], ids=["least", "full", "writable"])
 @pytest.mark.parametrize("initrd", [None, HERE / "initrd"])
 @pytest.mark.parametrize("architecture", CLOUD_HYPERVISOR.consoles)

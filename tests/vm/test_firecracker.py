@@ -16,7 +16,6 @@ HERE = Path("/srv/vm")
 DISK = root(HERE / "web.ext4")
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("machine", [LEAST, FULL, replace(LEAST, writable=True)], ids=["least", "full", "writable"])
 @pytest.mark.parametrize("initrd", [None, HERE / "initrd"])
 @pytest.mark.parametrize("architecture", FIRECRACKER.consoles)
@@ -25,7 +24,6 @@ def test_firecracker_takes_it(machine: Any, initrd: Path | None, architecture: s
     validate(json.loads(FIRECRACKER.configure(disk, machine, HERE / "vm.json").content), "firecracker")
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize(
     "change",
     [
