@@ -14,6 +14,7 @@ from builder.disk import FILESYSTEMS, recognised
 from builder.disk.description import Description, describe
 from builder.disk.filesystem import HEAD
 from builder.disk.reading import DiskMalformed, walk
+from builder.disk.verity import tree_position
 from builder.errors import BuilderError, UsageError
 from builder.events import Listener, Stage
 from builder.exact import read_up_to
@@ -37,7 +38,7 @@ _UNIT = 4096
 class DiskLook:
     """A disk: `size` of the whole in bytes, and what is beside it; `unreadable` says why that cannot be read.
 
-    `hashed` is one behind whose file system a dm-verity hash tree begins, whatever metadata say.
+    `hashed` is one that has a dm-verity hash tree behind its file system, whatever metadata say.
     """
 
     path: Path
@@ -75,9 +76,9 @@ def look_at_disk(path: Path) -> DiskLook:
         if format is None:
             raise UsageError(f"{path}: is no disk of the formats {', '.join(FILESYSTEMS)}; name one, or an image")
         described = describe(format, head)
-        behind = -(-described.size // _UNIT) * _UNIT
-        # Where nothing can be, the number lied.
-        hashed = behind < size and read_up_to(fd, len(_VERITY), behind) == _VERITY
+        # Right behind the file system, or behind the room that --size left. Where nothing can be, a number lied.
+        places = (-(-described.size // _UNIT) * _UNIT, tree_position(size))
+        hashed = any(read_up_to(fd, len(_VERITY), place) == _VERITY for place in places if place < size)
     try:
         found = read_record(path)
     except (BuilderError, OSError) as error:

@@ -6,6 +6,7 @@ This is what has to be known to read such a disk; one number of it, the root has
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -61,3 +62,9 @@ def tree_size(data_blocks: int) -> int:
         level = -(-level * 32 // BLOCK_SIZE)
         blocks += level
     return blocks * BLOCK_SIZE
+
+
+def tree_position(size: int) -> int:
+    """Tell where the superblock of the tree begins on a disk of `size` bytes, if it ends with one."""
+    blocks = size // BLOCK_SIZE
+    return bisect_left(range(blocks), blocks, key=lambda data: data + tree_size(data) // BLOCK_SIZE) * BLOCK_SIZE

@@ -20,6 +20,7 @@ from builder.cli.main import cli
 from builder.disk.description import describe
 from builder.disk.filesystem import DiskOptions
 from builder.disk.reading import DiskMalformed
+from builder.disk.verity import tree_size
 from builder.errors import UsageError
 from builder.options import BuildOptions
 from builder.tool import find_tool
@@ -138,8 +139,12 @@ def test_a_disk_that_was_cut_says_so(disks: Path, tmp_path: Path) -> None:
 
 def test_a_hash_tree_behind_a_file_system_is_seen_without_metadata(disks: Path, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
-    disk.write_bytes((disks / "disk.erofs").read_bytes() + b"verity\0\0" + bytes(8192))
-    assert facts(disk)["Verity"] == "a hash tree, whose root hash disk.json would tell"
+    whole = (disks / "disk.erofs").read_bytes()
+    # With --size, there is room between them.
+    roomy = whole.ljust(300 * 4096, b"\0") + b"verity\0\0".ljust(tree_size(300), b"\0")
+    for data in (whole + b"verity\0\0" + bytes(8192), roomy):
+        disk.write_bytes(data)
+        assert facts(disk)["Verity"] == "a hash tree, whose root hash disk.json would tell"
 
 
 def test_quick_is_for_images(disks: Path) -> None:

@@ -14,7 +14,7 @@ from support.verity import flip, is_intact, skip_without_veritysetup
 
 from builder.disk.filesystem import DiskFacts, DiskOptions
 from builder.disk.hash_tree import add_hash_tree, check_verity
-from builder.disk.verity import Verity, tree_size
+from builder.disk.verity import Verity, tree_position, tree_size
 from builder.errors import MissingRequirement, ToolMissing, UsageError
 from builder.tool import find_tool
 
@@ -76,6 +76,11 @@ def test_a_tree_takes_a_128th_and_a_superblock() -> None:
         133,
         1 + (1 << 23) + (1 << 16) + (1 << 9) + 4 + 1,
     ]
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 128, 129, 128**2, 128**2 + 1, 1 << 30])
+def test_where_a_tree_begins_follows_from_the_size_of_the_disk(blocks: int) -> None:
+    assert tree_position(blocks * 4096 + tree_size(blocks)) == blocks * 4096
 
 
 def test_the_table_is_that_of_the_kernels_documentation() -> None:
