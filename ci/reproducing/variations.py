@@ -6,12 +6,22 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from reproducing.building import CHECKOUT, MODULE, PLAIN, Around, build, have
+
+# As exFAT, or an NFS before 4.2, where mke2fs writes the zeros itself.
+_WITHOUT_HOLES = f"""
+import os, sys
+sys.path.insert(0, {str(CHECKOUT)!r})
+from builder.sandbox import seccomp
+seccomp.refuse({{"fallocate": (285, 47)}})
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 
 # What stands before the command, by the variation's name.
 PREFIXES: dict[str, list[str]] = {
@@ -30,6 +40,7 @@ PREFIXES: dict[str, list[str]] = {
     "an ordinary user (setpriv)": ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"],
     "few open files and a low stack (prlimit)": ["prlimit", "--nofile=256", "--stack=4194304"],
     "a low priority (nice)": ["nice", "-n", "5"],
+    "no holes that can be made (seccomp)": [sys.executable, "-c", _WITHOUT_HOLES],
 }
 VARIABLES: dict[str, dict[str, str]] = {
     "a variable nobody knows": {"CAPTURED_ENVIRONMENT": "captured"},

@@ -8,7 +8,7 @@ from tempfile import TemporaryFile
 from uuid import UUID
 
 from builder.disk.ext4.layout import BLOCK_SIZE, INODE_SIZE
-from builder.disk.ext4.superblock import sign_hashes
+from builder.disk.ext4.superblock import make_alike
 from builder.files.descriptors import path_of
 from builder.tool import run_tool
 
@@ -95,7 +95,7 @@ class Mke2fs:
                 environment=self._environment(configuration.fileno()),
                 output=output,
             )
-        sign_hashes(image)
+        make_alike(image)
 
     def _environment(self, configuration: int) -> dict[str, str]:
         # To e2fsprogs 1.47.0 the time 0 means that there is none, and it asks the clock.

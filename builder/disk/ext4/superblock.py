@@ -13,6 +13,7 @@ SUPERBLOCK, _SIZE = 1024, 1024
 _MAGIC, _MAGIC_OFFSET = b"\x53\xef", 0x38
 _CHECKSUM = 0x3FC
 _FLAGS, _SIGNED_HASH, _UNSIGNED_HASH = 0x160, 1, 2
+_KBYTES_WRITTEN = 0x178
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +52,11 @@ def read_superblock(fd: int) -> Superblock:
     )
 
 
-def sign_hashes(fd: int) -> None:
-    """Have the hashes of names count bytes as signed in the image `fd`, wherever mke2fs has made it.
+def make_alike(fd: int) -> None:
+    """Leave nothing in the superblocks of the image `fd` that depends on where mke2fs has made it.
 
-    It takes the way of its own processor, of which some take bytes as unsigned: the same image would differ there.
+    It hashes names in the way of its own processor, of which some take bytes as unsigned: the same image would differ
+    there. And it counts what it has written: more on a file system that cannot make holes (exFAT, NFS before 4.2).
     """
     superblock = read_superblock(fd)
     for group in range(-(-superblock.blocks // superblock.blocks_per_group)):
@@ -65,7 +67,8 @@ def sign_hashes(fd: int) -> None:
         (flags,) = struct.unpack_from("<I", data, _FLAGS)
         if flags & _UNSIGNED_HASH:
             struct.pack_into("<I", data, _FLAGS, flags & ~_UNSIGNED_HASH | _SIGNED_HASH)
-            _seal_and_write(fd, data, offset)
+        struct.pack_into("<Q", data, _KBYTES_WRITTEN, 0)
+        _seal_and_write(fd, data, offset)
 
 
 def _has_copy(group: int) -> bool:

@@ -1,17 +1,20 @@
-"""The superblock and its copies are the same, whatever processor mke2fs runs on."""
+"""The superblock and its copies are the same, whatever processor and file system mke2fs runs on."""
 
 from __future__ import annotations
 
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID
 
+import pytest
 from support.disks import check_ext4, dumpe2fs
 
 from builder.disk.ext4.layout import checksum
 from builder.disk.ext4.mke2fs import Layout, Mke2fs
-from builder.disk.ext4.superblock import sign_hashes
+from builder.disk.ext4.superblock import make_alike
 from builder.exact import read_at, write_at
+from builder.sandbox import seccomp
 
 # Each of 128 MiB.
 GROUPS = 50
@@ -33,7 +36,22 @@ def test_names_are_hashed_in_the_same_way_on_every_processor(tmp_path: Path) -> 
     assert dumpe2fs(path)["Filesystem flags"] == "unsigned_directory_hash"
     check_ext4(path)
     with path.open("r+b") as file:
-        sign_hashes(file.fileno())
+        make_alike(file.fileno())
         assert [read_at(file.fileno(), 1024, place) for place in PLACES] == signed
     assert dumpe2fs(path)["Filesystem flags"] == "signed_directory_hash"
     check_ext4(path)
+
+
+@pytest.mark.skipif(not seccomp.is_there(), reason="NOT RUN: needs a kernel with seccomp")
+def test_a_file_system_that_cannot_make_holes_makes_no_other_superblocks(tmp_path: Path) -> None:
+    def made(name: str, refused: bool) -> list[bytes]:
+        path = tmp_path / name
+        with path.open("x+b") as file, ThreadPoolExecutor(1) as thread:
+            if refused:
+                # What a thread is refused, so is what it starts; it ends with this.
+                thread.submit(seccomp.refuse, {"fallocate": (285, 47)}).result()
+            mke2fs = Mke2fs(tmp_path, UUID(int=1), UUID(int=2), "", 1)
+            thread.submit(mke2fs.make, file.fileno(), Layout(GROUPS * 32768, 1000, 0), path).result()
+            return [read_at(file.fileno(), 1024, place) for place in PLACES]
+
+    assert made("without", refused=True) == made("with", refused=False)
