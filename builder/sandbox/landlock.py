@@ -84,9 +84,7 @@ def restrict(grants: Iterable[Grant], *, network: bool = False, signals: bool = 
     rules = system_call(_CREATE_RULESET, attributes, len(attributes), 0)
     try:
         for place, rights in grants:
-            # What a directory on the way keeps to itself, this thread has no way to either.
-            with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
-                _grant(rules, place, rights & handled)
+            _grant(rules, place, rights & handled)
         gain_no_privileges()
         system_call(_RESTRICT_SELF, rules, 0)
     finally:
@@ -94,7 +92,10 @@ def restrict(grants: Iterable[Grant], *, network: bool = False, signals: bool = 
 
 
 def _grant(rules: int, place: str | int, rights: int) -> None:
-    fd = place if isinstance(place, int) else os.open(place, os.O_PATH | os.O_CLOEXEC)
+    try:
+        fd = place if isinstance(place, int) else os.open(place, os.O_PATH | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return  # what a directory on the way keeps to itself, this thread has no way to either
     try:
         if not stat.S_ISDIR(os.fstat(fd).st_mode):
             rights &= _OF_FILES

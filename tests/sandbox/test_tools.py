@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
@@ -150,6 +151,15 @@ def test_what_is_forbidden_to_be_confined_does_not_run_where_it_is_required(
     assert run_tool(["echo", "ran"], confined=True).stdout == "ran\n"
     with policy("require"), pytest.raises(MissingRequirement, match=r"does not let it confine .*not permitted"):
         run_tool(["echo", "ran"], confined=True)
+
+
+@needs_kernel
+def test_what_may_grant_nothing_takes_nothing_away_either() -> None:
+    """As where a container's filter knows the calls of Landlock one by one."""
+    with ThreadPoolExecutor(1) as thread:
+        # What a thread is refused, so is what it starts; it ends with this.
+        thread.submit(seccomp.refuse, {"landlock_add_rule": (445, 445)}).result()
+        assert thread.submit(run_tool, ["echo", "ran"], confined=True).result().stdout == "ran\n"
 
 
 # What root has in a container that may do nothing; and one that may not even give up what it has.
