@@ -8,17 +8,26 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from builder.errors import OutputError
+from builder.errors import MissingRequirement, OutputError
 from builder.exact import write_next
+from builder.shortage import unless_short
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 
 def open_standard_streams() -> None:
-    """Open what is closed, so that the next file opened does not get its number; replace both outputs by our own."""
-    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(fd, True)
+    """Open what is closed, so that the next file opened does not get its number; replace both outputs by our own.
+
+    Raises MissingRequirement where there is no /dev/null, as in a bare chroot: no program could be started either.
+    """
+    sys.stderr = ErrorStream()
+    try:
+        while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+            os.set_inheritable(fd, True)
+    except OSError as error:
+        reason = unless_short(error).strerror
+        raise MissingRequirement(f"{os.devnull} cannot be opened: {reason}; mount /dev, or make it anew") from error
     os.close(fd)
     if sys.stdin is None:
         empty = io.FileIO(0)
@@ -27,7 +36,6 @@ def open_standard_streams() -> None:
         sys.stdin = io.TextIOWrapper(io.BufferedReader(empty))
     # Names of files are bytes, and come out as they are.
     sys.stdout = io.TextIOWrapper(io.BufferedWriter(_Answers(1, "wb", closefd=False)), "utf-8", "surrogateescape")
-    sys.stderr = ErrorStream()
 
 
 class ErrorStream(io.TextIOBase):

@@ -203,6 +203,18 @@ def test_a_list_that_cannot_be_opened_for_want_of_files_is_no_wrong_word(place: 
     assert outcome(place, [sys.executable, "-c", _WITHOUT_FILES, "batch", "list", "-o", "out"]) == (1, FILES)
 
 
+@pytest.mark.heavy
+@pytest.mark.parametrize("stderr", ["", " 2>&-"])
+def test_without_what_takes_everything_nothing_starts(place: Path, stderr: str) -> None:
+    """As in a bare chroot, where /dev is empty."""
+    code = "import os; os.devnull = '/nowhere/null'; from builder.__main__ import main; main()"
+    words = ["sh", "-c", f'exec "$@"{stderr}', "sh", sys.executable, "-c", code, "build", "oci:image", "-o", "x.ext4"]
+    done = subprocess.run(words, cwd=place, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    why = "/nowhere/null cannot be opened: No such file or directory; mount /dev, or make it anew"
+    said = "" if stderr else f"rootfs-builder: error: {why}\n"
+    assert (done.returncode, done.stdout, done.stderr) == (4, "", said)
+
+
 @pytest.mark.parametrize(
     ("error", "saying"), [("MemoryError", "shortage"), ("MemoryError", "Console"), ("SystemError", "shortage")]
 )
