@@ -9,8 +9,8 @@ from pathlib import Path
 from builder.batch.images import Job
 from builder.batch.kin import bases
 from builder.batch.report import Outcome
-from builder.batch.run import Finished, Heard, Retried, run_on, working_directory
-from builder.batch.timeline import Timeline
+from builder.batch.run import run_on, working_directory
+from builder.batch.terms import Terms
 from builder.errors import MissingRequirement
 from builder.events import Event
 from builder.output.failures import failures_named
@@ -19,16 +19,11 @@ from builder.output.failures import failures_named
 def run_on_cluster(
     jobs: Sequence[Job],
     scheduler: str,
+    terms: Terms,
     *,
-    fail_fast: bool,
-    finished: Finished,
-    heard: Heard = lambda _job, _event: None,
     note: Callable[[str], None] = lambda _text: None,
     limit: int | None = None,
     insecure: bool = False,
-    retries: int = 0,
-    retried: Retried = lambda _job, _outcome: None,
-    timeline: Timeline | None = None,
 ) -> list[Outcome]:
     """Build every job on the workers of a cluster, as `run_batch` does on one machine.
 
@@ -55,20 +50,10 @@ def run_on_cluster(
     submitted: list[Job] = []
 
     def hear(number: int, event: Event) -> None:
-        heard(submitted[number], event)
+        terms.heard(submitted[number], event)
 
     with Dask(address, outputs, hear, note=note, limit=limit) as cluster:
         # On one machine, what builds share is there anyhow.
         if cluster.machines > 1:
             cluster.keep_together(bases(jobs))
-        return run_on(
-            cluster,
-            jobs,
-            directory,
-            fail_fast=fail_fast,
-            finished=finished,
-            retries=retries,
-            retried=retried,
-            submitted=submitted.append,
-            timeline=timeline,
-        )
+        return run_on(cluster, jobs, directory, terms, submitted.append)

@@ -16,53 +16,26 @@ from builder.batch.process import BuildLost
 from builder.batch.report import CANCELLED, FAILED, Outcome, without_disk
 from builder.batch.schedulers.local import Local
 from builder.batch.schedulers.scheduler import Scheduler
+from builder.batch.terms import Terms
 from builder.batch.timeline import Timeline
 from builder.errors import BuilderError, OutputError
-from builder.events import Event
 from builder.shortage import shortage
-
-Finished = Callable[[Outcome], None]
-Heard = Callable[[Job, Event], None]
-Retried = Callable[[Job, Outcome], None]
 
 # How long to wait before a job is tried again: what is down comes up, and what is full empties, in its own time.
 _PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0
 
 
-def run_batch(
-    jobs: Sequence[Job],
-    executor: Executor,
-    *,
-    fail_fast: bool,
-    finished: Finished,
-    heard: Heard = lambda _job, _event: None,
-    retries: int = 0,
-    retried: Retried = lambda _job, _outcome: None,
-    timeline: Timeline | None = None,
-) -> list[Outcome]:
+def run_batch(jobs: Sequence[Job], executor: Executor, terms: Terms) -> list[Outcome]:
     """Build every job on an executor of this machine and return their outcomes in the order of the list.
 
-    `finished` hears of each as it ends, `heard` of the events of their builds, on another thread. What fails and may
-    pass, as a network or a killed process, is tried `retries` times more, and `retried` hears of it. One job's failure
-    does not stop the others, unless `fail_fast`: then what has not ended is cancelled. However this returns, nothing
-    is building any more, but for what a lost worker had: that ends by itself. The executor, of threads or processes, is
-    the caller's to make and to shut down.
+    However this returns, nothing is building any more, but for what a lost worker had: that ends by itself. The
+    executor, of threads or processes, is the caller's to make and to shut down.
     """
     directory = working_directory()
     submitted: list[Job] = []
-    with Local(executor, lambda number, event: heard(submitted[number], event)) as scheduler:
-        return run_on(
-            scheduler,
-            jobs,
-            directory,
-            fail_fast=fail_fast,
-            finished=finished,
-            retries=retries,
-            retried=retried,
-            submitted=submitted.append,
-            timeline=timeline,
-        )
+    with Local(executor, lambda number, event: terms.heard(submitted[number], event)) as scheduler:
+        return run_on(scheduler, jobs, directory, terms, submitted.append)
 
 
 def working_directory() -> str:
@@ -77,36 +50,31 @@ def run_on(
     scheduler: Scheduler,
     jobs: Sequence[Job],
     directory: str,
-    *,
-    fail_fast: bool,
-    finished: Finished,
-    retries: int = 0,
-    retried: Retried = lambda _job, _outcome: None,
+    terms: Terms,
     submitted: Callable[[Job], None] = lambda _job: None,
-    timeline: Timeline | None = None,
 ) -> list[Outcome]:
     """Build every job where `scheduler` puts it; names in jobs are looked up from `directory`. See `run_batch`.
 
     `submitted` hears of each job that is about to be given to the scheduler, once for each time that it is.
     """
-    runs = _Runs(scheduler, directory, submitted, timeline or Timeline())
+    runs = _Runs(scheduler, directory, submitted, terms.timeline)
     outcomes: dict[int, Outcome] = {}
 
     def ended(outcome: Outcome) -> None:
         outcomes[outcome.line] = outcome
-        finished(outcome)
+        terms.finished(outcome)
 
     try:
         for job in jobs:
             runs.submit(job)
         while len(outcomes) < len(jobs):
             job, outcome = runs.next()
-            if outcome.passing and outcome.attempts <= retries and not runs.stopped:
-                retried(job, outcome)
+            if outcome.passing and outcome.attempts <= terms.retries and not runs.stopped:
+                terms.retried(job, outcome)
                 runs.submit_later(job)
                 continue
             ended(outcome)
-            if fail_fast and outcome.status == FAILED and not runs.stopped:
+            if terms.fail_fast and outcome.status == FAILED and not runs.stopped:
                 for other in runs.stop():
                     ended(without_disk(other, CANCELLED))
     except BaseException:

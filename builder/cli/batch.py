@@ -18,6 +18,7 @@ from builder.batch.on_cluster import run_on_cluster
 from builder.batch.report import summary
 from builder.batch.reports import Reports
 from builder.batch.run import run_batch
+from builder.batch.terms import Terms
 from builder.batch.verdict import Verdict, judge
 from builder.cli.command import Command
 from builder.cli.console import Console
@@ -128,21 +129,21 @@ def batch(
         directory.mkdir(parents=True, exist_ok=True)
         check_written(Path(list_file.name), planned, reports)
     course = Course(console, planned, Reports(reports))
-    told: dict[str, Any] = {
-        "fail_fast": not keep_going,
-        "finished": course.finished,
-        "heard": course.heard,
-        "retries": retries,
-        "retried": course.retried,
-        "timeline": course.timeline,
-    }
+    terms = Terms(
+        finished=course.finished,
+        heard=course.heard,
+        retried=course.retried,
+        retries=retries,
+        fail_fast=not keep_going,
+        timeline=course.timeline,
+    )
     with course:
-        left = course.judge(verify=verify, fail_fast=not keep_going)
+        left = course.judge(verify=verify, fail_fast=terms.fail_fast)
         if left and scheduler is None:
             with ThreadPoolExecutor(max_workers=jobs or os.cpu_count()) as executor:
-                run_batch(left, executor, **told)
+                run_batch(left, executor, terms)
         elif left and scheduler is not None:
-            run_on_cluster(left, scheduler, note=console.notice, limit=jobs, insecure=insecure, **told)
+            run_on_cluster(left, scheduler, terms, note=console.notice, limit=jobs, insecure=insecure)
     ends = course.ends
     for outcome in ends:
         if outcome.well:

@@ -15,6 +15,7 @@ from builder.batch.messages import read_job, write_outcome
 from builder.batch.process import BuildLost
 from builder.batch.report import BUILT, CANCELLED, FAILED, Outcome
 from builder.batch.run import run_on
+from builder.batch.terms import Terms
 
 JOBS = [Job(number, f"oci:{number}", Path(f"{number}.ext4"), BuildOptions()) for number in (1, 2)]
 Answer = Callable[[], str]
@@ -60,15 +61,8 @@ def gone() -> str:
 def outcomes(scheduler: Scripted, retries: int, *, fail_fast: bool = False) -> tuple[list[tuple[str, int]], int]:
     """What jobs end as, after how many attempts; and how often somebody heard that one is tried again."""
     heard: list[Job] = []
-    got = run_on(
-        scheduler,
-        JOBS,
-        "/",
-        fail_fast=fail_fast,
-        finished=lambda _outcome: None,
-        retries=retries,
-        retried=lambda job, _outcome: heard.append(job),
-    )
+    terms = Terms(fail_fast=fail_fast, retries=retries, retried=lambda job, _outcome: heard.append(job))
+    got = run_on(scheduler, JOBS, "/", terms)
     return [(each.status, each.attempts) for each in got], len(heard)
 
 

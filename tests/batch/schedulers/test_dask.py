@@ -20,6 +20,7 @@ from builder.batch.report import Outcome
 from builder.batch.schedulers.cluster import ClusterRefused, ClusterUnreachable
 from builder.batch.schedulers.cluster_worker import slots
 from builder.batch.schedulers.session import Session
+from builder.batch.terms import Terms
 from builder.events import Event, Stage
 
 pytestmark = pytest.mark.heavy
@@ -43,8 +44,8 @@ def run(
     note: Callable[[str], None] = lambda _text: None,
 ) -> list[Outcome]:
     jobs = parse_list(lines, "list", Path("disks"), BuildOptions())
-    address = farm.scheduler.address
-    return run_on_cluster(jobs, address, fail_fast=fail_fast, finished=finished, heard=heard, note=note)
+    terms = Terms(fail_fast=fail_fast, finished=finished, heard=heard)
+    return run_on_cluster(jobs, farm.scheduler.address, terms, note=note)
 
 
 def statuses(outcomes: list[Outcome]) -> list[str]:

@@ -12,6 +12,7 @@ from support.tars import file, tar
 from builder import BuildOptions
 from builder.batch.images import Job, parse_list
 from builder.batch.on_cluster import run_on_cluster
+from builder.batch.terms import Terms
 from builder.events import Event, Stage
 
 pytestmark = pytest.mark.slow
@@ -41,7 +42,7 @@ def test_killed_workers_cost_no_image_and_change_no_disk(
                 farm.worker()
 
     jobs = parse_list("".join(f"oci:i{n}\n" for n in range(IMAGES)), "list", Path("disks"), BuildOptions())
-    ended = run_on_cluster(jobs, farm.scheduler.address, fail_fast=False, finished=lambda _outcome: None, heard=hear)
+    ended = run_on_cluster(jobs, farm.scheduler.address, Terms(heard=hear))
     assert {outcome.error for outcome in ended} == {None}
     # A worker may have finished a disk when it is killed, and have told nothing of it.
     found = {outcome.line for outcome in ended if outcome.status == "up to date"}

@@ -22,6 +22,7 @@ from builder.batch import process
 from builder.batch.images import Job, parse_list
 from builder.batch.report import Outcome
 from builder.batch.run import run_batch
+from builder.batch.terms import Terms
 from builder.events import Event, Stage
 
 pytestmark = pytest.mark.heavy
@@ -58,7 +59,7 @@ def run(
     heard: Callable[[Job, Event], None] = lambda _job, _event: None,
 ) -> list[tuple[str, str]]:
     jobs = parse_list(lines, "list", Path("disks"), BuildOptions())
-    ended = run_batch(jobs, executor, fail_fast=fail_fast, finished=finished, heard=heard)
+    ended = run_batch(jobs, executor, Terms(fail_fast=fail_fast, finished=finished, heard=heard))
     return [(outcome.reference, outcome.status) for outcome in ended]
 
 
@@ -152,10 +153,11 @@ from pathlib import Path
 from builder import BuildOptions
 from builder.batch.images import parse_list
 from builder.batch.run import run_batch
+from builder.batch.terms import Terms
 kind = {"threads": ThreadPoolExecutor, "processes": ProcessPoolExecutor}[sys.argv[1]]
 jobs = parse_list("oci:slow", "list", Path("disks"), BuildOptions())
 with kind(1) as executor:
-    run_batch(jobs, executor, fail_fast=False, finished=print, heard=lambda *_: print(flush=True))
+    run_batch(jobs, executor, Terms(finished=print, heard=lambda *_: print(flush=True)))
 """
 
 
