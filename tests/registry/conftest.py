@@ -1,4 +1,4 @@
-"""A registry whose answers are as odd as a test wants them."""
+"""What is asked over HTTP: a registry whose answers are as odd as a test wants them; and what asks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 from support.odd import IMAGE
+from support.proxy import Proxy
 from support.raw import RawRegistry
+
+from builder.registry import RegistryAccess
+from builder.registry.http import Http
 
 
 @pytest.fixture
@@ -16,3 +20,11 @@ def raw(home: object) -> Iterator[RawRegistry]:
     made.start()
     yield made
     made.stop()
+
+
+@pytest.fixture
+def http(proxy: Proxy) -> Iterator[Http]:
+    """A connection as to the registry behind the proxy."""
+    made = Http(RegistryAccess(), proxy.host)
+    yield made
+    made.close()

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.asking import get
 from support.proxy import Answer, Fault, Proxy
 from support.registry import Registry
 
 from builder.errors import SourceUnreadable
-from builder.registry import RegistryAccess
 from builder.registry.address import Address, is_loopback
 from builder.registry.connection import proxy_for
 from builder.registry.http import Http, redirected
@@ -22,19 +21,6 @@ from builder.registry.http import Http, redirected
 @pytest.fixture(autouse=True)
 def _home(home: Path) -> None:
     pass
-
-
-@pytest.fixture
-def http(proxy: Proxy) -> Iterator[Http]:
-    made = Http(RegistryAccess(), proxy.host)
-    yield made
-    made.close()
-
-
-def get(http: Http, url: str, **headers: str) -> int:
-    answer = http.request("GET", Address.parse(url), headers)
-    answer.discard()
-    return answer.status
 
 
 def redirect(proxy: Proxy, path: str, target: str, status: int = 307) -> None:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from threading import Event, Thread
 
 import pytest
 import trustme
+from support.asking import get
 from support.proxy import Proxy
 
 from builder.errors import SourceUnreadable
 from builder.events import ignore
 from builder.registry import RegistryAccess
-from builder.registry.address import Address
 from builder.registry.certificates import tls_context
 from builder.registry.failures import NoTls
 from builder.registry.http import Http
@@ -29,19 +28,6 @@ from builder.sources.access import Access, Means
 @pytest.fixture(autouse=True)
 def _home(home: Path) -> None:
     pass
-
-
-@pytest.fixture
-def http(proxy: Proxy) -> Iterator[Http]:
-    made = Http(RegistryAccess(), proxy.host)
-    yield made
-    made.close()
-
-
-def get(http: Http, url: str, **headers: str) -> int:
-    answer = http.request("GET", Address.parse(url), headers)
-    answer.discard()
-    return answer.status
 
 
 class TlsServer:
