@@ -106,10 +106,10 @@ def batch(
     LIST, a file or - for standard input, has one image a line, optionally followed by KEY=VALUE
     words that override the options given here: KEY is an option of build without its dashes
     (size=2G; yes or no for one without a value, as journal=no), or output. Words are quoted as in
-    a shell; from # on is a comment. A list called *.toml has [[image]] tables instead, with
-    reference and the same keys, and perhaps [defaults] for all of them. Images are found from the
-    current directory, wherever LIST is; output is a name below the output directory, by default
-    told from the image's.
+    a shell, and one that begins with # begins a comment. A list called *.toml has [[image]] tables
+    instead, with reference and the same keys, and perhaps [defaults] for all of them. Images are
+    found from the current directory, wherever LIST is; output is a name below the output directory,
+    by default told from the image's.
 
     One image's failure does not stop the others. Beside each disk stands its metadata, NAME.json:
     running the same list again builds only what is missing or has changed.
