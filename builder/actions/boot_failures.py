@@ -11,6 +11,10 @@ from builder.errors import BuilderError, OutputError, ToolFailed, UsageError
 
 # How QEMU says that it cannot listen.
 _PORT_TAKEN = re.compile(r"Could not set up host forwarding rule '\w+:[0-9.]*:(\d+)-")
+# How it says that another process has locked a disk.
+_IN_USE = re.compile(r"Is another process using the image \[(?:\./)?(.*)\]\?")
+# How it says that a file is no kernel: of an x86 one too old to have a header, of a vmlinux, and of others.
+_NO_KERNEL = re.compile("linux kernel too old|without PVH ELF Note|could not load kernel|error loading kernel", re.I)
 # What the console says last where that is missing: init on the disk, or a driver.
 _NO_INIT = "/.rootfs-builder/init: No such file or directory"
 _NO_DRIVER = (
@@ -36,10 +40,23 @@ class PortTaken(BuilderError):
         super().__init__(f"port {port} of this machine is in use, or not for this user; take another with --port")
 
 
+class DiskInUse(BuilderError):
+    """A disk belongs to another machine that writes to it, or that this one would write to."""
+
+    def __init__(self, disk: str) -> None:
+        super().__init__(f"{disk}: another machine has it, and one of them writes to it; give each its own")
+
+
 def of_qemu(failed: ToolFailed) -> BuilderError:
     """Say of a QEMU that did not run what was wrong, where it is known."""
-    taken = _PORT_TAKEN.search(failed.stderr)
-    return failed if taken is None else PortTaken(taken[1])
+    if taken := _PORT_TAKEN.search(failed.stderr):
+        return PortTaken(taken[1])
+    if used := _IN_USE.search(failed.stderr):
+        return DiskInUse(used[1])
+    if _NO_KERNEL.search(failed.stderr) and "-kernel" in failed.argv:
+        kernel = failed.argv[failed.argv.index("-kernel") + 1].removeprefix("./")
+        return UsageError(f"{kernel}: is no kernel that {failed.argv[0]} can boot; name another with --kernel")
+    return failed
 
 
 def of_output(error: OSError) -> BuilderError:

@@ -52,7 +52,10 @@ class GuestFailed(BuilderError):
     """A guest ended without saying how its process did; `last_words` are the console's last lines."""
 
     def __init__(self, disk: Path, last_words: Sequence[str]) -> None:
-        said = f"; its last words: {' / '.join(last_words[-3:])}" if last_words else " without a word"
+        # Behind a panic comes where in the kernel it was, for twenty lines and more.
+        panic = next((number for number, line in enumerate(last_words, 1) if "Kernel panic" in line), None)
+        told = list(last_words)[:panic][-3:]
+        said = f"; its last words: {' / '.join(told)}" if told else " without a word"
         super().__init__(f"{disk}: the guest ended before its process did{said}; look at all of it with -v")
         self.last_words = tuple(last_words)
 

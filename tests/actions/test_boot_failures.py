@@ -94,6 +94,27 @@ def test_a_port_that_is_taken_is_named() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        (
+            'qemu: -device virtio-blk: Failed to get "write" lock\nIs another process using the image [./data.ext4]?\n',
+            "data.ext4: another machine has it, and one of them writes to it; give each its own",
+        ),
+        ("qemu: linux kernel too old to load a ram disk\n", "k: is no kernel that qemu can boot; name another with"),
+        ("qemu: Error loading uncompressed kernel without PVH ELF Note\n", "k: is no kernel that qemu can boot"),
+    ],
+)
+def test_what_qemu_says_is_said_of_what_it_is_about(said: str, line: str) -> None:
+    assert str(of_qemu(ToolFailed(["qemu", "-kernel", "./k"], 1, said))).startswith(line)
+
+
+def test_of_a_panic_not_the_trace_is_told() -> None:
+    console = ["[ 1.0] early", "[ 2.0] VFS: no root", "[ 2.0] Kernel panic - not syncing", *["[ 2.1]  trace"] * 30]
+    failure = of_guest(Path("/disk"), console, None)
+    assert "last words: [ 1.0] early / [ 2.0] VFS: no root / [ 2.0] Kernel panic - not syncing; look" in str(failure)
+
+
+@pytest.mark.parametrize(
     ("said", "kernel", "kind", "words"),
     [
         ("init: /.rootfs-builder/init: No such file or directory; x", None, NoInit, "build it with --init auto"),
