@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from support import guests
 
+from builder.guest.initramfs import quick_initramfs
+from builder.guest.program import init_program
+
 pytestmark = pytest.mark.slow
 
 # What the image has, and what its process can see of it: no mount point and no working directory is on the disk.
@@ -37,3 +40,18 @@ def test_init_of_an_initramfs_runs_the_process_on_a_disk_without_a_mount_point(t
             "/tmp",
         ],
     ), booted.stderr
+
+
+def test_a_guest_whose_kernel_has_no_ports_says_which_driver_is_missing(tmp_path: Path) -> None:
+    guests.skip_without_machines()
+    disk = guests.build(guests.image(tmp_path / "image", {"Cmd": ["true"]}), tmp_path / "disk.ext4")
+    modules = guests.KERNEL / "lib/modules"
+    initrd = tmp_path / "initrd"
+    initrd.write_bytes(
+        quick_initramfs(init_program("amd64"), modules, ("virtio_mmio", "virtio_blk", "ext4", "overlay"))
+    )
+    # With so little memory, where what init tries for ten seconds might take some each time.
+    booted = guests.boot(disk, "--initrd", initrd, "--memory", "128M")
+    assert booted.returncode == 1
+    said = b"rb.ports: No such file or directory; the kernel needs the driver virtio_console"
+    assert said in booted.stderr, booted.stderr
