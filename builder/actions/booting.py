@@ -55,7 +55,8 @@ class GuestFailed(BuilderError):
         # Behind a panic comes where in the kernel it was, for twenty lines and more.
         panic = next((number for number, line in enumerate(last_words, 1) if "Kernel panic" in line), None)
         told = list(last_words)[:panic][-3:]
-        said = f"; its last words: {' / '.join(told)}" if told else " without a word"
+        silence = " without a word, as one does that has too little memory"
+        said = f"; its last words: {' / '.join(told)}" if told else silence
         super().__init__(f"{disk}: the guest ended before its process did{said}; look at all of it with -v")
         self.last_words = tuple(last_words)
 

@@ -32,19 +32,15 @@ char *join_all(const char *first, ...) {
     return text;
 }
 
-/* Read a whole file, with a NUL behind it; NULL, with errno, where it cannot be read. A fifo of the image's is not waited
- * for, and what cannot be read takes no memory: the ports are tried for thousands of times. */
+/* Read a whole file, with a NUL behind it; NULL, with errno, where it cannot be read: that takes no memory, for ports are
+ * tried thousands of times. A fifo of the image's is not waited for. */
 char *read_file(const char *path, size_t *size) {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return NULL;
     char *data = NULL;
     size_t used = 0;
     ssize_t got;
-    do {
-        data = larger(data, used + 65536);
-        got = read(fd, data + used, 65535);
-        used += got > 0 ? (size_t)got : 0;
-    } while (got > 0);
+    while ((got = read(fd, (data = larger(data, used + 65536)) + used, 65535)) > 0) used += (size_t)got;
     close(fd);
     if (got < 0) return free(data), NULL;
     data[used] = 0;
