@@ -26,7 +26,12 @@ def translate(error: exceptions.HTTPError | OSError | ValueError, host: str, pro
     if isinstance(cause, exceptions.NewConnectionError):
         system = cause.__cause__ or cause.__context__
         what = getattr(system, "strerror", None) or "no connection"
-        reason = f"{what.lower()}{through}; check host and port, and that the registry runs"
+        advice = (
+            "HTTPS_PROXY and NO_PROXY, and that the proxy runs"
+            if proxied
+            else "host and port, and that the registry runs"
+        )
+        reason = f"{what.lower()}{through}; check {advice}"
         return Passing(host, reason, dialling=True)
     if isinstance(cause, (exceptions.ReadTimeoutError, TimeoutError)):
         return Passing(host, f"no answer in time{through}; check the network, or try again later")
@@ -38,8 +43,12 @@ def translate(error: exceptions.HTTPError | OSError | ValueError, host: str, pro
     if isinstance(error, exceptions.ProxyError):
         reason = "the proxy of the environment refuses or fails; check HTTPS_PROXY and NO_PROXY"
         return Passing(host, reason, dialling=True)
-    if isinstance(cause, (ValueError, exceptions.ProxySchemeUnknown)):
-        return SourceUnreadable(host, "a proxy setting of the environment, or an address that was sent, is no URL")
+    if isinstance(cause, exceptions.ProxySchemeUnknown):
+        reason = "a proxy setting of the environment names another proxy than one of http:// or https://, such as SOCKS"
+        return SourceUnreadable(host, f"{reason}; set HTTPS_PROXY, or NO_PROXY for this host")
+    if isinstance(cause, ValueError):
+        reason = "a proxy setting of the environment, or an address that was sent, is no URL"
+        return SourceUnreadable(host, f"{reason}; check HTTPS_PROXY")
     return Passing(host, f"the connection broke{through}; check the network, or try again later")
 
 

@@ -37,7 +37,7 @@ _OCTETS = {"Content-Type": "application/octet-stream"}
 # What those who take nothing answer, and what to do about it.
 _ADVICE = {
     405: "the registry takes nothing: it is read-only, or no registry",
-    412: "the registry takes no more: look at its quota",
+    412: "the registry takes no more: look at its quota, and whether it lets that tag be replaced",
     413: "the registry, or a proxy before it, takes no blob of that size: raise its limit",
     507: "the registry has no more room: free some there",
 }

@@ -157,6 +157,22 @@ def test_a_proxy_setting_that_is_no_url_is_said_and_not_repeated(
     assert "secret" not in f"{caught.value} {caught.value.__cause__}"
 
 
+@pytest.mark.parametrize(
+    "setting", ["socks5://127.0.0.1:1080", "socks5h://me:secret@host:1", "gopher://me:secret@host"]
+)
+def test_a_proxy_of_another_kind_is_said_to_be_that(http: Http, monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
+    monkeypatch.setenv("all_proxy", setting)
+    with pytest.raises(SourceUnreadable, match="names another proxy than one of http:// or https://") as caught:
+        get(http, "http://registry.invalid/v2/")
+    assert "secret" not in f"{caught.value} {caught.value.__cause__}"
+
+
+def test_a_proxy_that_does_not_run_is_to_be_looked_at(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    with pytest.raises(SourceUnreadable, match=r"connection refused through the proxy .*; check HTTPS_PROXY"):
+        get(http, "http://registry.invalid/v2/")
+
+
 def test_a_refusal_elsewhere_is_not_taken_for_the_registrys(registry: Registry, proxy: Proxy, http: Http) -> None:
     other = Proxy(registry.host)
     other.start("127.0.0.2")
