@@ -10,8 +10,8 @@ from builder.errors import UsageError
 # This program's own (store/store.py).
 _OWN = ("blobs", "manifests", "tmp", "leases", "quarantine", "lock")
 _OWN_SIGNS = ("blobs", "manifests", "lock")
-# By their drivers, of which each has its directories, as `overlay`, `overlay-images` and `overlay-layers`.
-_PODMANS = ("overlay", "vfs", "btrfs")
+# By their drivers. Not where layers are unpacked: there `buildah mount` has files that are to be written.
+_PODMANS = {f"{driver}-{part}": driver for driver in ("overlay", "vfs", "btrfs") for part in ("images", "layers")}
 
 
 def check_outside_stores(path: Path, place: Path) -> None:
@@ -29,5 +29,4 @@ def _is_own(directory: Path, name: str) -> bool:
 
 
 def _is_podmans(directory: Path, name: str) -> bool:
-    driver = name.partition("-")[0]
-    return driver in _PODMANS and os.path.exists(directory / f"{driver}-images" / "images.json")
+    return name in _PODMANS and os.path.exists(directory / f"{_PODMANS[name]}-images" / "images.json")
