@@ -34,6 +34,9 @@ class _Mirror(msgspec.Struct, rename="kebab"):
     insecure: bool = False
     pull_from_mirror: str = "all"
 
+    def __post_init__(self) -> None:
+        self.location = _location(self.location)
+
 
 class _Registry(msgspec.Struct, rename="kebab"):
     prefix: str = ""
@@ -42,6 +45,9 @@ class _Registry(msgspec.Struct, rename="kebab"):
     blocked: bool = False
     mirror_by_digest_only: bool = False
     mirror: list[_Mirror] = []
+
+    def __post_init__(self) -> None:
+        self.prefix, self.location = _location(self.prefix), _location(self.location)
 
     @property
     def scope(self) -> str:
@@ -136,6 +142,13 @@ def _read(file: Path) -> RegistriesConf:
         raise SourceUnreadable(str(file), f"is no registries.conf of version 2: {error}") from error
 
 
+def _location(text: str) -> str:
+    """Read a registry, or what is in one, as podman does. Raises ValueError."""
+    if text.startswith(("https://", "http://")):
+        raise ValueError(f"{quoted(text)} has a scheme; write HOST[:PORT][/PATH]")
+    return text.rstrip("/")
+
+
 def _in_full(name: str) -> str:
     try:
         return ImageName.parse(name).qualified().repository
@@ -153,8 +166,12 @@ def _relocate(name: ImageName, rule: _Registry, location: str, insecure: bool, *
     """Put `location` in place of the part of a name that the rule covers; nothing to put in leaves the name."""
     covered = (name.domain or "") if rule.scope.startswith("*.") else rule.scope
     host, _, path = ((location + name.repository[len(covered) :]) if location else name.repository).partition("/")
-    # As everything else that is configured, but this becomes part of a URL.
-    relocated = ImageName.parse(f"{host}/{path}")
+    reason = f"registries.conf has {quoted(location)} for it, which is no registry"
+    try:
+        # As everything else that is configured, but this becomes part of a URL.
+        relocated = ImageName.parse(f"{host}/{path}")
+    except InvalidReference as error:
+        raise SourceUnreadable(name.repository, reason) from error
     if relocated.domain is None:
-        raise SourceUnreadable(name.repository, f"registries.conf has {quoted(location)} for it, which is no registry")
+        raise SourceUnreadable(name.repository, reason)
     return Location(relocated.domain, relocated.path, insecure, mirror)

@@ -94,6 +94,39 @@ def test_what_is_blocked_is_not_asked_for(write: Path) -> None:
         found("a.example/app")
 
 
+def test_slashes_at_the_end_say_nothing(write: Path) -> None:
+    write.write_text("""
+        [[registry]]
+        prefix = "a.example/team/"
+        location = "b.example//"
+        [[registry.mirror]]
+        location = "m.example/x/"
+        [[registry]]
+        location = "c.example/"
+        blocked = true
+    """)
+    assert found("a.example/team/app") == [Location("m.example", "x/app", mirror=True), Location("b.example", "app")]
+    with pytest.raises(SourceUnreadable, match=r"blocks 'c.example'"):
+        found("c.example/app")
+
+
+@pytest.mark.parametrize("location", ["host", "b.example/A", "b.example", "b_.example"])
+def test_where_nothing_can_be_asked_for_the_file_is_blamed(write: Path, location: str) -> None:
+    write.write_text(f'[[registry]]\nprefix = "a.example/team/app"\nlocation = "{location}"\n')
+    with pytest.raises(
+        SourceUnreadable, match=r"^a.example/team/app: registries.conf has '.*' for it, which is no reg"
+    ):
+        found("a.example/team/app")
+
+
+@pytest.mark.parametrize("key", ["location", "prefix", "mirror = [{location"])
+def test_a_location_has_no_scheme(write: Path, key: str) -> None:
+    end = "}]" if "{" in key else ""
+    write.write_text(f'[[registry]]\n{key} = "https://a.example"{end}\n')
+    with pytest.raises(SourceUnreadable, match=r"version 2: 'https://a.example' has a scheme; write HOST"):
+        read_registries_conf()
+
+
 @pytest.mark.parametrize("content", ["[[registry", "registry = 1", 'unqualified-search-registries = "a"', "\x00"])
 def test_a_file_that_is_none_is_said_with_its_name(write: Path, content: str) -> None:
     write.write_text(content)
