@@ -121,8 +121,10 @@ def _below(filesystem: FS, path: str, place: str) -> FS:
     from fs.subfs import ClosingSubFS
 
     if not filesystem.isdir(path):
+        is_file = filesystem.isfile(path)
+        advice = "it is a file, so write oci-archive:URL or docker-archive:URL" if is_file else "check the path"
         filesystem.close()
-        raise ImageNotFound(place, f"there is no directory {quoted(path)} in it; check the path")
+        raise ImageNotFound(place, f"there is no directory {quoted(path)} in it; {advice}")
     return filesystem.opendir(path, factory=ClosingSubFS)
 
 

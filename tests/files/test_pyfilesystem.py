@@ -78,6 +78,13 @@ def test_a_path_that_is_not_in_the_zip(tmp_path: Path) -> None:
     assert "there is no directory '/absent' in it" in error.reason
 
 
+def test_a_file_in_the_zip_is_said_to_be_one(tmp_path: Path) -> None:
+    layout_zip(tmp_path / "layout.zip", IMAGE)
+    error = refusal(f"zip://{tmp_path}/layout.zip!/index.json")
+    assert isinstance(error, ImageNotFound)
+    assert "it is a file, so write oci-archive:URL or docker-archive:URL" in error.reason
+
+
 def test_an_archive_that_is_not_in_the_zip(tmp_path: Path) -> None:
     layout_zip(tmp_path / "layout.zip", IMAGE)
     error = refusal(f"oci-archive:zip://{tmp_path}/layout.zip!/absent.tar")
