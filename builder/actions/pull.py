@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event, Lock
@@ -22,6 +22,7 @@ from builder.layers.account import Account
 from builder.limits import Limits
 from builder.sources import open_source
 from builder.sources.access import Access, Means
+from builder.sources.docker.background import LeftDamaged
 from builder.sources.reference import parse_reference
 from builder.sources.selection import select
 from builder.sources.source import Source, expect
@@ -197,7 +198,8 @@ class _Transfers:
 
     def _let_source_fill(self, layer: Descriptor) -> None:
         """Read a layer that its source puts into the store."""
-        with self._open(layer) as blob:
+        # What an interrupted transfer had left may be damaged: then it is gone now.
+        with self._open(layer) as blob, suppress(LeftDamaged):
             while chunk := self._read(blob):
                 self._advance(len(chunk))
         if not self.stop.is_set() and not self._store.holds(layer):

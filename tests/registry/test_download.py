@@ -13,6 +13,8 @@ from support.registry import Registry
 from support.remote import BLOBS, IMAGE, NAME, files_in, listen_to, read_image
 
 from builder import BuildOptions, build
+from builder.actions.pull import pull
+from builder.decoded.options import CacheOptions
 from builder.errors import (
     DigestMismatch,
     SizeMismatch,
@@ -89,6 +91,28 @@ def test_an_interrupted_build_is_resumed_by_the_next(proxy: Proxy, tmp_path: Pat
     assert read_image(f"docker://{proxy.host}/faults", access) == BLOBS
     (request,) = proxy.sent(f"GET .*{BLOBS[1]}")
     assert int(request.headers["Range"].removeprefix("bytes=").removesuffix("-")) > 100_000
+    assert files_in(tmp_path / "store" / "images" / "tmp") == []
+
+
+def leave_damaged(store: Path) -> Access:
+    left = store / f"images/tmp/{BLOBS[1].replace(':', '-')}.{'0' * 16}"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(bytes(1000))
+    return Access(store=str(store))
+
+
+def test_where_what_was_left_is_damaged_the_image_is_not_refused(proxy: Proxy, tmp_path: Path) -> None:
+    """It is as good as ever; and what was left is gone."""
+    options = BuildOptions(access=leave_damaged(tmp_path / "store"), cache=CacheOptions(keep=False))
+    with pytest.raises(SourceUnreadable, match=r"what an interrupted transfer had left .* is removed: try again$"):
+        build(f"docker://{proxy.host}/faults", tmp_path / "disk.ext4", options)
+    build(f"docker://{proxy.host}/faults", tmp_path / "disk.ext4", options)
+
+
+def test_a_pull_fetches_anew_what_was_left_damaged(proxy: Proxy, tmp_path: Path) -> None:
+    access = leave_damaged(tmp_path / "store")
+    pull(f"docker://{proxy.host}/faults", access)
+    assert read_image(f"store:{proxy.host}/faults", access) == BLOBS
     assert files_in(tmp_path / "store" / "images" / "tmp") == []
 
 

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from threading import Condition, Thread
 from typing import Protocol
 
-from builder.errors import DigestMismatch, SizeMismatch
+from builder.errors import DigestMismatch, SizeMismatch, SourceUnreadable
 from builder.registry.failures import Stopped
 from builder.registry.origin import Transfer
 
 # In seconds: how long closing waits for a thread, which only a connection that is being made can outlast.
 _GRACE = 2.0
 _READ_SIZE = 1 << 18
+
+
+class LeftDamaged(SourceUnreadable):
+    """A blob of which an earlier transfer had left a part is not what it should be, which may be that part's fault."""
+
+    def __init__(self, where: str) -> None:
+        reason = "what an interrupted transfer had left of a blob here is damaged, or what came then; it is removed"
+        super().__init__(where, f"{reason}: try again")
 
 
 class BlobFile(Protocol):
@@ -118,9 +126,13 @@ class BackgroundDownload:
             except SizeMismatch:
                 file.discard()
                 raise
-            # What is wrong is not kept; whoever reads it finds that out, too, and has a better name for it.
-            with suppress(DigestMismatch, SizeMismatch):
+            try:
                 file.finish()
+            except (DigestMismatch, SizeMismatch) as error:
+                # What is wrong is not kept. Whoever reads it finds that out, too, and has a better name for it, but may
+                # blame the registry for what was wrong here.
+                if file.there:
+                    raise LeftDamaged(self._where) from error
         except BaseException as error:
             self._error = error
         finally:
