@@ -54,12 +54,23 @@ class _Registry(msgspec.Struct, rename="kebab"):
         return self.prefix or self.location
 
 
+class _Version1(msgspec.Struct):
+    registries: list[str] = []
+
+
 class RegistriesConf(msgspec.Struct, rename="kebab"):
     """The parts of the file, or of all files together, that concern a pull by name."""
 
     unqualified_search_registries: list[str] | None = None
     registry: list[_Registry] = []
     aliases: dict[str, str] = {}
+    registries: dict[str, _Version1] = {}
+
+    def __post_init__(self) -> None:
+        for name, old in self.registries.items():
+            # Such as [registries.block], which podman still heeds.
+            if old.registries:
+                raise ValueError(f"it has [registries.{name}] of version 1; write [[registry]] instead")
 
 
 def read_registries_conf() -> RegistriesConf:

@@ -127,6 +127,15 @@ def test_a_location_has_no_scheme(write: Path, key: str) -> None:
         read_registries_conf()
 
 
+def test_what_version_1_says_is_not_passed_over(write: Path) -> None:
+    """But distributions had it say nothing."""
+    write.write_text("[registries.search]\nregistries = []\n[registries.block]\nregistries = []\n")
+    assert found("a.example/app") == [Location("a.example", "app")]
+    write.write_text('[registries.block]\nregistries = ["a.example"]\n')
+    with pytest.raises(SourceUnreadable, match=r"it has \[registries.block\] of version 1; write \[\[registry\]\]"):
+        found("a.example/app")
+
+
 @pytest.mark.parametrize("content", ["[[registry", "registry = 1", 'unqualified-search-registries = "a"', "\x00"])
 def test_a_file_that_is_none_is_said_with_its_name(write: Path, content: str) -> None:
     write.write_text(content)
