@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 
@@ -37,6 +37,10 @@ _GZIP = b"\x1f\x8b"
 _LENGTH = re.compile(r"[0-9]{1,19}", re.ASCII)
 # What registries call their errors (distribution-spec, "Error Codes"); their other words are not repeated.
 _CODE = re.compile(r'"code"\s*:\s*"([A-Z][A-Z_]{1,40})"')
+
+
+# Says what a host wants, by its challenges, of somebody whom it does not know.
+Stranger = Callable[[Address, Sequence[str]], str | None]
 
 
 class Answer:
@@ -157,12 +161,14 @@ class Http:
         body: bytes | Body | None = None,
         follow: bool = True,
         within: float | None = None,
+        stranger: Stranger = lambda _address, _challenges: None,
     ) -> Answer:
         """Send a request and return the answer, its content unread; the caller reads or closes it.
 
         Redirects of GET are followed if `follow`: never from https to http, and without Authorization once the origin
-        changes. An answer has to begin `within` seconds, by default HEAD_TIMEOUT. Raises SourceUnreadable, as Passing
-        or NoTls where that is what it is, and what reading `body` raises.
+        changes; `stranger` says what is sent there to who wants some. An answer has to begin `within` seconds, by
+        default HEAD_TIMEOUT. Raises SourceUnreadable, as Passing or NoTls where that is what it is, and what reading
+        `body`, or `stranger`, raises.
         """
         headers = {**_HEADERS, **headers}
         start = address.origin
@@ -171,11 +177,10 @@ class Http:
             answer = Answer(response, deadline, address.place, proxied)
             location = answer.headers.get("Location")
             if not (follow and method == "GET" and answer.status in _REDIRECTS and location):
-                if answer.status in (401, 403) and address.origin != start:
-                    answer.discard()
-                    reason = f"answered {answer.status} where {self._own} redirects to"
-                    raise SourceUnreadable(address.place, f"{reason}; check the network and its proxy")
-                return answer
+                if answer.status not in (401, 403) or address.origin == start:
+                    return answer
+                headers["Authorization"] = self._introduced(address, answer, headers, stranger)
+                continue
             answer.discard()
             address = redirected(address, location)
             if address.origin != start:
@@ -185,6 +190,17 @@ class Http:
     def close(self) -> None:
         """Close the connections that are not in use."""
         self._connections.close()
+
+    def _introduced(self, address: Address, answer: Answer, sent: Mapping[str, str], stranger: Stranger) -> str:
+        """Find out what to send to who refuses us, where we were redirected to. Raises SourceUnreadable."""
+        challenges = answer.headers.getlist("WWW-Authenticate")
+        answer.discard()
+        authorization = None if "Authorization" in sent else stranger(address, challenges)
+        if authorization is None:
+            reason = f"answered {answer.status} where {self._own} redirects to"
+            advice = "name the image there, if that is a registry, or check the network and its proxy"
+            raise SourceUnreadable(address.place, f"{reason}; {advice}")
+        return authorization
 
 
 def redirected(address: Address, location: str) -> Address:

@@ -6,6 +6,7 @@ What a registry says to HEAD, or of `/v2/`, is a hint: only what it answers to a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from threading import Event, Lock
 from typing import TypeVar
 from urllib.parse import quote
@@ -21,7 +22,7 @@ from builder.image.media_types import INDEXES, MANIFESTS, SCHEMA_1
 from builder.image.name import DOCKER_HUB
 from builder.image.verifier import verify
 from builder.registry import RegistryAccess
-from builder.registry.address import Address, is_loopback
+from builder.registry.address import Address, Origin, is_loopback
 from builder.registry.authorization import Authorization, scope_of
 from builder.registry.connection import Body
 from builder.registry.credentials import find_credentials
@@ -74,6 +75,8 @@ class Repository:
         self._authorization = Authorization(
             self._http, scopes, self.where, lambda: find_credentials(access.authfile, host, path, listen)
         )
+        # By where we were redirected to.
+        self._introductions: dict[Origin, Authorization] = {}
         self._base: Address | None = None
         self._lock = Lock()
 
@@ -189,7 +192,7 @@ class Repository:
         while True:
             authorization = self._authorization.header(secure)
             sent = {**headers, "Authorization": authorization} if authorization else dict(headers)
-            answer = self._http.request(method, address, sent, body, within=within)
+            answer = self._http.request(method, address, sent, body, within=within, stranger=self._introduce)
             if 200 <= answer.status < 400 or answer.status in also:
                 return answer
             how = answer.explain()
@@ -203,6 +206,18 @@ class Repository:
     def address(self, resource: str) -> Address:
         """Tell where a resource of the repository is."""
         return self._connect().follow(f"{quote(self.path)}/{resource}")
+
+    def _introduce(self, address: Address, challenges: Sequence[str]) -> str | None:
+        """Say what another registry, which this one redirects to, wants of anybody: passwords do not go there."""
+        with self._lock:
+            scopes = [scope_of(self.path)]
+            known = self._introductions.setdefault(
+                address.origin, Authorization(self._http, scopes, address.place, lambda: None)
+            )
+        secure = address.scheme == "https"
+        with suppress(AccessDenied):
+            return known.header(secure) if known.meet(challenges, [None], secure) else None
+        return None
 
     def _ask_elsewhere(self, answer: Answer, also: frozenset[int]) -> Answer:
         """Judge an answer from another host, whose challenges are none for who has credentials for this one."""

@@ -184,7 +184,8 @@ def test_a_refusal_elsewhere_is_not_taken_for_the_registrys(registry: Registry, 
     finally:
         other.stop()
     assert caught.value.where == other.host
-    assert caught.value.reason == f"answered 403 where {proxy.host} redirects to; check the network and its proxy"
+    advice = "name the image there, if that is a registry, or check the network and its proxy"
+    assert caught.value.reason == f"answered 403 where {proxy.host} redirects to; {advice}"
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "::1"])
