@@ -6,11 +6,12 @@ import re
 import time
 from collections.abc import Generator, Iterator
 from threading import Event, Lock
+from typing import NoReturn
 
 from builder.errors import BlobMissing, SizeMismatch
 from builder.image.descriptor import Descriptor
 from builder.image.document import MAX_DOCUMENT_SIZE
-from builder.registry.failures import NotThere, Passing
+from builder.registry.failures import NotThere, Passing, Refused
 from builder.registry.http import Answer
 from builder.registry.repository import Repository
 from builder.registry.retry import ENOUGH_PROGRESS, Patience
@@ -65,7 +66,7 @@ class Download:
         """Yield what one connection gives from `position` on."""
         size = self._descriptor.size
         asked = position if self._ranges else 0
-        answer = self._repository.blob(self._descriptor.digest, asked)
+        answer = self._ask(asked)
         try:
             with self._lock:
                 self._answer = answer
@@ -94,6 +95,15 @@ class Download:
                 self._answer = None
             answer.close()
 
+    def _ask(self, position: int) -> Answer:
+        try:
+            return self._repository.blob(self._descriptor.digest, position)
+        except Refused as error:
+            if not position:
+                raise
+            # Such as what stands before registry.k8s.io in some places: it gives blobs whole or not at all.
+            self._give_up_ranges(f"{error.how} to who wants the rest of a blob")
+
     def _begin(self, answer: Answer, position: int, asked: int) -> int:
         """Judge the head of an answer; returns how many of its bytes are known already."""
         size = self._descriptor.size
@@ -120,6 +130,6 @@ class Download:
         is_other = answer.status == 200 and answer.length != descriptor.size
         return encoding in ("gzip", "x-gzip") and is_document and is_other
 
-    def _give_up_ranges(self, why: str) -> None:
+    def _give_up_ranges(self, why: str) -> NoReturn:
         self._ranges = False
         raise Passing(self._repository.host, f"{why}; the blob is read from its beginning")

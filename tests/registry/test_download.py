@@ -80,6 +80,17 @@ def test_a_registry_without_ranges_is_read_from_the_beginning(proxy: Proxy, acce
     assert read_image(f"docker://{proxy.host}/faults", access) == BLOBS
 
 
+@pytest.mark.parametrize("status", [400, 405, 501])
+def test_a_registry_that_refuses_to_resume_is_read_from_the_beginning(
+    proxy: Proxy, access: Access, status: int
+) -> None:
+    proxy.faults.append(Fault(f"GET .*{BLOBS[1]}", 1, cut=1_500_000))
+    proxy.faults.append(Fault(f"GET .*{BLOBS[1]}", 1, answer=Answer(status, {}, b"")))
+    assert read_image(f"docker://{proxy.host}/faults", access) == BLOBS
+    ranges = [each.headers.get("Range") is None for each in proxy.sent(f"GET .*{BLOBS[1]}")]
+    assert ranges == [True, False, True]
+
+
 def test_an_interrupted_build_is_resumed_by_the_next(proxy: Proxy, tmp_path: Path) -> None:
     access = Access(store=str(tmp_path / "store"))
     proxy.faults.append(Fault(f"GET .*{BLOBS[1]}", 1, cut=1_500_000))
