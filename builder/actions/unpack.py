@@ -45,6 +45,6 @@ def unpack(
                 confine_reading(source, reference, options, Places(changed=written), restores=True)
                 tree = merge(source, image, spool, options, listen, survey(options.additions, options.limits, listen))
                 listen(Stage("writing files"))
-                unrestored = write_directory(tree, spool, beside.path / "root")
+                unrestored = write_directory(tree, spool, beside.path / "root", directory)
         publish_directory(Draft(beside, "root", directory))
     return unrestored

@@ -12,9 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from builder.errors import MissingRequirement, OutputError
+from builder.files.attributes import attribute_names
 from builder.files.below import LISTED
 from builder.files.descent import Descent
 from builder.linux import ACLS
+from builder.output.failures import failed
 from builder.output.restore import DEVICE, Restorer, Unrestored
 from builder.tree.nodes import Device, Directory, Fifo, File, Node, Symlink, type_bits
 from builder.tree.spool import Spool
@@ -29,12 +31,12 @@ NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _ACLS = frozenset(map(os.fsdecode, ACLS))
 
 
-def write_directory(tree: Tree, spool: Spool, path: Path) -> list[Unrestored]:
-    """Write `tree` into the directory `path`, which is empty or does not exist yet.
+def write_directory(tree: Tree, spool: Spool, path: Path, output: Path | None = None) -> list[Unrestored]:
+    """Write `tree` into the directory `path`, which is empty or does not exist yet; `output` is its name in errors.
 
     Returns what this process had no right to restore, by kind: nothing for root. A device node that it may not
     make is left out; setuid and setgid bits are dropped where the owner is not restored. Raises OutputError,
-    and leaves what it has written until then: the caller removes that, with remove_tree.
+    OutputDenied or Shortage, and leaves what it has written until then: the caller removes that, with remove_tree.
     """
     if not os.path.isdir("/proc/self/fd"):
         raise MissingRequirement("/proc is not mounted: symlinks and special files are reached through it")
@@ -43,8 +45,8 @@ def write_directory(tree: Tree, spool: Spool, path: Path) -> list[Unrestored]:
         with _open_empty(path) as top:
             writer.write(top)
     except OSError as error:
-        where = quoted(b"/" + writer.path)
-        raise OutputError(str(path), f"cannot write {where}: {error.strerror or error}") from error
+        doing = f"cannot write {quoted(b'/' + writer.path)}: "
+        raise failed(output or path, error, "choose another directory", doing) from error
     return writer.restorer.unrestored()
 
 
@@ -57,7 +59,7 @@ def _open_empty(path: Path) -> Iterator[int]:
         if os.listdir(top):
             raise OutputError(str(path), "is not empty; name a new or an empty directory")
         os.chmod(top, 0o700)
-        for acl in _ACLS & set(os.listxattr(top)):
+        for acl in _ACLS & set(attribute_names(top)):
             os.removexattr(top, acl)
         yield top
     finally:

@@ -37,9 +37,14 @@ def failures_named(what: Path | None = None, advice: str = "choose another --tmp
     except LACKING as lacking:
         if (gone := directory_gone(lacking)) is not None:
             raise gone from lacking
-        error = unless_short(lacking)
-        where = shown(os.fsdecode(error.filename or what or "writing the build's files"))
-        if error.errno in _NO_ROOM:
-            advice = f"free space, or {advice}"
-        kind = OutputDenied if isinstance(error, PermissionError) else OutputError
-        raise kind(where, f"{error.strerror or error}; {advice}") from error
+        where = os.fsdecode(getattr(lacking, "filename", None) or what or "writing the build's files")
+        raise failed(where, lacking, advice) from lacking
+
+
+def failed(where: str | Path, lacking: Exception, advice: str, doing: str = "") -> OutputError | OutputDenied:
+    """Say that `doing` something to `where` failed, why, and what to do. Raises Shortage, and what is no OSError."""
+    error = unless_short(lacking)
+    if error.errno in _NO_ROOM:
+        advice = f"free space, or {advice}"
+    kind = OutputDenied if isinstance(error, PermissionError) else OutputError
+    return kind(shown(where), f"{doing}{error.strerror or error}; {advice}")

@@ -16,7 +16,7 @@ from support.disks import tree_of
 from support.images import Spec, layout
 from support.mounts import mounted
 
-from builder import BuildOptions, build
+from builder import BuildOptions, build, unpack
 from builder.disk import FILESYSTEMS
 from builder.disk.erofs.buffer import reserve
 from builder.disk.erofs.features import installed_features, is_at_least
@@ -154,4 +154,15 @@ def test_a_build_says_which_place_is_full_and_what_to_do(
         build(f"oci:{tmp_path / 'layout'}", place / f"disk.{format}", BuildOptions(tmpdir=other))
     assert caught.value.reason == "No space left on device; free space, or choose another --tmpdir or output"
     assert caught.value.path.startswith(f"{small}/.")
+    assert list(small.iterdir()) == []
+
+
+@pytest.mark.root
+def test_so_does_what_unpacks(tmp_path: Path, small: Path) -> None:
+    noise = random.Random(1).randbytes(30 * MIB)
+    layout(tmp_path / "layout", Spec((tars.tar(tars.file("large", noise)),)))
+    with pytest.raises(OutputError) as caught:
+        unpack(f"oci:{tmp_path / 'layout'}", small / "tree", BuildOptions(tmpdir=tmp_path))
+    said = "cannot write '/large': No space left on device; free space, or choose another directory"
+    assert str(caught.value) == f"{small}/tree: {said}"
     assert list(small.iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
@@ -84,6 +85,7 @@ with open_spool(Path(sys.argv[1])) as spool:
     print(json.dumps([[each.what, each.count, each.example.decode()] for each in unrestored]))
 """
 IMPORTS = """
+import errno
 import json
 from pathlib import Path
 from builder.output.directory import write_directory
@@ -253,5 +255,22 @@ def test_deep_trees_need_few_descriptors(spool: Spool, target: Path) -> None:
 def test_what_cannot_be_written_is_named(spool: Spool, target: Path) -> None:
     tree = merged([directory("d")])
     tree.root.children[b"d"].children = {b"n" * 256: File()}  # type: ignore[union-attr]
-    with pytest.raises(OutputError, match=r"cannot write '/d/nnn.*: File name too long"):
+    with pytest.raises(
+        OutputError, match=r"^named: cannot write '/d/nnn.*: File name too long; choose another directory$"
+    ):
+        write_directory(tree, spool, target, Path("named"))
+
+
+def test_a_file_system_that_knows_no_attributes_gets_what_has_none(
+    spool: Spool, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As FUSE answers, where what is behind it has none."""
+
+    def none(*_: object, **__: object) -> list[str]:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    tree = merged([file("f", uid=os.geteuid(), gid=os.getegid())])
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "listxattr", none)
         write_directory(tree, spool, target)
+    assert os.listdir(target) == ["f"]

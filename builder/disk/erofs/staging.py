@@ -10,6 +10,7 @@ from pathlib import Path
 from builder.disk.erofs.layout import placeholder
 from builder.disk.erofs.plan import Plan
 from builder.errors import MissingRequirement
+from builder.files.attributes import attribute_names
 from builder.files.descriptors import is_exchangeable, shown
 from builder.files.removal import remove_tree
 from builder.files.workspace import workspace
@@ -66,7 +67,7 @@ def _directory(scratch: Path) -> Iterator[Path]:
 
 def _check_xattrs(directory: Path) -> None:
     # SELinux labels and inherited ACLs: mkfs.erofs would copy them into the image.
-    if foreign := os.listxattr(directory):
+    if foreign := attribute_names(directory):
         raise MissingRequirement(
             f"the file system of {shown(directory)} gives new files {', '.join(foreign)}: use another --tmpdir, "
             "or install erofs-utils 1.7 or newer"
