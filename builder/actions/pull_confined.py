@@ -87,4 +87,4 @@ def _may_be_packed(reference: str) -> bool:
 def _store(options: BuildOptions) -> list[str]:
     with closing(open_store(options.access.store)) as store:
         make_directories([store.place])
-        return [store.place]
+        return store.directories()

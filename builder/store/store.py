@@ -61,6 +61,10 @@ class Store:
         """Name the store in messages."""
         return self.room.place
 
+    def directories(self) -> list[str]:
+        """Name the directories of this machine in which it is: the one for blobs may be a symlink to elsewhere."""
+        return [self.place, f"{self.place}/{BLOBS}"]
+
     def lease(self) -> Lease:
         """Begin to keep blobs from being collected; close it when they are no longer needed."""
         return Lease(self.room)

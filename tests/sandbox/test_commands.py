@@ -140,6 +140,21 @@ def test_a_store_at_a_url_leaves_no_directory_of_that_name(tmp_path: Path, made:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.heavy
+@needs_kernel
+def test_a_store_may_have_its_blobs_elsewhere(made: Path, tmp_path: Path) -> None:
+    for name in ("home/store/images", "elsewhere", "out"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "home/store/images/blobs").symlink_to(tmp_path / "elsewhere")
+    for words in (
+        ("store", "pull", f"oci:{made}/image:1", "--name", "localhost/a:1"),
+        ("build", "store:localhost/a:1", "-o", tmp_path / "out/disk.erofs", "--init", "none", "--no-cache"),
+    ):
+        done = run("-q", *words, "--store", tmp_path / "home/store", "--sandbox", "require")
+        assert (done.returncode, done.stderr) == (0, "")
+    assert any((tmp_path / "elsewhere/sha256").iterdir())
+
+
 OF_FILES = """
 import errno
 import sys

@@ -97,7 +97,7 @@ class BlobCache:
 
     def places(self) -> list[str]:
         """Say where the store is, if there is one."""
-        return [] if self._store is None else [self._store.place]
+        return [] if self._store is None else self._store.directories()
 
     def close(self) -> None:
         """Give the lease back."""

@@ -82,7 +82,7 @@ class StoreSource:
 
     def changeable(self) -> list[str]:
         """Name the store, where the lease is."""
-        return [self._store.place]
+        return self._store.directories()
 
     def close(self) -> None:
         """Give the lease back."""

@@ -93,6 +93,7 @@ _REASONS = {
     errno.ENOTDIR: "a file is where the store needs a directory; remove it, or choose another --store",
     errno.EEXIST: "a file is where the store needs a directory; remove it, or choose another --store",
     errno.ELOOP: "a symlink is where the store keeps a file; the store did not make it, so remove it",
+    errno.EXDEV: "parts of the store are on different drives, and files are renamed between them; have all on one",
     errno.ENOLCK: "this file system has no locks (flock), which a store needs; choose another --store",
     errno.ENOTSUP: "this file system has no locks (flock), which a store needs; choose another --store",
 }

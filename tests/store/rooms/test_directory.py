@@ -154,6 +154,7 @@ def test_a_fifo_in_place_of_a_temporary_keeps_nobody_waiting(tmp_path: Path) -> 
     [
         (errno.ENOSPC, StoreError, "no space is left; `rootfs-builder store gc` frees"),
         (errno.EDQUOT, StoreError, "the quota is used up"),
+        (errno.EXDEV, StoreError, "parts of the store are on different drives"),
         (errno.ENOLCK, StoreError, "this file system has no locks (flock), which a store needs"),
         (errno.EOPNOTSUPP, StoreError, "this file system has no locks (flock), which a store needs"),
         (errno.EACCES, StoreDenied, "this user may not use the store; choose another with --store"),
