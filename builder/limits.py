@@ -17,7 +17,8 @@ class Limits:
 
     `max_size` is the bytes of all layers together, unpacked (holes count: a disk format may have to write them);
     `max_entries` the tar members of all layers together; `max_ratio` how many bytes one packed byte may become.
-    `max_metadata` is the bytes of all names, link targets and extended attributes together: they are held in memory.
+    `max_metadata` is the bytes of all names, link targets and extended attributes together, which are held in memory,
+    and of what else is in long headers.
     """
 
     max_size: int = option(256 * GIB, SIZE, IMAGE, "Refuse an image that unpacks to more.")

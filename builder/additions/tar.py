@@ -79,7 +79,7 @@ class _Stream:
 
     def __iter__(self) -> Iterator[Entry]:
         for entry in self._tar:
-            self._account.entry(self._name, entry)
+            self._account.entry(self._name, entry, self._tar.headers_size)
             yield entry
 
     def content(self) -> Iterator[tuple[int, memoryview]]:

@@ -16,6 +16,8 @@ from builder.errors import UnfitTar
 
 # Images have a few blobs for each layer; this bounds memory.
 MAX_MEMBERS = 100_000
+# In bytes, of all headers together: records in them take time to read.
+MAX_HEADERS = 256 * 1024 * 1024
 _CHUNK = 1 << 20
 
 
@@ -37,6 +39,7 @@ def index(file: BinaryIO) -> dict[str, Member]:
     UnfitTar for what has no place in an image archive: ".." in a name, two contents of one name, devices, sparse files.
     """
     headers: list[Header] = []
+    taken = 0
     members: dict[str, Member] = {}
     end = file.seek(0, 2)
     position = 0
@@ -52,7 +55,11 @@ def index(file: BinaryIO) -> dict[str, Member]:
             position += len(unit)
             skip, want = steps.send(unit)
             if headers:
-                _add(members, headers.pop(), file)
+                header = headers.pop()
+                taken += header.content - header.position
+                if taken > MAX_HEADERS:
+                    raise UnfitTar(header.path, f"the headers so far take more than {MAX_HEADERS} bytes")
+                _add(members, header, file)
     return members
 
 

@@ -79,6 +79,11 @@ class TarReader:
         if self._guard.headers or not self._guard.ended:
             raise MalformedTar(None, "the archive's end can be read in two ways")
 
+    @property
+    def headers_size(self) -> int:
+        """How many bytes of the tar are headers of the current member, with its extensions and a sparse file's map."""
+        return self._header.content - self._header.position if self._header else 0
+
     def content(self) -> Iterator[tuple[int, memoryview]]:
         """Yield the current file's content, once: where in it each piece begins, and its bytes; holes are left out.
 

@@ -11,9 +11,12 @@ from builder.archive.entry import Entry
 from builder.errors import LimitExceeded
 from builder.limits import Limits
 
+# In bytes: what is said of a member takes little more in its headers, if they are real ones.
+_USUAL_HEADERS = 2048
+
 
 class Taken(NamedTuple):
-    """What one layer takes: bytes of content, of plain tar, members, and bytes of names and the like."""
+    """What one layer takes: bytes of content, of plain tar, members, and bytes of names, headers and the like."""
 
     content: int
     unpacked: int
@@ -31,13 +34,15 @@ class Account:
     _entries: int = field(default=0)
     _metadata: int = field(default=0)
 
-    def entry(self, layer: str, entry: Entry) -> None:
-        """Count a member by what its header announces, before a byte of it is written."""
+    def entry(self, layer: str, entry: Entry, headers_size: int = 0) -> None:
+        """Count a member by what its headers, of so many bytes, announce, before a byte of it is written."""
         self._entries += 1
         self._content += entry.size
-        self._metadata += len(entry.path) + len(entry.link)
+        said = len(entry.path) + len(entry.link)
         if entry.xattrs:
-            self._metadata += sum(len(name) + len(value) for name, value in entry.xattrs.items())
+            said += sum(len(name) + len(value) for name, value in entry.xattrs.items())
+        # A MiB of records takes as long to read as a hundred of content, and none of them need be kept.
+        self._metadata += max(said, headers_size - _USUAL_HEADERS)
         self._judge(layer, entry.path)
 
     def unpacked(self, layer: str, size: int) -> None:
@@ -103,8 +108,8 @@ class Account:
             raise LimitExceeded(
                 layer,
                 path,
-                f"the names, link targets and extended attributes so far take more than {self.limits.max_metadata} "
-                "bytes, which no real image comes near; do not trust it",
+                f"the names, link targets, extended attributes and long headers so far take more than "
+                f"{self.limits.max_metadata} bytes, which no real image comes near; do not trust it",
             )
 
     def _taken(self) -> Taken:

@@ -62,7 +62,7 @@ class LayerStream:
     def __iter__(self) -> Iterator[Entry]:
         """Yield each entry; its content must be read before the next is asked for."""
         for entry in self._tar:
-            self._account.entry(self.name, entry)
+            self._account.entry(self.name, entry, self._tar.headers_size)
             yield entry
 
     def content(self) -> Iterator[tuple[int, memoryview]]:

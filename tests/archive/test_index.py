@@ -89,6 +89,13 @@ def test_an_archive_that_is_cut_off_or_no_tar_is_refused() -> None:
     assert of(b"") == of(END) == {}
 
 
+def test_headers_that_take_more_than_all_of_an_image_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builder.archive.index.MAX_HEADERS", 100_000)
+    members = [file(f"f{i}", pax={"comment": "c" * 40_000}) for i in range(3)]
+    assert set(of(tar(*members[:2]))) == {"f0", "f1"}
+    assert refusal(tar(*members)) == "entry 'f2': the headers so far take more than 100000 bytes"
+
+
 def test_content_is_passed_over_without_being_read(tmp_path: Path) -> None:
     path = tmp_path / "large.tar"
     size = 5 * 1024**3

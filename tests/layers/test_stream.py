@@ -261,6 +261,15 @@ def test_names_and_xattrs_that_would_fill_the_memory_are_refused() -> None:
         assert len(names(blob, layer_of(blob, plain, "gzip"), Limits(max_metadata=2_000_000))) == 20
 
 
+def test_long_headers_that_say_next_to_nothing_are_refused_together() -> None:
+    plain, usual = (tar(*(file(f"f{i}", pax={"comment": "c" * size}) for i in range(20))) for size in (60_000, 900))
+    blob = gzip.compress(plain)
+    with pytest.raises(LimitExceeded, match="long headers so far take more than 1000000 bytes"):
+        names(blob, layer_of(blob, plain, "gzip"), Limits(max_metadata=1_000_000))
+    assert len(names(blob, layer_of(blob, plain, "gzip"), Limits(max_metadata=1_200_000))) == 20
+    assert len(names(usual, layer_of(usual, usual, "none"), Limits(max_metadata=100))) == 20
+
+
 @pytest.mark.heavy
 def test_a_bomb_stops_at_the_ratio_wherever_it_hides() -> None:
     plain = END + bytes(64 << 20)  # after the end of the archive, where no entry announces it
