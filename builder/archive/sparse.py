@@ -3,6 +3,9 @@
 libarchive follows any map: extents may overlap, run backwards or lie beyond the file's end, and when they are
 shorter than what is stored it takes the rest of the content for the next header. Here a map must be in order, within
 the file, and account for every byte.
+
+What is stored is read on from extent to extent, as by libarchive and Go's archive/tar, and so by all that run images.
+GNU tar begins each at a block; to it, extents that are no whole blocks are other content, but none of its own are so.
 """
 
 from __future__ import annotations
