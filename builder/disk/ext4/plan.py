@@ -116,7 +116,7 @@ def plan(tree: Tree) -> Plan:
             number = planned.add(node, sharing.xattrs(path, node))
         if not isinstance(node, Directory):
             if planned.links(number) == _MAX_LINKS:
-                raise TreeRefused(path, f"a file of ext4 has at most {_MAX_LINKS} names")
+                raise TreeRefused(path, f"a file of ext4 has at most {_MAX_LINKS} names; erofs takes more")
             planned.link(number)
     return planned
 

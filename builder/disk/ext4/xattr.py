@@ -61,7 +61,8 @@ def encode_xattrs(path: bytes, xattrs: Mapping[bytes, bytes]) -> tuple[bytes, by
             block.append(xattr)
             block_room -= xattr.size
     if block_room < 0:
-        raise TreeRefused(path, f"its extended attributes are {-block_room} bytes larger than ext4 can hold")
+        reason = f"its extended attributes are {-block_room} bytes larger than ext4 can hold; erofs holds more"
+        raise TreeRefused(path, reason)
     in_body = _MAGIC + _layout(body, BODY_SIZE - len(_MAGIC), 0) if body else b""
     if not block:
         return in_body, None
