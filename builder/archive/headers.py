@@ -58,7 +58,11 @@ def walk(found: Callable[[Header], None], instead: Callable[[bytes], None] = lam
                 position += BLOCK
                 if len(block) < BLOCK:
                     raise MalformedTar(None, CUT)
-                check_checksum(block)
+                try:
+                    check_checksum(block)
+                except MalformedTar as error:
+                    begun = "" if position > BLOCK else "it does not begin with the header of a tar: "
+                    raise MalformedTar(None, begun + error.reason) from None
                 if block[156] not in EXTENSIONS:
                     break
                 if not seen:

@@ -170,6 +170,12 @@ def test_wrong_checksums() -> None:
     assert "checksum is not a number" in refusal(b"x" * BLOCK)
 
 
+def test_what_is_something_else_from_its_first_block_on_is_said_to_be_no_tar() -> None:
+    with pytest.raises(MalformedTar, match="it does not begin with the header of a tar: its header checksum is not"):
+        list(TarReader([b"x" * BLOCK]))
+    assert refusal(b"x" * BLOCK).startswith("its header checksum")
+
+
 def test_signed_checksums_of_old_systems_are_right() -> None:
     name = "\u00e9".encode()
     block = header(name)
