@@ -176,4 +176,6 @@ def open_layer(source: Source, layer: Layer, account: Account, listen: Listener)
             raise LayerRefused(layer.name, error.entry, error.reason) from error
         except CorruptStream as error:
             stream.verify_blob()
-            raise LayerRefused(layer.name, None, error.reason) from error
+            # Nobody has to fetch it again.
+            reason = f"{error.reason}; its digest is right, so it was made like this: make the image again"
+            raise LayerRefused(layer.name, None, reason) from error
