@@ -7,15 +7,12 @@ import os
 import shutil
 import subprocess
 from base64 import b64encode
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from support.images import Spec, digest, layout
 from support.proxy import Answer, Fault, Proxy
-from support.raw import RawRegistry
-from support.raw import answer as raw_answer
 from support.registries import PASSWORD, USER, PrivateRegistry, TokenRegistry
 from support.registry import skopeo_copy
 from support.tars import file, tar
@@ -241,41 +238,6 @@ def test_a_token_does_not_follow_a_redirect_to_another_host(
     assert [each.headers.get("Authorization", "")[:7] for each in first.sent("GET .*blobs")] == ["Bearer "] * 2
     assert len(second.requests) == 2
     assert [sorted(each.headers) for each in second.requests] == [["Accept-Encoding", "Host", "User-Agent"]] * 2
-
-
-@pytest.fixture
-def gateway(tokens: TokenRegistry) -> Iterator[RawRegistry]:
-    """One that sends who asks for anything to the registry that wants tokens."""
-
-    def elsewhere(line: str) -> list[bytes]:
-        return [raw_answer(307, b"", f"Location: http://{tokens.registry.host}{line.partition(' ')[2]}")]
-
-    started = RawRegistry(IMAGE)
-    started.start("127.0.0.2")
-    started.odd["/v2/."] = elsewhere
-    yield started
-    started.stop()
-
-
-def test_where_everything_is_redirected_to_another_registry_that_gives_a_token_to_anybody(
-    tokens: TokenRegistry, gateway: RawRegistry, tmp_path: Path
-) -> None:
-    """As lscr.io does; the password for the one goes nowhere."""
-    authfile = auth_file(tmp_path / "auth.json", gateway.host, tokens.tokens.user, tokens.tokens.password)
-    reference = f"docker://{gateway.host}/public/image"
-    assert diff_ids(reference, tmp_path, RegistryAccess(authfile)) == [digest(LAYER)]
-    assert tokens.tokens.asked == [("GET", {"service": ["test registry"], "scope": ["repository:public/image:pull"]})]
-    assert not any(b"\r\nAuthorization" in head for head in gateway.heads)
-
-
-def test_what_another_registry_gives_to_nobody_is_to_be_named_there(
-    tokens: TokenRegistry, gateway: RawRegistry, tmp_path: Path
-) -> None:
-    authfile = auth_file(tmp_path / "auth.json", gateway.host, tokens.tokens.user, tokens.tokens.password)
-    reference = f"docker://{gateway.host}/secret/image"
-    with pytest.raises(SourceUnreadable, match=f"answered 401 where {gateway.host} redirects to; name the image there"):
-        diff_ids(reference, tmp_path, RegistryAccess(authfile))
-    assert all("account" not in form for _, form in tokens.tokens.asked)
 
 
 def test_secrets_and_signatures_are_in_no_message(

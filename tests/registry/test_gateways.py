@@ -1,0 +1,70 @@
+"""A registry that sends everybody to another one, which wants tokens of its own."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.images import Spec, layout_files
+from support.raw import RawRegistry, answer
+from support.registries import TokenRegistry
+from support.remote import read_image
+from support.tars import file, tar
+
+from builder.errors import SourceUnreadable
+from builder.registry import RegistryAccess
+from builder.sources.access import Access
+
+IMAGE = Spec((tar(file("file", b"content\n" * 1000)),), platform="linux/s390x")
+LAYERS = list(layout_files(IMAGE)[1][0].layers)
+
+
+@pytest.fixture
+def tokens(token_registry: TokenRegistry) -> TokenRegistry:
+    token_registry.filler.push("secret/image", IMAGE)
+    token_registry.filler.push("public/image", IMAGE)
+    token_registry.tokens.asked.clear()
+    token_registry.tokens.lifetime = 300
+    return token_registry
+
+
+@pytest.fixture
+def gateway(tokens: TokenRegistry) -> Iterator[RawRegistry]:
+    """One that sends who asks for anything to the registry that wants tokens."""
+
+    def elsewhere(line: str) -> list[bytes]:
+        return [answer(307, b"", f"Location: http://{tokens.registry.host}{line.partition(' ')[2]}")]
+
+    started = RawRegistry(IMAGE)
+    started.start("127.0.0.2")
+    started.odd["/v2/."] = elsewhere
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def access(tokens: TokenRegistry, gateway: RawRegistry, tmp_path: Path) -> Access:
+    """With a password for the gateway."""
+    password = b64encode(f"{tokens.tokens.user}:{tokens.tokens.password}".encode()).decode()
+    (tmp_path / "auth.json").write_text(json.dumps({"auths": {gateway.host: {"auth": password}}}))
+    return Access(keep=False, registry=RegistryAccess(tmp_path / "auth.json"))
+
+
+def test_a_token_that_anybody_gets_is_fetched_and_the_password_goes_nowhere(
+    tokens: TokenRegistry, gateway: RawRegistry, access: Access
+) -> None:
+    """So lscr.io works."""
+    assert read_image(f"docker://{gateway.host}/public/image", access) == LAYERS
+    assert tokens.tokens.asked == [("GET", {"service": ["test registry"], "scope": ["repository:public/image:pull"]})]
+    assert not any(b"\r\nAuthorization" in head for head in gateway.heads)
+
+
+def test_what_nobody_gets_there_is_to_be_named_there(
+    tokens: TokenRegistry, gateway: RawRegistry, access: Access
+) -> None:
+    with pytest.raises(SourceUnreadable, match=f"answered 401 where {gateway.host} redirects to; name the image there"):
+        read_image(f"docker://{gateway.host}/secret/image", access)
+    assert all("account" not in form for _, form in tokens.tokens.asked)
