@@ -108,7 +108,8 @@ def read_header(block: bytes, said: Extensions, path: bytes, position: int, cont
     _check_format(block, typeflag)
     if not path:
         raise MalformedTar(path, "it has no name")
-    if kind is Kind.FILE and path.endswith(b"/"):
+    # A sparse file's own name is elsewhere; the one here, GNU tar cuts off anywhere, at a slash as well.
+    if kind is Kind.FILE and path.endswith(b"/") and not said.sparse:
         # Old tar had no other way to write a directory. With typeflag 0, libarchive sees a directory and Go a file.
         if typeflag != OLD_FILE:
             raise MalformedTar(path, "it is a file, but its name ends in a slash")
