@@ -8,6 +8,7 @@ import pytest
 from support.reading import AFTER, contents, cut, refusal, write_content
 from support.tars import (
     GNU,
+    Records,
     exactly,
     file,
     header,
@@ -52,7 +53,12 @@ def test_sparse_files_are_exact_and_keep_to_their_place(version: str, offset: in
 def test_a_name_that_gnu_tar_cut_off_at_a_slash_is_not_the_file_s() -> None:
     """In front of it stands what `path` has no room for; the whole name is among the records."""
     name = b"d" * 77 + b"/file"
-    said = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": name, "GNU.sparse.realsize": "5"}
+    said: Records = {
+        "GNU.sparse.major": "1",
+        "GNU.sparse.minor": "0",
+        "GNU.sparse.name": name,
+        "GNU.sparse.realsize": "5",
+    }
     member = pax(said) + raw(b"./" + b"d" * 77 + b"/GNUSparseFile.15468/", b"0", padded(b"0\n"))
     assert contents(tar(member, file("after", b"ok"))) == {name: bytes(5), b"after": b"ok"}
 
