@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import BinaryIO, Protocol
 
 from builder.errors import MissingRequirement, SourceUnreadable
+from builder.shortage import unless_short
 
 
 class Files(Protocol):
@@ -90,10 +91,10 @@ def span(fd: int, where: str, start: int = 0, size: int | None = None) -> Binary
 
 @contextmanager
 def reading(where: str) -> Iterator[None]:
-    """Turn an operating system's error into ours; `where` names what was being read."""
+    """Turn an operating system's error into ours; `where` names what was being read. Raises Shortage, too."""
     try:
         yield
     except PermissionError as error:
         raise MissingRequirement(f"{where}: {error.strerror}; make it readable for this user") from error
     except OSError as error:
-        raise SourceUnreadable(where, f"cannot be read: {error.strerror or error}") from error
+        raise SourceUnreadable(where, f"cannot be read: {unless_short(error).strerror or error}") from error

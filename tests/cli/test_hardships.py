@@ -103,6 +103,7 @@ LIES = b'#!/bin/sh\ncase "$1" in -V) echo mke2fs 1.47.0 >&2;; esac\n'
 HARDSHIPS = {
     "open files for nothing": Hardship(1, FILES, limit=(resource.RLIMIT_NOFILE, 5)),
     "open files for imports": Hardship(1, FILES, limit=(resource.RLIMIT_NOFILE, 7)),
+    "open files for the image": Hardship(1, FILES, limit=(resource.RLIMIT_NOFILE, 12)),
     "open files for tools": Hardship(1, FILES, limit=(resource.RLIMIT_NOFILE, 17)),
     "libarchive": Hardship(4, "libarchive cannot be loaded: /none.so: ", environment={"LIBARCHIVE": "/none.so"}),
     "a tool for this machine": tool(b"\x7fELF" + bytes(60), "mke2fs does not start: "),
