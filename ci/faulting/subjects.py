@@ -227,7 +227,7 @@ def _pulled(registry: Registry) -> Subject:
 
 def _boot() -> Subject:
     def prepare(place: Path) -> None:
-        reference = image(place / "machine", {"Cmd": ["/bin/true"]})
+        reference = image(place / "machine", {"Cmd": ["/bin/sh", "-c", "echo what is lost is said"]})
         _do(place, "-q", "build", reference, "-o", "out/machine.ext4")
 
     kernel = ("--kernel", str(KERNEL / "vmlinuz"), "--modules", str(KERNEL / "lib/modules"))

@@ -1,4 +1,4 @@
-"""Every parser is fuzzed, stands what it gets for a while, and would not be faulty without anybody knowing."""
+"""Every parser is fuzzed, takes some of what it gets, and would not be faulty without anybody knowing."""
 
 from __future__ import annotations
 
