@@ -34,8 +34,8 @@ _ACLS = frozenset(map(os.fsdecode, ACLS))
 def write_directory(tree: Tree, spool: Spool, path: Path, output: Path | None = None) -> list[Unrestored]:
     """Write `tree` into the directory `path`, which is empty or does not exist yet; `output` is its name in errors.
 
-    Returns what this process had no right to restore, by kind: nothing for root. A device node that it may not
-    make is left out; setuid and setgid bits are dropped where the owner is not restored. Raises OutputError,
+    Returns what this process had no right to restore, or the file system cannot hold, by kind. A device node that it
+    may not make is left out; setuid and setgid bits are dropped where the owner is not restored. Raises OutputError,
     OutputDenied or Shortage, and leaves what it has written until then: the caller removes that, with remove_tree.
     """
     if not os.path.isdir("/proc/self/fd"):

@@ -163,6 +163,15 @@ def test_whoever_runs_this_restores_the_own_files_of_a_tree(spool: Spool, target
     assert differences(scan(target), expected(tree, spool)) == []
 
 
+@pytest.mark.parametrize("year", [1800, 1960, 2100, 3000])
+def test_a_time_that_the_file_system_cannot_hold_is_said(year: int, spool: Spool, target: Path) -> None:
+    time = (year - 1970) * 31_556_952 * 10**9
+    layer = [directory("d", mtime_ns=time), symlink("d/s", "nowhere", mtime_ns=time), file("d/f", mtime_ns=time)]
+    said = [each.count for each in write_directory(merged(layer), spool, target) if each.what == "modification time"]
+    kept = {os.lstat(target / name).st_mtime_ns == time for name in ("d", "d/s", "d/f")}
+    assert (said, kept) in (([], {True}), ([3], {False}))
+
+
 def test_what_is_unrestored_reads_as_a_line() -> None:
     assert str(Unrestored("owner", 1, b"a\nb")) == "owner not restored: '/a\\nb'"
     assert str(Unrestored("owner", 42, b"etc")) == "owner not restored: '/etc' and 41 more"
