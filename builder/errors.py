@@ -122,12 +122,12 @@ class SizeMismatch(ImageRefused):
 
 
 class BlobMissing(ImageRefused):
-    """A descriptor points at content that the source does not hold; `urls` are those the descriptor names."""
+    """A descriptor points at content that the source does not hold; `urls` are those it names, `more` ends the line."""
 
-    def __init__(self, what: str, urls: Sequence[str] = ()) -> None:
+    def __init__(self, what: str, urls: Sequence[str] = (), more: str = "") -> None:
         servers = ", ".join(legible(url) for url in urls)
         elsewhere = f"; it is not distributed with the image but by {servers}" if urls else ""
-        super().__init__(f"{what}: the blob is not there{elsewhere}")
+        super().__init__(f"{what}: the blob is not there{elsewhere}{more}")
         self.what = what
         self.urls = tuple(urls)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 from typing import BinaryIO
 
-from builder.errors import BlobMissing, MalformedDocument, PlatformNotFound, UnsupportedImage
+from builder.errors import BlobMissing, BuilderError, MalformedDocument, PlatformNotFound, UnsupportedImage
 from builder.events import Listener, Notice, ignore
-from builder.image.choose import attestations, choose, confirm
+from builder.image.choose import attestations, can_be_followed, choose, confirm
 from builder.image.config import parse_config
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
@@ -22,6 +24,8 @@ from builder.words import without_password
 
 # Real images nest two deep; each step could be a document of megabytes.
 MAX_NESTING = 8
+# In entries of an index that are looked at for a message; each may cost a request.
+_MAX_OFFERED = 20
 
 
 def resolve(source: Source, reference: str, platform: Platform | None, listen: Listener = ignore) -> Image:
@@ -56,19 +60,33 @@ def find_image(source: Source, reference: str, platform: Platform | None, listen
     wanted = platform
     attested: tuple[Descriptor, ...] = ()
     document = source.root()
+    siblings: tuple[Descriptor, ...] = ()
     for _ in range(MAX_NESTING):
         if isinstance(document, Descriptor):
             digest = original(source, document)
             size = document.size if digest == document.digest else None
-            document = read_document_of(source, document, reference, listen)
+            try:
+                document = read_document_of(source, document, reference, listen)
+            except BlobMissing as error:
+                raise BlobMissing(error.what, error.urls, _offer(source, siblings)) from error
         if isinstance(document, Manifest):
             image = _read_image(source, reference, document, digest, wanted, listen)
             return replace(image, manifest_size=size, attestations=attested)
         entry, wanted = _choose(document, wanted, reference)
         attested = attestations(document.manifests, entry)
-        document = entry
+        siblings, document = document.manifests, entry
     reason = f"indexes are nested more than {MAX_NESTING} deep; name the manifest itself with @DIGEST"
     raise MalformedDocument(reference, "$.manifests", reason)
+
+
+def _offer(source: Source, entries: Iterable[Descriptor]) -> str:
+    """Name the platforms of images that are there: Docker saves an index whole, and of its images those that it has."""
+    there: dict[str, None] = {}
+    for entry in islice(filter(can_be_followed, entries), _MAX_OFFERED):
+        with suppress(BuilderError):
+            source.open(entry).close()
+            there |= {str(entry.platform): None} if entry.platform else {}
+    return f"; there is the image for --platform {' or '.join(there)}" if there else ""
 
 
 def _choose(index: Index, wanted: Platform | None, reference: str) -> tuple[Descriptor, Platform | None]:

@@ -207,6 +207,18 @@ def test_a_missing_blob_is_named_with_where_it_was_looked_for(tmp_path: Path, ki
     assert error.exit_status == 3
 
 
+def test_where_an_index_is_there_but_not_the_image_those_that_are_are_offered(tmp_path: Path) -> None:
+    """As what Docker saves of an image that it has for another machine."""
+    files, made = layout_files(spec(HOST), spec("linux/s390x"), nested="all")
+    write_directory(tmp_path, files)
+    blob_of(tmp_path, made[0].manifest).unlink()
+    error = refusal(tmp_path)
+    assert isinstance(error, BlobMissing)
+    assert str(error).endswith(": the blob is not there; there is the image for --platform linux/s390x")
+    blob_of(tmp_path, made[1].manifest).unlink()
+    assert str(refusal(tmp_path)).endswith(": the blob is not there")
+
+
 def test_a_non_distributable_layer_that_is_missing_names_its_urls(tmp_path: Path) -> None:
     files, made = layout_files(spec(HOST))
     manifest = json.loads(files.pop(blob_path(made[0].manifest)))  # type: ignore[arg-type]
