@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 
-from builder.archive.block import BLOCK, ZEROS, check_checksum, number, padded
+from builder.archive.block import BLOCK, ZEROS, check_checksum, number, padded, text
 from builder.archive.header import OLD_SPARSE, Header, for_libarchive, member_name, read_header
 from builder.archive.pax import DECIMAL, Extensions, check_global
 from builder.archive.sparse import Extent, check_map, old_extents, pax_map
@@ -119,7 +119,11 @@ def _extension(
     body = taken[:size]
     match block[156:157]:
         case b"x":
-            readable = said.add_records(body)
+            try:
+                readable = said.add_records(body)
+            except MalformedTar as error:
+                # Most writers call this header after the member, whose own name comes behind it.
+                raise MalformedTar(error.entry or text(block, 0, 100) or None, error.reason) from None
             if readable is not body:
                 instead(readable + taken[size:])
         case b"g":

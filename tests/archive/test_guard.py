@@ -239,6 +239,7 @@ def test_an_error_names_the_entry_that_is_to_blame() -> None:
         (pax({"SCHILY.acl.access": "x", "path": "long/name"}) + file("f"), b"long/name"),
         (pax_header(pax_record(b"path", b"long/name") + b"no record") + file("f"), b"long/name"),
         (gnu_long("name") + pax({"uid": "x"}) + file("f"), b"name"),
+        (pax({"uid": "x"}, path=b"d/PaxHeaders/f") + file("d/f"), b"d/PaxHeaders/f"),
         (header(b"f", b"Z"), b"f"),
         (gnu_long("name") + header(b"f", uid=b"x"), b"name"),
         (hardlink("h", "x").replace(b"x", b"\0"), None),
