@@ -30,6 +30,7 @@ _BLANK = "make one with rootfs-builder blank"
 
 TIMED_OUT = 124
 LOOK_SECONDS = 0.05
+_HALT_SECONDS = 2.0
 
 
 class Expected(BaseException):
@@ -187,11 +188,14 @@ def on_the_line(options: BootOptions) -> BootOptions:
     return replace(options, args=(), env=(), append=(*options.append, *words))
 
 
-def check_progress(disk: Path, options: BootOptions, started: float, expected: bool, halted: bool) -> None:
-    """Raise Expected once a guest, running since `started` (time.monotonic), has said it; Halted, GuestTimedOut."""
+def check_progress(disk: Path, options: BootOptions, started: float, expected: bool, halted: float | None) -> None:
+    """Raise Expected once a guest, running since `started` (time.monotonic), has said it; GuestTimedOut in the end.
+
+    Raises Halted a little after the guest has `halted`: until then its machine may end by itself.
+    """
     if expected:
         raise Expected
-    if halted:
+    if halted is not None and time.monotonic() - halted > _HALT_SECONDS:
         raise Halted
     if options.timeout is not None and time.monotonic() - started > options.timeout:
         raise GuestTimedOut(disk, options.timeout)

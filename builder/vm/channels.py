@@ -28,8 +28,8 @@ _CORRUPT = re.compile(rb"device-mapper: verity: \S+ ((?:meta)?data block \d+) is
 # As init says it; of more digits, which a guest may say, Python makes no number.
 _STATUS = re.compile(rb"status (\d{1,3})")
 
-# What Linux says last when it has stopped, and nothing else will.
-HALTED = b"reboot: System halted"
+# What Linux says last: of a halt no machine ends, and now and then not of a restart, which a panic is, too.
+HALTED = re.compile(rb"\[ *\d+\.\d{6}\] (?:reboot: (?:System halted|Restarting system)|Kernel panic - not syncing)")
 
 _READ_SIZE = 65536
 _LOOK_SECONDS = 0.2
@@ -40,15 +40,15 @@ class Channels:
     """Sockets for QEMU, and threads that carry bytes between them and this process's own streams.
 
     `status` is what the guest said its process ended with; `expected` whether its standard output has had the text to
-    `expect`; `halted` whether its kernel said that it has halted; `last_words` are the console's last lines, and
-    `corrupt` is the first block that dm-verity found to be another than was built.
+    `expect`; `halted` when (time.monotonic) its kernel said that it goes no further; `last_words` are the console's
+    last lines, and `corrupt` is the first block that dm-verity found to be another than was built.
     """
 
     def __init__(self, stdin: int, stdout: int, stderr: int, show_console: bool, expect: str | None = None) -> None:
         self.status: int | None = None
         self.corrupt: str | None = None
         self.lost: OSError | None = None
-        self.halted = False
+        self.halted: float | None = None
         self._expectation = Expectation(expect)
         self._gone = False
         self._said = b""
@@ -142,7 +142,8 @@ class Channels:
         for line in lines:
             if self.corrupt is None and (found := _CORRUPT.search(line)):
                 self.corrupt = found[1].decode("ascii")
-            self.halted |= HALTED in line
+            if self.halted is None and HALTED.match(line):
+                self.halted = time.monotonic()
         self._line = self._line[-4096:]
         self._words.extend(line[-4096:] for line in lines)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections import deque
 from contextlib import suppress
 from threading import Thread
@@ -32,15 +33,15 @@ class Console:
     """Reads a console from a pipe in the background, and writes the process's words to `stdout`.
 
     The others' go to `others`, if that is not None. `status` is what init said last that its process ended with;
-    `panicked` and `halted` whether the kernel said that it goes no further; `expected` whether the process's words have
-    had the text to `expect`; `last_words` are the last lines of all. `lost` is why standard output took no more, if it
-    still had a reader.
+    `panicked` whether, and `halted` when (time.monotonic), the kernel said that it goes no further; `expected` whether
+    the process's words have had the text to `expect`; `last_words` are the last lines of all. `lost` is why standard
+    output took no more, if it still had a reader.
     """
 
     def __init__(self, stdout: int, others: int | None, expect: str | None = None) -> None:
         self.status: int | None = None
         self.panicked = False
-        self.halted = False
+        self.halted: float | None = None
         self.lost: OSError | None = None
         self.last_words: deque[str] = deque(maxlen=_KEPT_LINES)
         self.init_words: list[str] = []
@@ -79,7 +80,8 @@ class Console:
             self.last_words.append(legible(line[-4096:].strip(b"\r")))
         if _OTHERS.match(line):
             self.panicked |= _PANIC in line
-            self.halted |= HALTED in line
+            if self.halted is None and HALTED.match(line):
+                self.halted = time.monotonic()
             self._tell(line + end)
             return
         # Init begins no line of its own where the process left one open.

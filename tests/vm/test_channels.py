@@ -68,6 +68,23 @@ def test_output_that_takes_no_more_is_said_and_the_guest_asked_to_end() -> None:
     assert (channels.lost.errno, channels.status, channels.last_words) == (errno.ENOSPC, 7, ["init's last words"])
 
 
+def test_the_kernels_own_word_that_it_goes_no_further_is_one() -> None:
+    for words, over in (
+        (b"[    9.000000] reboot: System halted\r\n", True),
+        (b"[    9.000000] reboot: Restarting system\r\n", True),
+        (b"[   19.000000] Kernel panic - not syncing: no root\r\n", True),
+        (b"[    9.000000] reboot: Power down\r\n", False),
+        (b"somebody says: Kernel panic - not syncing\r\n", False),
+    ):
+        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        channels = Channels(nothing, nothing, nothing, show_console=False)
+        os.write(channels.console, words)
+        channels.handed_over()
+        channels.finish()
+        os.close(nothing)
+        assert (channels.halted is not None) == over, words
+
+
 # A job in the background of a terminal, as `boot &` is; what it is given there, and whether that stopped it.
 _JOB = """
 import os, signal, sys, time
