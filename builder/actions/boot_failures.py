@@ -17,6 +17,7 @@ _IN_USE = re.compile(r"Is another process using the image \[(?:\./)?(.*)\]\?")
 _NO_KERNEL = re.compile("linux kernel too old|without PVH ELF Note|could not load kernel|error loading kernel", re.I)
 # What the console says last where that is missing: init on the disk, or a driver.
 _NO_INIT = "/.rootfs-builder/init: No such file or directory"
+_OTHER_MODULES = "cannot be loaded: Exec format error"
 _NO_DRIVER = (
     *("Unable to mount root fs", "it needs the driver"),
     *(f"/dev/vda: {why}" for why in ("No such file or directory", "No such device")),
@@ -69,6 +70,8 @@ def of_guest(disk: Path, last_words: Sequence[str], kernel: Path | None) -> Buil
     said = " / ".join(last_words)
     if _NO_INIT in said:
         return NoInit(disk)
+    if _OTHER_MODULES in said:
+        return UsageError("the modules are of another kernel than the one to boot; name its own with --modules")
     if kernel is not None and any(words in said for words in _NO_DRIVER):
         return UsageError(
             f"{kernel}: the drivers of the disk and of init's ports are not in this kernel; "

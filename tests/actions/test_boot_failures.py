@@ -121,6 +121,7 @@ def test_of_a_panic_not_the_trace_is_told() -> None:
         ("/dev/vda: No such file or directory; root= says", Path("/k"), UsageError, "with --modules"),
         ("rb.ports: the kernel shows none; it needs the driver virtio_console", Path("/k"), UsageError, "/k: "),
         ("/dev/vda: No such file or directory; root= says", None, GuestFailed, "its last words"),
+        ("the module ext4.ko cannot be loaded: Exec format error", None, UsageError, "of another kernel"),
         ("Kernel panic", Path("/k"), GuestFailed, "Kernel panic"),
     ],
 )  # fmt: skip
