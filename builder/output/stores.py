@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from builder.errors import UsageError
 
-# This program's own (store/store.py).
+# This program's own (store/store.py), and what there is of one from the first moment on.
 _OWN = ("blobs", "manifests", "tmp", "leases", "quarantine", "lock")
-_OWN_SIGNS = ("blobs", "manifests", "lock")
-# By their drivers. Not where layers are unpacked: there `buildah mount` has files that are to be written.
-_PODMANS = {f"{driver}-{part}": driver for driver in ("overlay", "vfs", "btrfs") for part in ("images", "layers")}
+_OWN_SIGNS = ("leases", "lock")
+# By its drivers. Not where layers are unpacked: there `buildah mount` has files that are to be written.
+_PODMANS = {driver: (f"{driver}-images", f"{driver}-layers") for driver in ("overlay", "vfs", "btrfs")}
 
 
 def check_outside_stores(path: Path, place: Path) -> None:
@@ -25,8 +26,13 @@ def check_outside_stores(path: Path, place: Path) -> None:
 
 
 def _is_own(directory: Path, name: str) -> bool:
-    return name in _OWN and all(os.path.exists(directory / sign) for sign in _OWN_SIGNS)
+    return name in _OWN and _has(directory, _OWN_SIGNS)
 
 
 def _is_podmans(directory: Path, name: str) -> bool:
-    return name in _PODMANS and os.path.exists(directory / f"{_PODMANS[name]}-images" / "images.json")
+    parts = _PODMANS.get(name.partition("-")[0], ())
+    return name in parts and _has(directory, parts)
+
+
+def _has(directory: Path, names: Iterable[str]) -> bool:
+    return all(os.path.exists(directory / name) for name in names)

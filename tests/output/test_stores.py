@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,6 +55,17 @@ def test_no_output_goes_among_the_files_of_a_store(tmp_path: Path, make: Make) -
         with pytest.raises(UsageError, match=among):
             build("oci:anything", tmp_path / "d.ext4", BuildOptions(metadata_file=place))
     assert files(store) == before
+
+
+def test_a_store_without_an_image_is_one(tmp_path: Path) -> None:
+    for name in ("overlay-images", "overlay-layers"):
+        (tmp_path / "storage" / name).mkdir(parents=True)
+    own(tmp_path)
+    shutil.rmtree(tmp_path / "store/images/blobs")
+    shutil.rmtree(tmp_path / "store/images/manifests")
+    for place in ("storage/overlay-images/images.json", "store/images/tmp/d.ext4"):
+        with pytest.raises(UsageError, match="is among the files of a store of images"):
+            check_side_output(tmp_path / place)
 
 
 @pytest.mark.parametrize("make", STORES)
