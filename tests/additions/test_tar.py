@@ -114,6 +114,8 @@ def test_a_tar_counts_for_the_limits_of_an_image() -> None:
         assert "raise --max-size" in refused(AddedTar(data), limits=Limits(max_size=4000), status=3)
     bomb = COMPRESS["zstd"](tar(file("f", bytes(4 << 20))))
     assert "raise --max-ratio" in refused(AddedTar(bomb), limits=Limits(max_ratio=100), status=3)
+    wordy = AddedTar(tar(file("f", pax={"comment": "c" * 9000})))
+    assert "long headers" in refused(wordy, limits=Limits(max_metadata=5000), status=3)
     add(AddedTar(CONTENT), limits=Limits(max_entries=6, max_size=20_000))
 
 
