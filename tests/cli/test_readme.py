@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shlex
@@ -103,6 +104,12 @@ def test_files_of_ones_own_are_added_as_the_recipe_says(tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path)
     exec(block("python", "Addition("), {})
     assert (tmp_path / "app.ext4").exists()
+
+
+def test_the_init_that_the_readme_shows_is_that_of_today() -> None:
+    """Where it is not, what the README shows of disks made of alpine:3.20 is to be made again."""
+    digest = hashlib.sha256((ROOT / "builder/guest/programs/init-x86_64").read_bytes()).hexdigest()
+    assert re.findall(r'"init","digest":{"sha256":"(\w+)"', README) == [digest]
 
 
 def test_the_table_of_references_has_every_transport() -> None:
