@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from builder.files.descriptors import opened
@@ -25,4 +26,14 @@ def make_lasting(path: str) -> None:
 def sync_directory(path: str) -> None:
     """Wait until the names in a directory are on the disk. Raises OSError."""
     with opened(path, os.O_RDONLY | os.O_DIRECTORY) as fd:
-        os.fsync(fd)
+        sync_names(fd)
+
+
+def sync_names(directory: int) -> None:
+    """Do the same for the directory that is open as `directory`."""
+    try:
+        os.fsync(directory)
+    except OSError as error:
+        # Some file systems sync no directories (fsync(2)), such as folders that VirtualBox shares: nothing has failed.
+        if error.errno != errno.EINVAL:
+            raise

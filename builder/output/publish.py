@@ -12,6 +12,7 @@ from pathlib import Path
 from builder.errors import OutputError
 from builder.events import Listener, ignore
 from builder.files.descriptors import opened
+from builder.files.lasting import sync_names
 from builder.files.workspace import Workspace, workspace
 from builder.output.checks import resolve_output
 
@@ -69,7 +70,7 @@ def publish(draft: Draft) -> None:
         os.fsync(fd)
     _rename(draft)
     try:
-        os.fsync(draft.work.parent)
+        sync_names(draft.work.parent)
     except OSError as error:
         raise OutputUnsettled(str(draft.output), error.strerror or str(error)) from error
 

@@ -39,13 +39,13 @@ def options(place: Path) -> BuildOptions:
 class Failing:
     """An fsync or a rename that fails when it comes to one file, by the end of its path."""
 
-    def __init__(self, patch: pytest.MonkeyPatch, call: str, end: str) -> None:
+    def __init__(self, patch: pytest.MonkeyPatch, call: str, end: str, reason: int = errno.EIO) -> None:
         real = getattr(os, call)
 
         def fail(first: int | str, *rest: str, **options: int) -> None:
             path = os.readlink(f"/proc/self/fd/{first}") if isinstance(first, int) else rest[0]
             if path.endswith(end):
-                raise OSError(errno.EIO, os.strerror(errno.EIO))
+                raise OSError(reason, os.strerror(reason))
             real(first, *rest, **options)
 
         patch.setattr(f"os.{call}", fail)
@@ -79,6 +79,14 @@ def test_an_output_whose_directory_cannot_be_synced_is_said_to_be_complete(
     again = build(image, disk, options(place))
     assert outputs(place) == ["dependencies/d", "disk/d.ext4", "metadata/m.json"]
     assert again.disk.size == disk.stat().st_size
+
+
+def test_a_file_system_that_syncs_no_directories_is_no_failure(
+    image: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Failing(monkeypatch, "fsync", "place/disk", errno.EINVAL)
+    build(image, place / "disk/d.ext4", options(place))
+    assert outputs(place) == ["dependencies/d", "disk/d.ext4", "metadata/m.json"]
 
 
 def test_what_fails_after_the_disk_was_published_says_so(
