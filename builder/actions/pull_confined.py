@@ -11,16 +11,18 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.actions.confinement import Places, confine, make_directories, places_of, unknown
+from builder.actions.confinement import Places, confine, places_of, unknown
 from builder.actions.opening import own_scratch
 from builder.actions.pull import open_to_pull
 from builder.errors import BuilderError
 from builder.events import Listener
+from builder.files.lasting import make_lasting
 from builder.options import BuildOptions
 from builder.sandbox.policy import policy
 from builder.sources.reference import parse_reference
 from builder.sources.source import Fetching, Source
 from builder.store import open_store
+from builder.store.rooms.directory_file import using
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,5 +88,7 @@ def _may_be_packed(reference: str) -> bool:
 
 def _store(options: BuildOptions) -> list[str]:
     with closing(open_store(options.access.store)) as store:
-        make_directories([store.place])
+        # What is wrong with it, the store says, and not later what is confined.
+        with using(store.place):
+            make_lasting(os.path.abspath(store.place))
         return store.directories()

@@ -140,6 +140,19 @@ def test_a_store_at_a_url_leaves_no_directory_of_that_name(tmp_path: Path, made:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.root
+@needs_kernel
+def test_a_store_that_there_is_no_room_for_is_not_said_to_be_denied(tmp_path: Path, made: Path) -> None:
+    (tmp_path / "full").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "nr_inodes=1", "tmpfs", tmp_path / "full"], check=True)
+    try:
+        done = run("-q", "store", "--store", tmp_path / "full/store", "pull", f"oci:{made}/image:1")
+    finally:
+        subprocess.run(["umount", tmp_path / "full"], check=True)
+    said = "no space is left; `rootfs-builder store gc` frees what no image needs, or choose another --store"
+    assert (done.returncode, done.stderr) == (1, f"rootfs-builder: error: {tmp_path}/full/store: {said}\n")
+
+
 @pytest.mark.heavy
 @needs_kernel
 def test_a_store_may_have_its_blobs_elsewhere(made: Path, tmp_path: Path) -> None:
