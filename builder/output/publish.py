@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -138,6 +139,9 @@ def _rename(draft: Draft) -> None:
         os.replace(draft.name, draft.output.name, src_dir_fd=draft.work.fd, dst_dir_fd=draft.work.parent)
     except OSError as error:
         error.filename = os.fspath(draft.output)
+        if error.errno == errno.EBUSY:
+            # As a file that was mounted into a container by itself.
+            error.strerror = "it is a mount point, which cannot be replaced"
         raise
 
 

@@ -89,6 +89,23 @@ def test_a_file_system_that_syncs_no_directories_is_no_failure(
     assert outputs(place) == ["dependencies/d", "disk/d.ext4", "metadata/m.json"]
 
 
+@pytest.mark.root
+def test_a_file_that_is_mounted_by_itself_is_said_to_be(image: str, place: Path) -> None:
+    """As in a container that was given the output alone, and not its directory."""
+    disk = place / "disk/d.ext4"
+    disk.touch()
+    (place / "elsewhere").touch()
+    subprocess.run(["mount", "--bind", place / "elsewhere", disk], check=True)
+    try:
+        with pytest.raises(OutputError) as caught:
+            build(image, disk)
+    finally:
+        subprocess.run(["umount", disk], check=True)
+    why = "it is a mount point, which cannot be replaced; choose another --tmpdir or output"
+    assert str(caught.value) == f"{disk}: {why}"
+    assert outputs(place) == ["disk/d.ext4", "elsewhere"]
+
+
 def test_what_fails_after_the_disk_was_published_says_so(
     image: str, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
