@@ -53,3 +53,17 @@ def test_words_of_images_are_legible_whichever_way_they_take(
     assert len(lines) == (2 if two else 1)
     assert lines[-1].isprintable()
     assert (SHOWN if form == "text" else SHOWN.replace("\\", "\\\\")) in lines[-1]
+
+
+def test_with_v_each_cause_is_a_line_and_else_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    error, between = BuilderError("plain"), ValueError("why")
+    error.__cause__, between.__cause__ = between, OSError("why that")
+    lines = []
+    for verbose in (False, True):
+        said = io.StringIO()
+        monkeypatch.setattr(sys, "stderr", said)
+        console = Console()
+        console.verbose = verbose
+        console.fail(error)
+        lines.append([line.removeprefix("rootfs-builder: ") for line in said.getvalue().splitlines()])
+    assert lines == [["error: plain"], ["error: plain", "cause: ValueError: why", "cause: OSError: why that"]]
