@@ -142,6 +142,8 @@ def test_a_hash_tree_behind_a_file_system_is_seen_without_metadata(disks: Path, 
     whole = (disks / "disk.erofs").read_bytes()
     # With --size, there is room between them.
     roomy = whole.ljust(300 * 4096, b"\0") + b"verity\0\0".ljust(tree_size(300), b"\0")
+    disk.write_bytes(whole)
+    assert "Verity" not in facts(disk)
     for data in (whole + b"verity\0\0" + bytes(8192), roomy):
         disk.write_bytes(data)
         assert facts(disk)["Verity"] == "a hash tree, whose root hash disk.json would tell"
