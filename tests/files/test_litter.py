@@ -41,9 +41,16 @@ def litter(place: Path, name: str = NAME) -> Path:
 
 def sweep(place: Path) -> list[Event]:
     heard: list[Event] = []
-    with workspace(place, "new", heard.append):
+    with no_descriptor_left(), workspace(place, "new", heard.append):
         pass
     return heard
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    before = os.listdir("/proc/self/fd")
+    yield
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_a_marked_directory_that_nobody_has_locked_goes(tmp_path: Path) -> None:
@@ -150,7 +157,7 @@ def test_what_has_the_name_of_an_outputs_workspace_and_no_mark_is_left_and_the_b
         name = work.path.resolve().name
     (tmp_path / name).mkdir()
     (tmp_path / name / "mine").touch()
-    with workspace_of(tmp_path / "d.ext4") as work:
+    with no_descriptor_left(), workspace_of(tmp_path / "d.ext4") as work:
         assert work.path.resolve().name != name
     assert [path.name for path in tmp_path.rglob("*")] == [name, "mine"]
 
