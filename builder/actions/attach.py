@@ -9,6 +9,7 @@ from pathlib import Path
 from builder.actions.push_forms import Blob, held
 from builder.artifact.form import EMPTY, EMPTY_CONFIG, Disk
 from builder.artifact.said import KINDS, PROVENANCE, SBOM, Kind, is_about, render_said, said_layer
+from builder.denied import unless_denied
 from builder.disk.reading import DiskUnreadable
 from builder.errors import UsageError
 from builder.image.descriptor import Descriptor
@@ -41,7 +42,7 @@ def read_said(disk: Path, provenance: Path | None, sbom: Path | None) -> list[Sa
         try:
             content = read_beside(path, named=named[kind] is not None)
         except OSError as error:
-            reason = f"cannot be read: {error.strerror}; name another with --{kind.name}"
+            reason = f"cannot be read: {unless_denied(error, path).strerror}; name another with --{kind.name}"
             raise DiskUnreadable(path, reason) from error
         if content is not None:
             found.append(Said(kind, path, content))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from builder.denied import unless_denied
 from builder.disk import recognised
 from builder.disk.filesystem import HEAD
 from builder.disk.verity import Verity
@@ -148,7 +149,7 @@ def _check_readable(path: Path) -> None:
         # Without waiting for somebody to write to a fifo.
         os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
     except OSError as error:
-        raise FileUnreadable(path, os.strerror(error.errno or 0)) from error
+        raise FileUnreadable(path, os.strerror(unless_denied(error, path).errno or 0)) from error
 
 
 def verity_of(disk: Path, options: BootOptions) -> Verity | None:
@@ -156,7 +157,8 @@ def verity_of(disk: Path, options: BootOptions) -> Verity | None:
     try:
         verity = read_verity(disk, options.metadata)
     except OSError as error:
-        raise FileUnreadable(options.metadata or metadata_path(disk), os.strerror(error.errno or 0)) from error
+        path = options.metadata or metadata_path(disk)
+        raise FileUnreadable(path, os.strerror(unless_denied(error, path).errno or 0)) from error
     if verity and options.writable:
         raise UsageError(f"{disk}: nothing is ever written to a disk with a hash tree; leave out --writable")
     return verity
@@ -169,7 +171,7 @@ def format_of(disk: Path, advice: str = _BUILD) -> str:
         with opened(disk, os.O_RDONLY | os.O_NONBLOCK) as fd:
             return format_in(fd, disk, advice)
     except OSError as error:
-        raise FileUnreadable(disk, os.strerror(error.errno or 0)) from unless_short(error)
+        raise FileUnreadable(disk, os.strerror(unless_denied(error, disk).errno or 0)) from unless_short(error)
 
 
 def format_in(fd: int, disk: Path, advice: str = _BUILD) -> str:

@@ -14,6 +14,7 @@ from builder.actions.confinement import Places, confine_sending
 from builder.actions.opening import own_scratch
 from builder.actions.push_forms import FORMS, Blob, Opened
 from builder.artifact.form import describe, is_disk, render_manifest
+from builder.denied import unless_denied
 from builder.disk.reading import DiskUnreadable
 from builder.errors import BuilderError, InvalidDigest, InvalidReference, UsageError
 from builder.events import Listener, Meter, Stage, ignore
@@ -181,9 +182,9 @@ def _record(disk: Path, metadata: Path | None) -> tuple[bytes, Record] | None:
         found = read_record(disk, metadata)
         return found and (unmarked(found[0]), found[1])
     except OSError as error:
-        raise DiskUnreadable(
-            metadata or metadata_path(disk), f"cannot be read: {error.strerror}; name others with --metadata"
-        ) from error
+        path = metadata or metadata_path(disk)
+        reason = unless_denied(error, path).strerror
+        raise DiskUnreadable(path, f"cannot be read: {reason}; name others with --metadata") from error
 
 
 def _open(disk: Path, stack: ExitStack) -> tuple[int, str]:
@@ -193,7 +194,8 @@ def _open(disk: Path, stack: ExitStack) -> tuple[int, str]:
         fd = stack.enter_context(opened(disk, os.O_RDONLY | os.O_NONBLOCK))
         return fd, format_in(fd, disk)
     except OSError as error:
-        raise DiskUnreadable(disk, f"cannot be read: {error.strerror}; check the path") from unless_short(error)
+        reason = unless_denied(error, disk).strerror
+        raise DiskUnreadable(disk, f"cannot be read: {reason}; check the path") from unless_short(error)
 
 
 def _check_tag(name: ImageName, repository: Repository, force: bool) -> None:

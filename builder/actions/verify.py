@@ -13,12 +13,13 @@ from builder.actions.booting import format_in
 from builder.actions.confinement import Places, confine, confine_reading
 from builder.actions.opening import open_image
 from builder.actions.remake import recall, remake
+from builder.denied import unless_denied
 from builder.disk import FILESYSTEMS
 from builder.disk.check_verity import hash_faults
 from builder.disk.judge import DiskFaulty
 from builder.disk.reading import DiskMalformed, DiskUnreadable, Reader, Volume, walk
 from builder.disk.verity import Verity
-from builder.errors import BuilderError, MissingRequirement, UsageError
+from builder.errors import BuilderError, UsageError
 from builder.events import Listener, Stage, ignore
 from builder.files.descriptors import opened
 from builder.files.workspace import workspace
@@ -253,7 +254,6 @@ def _failures_named(disk: Path) -> Iterator[None]:
         yield
     except LACKING as lacking:
         error = unless_short(lacking)
-        where, reason = os.fsdecode(error.filename or disk), error.strerror or str(error)
-        if isinstance(error, PermissionError):
-            raise MissingRequirement(f"{where}: {reason}; make it readable for this user") from error
+        where = os.fsdecode(error.filename or disk)
+        reason = unless_denied(error, where).strerror or str(error)
         raise DiskUnreadable(where, f"cannot be read: {reason}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ import click
 from builder.cli.command import Commands, Group
 from builder.cli.console import LOG_FORMATS, Console
 from builder.cli.streams import open_standard_streams
+from builder.denied import denial
 from builder.errors import BuilderError, MissingRequirement, UsageError
 from builder.shortage import LACKING, shortage
 from builder.version import VERSION
@@ -94,10 +96,9 @@ def run(words: Sequence[str]) -> int:
         status: int | None = cli.main(list(words), prog_name=_NAME, standalone_mode=False, obj=console)
         return status or 0
     except click.ClickException as error:
-        # A file that there was nothing left to open with is no wrong word.
-        if error.__context__ is not None and (short := shortage(error.__context__)) is not None:
-            console.fail(short)
-            return short.exit_status
+        if (failure := _behind(error.__context__)) is not None:
+            console.fail(failure)
+            return failure.exit_status
         console.log_format = console.log_format or _form_asked_for(words)
         ctx = error.ctx if isinstance(error, click.UsageError) else None
         # Click lists choices over several lines, with tabs.
@@ -120,6 +121,13 @@ def run(words: Sequence[str]) -> int:
         raise
     finally:
         console.end()
+
+
+def _behind(error: BaseException | None) -> BuilderError | None:
+    """Say why click could not open a file, where its name is no wrong word: it is not for us, or nothing is left to."""
+    if isinstance(error, PermissionError):
+        return denial(error, os.fsdecode(error.filename or "a file"))
+    return None if error is None else shortage(error)
 
 
 def _named(error: BaseException) -> BuilderError | None:

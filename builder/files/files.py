@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, Protocol
 
-from builder.errors import MissingRequirement, SourceUnreadable
+from builder.denied import unless_denied
+from builder.errors import SourceUnreadable
 from builder.shortage import unless_short
 
 
@@ -94,7 +95,6 @@ def reading(where: str) -> Iterator[None]:
     """Turn an operating system's error into ours; `where` names what was being read. Raises Shortage, too."""
     try:
         yield
-    except PermissionError as error:
-        raise MissingRequirement(f"{where}: {error.strerror}; make it readable for this user") from error
     except OSError as error:
-        raise SourceUnreadable(where, f"cannot be read: {unless_short(error).strerror or error}") from error
+        reason = unless_short(unless_denied(error, where)).strerror or error
+        raise SourceUnreadable(where, f"cannot be read: {reason}") from error

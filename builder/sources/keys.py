@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from builder.denied import unless_denied
 from builder.errors import MissingRequirement, UsageError
 from builder.words import quoted
 
@@ -34,7 +35,8 @@ def read_key(path: Path) -> IsBy:
         with path.open("rb") as file:
             data = file.read(_MAX_KEY)
     except OSError as error:
-        raise UsageError(f"--verify-key: {path}: cannot be read: {error.strerror or error}") from error
+        reason = unless_denied(error, path).strerror or error
+        raise UsageError(f"--verify-key: {path}: cannot be read: {reason}") from error
     try:
         checks = _checks(load_pem_public_key(data), path)
     except (ValueError, UnsupportedAlgorithm) as error:

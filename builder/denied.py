@@ -1,0 +1,22 @@
+"""A missing permission to read something, said in this program's words wherever it shows."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from builder.errors import MissingRequirement
+
+
+def unless_denied(error: OSError, where: Path | str) -> OSError:
+    """Return what is no missing permission to read `where`. Raises MissingRequirement for what is one."""
+    if (denied := denial(error, where)) is not None:
+        raise denied from error
+    return error
+
+
+def denial(error: BaseException | None, where: Path | str) -> MissingRequirement | None:
+    """Say that this user may not read `where`, if that is what an exception means."""
+    if not isinstance(error, PermissionError):
+        return None
+    return MissingRequirement(f"{os.fspath(where)}: {error.strerror}; make it readable for this user")
