@@ -19,7 +19,7 @@ from builder.disk.check_verity import hash_faults
 from builder.disk.judge import DiskFaulty
 from builder.disk.reading import DiskMalformed, DiskUnreadable, Reader, Volume, walk
 from builder.disk.verity import Verity
-from builder.errors import BuilderError, UsageError
+from builder.errors import BuilderError, ImageNotFound, UsageError
 from builder.events import Listener, Stage, ignore
 from builder.files.descriptors import opened
 from builder.files.workspace import workspace
@@ -145,7 +145,14 @@ def _look(
     listen: Listener,
 ) -> None:
     """Look at all of a disk; of what is on record of it, what is `believed` tells what it should be."""
-    is_tree = _compare(found, reference, believed, options, listen)
+    try:
+        is_tree = _compare(found, reference, believed, options, listen)
+    except ImageNotFound as error:
+        if reference is not None:
+            raise
+        # Whoever verifies may never have heard of it, or is in another directory.
+        reason = f"its metadata name an image that is not there ({error}); name the IMAGE"
+        raise ImageNotFound(str(found.disk), reason) from error
     if is_tree or FILESYSTEMS[found.format].checks_graphs:
         _judge(found, listen)
     if recorded is None:

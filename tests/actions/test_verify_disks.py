@@ -1,4 +1,4 @@
-"""What `verify` says of disks that somebody changed: holes that are none any more, and directories that are no tree."""
+"""What `verify` says of disks that somebody changed, or still has mounted, and of one whose image is gone."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from builder import BuildOptions, GuestOptions, build, verify
 from builder.disk.erofs.read import ErofsReader
 from builder.disk.erofs.read_content import INLINE
 from builder.disk.reading import Volume, walk
+from builder.errors import ImageNotFound
 from builder.output.beside import metadata_path
 
 
@@ -50,6 +51,16 @@ def test_a_mounted_disk_is_to_be_unmounted_and_not_mended(tmp_path: Path) -> Non
     said = "its journal holds what its files lack; unmount it, or if it is not mounted, run e2fsck -fp"
     assert str(fault) == f"the disk: the superblock: {said}; what is behind that was not compared"
     assert verify(disk).equal
+
+
+def test_an_image_that_is_gone_is_said_to_be_what_metadata_name(tmp_path: Path) -> None:
+    disk = built(tmp_path, "ext4", tar(file("a")))
+    (tmp_path / "image").rename(tmp_path / "elsewhere")
+    gone = f"{tmp_path}/image: there is no such directory; check the path"
+    with pytest.raises(ImageNotFound) as caught:
+        verify(disk)
+    assert str(caught.value) == f"{disk}: its metadata name an image that is not there ({gone}); name the IMAGE"
+    assert verify(disk, f"oci:{tmp_path}/elsewhere").equal
 
 
 def test_directories_of_many_ways_are_not_left_to_fsck_erofs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
