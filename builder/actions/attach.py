@@ -33,7 +33,7 @@ class Said:
 def read_said(disk: Path, provenance: Path | None, sbom: Path | None) -> list[Said]:
     """Read what is said of a disk in these files, or in those that stand beside it.
 
-    Raises UsageError, and DiskUnreadable for a file that cannot be read.
+    Raises UsageError, and DiskUnreadable or MissingRequirement for a file that cannot be read.
     """
     named: Mapping[Kind, Path | None] = {PROVENANCE: provenance, SBOM: sbom}
     found = []

@@ -45,7 +45,7 @@ def boot(disk: Path, options: BootOptions, streams: tuple[int, int, int] = (0, 1
 
     SIGINT and SIGTERM ask the guest to end as its image wants to be asked; a second one ends it at once. Raises
     GuestFailed, GuestTimedOut, DiskCorrupt, NoInit, PortTaken, FileUnreadable, OutputError for standard output that
-    takes no more, and MissingRequirement for what has to be installed.
+    takes no more, and MissingRequirement for what has to be installed, or may not be read.
     """
     if options.vmm != "qemu":
         return boot_on_console(disk, options, streams[1], streams[2])

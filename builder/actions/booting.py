@@ -43,7 +43,7 @@ class Halted(BaseException):
 
 
 class FileUnreadable(BuilderError):
-    """A file or directory that a machine needs is not there, or not for this user."""
+    """A file or directory that a machine needs is not there, or cannot be read."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path}: cannot be read: {reason}; check the path")
@@ -127,7 +127,7 @@ def architecture_here() -> str:
 def check_readable(disk: Path, options: BootOptions) -> None:
     """Look whether all files that a machine needs can be read, and are what it needs.
 
-    Raises FileUnreadable, UsageError.
+    Raises FileUnreadable, MissingRequirement, UsageError.
     """
     for path in (disk, options.kernel, options.modules, options.initrd, options.data, options.metadata):
         if path is not None:
@@ -153,7 +153,7 @@ def _check_readable(path: Path) -> None:
 
 
 def verity_of(disk: Path, options: BootOptions) -> Verity | None:
-    """Return what its metadata say of a disk's hash tree. Raises FileUnreadable, UsageError."""
+    """Return what its metadata say of a disk's hash tree. Raises FileUnreadable, MissingRequirement, UsageError."""
     try:
         verity = read_verity(disk, options.metadata)
     except OSError as error:
@@ -165,7 +165,7 @@ def verity_of(disk: Path, options: BootOptions) -> Verity | None:
 
 
 def format_of(disk: Path, advice: str = _BUILD) -> str:
-    """Return the key of FILESYSTEMS for what a disk holds. Raises UsageError as `format_in`, FileUnreadable."""
+    """Return the key of FILESYSTEMS for what a disk holds. Raises UsageError, FileUnreadable, MissingRequirement."""
     try:
         # Without waiting for somebody to write to a fifo.
         with opened(disk, os.O_RDONLY | os.O_NONBLOCK) as fd:

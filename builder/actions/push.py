@@ -188,7 +188,7 @@ def _record(disk: Path, metadata: Path | None) -> tuple[bytes, Record] | None:
 
 
 def _open(disk: Path, stack: ExitStack) -> tuple[int, str]:
-    """Open a disk, and tell the format of what was opened. Raises DiskUnreadable, UsageError."""
+    """Open a disk, and tell the format of what was opened. Raises DiskUnreadable, MissingRequirement, UsageError."""
     try:
         # Without waiting for somebody to write to a fifo.
         fd = stack.enter_context(opened(disk, os.O_RDONLY | os.O_NONBLOCK))
