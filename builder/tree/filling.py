@@ -14,6 +14,8 @@ from builder.tree.runs import ALIGNMENT, Runs, filled
 
 # What is in memory at most, in bytes: a processor's cache holds it until it is written.
 _SIZE = 1 << 18
+# So many bytes at once are written from where they are.
+_MANY = 1 << 16
 
 
 class Filling:
@@ -32,19 +34,13 @@ class Filling:
 
     def put(self, position: int, data: Data) -> None:
         """Take `data` for a position behind all that came before, which may be in the same block."""
-        rest = memoryview(data)
-        while rest:
-            if position >= self._start + _SIZE:
-                self._write()
-                self._start = position - position % ALIGNMENT
-            at = position - self._start
-            part = rest[: _SIZE - at]
-            if at > self._filled:
-                self._buffer[self._filled : at] = bytes(at - self._filled)
-            self._filled = at + len(part)
-            self._buffer[at : self._filled] = part
-            position += len(part)
-            rest = rest[len(part) :]
+        if position + len(data) > self._start + _SIZE:
+            position, data = self._make_room(position, memoryview(data))
+        at = position - self._start
+        if at > self._filled:
+            self._buffer[self._filled : at] = bytes(at - self._filled)
+        self._filled = at + len(data)
+        self._buffer[at : self._filled] = data
 
     def settle(self, end: int) -> None:
         """Have the file hold all that was put, and be `end` bytes long, whole blocks; what comes next goes behind."""
@@ -55,17 +51,39 @@ class Filling:
             os.ftruncate(self.fd, end)
             self._length = end
 
+    def _make_room(self, position: int, data: memoryview) -> tuple[int, memoryview]:
+        """Write what is in memory, and of `data` many whole blocks from where they are; return what is left, and where.
+
+        What is left fits into the buffer.
+        """
+        if position >= self._start + _SIZE:
+            self._write()
+            self._start = position - position % ALIGNMENT
+            if position + len(data) <= self._start + _SIZE:
+                return position, data
+        # The block in which it begins, perhaps with what came before, is whole then.
+        rest = -position % ALIGNMENT
+        self.put(position, data[:rest])
+        self._write()
+        whole = rest + (len(data) - rest) // ALIGNMENT * ALIGNMENT if len(data) >= _MANY else rest
+        self._save(data[rest:whole], position + rest)
+        self._start = position + whole
+        return self._start, data[whole:]
+
     def _write(self) -> None:
         size = -(-self._filled // ALIGNMENT) * ALIGNMENT
         self._buffer[self._filled : size] = bytes(size - self._filled)
-        found = list(filled(self._buffer, size))
-        with memoryview(self._buffer) as view:
-            for first, behind in found:
-                write_at(self.fd, view[first * ALIGNMENT : behind * ALIGNMENT], self._start + first * ALIGNMENT)
-            # All is written: what fails may be tried again.
-            for first, behind in found:
-                self.runs.add(self._start // ALIGNMENT + first, self._start // ALIGNMENT + behind)
-                self._length = self._start + behind * ALIGNMENT
-                if self._written is not None:
-                    self._written(self._start + first * ALIGNMENT, view[first * ALIGNMENT : behind * ALIGNMENT])
+        with memoryview(self._buffer) as view, view[:size] as blocks:
+            self._save(blocks, self._start)
         self._filled = 0
+
+    def _save(self, blocks: memoryview, position: int) -> None:
+        found = list(filled(blocks))
+        for first, behind in found:
+            write_at(self.fd, blocks[first * ALIGNMENT : behind * ALIGNMENT], position + first * ALIGNMENT)
+        # All is written: what fails may be tried again.
+        for first, behind in found:
+            self.runs.add(position // ALIGNMENT + first, position // ALIGNMENT + behind)
+            self._length = position + behind * ALIGNMENT
+            if self._written is not None:
+                self._written(position + first * ALIGNMENT, blocks[first * ALIGNMENT : behind * ALIGNMENT])

@@ -46,14 +46,14 @@ class Runs:
             place += 1
 
 
-def filled(data: bytes | bytearray, size: int) -> Iterator[Run]:
-    """Yield the runs of blocks in the first `size` bytes, whole blocks, that hold more than zeros."""
-    blocks = size // ALIGNMENT
-    heads = data[:size:ALIGNMENT]
+def filled(data: memoryview) -> Iterator[Run]:
+    """Yield the runs of blocks in `data`, whole blocks, that hold more than zeros."""
+    blocks = len(data) // ALIGNMENT
+    heads = bytes(data[::ALIGNMENT])
     first, block = 0, heads.find(0)
     while block >= 0:
         # The first byte of a block is zero now and then, and of all of them with nearly none of the others.
-        if data.startswith(_ZEROS, block * ALIGNMENT):
+        if bytes(data[block * ALIGNMENT : (block + 1) * ALIGNMENT]) == _ZEROS:
             if first < block:
                 yield first, block
             first = block + 1
