@@ -23,6 +23,12 @@ class Kind(Enum):
     BLOCK = "block device"
     FIFO = "fifo"
 
+    # The enumeration's own is a function of Python's, which the hash of each dictionary's key would have to wait for.
+    __hash__ = object.__hash__
+
+
+# For what runs once an entry: to look one up in the class takes Python 3.11 as long as a call.
+FILE, DIRECTORY, SYMLINK, HARDLINK, CHARACTER_DEVICE, BLOCK_DEVICE, FIFO = Kind
 
 # The type bits of stat(2)'s mode; a hardlink has those of what it names.
 TYPE_BITS = {

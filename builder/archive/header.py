@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from builder.archive import acl
 from builder.archive.block import number, replaced, text
-from builder.archive.entry import Kind
+from builder.archive.entry import BLOCK_DEVICE, CHARACTER_DEVICE, DIRECTORY, FILE, HARDLINK, SYMLINK, Kind
 from builder.archive.pax import Extensions
 from builder.archive.sparse import Extent
 from builder.errors import MalformedTar
@@ -109,55 +109,67 @@ def read_header(block: bytes, said: Extensions, path: bytes, position: int, cont
     if not path:
         raise MalformedTar(path, "it has no name")
     # A sparse file's own name is elsewhere; the one here, GNU tar cuts off anywhere, at a slash as well.
-    if kind is Kind.FILE and path.endswith(b"/") and not said.sparse:
+    if kind is FILE and path.endswith(b"/") and not said.sparse:
         # Old tar had no other way to write a directory. With typeflag 0, libarchive sees a directory and Go a file.
         if typeflag != OLD_FILE:
             raise MalformedTar(path, "it is a file, but its name ends in a slash")
-        kind = Kind.DIRECTORY
+        kind = DIRECTORY
 
     size = number(block, 124, 136, "size")
     stated = size if said.size is None else said.size
     if stated < 0:
         raise MalformedTar(path, "its size is negative")
-    if kind is not Kind.FILE:
+    if kind is not FILE:
         # A size in the header itself is ignored by all, after a pax size only Go ignores the content. Some write a
         # directory's own size, which is none of content.
-        if said.size and kind is not Kind.DIRECTORY:
+        if said.size and kind is not DIRECTORY:
             raise MalformedTar(path, f"it is a {kind.value} with content")
         stated = 0
-    link = _link(block, said, path) if kind is Kind.SYMLINK or kind is Kind.HARDLINK else b""
+    link = _link(block, said, path) if kind is SYMLINK or kind is HARDLINK else b""
     if said.uid is None and said.gid is None:
         mode, uid, gid = _mode_and_owner(block[100:124])
     else:
-        mode = number(block, 100, 108, "mode")
         uid = number(block, 108, 116, "uid") if said.uid is None else said.uid
         gid = number(block, 116, 124, "gid") if said.gid is None else said.gid
-    if not 0 <= uid <= MAX_ID or not 0 <= gid <= MAX_ID:
-        raise MalformedTar(path, f"its owner {uid}:{gid} is not within 0 and {MAX_ID}")
-    if not 0 <= mode <= 0o177777:
-        raise MalformedTar(path, f"its mode {mode:o} is not a file mode")
-    if said.acls and ACL_ACCESS in said.acls and kind is not Kind.HARDLINK:
+        mode, uid, gid = _held(number(block, 100, 108, "mode"), uid, gid)
+    if said.acls and ACL_ACCESS in said.acls and kind is not HARDLINK:
         mode = _mode_with_acl(mode, said, path)
     mtime_ns = said.mtime_ns
     if mtime_ns is None:
-        mtime_ns = number(block, 136, 148, "mtime") * 10**9
+        mtime_ns = _mtime_ns(block[136:148])
     major = minor = 0
-    if kind is Kind.CHARACTER or kind is Kind.BLOCK:
+    if kind is CHARACTER_DEVICE or kind is BLOCK_DEVICE:
         major, minor = number(block, 329, 337, "device number"), number(block, 337, 345, "device number")
         if said.device:
             raise MalformedTar(path, "its device number is outside the header")
         if not 0 <= major <= MAX_MAJOR or not 0 <= minor <= MAX_MINOR:
             raise MalformedTar(path, f"its device number {major}, {minor} does not exist on Linux")
-    numbers = mode & MODE_BITS, uid, gid, mtime_ns, major, minor
+    numbers = mode, uid, gid, mtime_ns, major, minor
     # Positional, in the order of the fields: keywords cost as much again, and this runs for every entry.
     return Header(position, content, stated, path, kind, stated, link, numbers, said.xattrs, said.acls)
 
 
-# Few of them are different, and many headers have the same.
+# Few of them are different, and many headers have the same. Layers of millions of entries are kept in memory: so equal
+# numbers are one object, too.
 @lru_cache(maxsize=1024)
 def _mode_and_owner(fields: bytes) -> tuple[int, int, int]:
     """Read mode, owner and group, which stand side by side in a header block."""
-    return number(fields, 0, 8, "mode"), number(fields, 8, 16, "uid"), number(fields, 16, 24, "gid")
+    return _held(number(fields, 0, 8, "mode"), number(fields, 8, 16, "uid"), number(fields, 16, 24, "gid"))
+
+
+@lru_cache(maxsize=1024)
+def _held(mode: int, uid: int, gid: int) -> tuple[int, int, int]:
+    """Hold a mode, owner and group against what Linux has; return them, the mode without the type."""
+    if not 0 <= uid <= MAX_ID or not 0 <= gid <= MAX_ID:
+        raise MalformedTar(None, f"its owner {uid}:{gid} is not within 0 and {MAX_ID}")
+    if not 0 <= mode <= 0o177777:
+        raise MalformedTar(None, f"its mode {mode:o} is not a file mode")
+    return mode & MODE_BITS, uid, gid
+
+
+@lru_cache(maxsize=1024)
+def _mtime_ns(field: bytes) -> int:
+    return number(field, 0, 12, "mtime") * 10**9
 
 
 def _link(block: bytes, said: Extensions, path: bytes) -> bytes:

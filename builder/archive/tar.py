@@ -15,9 +15,10 @@ from types import TracebackType
 from typing import Any
 
 from builder.archive import acl, libarchive
-from builder.archive.entry import NO_XATTRS, TYPE_BITS, Entry, Kind
+from builder.archive.entry import BLOCK_DEVICE, CHARACTER_DEVICE, FILE, HARDLINK, NO_XATTRS, TYPE_BITS, Entry
 from builder.archive.guard import Guard
 from builder.archive.header import Header, Numbers
+from builder.archive.sparse import Extent
 from builder.errors import MalformedTar
 from builder.linux import MODE_BITS
 from builder.signals import end_if_told
@@ -39,8 +40,6 @@ class TarReader:
         self._chunk = b""
         self._failure: BaseException | None = None
         self._header: Header | None = None
-        self._numbers: dict[int, int] = {}
-        self._mtime_ns = 0
         self._block = libarchive.Pointer(), ctypes.c_size_t(), ctypes.c_int64()
         self._references = tuple(map(ctypes.byref, self._block))
         self._read = libarchive.READ_CALLBACK(self._next_chunk)
@@ -91,16 +90,34 @@ class TarReader:
         """
         header = self._header
         if header is None or self._archive is None or not header.stored:
-            return
+            return iter(())
+        return self._whole(header, header.stored) if header.extents is None else self._sparse(header, header.extents)
+
+    def _whole(self, header: Header, stored: int) -> Iterator[tuple[int, memoryview]]:
+        """Yield content without holes: when all has come that is stored, the next header's position says the rest."""
         buffer, length, start = self._block
-        extents = iter([(0, header.size)] if header.extents is None else header.extents)
+        total = 0
+        while total < stored and self._has_block():
+            size = length.value
+            if start.value != total or size > stored - total:
+                raise MalformedTar(header.path, "its content can be read in two ways")
+            if size:
+                yield total, libarchive.view(buffer, size)
+                total += size
+        if total != stored:
+            raise MalformedTar(header.path, "its content can be read in two ways")
+        header.stored = 0
+
+    def _sparse(self, header: Header, extents: Iterable[Extent]) -> Iterator[tuple[int, memoryview]]:
+        buffer, length, start = self._block
+        rest = iter(extents)
         first = end = total = 0
-        while self._check(libarchive.data_block(self._archive, *self._references)):
+        while self._has_block():
             size, offset = length.value, start.value
             if not size:
                 continue
             while offset >= end:
-                first, end = next(extents, _NOWHERE)
+                first, end = next(rest, _NOWHERE)
                 end += first
             if offset < first or offset + size > end:
                 raise MalformedTar(header.path, "its sparse map can be read in two ways")
@@ -111,21 +128,20 @@ class TarReader:
             raise MalformedTar(header.path, "its content can be read in two ways")
         header.stored = 0
 
+    def _has_block(self) -> bool:
+        return self._check(libarchive.data_block(self._archive, *self._references))
+
     def _entry(self, entry: int, status: int) -> Entry:
         if not self._guard.headers:
             raise MalformedTar(None, "it has an entry that can be read in two ways")
         self._header = header = self._guard.headers.popleft()
         if status == libarchive.WARN:
             self._check_warning(header)
-        numbers = _numbers(entry, header)
-        same = libarchive.position(self._archive) == header.position and numbers == header.numbers
+        same = libarchive.position(self._archive) == header.position and _numbers(entry, header) == header.numbers
         if not same or not _is_of_kind(entry, header):
             raise MalformedTar(header.path, "it can be read in two ways")
-        mode, uid, gid, mtime_ns, major, minor = numbers
-        # Layers of millions of entries are kept in memory: equal numbers are one object, times only in a row.
-        share = self._numbers.setdefault
-        mode, uid, gid = share(mode, mode), share(uid, uid), share(gid, gid)
-        self._mtime_ns = mtime_ns = self._mtime_ns if mtime_ns == self._mtime_ns else mtime_ns
+        # What libarchive states, in objects that many headers share.
+        mode, uid, gid, mtime_ns, major, minor = header.numbers
         xattrs = _xattrs(entry, header) if header.xattrs or header.acls else NO_XATTRS
         # Positional, in the order of the fields: keywords cost as much again, and this runs for every entry.
         return Entry(header.path, header.kind, mode, uid, gid, mtime_ns, header.size, header.link, major, minor, xattrs)
@@ -147,7 +163,7 @@ class TarReader:
         end_if_told()
         if self._failure is not None:
             raise self._failure
-        if status in (libarchive.OK, libarchive.WARN):
+        if status == libarchive.OK or status == libarchive.WARN:
             return True
         if status == libarchive.EOF:
             return False
@@ -167,19 +183,19 @@ def _numbers(entry: int, header: Header) -> Numbers:
         mode = libarchive.mode(entry) & MODE_BITS
     if mtime_ns >= 0 or mtime_ns % 10**9 == 0:
         mtime_ns = libarchive.seconds(entry) * 10**9 + libarchive.nanoseconds(entry)
-    if header.kind is Kind.CHARACTER or header.kind is Kind.BLOCK:
+    if header.kind is CHARACTER_DEVICE or header.kind is BLOCK_DEVICE:
         major, minor = libarchive.major(entry), libarchive.minor(entry)
     return mode, libarchive.uid(entry), libarchive.gid(entry), mtime_ns, major, minor
 
 
 def _is_of_kind(entry: int, header: Header) -> bool:
-    if header.kind is Kind.HARDLINK:
+    if header.kind is HARDLINK:
         # libarchive may take it for a file with content; then it has a size. (Its own word for it is no use: a
         # target that is only in a pax record or a long link, it forgets.)
         return bool(libarchive.size(entry) == 0)
     if libarchive.filetype(entry) != TYPE_BITS[header.kind]:
         return False
-    return bool(header.kind is not Kind.FILE or libarchive.size(entry) == header.size)
+    return bool(header.kind is not FILE or libarchive.size(entry) == header.size)
 
 
 def _xattrs(entry: int, header: Header) -> Mapping[bytes, bytes]:

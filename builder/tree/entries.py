@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 
-from builder.archive.entry import Entry, Kind
+from builder.archive.entry import FILE, Entry
 from builder.tree.nodes import EMPTY, Content
 
 
@@ -63,4 +63,4 @@ class Entries:
         del self._offsets[:]
 
     def _content(self, entry: Entry, place: int) -> Content:
-        return Content(self._offsets[place], entry.size) if entry.kind is Kind.FILE and entry.size else EMPTY
+        return Content(self._offsets[place], entry.size) if entry.kind is FILE and entry.size else EMPTY

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from builder.archive.entry import Entry, Kind
+from builder.archive.entry import DIRECTORY, FILE, HARDLINK, Entry
 from builder.errors import LayerRefused
 from builder.events import Listener, Notice, ignore
 from builder.linux import WHITEOUT
@@ -76,7 +76,7 @@ class _Additions:
             self._restate_root(entry)
             return
         siblings = make_parent(self._tree, parts, self._imply).children
-        if entry.kind is Kind.DIRECTORY:
+        if entry.kind is DIRECTORY:
             # A symlink to a directory is no directory here: the entry replaces it, as in other tools (lstat).
             existing = siblings.get(parts[-1])
             if isinstance(existing, Directory):
@@ -84,7 +84,7 @@ class _Additions:
                 return
         if self._replaced is not None and (lower := siblings.get(parts[-1])) is not None:
             self._replaced(parts, lower)
-        if entry.kind is Kind.HARDLINK:
+        if entry.kind is HARDLINK:
             siblings[parts[-1]] = self._link_target(place, entry.link, siblings, parts[-1])
             return
         # Always a new inode: other names of the old one, here or in lower layers, keep the old content.
@@ -98,12 +98,12 @@ class _Additions:
         return Directory()
 
     def _restate_root(self, entry: Entry) -> None:
-        if entry.kind is not Kind.DIRECTORY:
+        if entry.kind is not DIRECTORY:
             raise Refusal(f"the root is a directory, and this is a {entry.kind.value}")
         self.inodes.restate(self._root, entry)
 
     def _keep_aufs_link(self, parts: tuple[bytes, ...], entry: Entry, content: Content) -> None:
-        if parts[0] == AUFS_LINKS and entry.kind is Kind.FILE:
+        if parts[0] == AUFS_LINKS and entry.kind is FILE:
             self._aufs_links[parts] = self.inodes.make(entry, content)
 
     def _link_target(self, place: int, link: bytes, siblings: dict[bytes, Node], name: bytes) -> Node:

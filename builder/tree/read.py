@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from builder.archive.entry import Entry, Kind
+from builder.archive.entry import FILE, Entry
 from builder.tree.entries import Entries
 from builder.tree.nodes import EMPTY, Content
 from builder.tree.spool import Pieces, Spool
@@ -31,7 +31,7 @@ def read_layer(layer: EntryStream, spool: Spool) -> Entries:
     """
     entries = Entries()
     for entry in layer:
-        entries.append(entry, spool.add(entry.size, layer.content()) if entry.kind is Kind.FILE else EMPTY)
+        entries.append(entry, spool.add(entry.size, layer.content()) if entry.kind is FILE else EMPTY)
     # A full disk is told of where the layer is read.
     spool.settle()
     return entries
