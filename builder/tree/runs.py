@@ -38,6 +38,11 @@ class Runs:
             self._firsts.append(first)
             self._behinds.append(behind)
 
+    def cover(self, first: int, behind: int) -> bool:
+        """Tell whether blocks, one at least, are all within a run."""
+        place = bisect_right(self._behinds, first)
+        return place < len(self._firsts) and self._firsts[place] <= first < behind <= self._behinds[place]
+
     def between(self, first: int, behind: int) -> Iterator[Run]:
         """Yield what of the runs is between two blocks."""
         place = bisect_right(self._behinds, first)

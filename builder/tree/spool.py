@@ -13,12 +13,13 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from builder.exact import Data, copy, read_at, send
 from builder.tree.filling import Filling
 from builder.tree.nodes import EMPTY, Content
-from builder.tree.runs import ALIGNMENT, Runs
+from builder.tree.runs import ALIGNMENT, Run, Runs
 from builder.tree.tails import Tails
 
 # Parts of a content, from its front to its back: where in it each begins, and its bytes; what is between them is zeros.
@@ -50,7 +51,7 @@ class Spool:
         tails: Tails | None = None,
         spent: bool = False,
     ) -> None:
-        self.end = self.lent = self._settled = 0
+        self.end = self.lent = self._settled = self._own_end = 0
         self.spent = spent
         self._own = Filling(fd, written)
         self._tails = Tails(-1, 0) if tails is None else tails
@@ -73,7 +74,7 @@ class Spool:
     def settle(self) -> None:
         """Have all that was added in the file. Raises OSError, as ENOSPC."""
         if self._settled < self.end:
-            self._own.settle(self.end - self._missing(self.end))
+            self._own.settle(self._own_end)
             self._tails.settle()
             self._settled = self.end
 
@@ -85,10 +86,11 @@ class Spool:
         """
         if size == 0:
             return EMPTY
-        offset, start, end = self.end, self.end - self._missing(self.end), 0
-        whole = size - self._tails.of(size)
-        if whole < size:
-            self._tails.begin(offset + whole, size - whole)
+        offset, start, end = self.end, self._own_end, 0
+        tail = self._tails.of(size)
+        whole = size - tail
+        if tail:
+            self._tails.begin(offset + whole, tail)
         for position, data in pieces:
             if position < end:
                 raise ValueError(f"content goes back from byte {end} to {position}")
@@ -102,6 +104,7 @@ class Spool:
                 self._own.put(start + position, memoryview(data)[:cut])
                 self._tails.put(position + cut - whole, memoryview(data)[cut:])
         self.end = offset + _aligned(size)
+        self._own_end = start + _aligned(whole)
         return Content(offset, size)
 
     def keep(self, data: bytes) -> Content:
@@ -115,6 +118,7 @@ class Spool:
         self._lent.append(lent)
         self.lent += sum(behind - first for first, behind in lent.runs) * ALIGNMENT
         self.end += _aligned(lent.size)
+        self._own_end += _aligned(lent.size)
         return start
 
     def read(self, content: Content) -> bytes:
@@ -126,8 +130,8 @@ class Spool:
         parts = [read_at(fd, length, start) for fd, start, length in self.parts(position, size)]
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def data(self, content: Content) -> Iterator[tuple[int, int]]:
-        """Yield (position in the spool, length) of each stretch of `content` that holds more than zeros, in order.
+    def data(self, content: Content) -> Iterable[tuple[int, int]]:
+        """Give (position in the spool, length) of each stretch of `content` that holds more than zeros, in order.
 
         Each is whole blocks, but where the content ends.
         """
@@ -136,11 +140,12 @@ class Spool:
         is_apart = last < end and self._tails.start(last) is not None
         whole = last if is_apart else end
         start, runs = self._runs(position)
-        for first, behind in runs.between((position - start) // ALIGNMENT, _aligned(whole - start) // ALIGNMENT):
-            begin = start + first * ALIGNMENT
-            yield begin, min(start + behind * ALIGNMENT, whole) - begin
-        if is_apart:
-            yield last, end - last
+        first, behind = (position - start) // ALIGNMENT, _aligned(whole - start) // ALIGNMENT
+        found: Iterable[tuple[int, int]] = [(position, whole - position)]
+        # Nearly no content has holes.
+        if not runs.cover(first, behind):
+            found = _stretches(start, runs.between(first, behind), whole)
+        return chain(found, [(last, end - last)]) if is_apart else found
 
     def copy(self, content: Content, fd: int) -> None:
         """Make the empty file `fd` hold `content`, holes included; nothing depends on the descriptors' positions."""
@@ -203,6 +208,12 @@ class Spool:
     def _missing(self, position: int) -> int:
         """Say how many of the positions before one the own file has no room for: those of tails."""
         return self._tails.before(position) * ALIGNMENT
+
+
+def _stretches(start: int, runs: Iterable[Run], end: int) -> Iterator[tuple[int, int]]:
+    for first, behind in runs:
+        begin = start + first * ALIGNMENT
+        yield begin, min(start + behind * ALIGNMENT, end) - begin
 
 
 def _aligned(size: int) -> int:

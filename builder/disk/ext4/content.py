@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from uuid import UUID
 
 from msgspec import Struct
@@ -14,22 +13,25 @@ from builder.disk.ext4.htree import Index, index_of, indexed_blocks
 from builder.disk.ext4.layout import BLOCK_SIZE
 from builder.disk.ext4.plan import FAST_TARGET, Plan
 from builder.disk.numbering import file_type
-from builder.tree.nodes import Content, Directory, File, Node, Symlink
+from builder.tree.nodes import Directory, File, Node, Symlink
 from builder.tree.spool import Spool
 
 # Files are cut where groups end, and in a group around its own blocks and the journal: each time, an extent tree may
 # grow by a leaf and an index block.
 _TREE_BLOCKS_PER_GROUP = 6
 
+# Blocks of a content that hold more than zeros: (first, count) of each.
+Stretches = tuple[tuple[int, int], ...]
+
 
 class Stored(Struct, frozen=True, gc=False):
-    """The content of inode `number`: its `stretches` of blocks that are not all zero, as (first block, count).
+    """The content of inode `number`: its `stretches` of blocks that are not all zero.
 
     A directory of more than one block has an index.
     """
 
     number: int
-    stretches: tuple[tuple[int, int], ...]
+    stretches: Stretches
     index: Index | None = None
 
     @property
@@ -45,10 +47,10 @@ def collect(planned: Plan, spool: Spool, hash_seed: UUID) -> list[Stored]:
     other there will be in the image.
     """
     # Most contents are one stretch of few blocks: those are there once.
-    known: dict[int, tuple[tuple[int, int], ...]] = {}
+    known: dict[Stretches, Stretches] = {}
 
-    def one_stretch(blocks: int) -> tuple[tuple[int, int], ...]:
-        return known.setdefault(blocks, ((0, blocks),))
+    def add(number: int, stretches: Stretches, index: Index | None = None) -> None:
+        contents.append(Stored(number, known.setdefault(stretches, stretches), index))
 
     contents: list[Stored] = []
     files: list[File] = []
@@ -57,18 +59,16 @@ def collect(planned: Plan, spool: Spool, hash_seed: UUID) -> list[Stored]:
             names = sorted(node.children)
             index = index_of(names, hash_seed)
             blocks = block_count(names) if index is None else index.blocks
-            contents.append(Stored(number, one_stretch(blocks), index))
+            add(number, ((0, blocks),), index)
         elif isinstance(node, File):
             if node.content.size:
                 files.append(node)
         elif isinstance(node, Symlink) and len(node.target) > FAST_TARGET:
-            contents.append(Stored(number, one_stretch(1)))
+            add(number, ((0, 1),))
     files.sort(key=lambda file: file.content.offset)
     for file in files:
-        stretches = tuple(_stretches(spool, file.content))
-        if len(stretches) == 1 and stretches[0][0] == 0:
-            stretches = one_stretch(stretches[0][1])
-        contents.append(Stored(planned.numbers[file], stretches))
+        data, start = spool.data(file.content), file.content.offset
+        add(planned.numbers[file], tuple([((at - start) // BLOCK_SIZE, -(-size // BLOCK_SIZE)) for at, size in data]))
     return contents
 
 
@@ -108,9 +108,3 @@ def blocks_needed(contents: list[Stored], planned: Plan, inodes: int) -> int:
     blocks = len(planned.xattr_blocks) + sum(each.blocks + tree_blocks(len(each.stretches)) for each in contents)
     groups = 2 + blocks // MAX_PER_GROUP + inodes // MAX_PER_GROUP
     return blocks + groups * _TREE_BLOCKS_PER_GROUP
-
-
-def _stretches(spool: Spool, content: Content) -> Iterator[tuple[int, int]]:
-    """Yield the stretches of blocks that hold more than zeros."""
-    for position, length in spool.data(content):
-        yield (position - content.offset) // BLOCK_SIZE, -(-length // BLOCK_SIZE)
