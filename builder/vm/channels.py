@@ -101,6 +101,10 @@ class Channels:
         """Wait until everything that the guest wrote is written."""
         for thread in self._threads:
             thread.join()
+        self.end_input()
+
+    def end_input(self) -> None:
+        """Take nothing more from standard input: the machine has ended, however."""
         self._input.close()
 
     @property
