@@ -30,7 +30,7 @@ from builder.actions.booting import (
 )
 from builder.errors import ToolFailed
 from builder.exact import write_next
-from builder.files.descriptors import path_of
+from builder.files.descriptors import nameless, path_of
 from builder.guest.initramfs import options_archive
 from builder.guest.kernel_line import ROOT_DISK, kernel_line, root_words
 from builder.signals import signals_given_to
@@ -69,7 +69,8 @@ def boot(disk: Path, options: BootOptions, streams: tuple[int, int, int] = (0, 1
         try:
             with signals_given_to(stop):
                 argv = qemu_argv(guest, channels.ports, channels.console)
-                run_tool(argv, inherited=[*guest.inherited, *channels.descriptors], watch=look, every=LOOK_SECONDS)
+                handed = [*guest.inherited, *channels.descriptors]
+                run_tool(argv, inherited=handed, environment=_temporary(), watch=look, every=LOOK_SECONDS)
         except Expected:
             return Booted(0)
         except Halted:
@@ -78,6 +79,7 @@ def boot(disk: Path, options: BootOptions, streams: tuple[int, int, int] = (0, 1
             raise of_qemu(error) from error
         finally:
             channels.handed_over()
+            channels.end_input()
         channels.finish()
     if channels.expected:
         return Booted(0)
@@ -140,10 +142,16 @@ def _prepared(disk: Path, options: BootOptions) -> Iterator[Guest]:
         yield replace(guest, kvm=machine.runs_here and kvm_runs(guest, cache))
 
 
+def _temporary() -> dict[str, str]:
+    """Have QEMU keep what a guest writes where the user's temporary files are; where nobody says, it knows a place."""
+    place = os.environ.get("TMPDIR", "")
+    return {"TMPDIR": place} if os.path.isabs(place) and os.access(place, os.W_OK | os.X_OK) else {}
+
+
 @contextmanager
 def _nameless(content: bytes) -> Iterator[int]:
     """Put content into a file that has no name, so that nothing of it stays behind; yield its descriptor."""
-    fd = os.memfd_create("initramfs")
+    fd = nameless("initramfs")
     try:
         write_next(fd, content)
         yield fd

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from builder.errors import MissingRequirement
 
@@ -44,6 +46,21 @@ def opened(path: str | Path, flags: int, mode: int = 0o666, dir_fd: int | None =
         yield fd
     finally:
         os.close(fd)
+
+
+def nameless(name: str) -> int:
+    """Make a file that goes with its last descriptor: in memory, or in TMPDIR where this process may have none there.
+
+    `name` is for who looks at /proc. Raises OSError.
+    """
+    try:
+        return os.memfd_create(name)
+    except OSError as error:
+        # As filters of containers refuse what they do not know, and systems that are not quite Linux.
+        if error.errno not in (errno.ENOSYS, errno.EPERM):
+            raise
+    with TemporaryFile(buffering=0) as file:
+        return os.dup(file.fileno())
 
 
 def is_exchangeable(path: Path) -> bool:

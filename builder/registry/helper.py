@@ -44,7 +44,7 @@ def ask_helper(name: str, server: str) -> tuple[str, str]:
     except ToolMissing:
         raise HelperFailed(f"{program}: is not installed") from None
     # No pipes: an agent that a helper leaves behind may hold them open for as long as it lives.
-    with _memory() as answered, _memory() as complained:
+    with _memory(program) as answered, _memory(program) as complained:
         status = _run([path, "get"], server, answered, complained)
         said, words = _written(answered), _written(complained)
     if status != 0:
@@ -73,9 +73,12 @@ def _run(argv: list[str], server: str, answered: BinaryIO, complained: BinaryIO)
         raise HelperFailed(f"{program}: does not start: {error.strerror}") from error
 
 
-def _memory() -> BinaryIO:
-    """Open a file that is nowhere but in memory, as what is written there is secret."""
-    return open(os.memfd_create("helper"), "w+b", buffering=0)
+def _memory(program: str) -> BinaryIO:
+    """Open a file that is nowhere but in memory, as what is written there is secret. Raises HelperFailed."""
+    try:
+        return open(os.memfd_create("helper"), "w+b", buffering=0)
+    except OSError as error:
+        raise HelperFailed(f"{program}: its answer cannot be kept in memory: {error.strerror}") from error
 
 
 def _written(file: BinaryIO) -> bytes:

@@ -16,7 +16,7 @@ from builder import BuildOptions, DiskOptions, blank
 from builder.actions.boot import boot, boot_command
 from builder.actions.booting import BootOptions, FileUnreadable
 from builder.actions.build import build
-from builder.errors import UsageError
+from builder.errors import ToolFailed, UsageError
 
 NEEDED = ["kernel", "modules", "initrd", "data", "metadata"]
 
@@ -76,6 +76,20 @@ def test_who_has_no_home_to_keep_an_initramfs_in_boots_all_the_same(
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     assert f"file={disk}," in " ".join(boot_command(disk, BootOptions(kernel=disk, initrd=disk)))
     assert list(temporary.iterdir()) == []
+
+
+def test_qemu_keeps_what_a_guest_writes_where_temporary_files_are_to_be(
+    disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container whose /var/tmp is read-only."""
+    machine = f"qemu-system-{os.uname().machine}"
+    (tmp_path / machine).write_text('#!/bin/sh\necho "writes to <$TMPDIR>" >&2\nexit 1\n')
+    (tmp_path / machine).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for place, found in ((str(tmp_path), str(tmp_path)), ("/nowhere", ""), (".", "")):
+        monkeypatch.setenv("TMPDIR", place)
+        with pytest.raises(ToolFailed, match=f"writes to <{found}>$"):
+            boot(disk, BootOptions(kernel=disk, initrd=disk))
 
 
 def test_the_kernel_is_told_what_the_machine_needs(disk: Path) -> None:

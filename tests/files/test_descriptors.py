@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,8 @@ from support.users import ORDINARY
 
 from builder.errors import MissingRequirement
 from builder.files import descriptors
-from builder.files.descriptors import check_descriptors, is_exchangeable, opened, path_of, shown
+from builder.files.descriptors import check_descriptors, is_exchangeable, nameless, opened, path_of, shown
+from builder.sandbox import seccomp
 
 
 def test_a_path_through_a_descriptor_leads_to_what_was_opened_whatever_has_its_name(tmp_path: Path) -> None:
@@ -53,3 +56,21 @@ def test_a_directory_is_exchangeable_if_others_may_change_it_or_one_above_it(
     (tmp_path / "link").symlink_to(place)
     assert is_exchangeable(place / below) == exchangeable
     assert is_exchangeable(tmp_path / "link" / below) == exchangeable
+
+
+@pytest.mark.skipif(not seccomp.is_there(), reason="NOT RUN: needs a kernel with seccomp")
+def test_a_file_without_a_name_is_to_be_had_also_where_memory_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a container's filter does not know memfd_create."""
+    monkeypatch.setattr(tempfile, "tempdir", os.fspath(tmp_path))
+    with ThreadPoolExecutor(1) as thread:
+        # What a thread is refused ends with it.
+        thread.submit(seccomp.refuse, {"memfd_create": (319, 279)}).result()
+        fd = thread.submit(nameless, "test").result()
+    with open(fd, "w+b") as file:
+        file.write(b"kept")
+        file.seek(0)
+        assert file.read() == b"kept"
+        assert not os.get_inheritable(fd)
+        assert os.listdir(tmp_path) == []

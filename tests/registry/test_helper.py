@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from support.raw import RawRegistry
 from support.remote import listen_to, read_image
 
 from builder.registry.credentials import Credentials, find_credentials
+from builder.sandbox import seccomp
 from builder.sources.access import Access, Means
 
 
@@ -115,6 +117,20 @@ def test_a_helper_that_fails_is_named_and_the_next_place_is_asked(
     assert name == "me"
     assert notice.startswith(f"docker-credential-test: {says}")
     assert "hidden" not in notice
+
+
+@pytest.mark.skipif(not seccomp.is_there(), reason="NOT RUN: needs a kernel with seccomp")
+def test_a_helper_whose_answer_no_memory_may_hold_is_not_asked(
+    home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As where a container's filter does not know memfd_create: a disk is no place for secrets."""
+    helper(home, monkeypatch, "echo hidden")
+    file = write(tmp_path / "auth.json", credsStore="test")
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(seccomp.refuse, {"memfd_create": (319, 279)}).result()
+        name, (notice,) = thread.submit(told, file).result()
+    why = "docker-credential-test: its answer cannot be kept in memory: Operation not permitted; going on without it"
+    assert (name, notice) == (None, why)
 
 
 def test_a_helper_is_asked_for_docker_hub_as_docker_and_as_podman_does(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 
-from builder.files.descriptors import check_descriptors
+from builder.files.descriptors import check_descriptors, nameless
 
 
 class Lifeline:
@@ -16,7 +16,7 @@ class Lifeline:
 
     def __init__(self) -> None:
         check_descriptors()
-        self._fd = os.memfd_create("lifeline")
+        self._fd = nameless("lifeline")
         # Of this process alone: a lock of flock's would live on in processes that it forks.
         fcntl.lockf(self._fd, fcntl.LOCK_EX)
 
