@@ -59,10 +59,12 @@ def test_a_write_waits_for_room_in_a_pipe_that_does_not() -> None:
 
     reader = Thread(target=drain)
     reader.start()
-    exact.write_next(target, DATA * 4)
-    os.close(target)
-    reader.join()
-    os.close(source)
+    try:
+        exact.write_next(target, DATA * 4)
+    finally:
+        os.close(target)
+        reader.join()
+        os.close(source)
     assert read == DATA * 4
 
 
