@@ -162,7 +162,7 @@ def _finish(
     checked = plan.options.disk.check
     if checked:
         listen(Stage(f"checking the {filesystem.name} file system"))
-        filesystem.verify(draft.path)
+        filesystem.verify(draft.path, draft.work.path)
     listen(Step("syncing the disk"))
     sync(draft)
     facts = replace(packed.disk, tools=plan.tools, checked=checked, sandbox=sandbox)

@@ -146,15 +146,13 @@ def _look(
 ) -> None:
     """Look at all of a disk; of what is on record of it, what is `believed` tells what it should be."""
     try:
-        is_tree = _compare(found, reference, believed, options, listen)
+        _compare(found, reference, believed, options, listen)
     except ImageNotFound as error:
         if reference is not None:
             raise
         # Whoever verifies may never have heard of it, or is in another directory.
         reason = f"its metadata name an image that is not there ({error}); name the IMAGE"
         raise ImageNotFound(str(found.disk), reason) from error
-    if is_tree or FILESYSTEMS[found.format].checks_graphs:
-        _judge(found, listen)
     if recorded is None:
         return
     _check_hashes(found, recorded.verity, listen)
@@ -168,11 +166,11 @@ def _look(
         found.remarks.append("its sha256 is not the recorded one: what differs is not part of the tree")
 
 
-def _judge(found: Verification, listen: Listener) -> None:
+def _judge(found: Verification, scratch: Path, listen: Listener) -> None:
     listen(Stage(f"checking the {found.format} file system"))
     try:
         with _failures_named(found.disk):
-            FILESYSTEMS[found.format].verify(found.disk)
+            FILESYSTEMS[found.format].verify(found.disk, scratch)
     except DiskFaulty as faulty:
         # What it found is behind much of what differs.
         found.faults.insert(0, Fault(faulty.tool, faulty.findings))
@@ -180,8 +178,8 @@ def _judge(found: Verification, listen: Listener) -> None:
 
 def _compare(
     found: Verification, reference: str | None, recorded: Made | None, options: BuildOptions, listen: Listener
-) -> bool:
-    """Compare all names; the answer is whether they are a tree, which could be read to its end."""
+) -> None:
+    """Compare all names; and have the disk judged, if they are a tree, which could be read to its end."""
     chosen = reference or (recorded.image.reference if recorded else "")
     place = options.tmpdir or Path(tempfile.gettempdir())
     with workspace(place, "verify", listen) as work, failures_named(work.path):
@@ -207,7 +205,8 @@ def _compare(
                 except DiskMalformed as malformed:
                     found.faults.append(Fault("the disk", f"{malformed}; what is behind that was not compared"))
                 found.names = comparison.names
-                return not found.faults
+        if not found.faults or FILESYSTEMS[found.format].checks_graphs:
+            _judge(found, work.path, listen)
 
 
 def _holds_init(found: Verification) -> bool:

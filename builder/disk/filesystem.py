@@ -159,8 +159,11 @@ class Filesystem(Protocol):
         """
         ...
 
-    def verify(self, image: Path) -> None:
-        """Have the format's own tool judge an image; raises DiskFaulty with what it found, or ToolFailed."""
+    def verify(self, image: Path, scratch: Path) -> None:
+        """Have the format's own tool judge an image; temporary files go below `scratch`.
+
+        Raises DiskFaulty with what it found, or ToolFailed.
+        """
         ...
 
     def reader(self, fd: int) -> Reader:

@@ -39,4 +39,4 @@ def test_a_disk_has_at_least_the_size_asked_for_in_whole_blocks(
         options = DiskOptions(seed=bytes(32), size=asked)
         facts = FILESYSTEMS[format].pack(Tree(), spool, options, tmp_path, tmp_path / "disk", ignore)
     assert ((tmp_path / "disk").stat().st_size, facts.size) == (size, size)
-    FILESYSTEMS[format].verify(tmp_path / "disk")
+    FILESYSTEMS[format].verify(tmp_path / "disk", tmp_path)

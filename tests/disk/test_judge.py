@@ -58,7 +58,7 @@ def test_a_disk_that_is_right_passes_whatever_its_times(filesystem: Filesystem, 
         image = scratch / "-disk?"
         filesystem.pack(everything(spool), spool, DiskOptions(seed=bytes(32), epoch=epoch), scratch, image, ignore)
         before = image.read_bytes()
-        filesystem.verify(image)
+        filesystem.verify(image, image.parent)
         assert image.read_bytes() == before
 
 
@@ -68,14 +68,14 @@ def test_a_tree_as_deep_as_paths_can_be_passes(filesystem: Filesystem, spool: Sp
     for _ in range(2047):
         directory.children[b"d"] = directory = Directory()
     filesystem.pack(tree, spool, OPTIONS, tmp_path, tmp_path / "disk", ignore)
-    filesystem.verify(tmp_path / "disk")
+    filesystem.verify(tmp_path / "disk", tmp_path)
 
 
 def test_a_damaged_disk_is_found_in_the_words_of_the_tool(filesystem: Filesystem, spool: Spool, tmp_path: Path) -> None:
     filesystem.pack(everything(spool), spool, OPTIONS, tmp_path, tmp_path / "disk", ignore)
     damage(tmp_path / "disk")
     with pytest.raises(DiskFaulty, match=FOUND[filesystem.name]) as caught:
-        filesystem.verify(tmp_path / "disk")
+        filesystem.verify(tmp_path / "disk", tmp_path)
     assert (caught.value.exit_status, str(caught.value).splitlines()) == (1, [str(caught.value)])
 
 
@@ -88,10 +88,10 @@ def test_what_e2fsck_cannot_look_at_is_said_and_not_that_it_failed(spool: Spool,
             file.seek(1024 + 0x60)
             file.write(struct.pack("<II", incompat, ro_compat))
         with policy("auto"), pytest.raises(DiskFaulty, match=r"'the disk has unsupported feature\(s\): FEATURE_[IR]19"):
-            FILESYSTEMS["ext4"].verify(tmp_path / "disk")
+            FILESYSTEMS["ext4"].verify(tmp_path / "disk", tmp_path)
     os.truncate(tmp_path / "disk", 2048)
     with pytest.raises(DiskFaulty, match="'Attempt to read block from filesystem resulted in short read"):
-        FILESYSTEMS["ext4"].verify(tmp_path / "disk")
+        FILESYSTEMS["ext4"].verify(tmp_path / "disk", tmp_path)
 
 
 def test_a_checker_that_is_killed_has_found_nothing(
@@ -103,7 +103,7 @@ def test_a_checker_that_is_killed_has_found_nothing(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     (tmp_path / "disk").touch()
     with pytest.raises(ToolFailed, match=r"^(e2fsck|fsck\.erofs) was killed by signal 11"):
-        filesystem.verify(tmp_path / "disk")
+        filesystem.verify(tmp_path / "disk", tmp_path)
 
 
 def test_a_checker_that_writes_to_the_disk_is_none(
@@ -117,7 +117,7 @@ def test_a_checker_that_writes_to_the_disk_is_none(
     # Confined, it cannot.
     told = r"^(e2fsck|fsck\.erofs) changed the disk instead of checking it: "
     with policy("off"), pytest.raises(MissingRequirement, match=told):
-        filesystem.verify(tmp_path / "disk")
+        filesystem.verify(tmp_path / "disk", tmp_path)
 
 
 @pytest.fixture
@@ -176,3 +176,18 @@ def test_each_format_recognises_its_own_disks_only(spool: Spool, tmp_path: Path)
         assert [other for other, each in FILESYSTEMS.items() if each.recognises(head)] == [name]
         assert not filesystem.recognises(head[:1024])
         assert not filesystem.recognises(b"")
+
+
+def test_a_checker_may_put_something_aside_and_nothing_of_it_stays(
+    filesystem: Filesystem, spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As fsck.erofs does with fragments, from 1.8 on."""
+    filesystem.pack(everything(spool), spool, OPTIONS, tmp_path, tmp_path / "disk", ignore)
+    name = {"ext4": "e2fsck", "erofs": "fsck.erofs"}[filesystem.name]
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / name).write_text(f'#!/bin/sh\n: > "$(mktemp)" && exec {find_tool(name)} "$@"\n')
+    (tmp_path / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
+    there = sorted(os.listdir(tmp_path))
+    filesystem.verify(tmp_path / "disk", tmp_path)
+    assert sorted(os.listdir(tmp_path)) == there

@@ -127,7 +127,7 @@ def finder(disk: Path, format: str, fd: int, tree: Tree, spool: Spool) -> str:
     if not filesystem.recognises(os.pread(fd, HEAD, 0)):
         return "no disk any more"
     try:
-        filesystem.verify(disk)
+        filesystem.verify(disk, disk.parent)
     except (DiskFaulty, ToolFailed):
         return "the checker"
     try:

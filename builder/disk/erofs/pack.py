@@ -135,10 +135,10 @@ class Erofs:
             tools={_TOOL: features.version},
         )
 
-    def verify(self, image: Path) -> None:
+    def verify(self, image: Path, scratch: Path) -> None:
         """Have fsck.erofs judge an image; raises DiskFaulty, or ToolFailed."""
         argv = ["sh", "-c", _WITH_LARGE_STACK, find_tool(_CHECKER)]
-        judge(_CHECKER, argv, image, {})
+        judge(_CHECKER, argv, image, scratch, {})
 
     def reader(self, fd: int) -> Reader:
         """Read the file system on the disk that is open as `fd`, without mounting it; raises DiskMalformed."""

@@ -110,11 +110,11 @@ class Ext4:
             tools={_TOOL: tool_version(_TOOL)},
         )
 
-    def verify(self, image: Path) -> None:
+    def verify(self, image: Path, scratch: Path) -> None:
         """Have e2fsck judge an image; raises DiskFaulty, or ToolFailed."""
         # Not this machine's configuration; and it is late enough that no time on the disk is one to come.
         environment = {"E2FSCK_CONFIG": "/dev/null", "E2FSCK_TIME": str(2**32 - 1)}
-        judge(_CHECKER, [_CHECKER, "-fn"], image, environment)
+        judge(_CHECKER, [_CHECKER, "-fn"], image, scratch, environment)
 
     def reader(self, fd: int) -> Reader:
         """Read the file system on the disk that is open as `fd`, without mounting it; raises DiskMalformed."""
