@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -70,7 +70,10 @@ class RegistriesConf(msgspec.Struct, rename="kebab"):
         for name, old in self.registries.items():
             # Such as [registries.block], which podman still heeds.
             if old.registries:
-                raise ValueError(f"it has [registries.{name}] of version 1; write [[registry]] instead")
+                now = "unqualified-search-registries" if name == "search" else "[[registry]]"
+                raise ValueError(f"it has [registries.{name}] of version 1; write {now} instead")
+        if self.unqualified_search_registries is not None:
+            self.unqualified_search_registries = list(map(_location, self.unqualified_search_registries))
 
 
 def read_registries_conf() -> RegistriesConf:
@@ -170,7 +173,10 @@ def _in_full(name: str) -> str:
 def _covers(scope: str, name: ImageName) -> bool:
     if scope.startswith("*."):
         return (name.domain or "").partition(":")[0].endswith(scope[1:])
-    return name.repository == scope or name.repository.startswith(f"{scope}/")
+    # A rule may be for one tag or digest alone; without either the tag is `latest`.
+    exact = name if name.tag or name.digest else replace(name, tag="latest")
+    forms = (name.repository, str(replace(exact, tag=None)), str(replace(exact, digest=None)))
+    return scope in forms or name.repository.startswith(f"{scope}/")
 
 
 def _relocate(name: ImageName, rule: _Registry, location: str, insecure: bool, *, mirror: bool) -> Location:
@@ -183,6 +189,7 @@ def _relocate(name: ImageName, rule: _Registry, location: str, insecure: bool, *
         relocated = ImageName.parse(f"{host}/{path}")
     except InvalidReference as error:
         raise SourceUnreadable(name.repository, reason) from error
-    if relocated.domain is None:
+    same = relocated.tag in (None, name.tag or "latest") and relocated.digest in (None, name.digest)
+    if relocated.domain is None or not same:
         raise SourceUnreadable(name.repository, reason)
     return Location(relocated.domain, relocated.path, insecure, mirror)

@@ -94,6 +94,30 @@ def test_what_is_blocked_is_not_asked_for(write: Path) -> None:
         found("a.example/app")
 
 
+def test_a_rule_may_be_for_one_tag_or_digest(write: Path) -> None:
+    write.write_text(f"""
+        [[registry]]
+        location = "a.example/app:1"
+        blocked = true
+        [[registry]]
+        location = "a.example/app@{DIGEST}"
+        blocked = true
+        [[registry]]
+        prefix = "a.example/app:latest"
+        location = "b.example/app:latest"
+    """)
+    for name in ("a.example/app:1", f"a.example/app@{DIGEST}", f"a.example/app:1@{DIGEST}"):
+        with pytest.raises(SourceUnreadable, match=r"registries.conf of this machine blocks 'a.example/app"):
+            found(name)
+    assert found("a.example/app:2") == found("a.example/app:12") == [Location("a.example", "app")]
+    assert found("a.example/app") == [Location("b.example", "app")]
+
+
+def test_a_rule_for_a_host_is_none_for_another_port(write: Path) -> None:
+    write.write_text('[[registry]]\nlocation = "a.example"\nblocked = true\n')
+    assert found("a.example:5000/app") == [Location("a.example:5000", "app")]
+
+
 def test_slashes_at_the_end_say_nothing(write: Path) -> None:
     write.write_text("""
         [[registry]]
@@ -108,9 +132,11 @@ def test_slashes_at_the_end_say_nothing(write: Path) -> None:
     assert found("a.example/team/app") == [Location("m.example", "x/app", mirror=True), Location("b.example", "app")]
     with pytest.raises(SourceUnreadable, match=r"blocks 'c.example'"):
         found("c.example/app")
+    write.write_text('unqualified-search-registries = ["docker.io/"]')
+    assert str(qualify(ImageName.parse("app"), read_registries_conf(), "app")) == "docker.io/library/app"
 
 
-@pytest.mark.parametrize("location", ["host", "b.example/A", "b.example", "b_.example"])
+@pytest.mark.parametrize("location", ["host", "b.example/A", "b.example", "b_.example", "b.example/app:2"])
 def test_where_nothing_can_be_asked_for_the_file_is_blamed(write: Path, location: str) -> None:
     write.write_text(f'[[registry]]\nprefix = "a.example/team/app"\nlocation = "{location}"\n')
     with pytest.raises(
@@ -133,6 +159,9 @@ def test_what_version_1_says_is_not_passed_over(write: Path) -> None:
     assert found("a.example/app") == [Location("a.example", "app")]
     write.write_text('[registries.block]\nregistries = ["a.example"]\n')
     with pytest.raises(SourceUnreadable, match=r"it has \[registries.block\] of version 1; write \[\[registry\]\]"):
+        found("a.example/app")
+    write.write_text('[registries.search]\nregistries = ["a.example"]\n')
+    with pytest.raises(SourceUnreadable, match=r"\.search\] of version 1; write unqualified-search-registries instead"):
         found("a.example/app")
 
 
