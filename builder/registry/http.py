@@ -182,8 +182,8 @@ class Http:
                 headers["Authorization"] = self._introduced(address, answer, headers, stranger)
                 continue
             answer.discard()
-            address = redirected(address, location)
-            if address.origin != start:
+            here, address = address.origin, redirected(address, location)
+            if address.origin != here:
                 headers.pop("Authorization", None)
         raise SourceUnreadable(self._own, f"redirects more than {_MAX_REDIRECTS} times; the registry is set up wrongly")
 

@@ -9,13 +9,17 @@ from pathlib import Path
 
 import pytest
 from support.images import Spec, layout_files
+from support.proxy import Answer, Fault, Proxy
 from support.raw import RawRegistry, answer
 from support.registries import TokenRegistry
+from support.registry import Registry
 from support.remote import read_image
 from support.tars import file, tar
 
 from builder.errors import SourceUnreadable
 from builder.registry import RegistryAccess
+from builder.registry.address import Address
+from builder.registry.http import Http
 from builder.sources.access import Access
 
 IMAGE = Spec((tar(file("file", b"content\n" * 1000)),), platform="linux/s390x")
@@ -68,3 +72,19 @@ def test_what_nobody_gets_there_is_to_be_named_there(
     with pytest.raises(SourceUnreadable, match=f"answered 401 where {gateway.host} redirects to; name the image there"):
         read_image(f"docker://{gateway.host}/secret/image", access)
     assert all("account" not in form for _, form in tokens.tokens.asked)
+
+
+def test_a_token_does_not_go_on_to_where_who_wanted_it_redirects(registry: Registry, proxy: Proxy, http: Http) -> None:
+    """Not even back to who sent us there."""
+    other = Proxy(registry.host)
+    other.start("127.0.0.2")
+    try:
+        proxy.faults.append(Fault("GET /a", answer=Answer(307, {"Location": f"http://{other.host}/b"}, b"")))
+        other.faults.append(Fault("GET /b", 1, answer=Answer(401, {"WWW-Authenticate": "Bearer"}, b"")))
+        other.faults.append(Fault("GET /b", 1, answer=Answer(307, {"Location": f"http://{proxy.host}/v2/"}, b"")))
+        address = Address.parse(f"http://{proxy.host}/a")
+        http.request("GET", address, {}, stranger=lambda _address, _challenges: "Bearer x").discard()
+    finally:
+        other.stop()
+    assert [each.headers.get("Authorization") for each in other.requests] == [None, "Bearer x"]
+    assert [each.headers.get("Authorization") for each in proxy.requests] == [None, None]
