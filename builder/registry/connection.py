@@ -167,19 +167,20 @@ def proxy_for(address: Address) -> str | None:
         not proxy
         or is_loopback(address.host)
         or proxy_bypass(f"{address.host}:{address.port}")
-        or _is_exempt(address.host, proxies.get("no", ""))
+        or _is_exempt(address, proxies.get("no", ""))
     ):
         return None
     return proxy if "://" in proxy else f"http://{proxy}"
 
 
-def _is_exempt(host: str, no_proxy: str) -> bool:
-    """Say whether NO_PROXY has a host as podman and Docker heed it, and Python does not: 10.0.0.0/8, *.example.com."""
+def _is_exempt(address: Address, no_proxy: str) -> bool:
+    """Say whether NO_PROXY has a place as podman and Docker heed it, and Python does not: 10.0.0.0/8, *.example.com."""
+    places = address.host, f"{address.host}:{address.port}"
     for entry in map(str.strip, no_proxy.lower().split(",")):
-        if entry == "*" or (entry.startswith("*.") and host.endswith(entry[1:])):
+        if entry == "*" or (entry.startswith("*.") and any(place.endswith(entry[1:]) for place in places)):
             return True
         try:
-            if "/" in entry and ipaddress.ip_address(host) in ipaddress.ip_network(entry, strict=False):
+            if "/" in entry and ipaddress.ip_address(address.host) in ipaddress.ip_network(entry, strict=False):
                 return True
         except ValueError:
             continue  # a host name, or no network

@@ -116,7 +116,14 @@ def test_no_proxy_stands_before_loopback(proxy: Proxy, http: Http, monkeypatch: 
 
 @pytest.mark.parametrize(
     "no_proxy",
-    ["registry.invalid", "example.com, .invalid", "registry.invalid:80", "a.example, *.INVALID", "a.example,*"],
+    [
+        "registry.invalid",
+        "example.com, .invalid",
+        "registry.invalid:80",
+        "a.example, *.INVALID",
+        "*.invalid:80",
+        "a.example,*",
+    ],
 )
 def test_no_proxy_is_heeded(proxy: Proxy, http: Http, monkeypatch: pytest.MonkeyPatch, no_proxy: str) -> None:
     monkeypatch.setenv("http_proxy", f"http://{proxy.host}")
