@@ -41,8 +41,8 @@ def choose(descriptors: Iterable[Descriptor], wanted: Platform, name: str = "the
         return indexes[0]
     if len(candidates) == 1 and candidates[0].platform is None:
         return candidates[0]
-    stated = dict.fromkeys(_stated(entry.platform) for entry in candidates if entry.platform is not None)
-    raise PlatformNotFound(name, str(wanted), list(stated))
+    others = dict.fromkeys(stated(entry.platform) for entry in candidates if entry.platform is not None)
+    raise PlatformNotFound(name, str(wanted), list(others))
 
 
 def confirm(offered: Platform, wanted: Platform, name: str) -> None:
@@ -54,7 +54,12 @@ def confirm(offered: Platform, wanted: Platform, name: str) -> None:
     comparable = wanted if offered.variant else Platform(wanted.os, wanted.architecture)
     filled = Platform(offered.os or wanted.os, offered.architecture or wanted.architecture, offered.variant)
     if not comparable.normalised().accepts(filled):
-        raise PlatformNotFound(name, str(wanted), [_stated(offered)])
+        raise PlatformNotFound(name, str(wanted), [stated(offered)])
+
+
+def stated(platform: Platform) -> str:
+    """Write a platform for an error message; its words are the image's, so they may be anything."""
+    return legible(str(platform), 64)
 
 
 def is_image(descriptor: Descriptor) -> bool:
@@ -89,8 +94,3 @@ def attested(descriptors: Iterable[Descriptor]) -> dict[str, list[Descriptor]]:
 def is_attestation(descriptor: Descriptor) -> bool:
     """Say whether an entry of an index holds what is attested of another."""
     return descriptor.annotations.get("vnd.docker.reference.type") == "attestation-manifest"
-
-
-def _stated(platform: Platform) -> str:
-    """Write a platform for an error message; its words are the image's, so they may be anything."""
-    return legible(str(platform), 64)

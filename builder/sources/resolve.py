@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from builder.errors import BlobMissing, BuilderError, MalformedDocument, PlatformNotFound, UnsupportedImage
 from builder.events import Listener, Notice, ignore
-from builder.image.choose import attestations, can_be_followed, choose, confirm
+from builder.image.choose import attestations, can_be_followed, choose, confirm, stated
 from builder.image.config import parse_config
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
@@ -85,7 +85,7 @@ def _offer(source: Source, entries: Iterable[Descriptor]) -> str:
     for entry in islice(filter(can_be_followed, entries), _MAX_OFFERED):
         with suppress(BuilderError):
             source.open(entry).close()
-            there |= {str(entry.platform): None} if entry.platform else {}
+            there |= {stated(entry.platform): None} if entry.platform else {}
     return f"; there is the image for --platform {' or '.join(there)}" if there else ""
 
 
@@ -98,8 +98,8 @@ def _choose(index: Index, wanted: Platform | None, reference: str) -> tuple[Desc
         return _choose_readable(index, wanted, reference)
     except (PlatformNotFound, UnsupportedImage) as error:
         for entry in index.unreadable:
-            stated = entry.platform
-            if stated is None or not stated.os or (wanted or Platform.host()).accepts(stated):
+            offered = entry.platform
+            if offered is None or not offered.os or (wanted or Platform.host()).accepts(offered):
                 raise entry.error from error
         raise
 
@@ -112,8 +112,8 @@ def _choose_readable(index: Index, wanted: Platform | None, reference: str) -> t
         entry = choose(index.manifests, host, reference)
     except PlatformNotFound as error:
         # An index around a single foreign image, as cross-builds with BuildKit make, offers no choice.
-        stated = {str(entry.platform): entry.platform for entry in index.manifests}
-        only = stated.get(error.available[0]) if len(error.available) == 1 else None
+        named = {str(entry.platform): entry.platform for entry in index.manifests}
+        only = named.get(error.available[0]) if len(error.available) == 1 else None
         if only is None:
             raise
         return choose(index.manifests, only, reference), only

@@ -209,12 +209,15 @@ def test_a_missing_blob_is_named_with_where_it_was_looked_for(tmp_path: Path, ki
 
 def test_where_an_index_is_there_but_not_the_image_those_that_are_are_offered(tmp_path: Path) -> None:
     """As what Docker saves of an image that it has for another machine."""
-    files, made = layout_files(spec(HOST), spec("linux/s390x"), nested="all")
+    wordy = f"linux/{'x' * 1000}"
+    files, made = layout_files(spec(HOST), spec("linux/s390x"), spec(wordy), nested="all")
     write_directory(tmp_path, files)
     blob_of(tmp_path, made[0].manifest).unlink()
     error = refusal(tmp_path)
     assert isinstance(error, BlobMissing)
-    assert str(error).endswith(": the blob is not there; there is the image for --platform linux/s390x")
+    others = f"linux/s390x or {wordy[:64]}…"
+    assert str(error).endswith(f": the blob is not there; there is the image for --platform {others}")
+    blob_of(tmp_path, made[2].manifest).unlink()
     blob_of(tmp_path, made[1].manifest).unlink()
     assert str(refusal(tmp_path)).endswith(": the blob is not there")
 
