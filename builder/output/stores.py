@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 from builder.errors import UsageError
@@ -17,12 +18,11 @@ _PODMANS = {driver: (f"{driver}-images", f"{driver}-layers") for driver in ("ove
 
 def check_outside_stores(path: Path, place: Path) -> None:
     """Refuse an output at `path` that will really be written at `place`, among a store's files. Raises UsageError."""
-    inner = place
-    for directory in place.parents:
-        name = inner.name
-        if _is_own(directory, name) or _is_podmans(directory, name):
-            raise UsageError(f"{path}: is among the files of a store of images, {directory}; name another output")
-        inner = directory
+    # As it is called, too: a store's blobs may be a symlink to elsewhere.
+    for called in (place, Path(os.path.abspath(path))):
+        for inner, directory in pairwise((called, *called.parents)):
+            if _is_own(directory, inner.name) or _is_podmans(directory, inner.name):
+                raise UsageError(f"{path}: is among the files of a store of images, {directory}; name another output")
 
 
 def _is_own(directory: Path, name: str) -> bool:

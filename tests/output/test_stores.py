@@ -68,6 +68,14 @@ def test_a_store_without_an_image_is_one(tmp_path: Path) -> None:
             check_side_output(tmp_path / place)
 
 
+def test_blobs_that_are_elsewhere_are_among_them(tmp_path: Path) -> None:
+    blobs = own(tmp_path) / "blobs"
+    blobs.rename(tmp_path / "elsewhere")
+    blobs.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="is among the files of a store of images"):
+        check_output(next(blobs.glob("sha256/*")), True)
+
+
 @pytest.mark.parametrize("make", STORES)
 def test_beside_those_it_may_stand(tmp_path: Path, make: Make) -> None:
     store = make(tmp_path)
