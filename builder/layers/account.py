@@ -71,7 +71,7 @@ class Account:
             return
         for entry in entries:
             self.entry(layer, entry)
-        # What is past a limit is eStargz's own, and left out of the entries; who reads the layer counts it, too.
+        # What is past a limit is long headers, or eStargz's own, which are no entries; who reads it counts them, too.
         self._content, self._entries, self._metadata = sums
         self._judge(layer, None)
 

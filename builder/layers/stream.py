@@ -176,6 +176,6 @@ def open_layer(source: Source, layer: Layer, account: Account, listen: Listener)
             raise LayerRefused(layer.name, error.entry, error.reason) from error
         except CorruptStream as error:
             stream.verify_blob()
-            # Nobody has to fetch it again.
-            reason = f"{error.reason}; its digest is right, so it was made like this: make the image again"
+            # Nobody has to fetch it again; but of a layer that is packed, an archive may state no digest.
+            reason = f"{error.reason}; what the image says of the blob is right: make the image, or its archive, again"
             raise LayerRefused(layer.name, None, reason) from error
