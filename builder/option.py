@@ -216,6 +216,11 @@ def parse_file(text: str) -> Path:
     return Path(text)
 
 
+def write_file(path: Path) -> str:
+    """Write the name of a file as `parse_file` reads it."""
+    return "./-" if str(path) == "-" else str(path)
+
+
 def parse_directory(text: str) -> Path:
     """Read the name of a directory. Raises UsageError for an empty one, as `parse_file`."""
     if not text:
@@ -243,7 +248,7 @@ TIMES = Form("NUMBER", parse_times)
 SECONDS = Form("SECONDS", parse_seconds)
 TEXT = Form("TEXT", str)
 IDENTITY = Form("UUID", parse_uuid)
-FILE = Form("FILE", parse_file)
+FILE = Form("FILE", parse_file, write_file)
 DIRECTORY = Form("DIRECTORY", parse_directory)
 PLACE = Form("TEXT", parse_place)
 # The one is said without a value on the command line (`--dedupe`, `--no-journal`), the other with (`--tls-verify=no`).
