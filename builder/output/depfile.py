@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from builder.errors import UsageError
 from builder.words import quoted
 
-# Line ends and tabs; what would be somebody's home; and at an end, what there is another rule for.
-_NO_FORM = re.compile(r"[\n\t]|\A~|[ \\]\Z")
+# Line ends and tabs; what would be somebody's home; at an end, what there is another rule for; and what it refuses itself.
+_NO_FORM = re.compile(r"[\n\t]|\A~|[ \\\r]\Z|\(\(.*\)\)\Z")
+# What make would take for a pattern, as a shell does, and put the files in its place that match.
+_PATTERN = re.compile(r"[*?]|\[.*\]")
 
 
 def depfile(target: str, inputs: Sequence[str]) -> bytes:
@@ -38,6 +40,9 @@ def _prerequisite(name: str) -> str:
 
 def _escape(name: str, special: str) -> str:
     """Quote what make would take for syntax (GNU make manual, "Rule Syntax"): backslashes count only before that."""
+    if _PATTERN.search(name):
+        # In a pattern, backslashes count everywhere.
+        name = re.sub(r"([\\*?[\]])", r"\\\1", name)
     name = name.replace("$", "$$")
     name = re.sub(rf"(\\*)([{special}])", r"\1\1\\\2", name)
     # Looked for twice, before variables are expanded and after that: the rest would be run.

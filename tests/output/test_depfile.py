@@ -35,7 +35,7 @@ def test_the_rule_and_an_empty_rule_per_input() -> None:
     assert depfile("out.ext4", ["a", "b c"]) == b"out.ext4: \\\n  a \\\n  b\\ c\n\na:\n\nb\\ c:\n"
 
 
-@pytest.mark.parametrize("inputs", [["a", "b\nc"], ["a\n"], ["a\tb"], ["~root/a"], ["a "], ["a\\"]])
+@pytest.mark.parametrize("inputs", [["a", "b\nc"], ["a\n"], ["a\tb"], ["~root/a"], ["a "], ["a\\"], ["a\r"], ["a((b))"]])
 def test_a_name_that_make_has_no_form_for_is_refused(inputs: list[str]) -> None:
     with pytest.raises(UsageError, match="rename it, or leave --depfile out"):
         depfile("disk", inputs)
@@ -64,3 +64,20 @@ def test_make_rebuilds_when_an_input_changes_and_only_then(tmp_path: Path, name:
     source.unlink()
     assert make() == 3, "a removed input must rebuild, not stop make"
     assert not (tmp_path / "made").exists(), "a name was run"
+
+
+@pytest.mark.parametrize(("name", "other"), [("[id].js", "d.js"), ("a[!b]", "ac"), ("a*", "ab"), ("\\?\\:", "\\x\\:")])
+def test_a_name_is_no_pattern_that_others_match(tmp_path: Path, name: str, other: str) -> None:
+    if shutil.which("make") is None:
+        pytest.skip("NOT RUN: make is not installed")
+    (tmp_path / "Makefile").write_text("disk:\n\ttouch disk\n\ninclude disk.d\n")
+    (tmp_path / "disk.d").write_bytes(depfile("disk", [name]))
+
+    def outdated_by(changed: str) -> bool:
+        for each in (name, other, "disk"):
+            (tmp_path / each).touch()
+            os.utime(tmp_path / each, ns=(0, 10**9 if each == changed else 1))
+        return subprocess.run(["make", "-q", "disk"], cwd=tmp_path, check=False).returncode == 1
+
+    assert outdated_by(name)
+    assert not outdated_by(other)
