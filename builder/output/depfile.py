@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from builder.errors import UsageError
 from builder.words import quoted
 
-# Line ends and tabs; what would be somebody's home; at an end, what there is another rule for; and what it refuses itself.
+# Line ends and tabs; what would be somebody's home; at an end, what another rule is for; and what it refuses itself.
 _NO_FORM = re.compile(r"[\n\t]|\A~|[ \\\r]\Z|\(\(.*\)\)\Z")
 # What make would take for a pattern, as a shell does, and put the files in its place that match.
 _PATTERN = re.compile(r"[*?]|\[.*\]")

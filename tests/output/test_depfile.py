@@ -35,7 +35,9 @@ def test_the_rule_and_an_empty_rule_per_input() -> None:
     assert depfile("out.ext4", ["a", "b c"]) == b"out.ext4: \\\n  a \\\n  b\\ c\n\na:\n\nb\\ c:\n"
 
 
-@pytest.mark.parametrize("inputs", [["a", "b\nc"], ["a\n"], ["a\tb"], ["~root/a"], ["a "], ["a\\"], ["a\r"], ["a((b))"]])
+@pytest.mark.parametrize(
+    "inputs", [["a", "b\nc"], ["a\n"], ["a\tb"], ["~root/a"], ["a "], ["a\\"], ["a\r"], ["a((b))"]]
+)
 def test_a_name_that_make_has_no_form_for_is_refused(inputs: list[str]) -> None:
     with pytest.raises(UsageError, match="rename it, or leave --depfile out"):
         depfile("disk", inputs)
