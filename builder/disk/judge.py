@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 
 from builder.errors import BuilderError, MissingRequirement, ToolFailed
 from builder.files.descriptors import opened, path_of
@@ -32,17 +32,14 @@ class DiskFaulty(BuilderError):
 def judge(tool: str, argv: Sequence[str], image: Path, scratch: Path, environment: Mapping[str, str]) -> None:
     """Run a checker, `tool` by its name, with `image` as its last argument; raises DiskFaulty if it is not content.
 
-    Its temporary files go below `scratch`: fsck.erofs puts fragments aside from 1.8 on.
+    Its temporary files go below `scratch`, and stay there: fsck.erofs puts fragments aside from 1.8 on.
     One that is killed by a signal has found nothing: that stays ToolFailed. One that writes to what it should only
     look at is no checker: MissingRequirement.
     """
     try:
         # Not where the disk itself may be, which it is only to read.
-        with (
-            opened(image, os.O_RDONLY) as fd,
-            TemporaryDirectory(dir=scratch) as place,
-            opened(place, os.O_PATH | os.O_DIRECTORY) as work,
-        ):
+        place = mkdtemp(dir=scratch)
+        with opened(image, os.O_RDONLY) as fd, opened(place, os.O_PATH | os.O_DIRECTORY) as work:
             before = _stamp(fd)
             words = [*argv, str(path_of(fd))]
             others = [find_tool(tool)]
