@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from typing import BinaryIO
@@ -74,7 +73,8 @@ def find_image(source: Source, reference: str, platform: Platform | None, listen
             return replace(image, manifest_size=size, attestations=attested)
         entry, wanted = _choose(document, wanted, reference)
         attested = attestations(document.manifests, entry)
-        siblings, document = document.manifests, entry
+        siblings = tuple(each for each in document.manifests if each.digest != entry.digest)
+        document = entry
     reason = f"indexes are nested more than {MAX_NESTING} deep; name the manifest itself with @DIGEST"
     raise MalformedDocument(reference, "$.manifests", reason)
 
@@ -83,9 +83,14 @@ def _offer(source: Source, entries: Iterable[Descriptor]) -> str:
     """Name the platforms of images that are there: Docker saves an index whole, and of its images those that it has."""
     there: dict[str, None] = {}
     for entry in islice(filter(can_be_followed, entries), _MAX_OFFERED):
-        with suppress(BuilderError):
+        try:
             source.open(entry).close()
-            there |= {stated(entry.platform): None} if entry.platform else {}
+        except BlobMissing:
+            continue
+        except BuilderError:
+            break  # as a registry that is busy: what is found out for a message is not worth a second wait
+        if entry.platform is not None:
+            there[stated(entry.platform)] = None
     return f"; there is the image for --platform {' or '.join(there)}" if there else ""
 
 
