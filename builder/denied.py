@@ -7,6 +7,8 @@ from pathlib import Path
 
 from builder.errors import MissingRequirement
 
+ADVICE = "make it readable for this user"
+
 
 def unless_denied(error: OSError, where: Path | str) -> OSError:
     """Return what is no missing permission to read `where`. Raises MissingRequirement for what is one."""
@@ -19,4 +21,4 @@ def denial(error: BaseException | None, where: Path | str) -> MissingRequirement
     """Say that this user may not read `where`, if that is what an exception means."""
     if not isinstance(error, PermissionError):
         return None
-    return MissingRequirement(f"{os.fspath(where)}: {error.strerror}; make it readable for this user")
+    return MissingRequirement(f"{os.fspath(where)}: {error.strerror}; {ADVICE}")

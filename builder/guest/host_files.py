@@ -6,7 +6,8 @@ import os
 import stat
 from pathlib import Path
 
-from builder.errors import BuilderError
+from builder.denied import ADVICE
+from builder.errors import BuilderError, MissingRequirement
 from builder.exact import read_up_to
 from builder.files.descriptors import opened
 
@@ -23,8 +24,12 @@ class HostFileRefused(BuilderError):
         self.reason = reason
 
 
+class HostFileDenied(HostFileRefused, MissingRequirement):
+    """This user may not read such a file."""
+
+
 def read_host_file(path: Path, what: str) -> bytes:
-    """Read the whole of a regular file that is to be `what`. Raises HostFileRefused."""
+    """Read the whole of a regular file that is to be `what`. Raises HostFileRefused, or HostFileDenied."""
     try:
         # Without waiting for somebody to write to a fifo.
         with opened(path, os.O_RDONLY | os.O_NONBLOCK) as fd:
@@ -32,6 +37,8 @@ def read_host_file(path: Path, what: str) -> bytes:
                 raise HostFileRefused(path, what, "it is no regular file; name one")
             data = read_up_to(fd, MAX_SIZE + 1, 0)
     except OSError as error:
+        if isinstance(error, PermissionError):
+            raise HostFileDenied(path, what, f"{error.strerror}; {ADVICE}") from error
         raise HostFileRefused(path, what, f"{error.strerror}; check the path") from error
     if not data:
         raise HostFileRefused(path, what, "it is empty; make it again")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 
 import zstandard
 
+from builder.denied import unless_denied
 from builder.errors import UsageError
 from builder.guest.host_files import MAX_SIZE, HostFileRefused, read_host_file
 
@@ -68,8 +70,13 @@ def load_order(directory: Path, wanted: tuple[str, ...] = WANTED) -> Iterator[Mo
     """Yield the modules below `directory`, as `/lib/modules/VERSION`, in an order to load them in.
 
     Raises UsageError where there are none, which is more likely a wrong directory than a kernel without modules, and
-    HostFileRefused for one that cannot be read.
+    HostFileRefused for one that cannot be read, and MissingRequirement for a directory that may not be.
     """
+    try:
+        # What may not be read, rglob takes for empty.
+        os.listdir(directory)
+    except OSError as error:
+        unless_denied(error, directory)
     files = {
         path.name.partition(".ko")[0].replace("-", "_"): path
         for path in sorted(directory.rglob("*.ko*"))

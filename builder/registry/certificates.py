@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
+from builder.denied import unless_denied
 from builder.errors import SourceUnreadable
 from builder.files.home import config_directories
 from builder.registry import RegistryAccess
@@ -19,7 +20,8 @@ def tls_context(access: RegistryAccess, host: str, own: bool, written: str | Non
     """Make the TLS settings for connections to `host` (with a port if not 443), `written` otherwise in references.
 
     The machine's authorities are trusted, and those of `*.crt` files for the host; `*.cert` files with their `*.key`
-    are shown to the registry itself (`own`), not to hosts that it redirects to. Raises SourceUnreadable.
+    are shown to the registry itself (`own`), not to hosts that it redirects to. Raises SourceUnreadable,
+    or MissingRequirement.
     """
     context = ssl.create_default_context()
     if not access.tls_verify:
@@ -33,7 +35,7 @@ def tls_context(access: RegistryAccess, host: str, own: bool, written: str | Non
             if access.cert_dir is not None:
                 raise SourceUnreadable(str(directory), "there is no such directory of certificates") from error
         except PermissionError as error:
-            raise SourceUnreadable(str(directory), f"the certificates cannot be read: {error.strerror}") from error
+            unless_denied(error, directory)
     return context
 
 
@@ -60,4 +62,5 @@ def _load(context: ssl.SSLContext, file: Path, own: bool) -> None:
     except ssl.SSLError as error:
         raise SourceUnreadable(str(file), f"is no certificate in PEM form, or not its key's: {error.reason}") from error
     except OSError as error:
-        raise SourceUnreadable(str(file), f"cannot be read: {error.strerror}; mend it or move it away") from error
+        reason = unless_denied(error, file).strerror
+        raise SourceUnreadable(str(file), f"cannot be read: {reason}; mend it or move it away") from error

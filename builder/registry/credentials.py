@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from builder.denied import denial
 from builder.errors import SourceUnreadable
 from builder.events import Listener, Notice, ignore
 from builder.files.home import home_directory
@@ -67,7 +68,8 @@ def find_credentials(authfile: Path | None, host: str, path: str, listen: Listen
     """Find the credentials for the repository `path` at `host`; None where there are none.
 
     The first file that has some counts: `authfile` or else $REGISTRY_AUTH_FILE alone where one is given, then podman's
-    and Docker's own. `listen` is told what is no use. Raises SourceUnreadable for a file that was given.
+    and Docker's own. `listen` is told what is no use. Raises SourceUnreadable, or MissingRequirement, for a file
+    that was given.
     """
     given = authfile or (Path(named) if (named := os.environ.get("REGISTRY_AUTH_FILE")) else None)
     for file in (given,) if given else auth_files(os.environ):
@@ -75,6 +77,8 @@ def find_credentials(authfile: Path | None, host: str, path: str, listen: Listen
             content = _read(file)
         except _Unusable as error:
             if given:
+                if denied := denial(error.__cause__, file):
+                    raise denied from error
                 raise SourceUnreadable(str(file), f"{error}; check the path, or log in again") from error
             listen(Notice(f"{file}: {error}; going on without it"))
             continue

@@ -19,7 +19,7 @@ def open_recognised(reference: Reference, means: Means, layouts: Sequence[Layout
 
     Raises ImageNotFound where it is none.
     """
-    if not reference.is_url and not os.path.lexists(reference.place):
+    if not reference.is_url and _is_missing(reference.place):
         raise ImageNotFound(reference.place, _nothing_there(reference.text))
     files = open_anything(reference, means)
     try:
@@ -31,6 +31,15 @@ def open_recognised(reference: Reference, means: Means, layouts: Sequence[Layout
     except BaseException:
         files.close()
         raise
+
+
+def _is_missing(place: str) -> bool:
+    try:
+        os.lstat(place)
+    except (OSError, ValueError) as error:
+        # Of a directory on the way that may not be looked into, whoever opens it tells.
+        return not isinstance(error, PermissionError)
+    return False
 
 
 def _nothing_there(text: str) -> str:

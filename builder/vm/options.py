@@ -56,7 +56,7 @@ class VmOptions:
         read = {os.path.realpath(path): path for path in (self.machine.kernel, self.machine.data) if path}
         for place in read.values():
             # Such as the current directory, which is what an empty variable of a Makefile names.
-            if place.exists() and not (place.is_file() or place.is_block_device()):
+            if os.path.exists(place) and not (place.is_file() or place.is_block_device()):
                 raise UsageError(f"{place}: is no file that a machine can read; name a file")
         for output in outputs:
             if path := read.get(os.path.realpath(output)):
@@ -71,7 +71,7 @@ class VmOptions:
     def remarks(self) -> Iterator[str]:
         """Say what will be in the way of a machine that is started as things are now."""
         for path in (self.machine.kernel, self.machine.data) if self.vm_config else ():
-            if path and not path.exists():
+            if path and not os.path.exists(path):
                 yield f"{path}: is not there yet; the machine wants it"
         if self.machine.kernel and "firecracker" in (config.vmm for config in self.vm_config):
             with suppress(OSError), self.machine.kernel.open("rb") as file:
