@@ -6,11 +6,17 @@ import json
 import socket
 import ssl
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
 
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from support.asking import get
 from support.proxy import Proxy
 
@@ -187,6 +193,46 @@ def test_certificates_are_where_the_registry_is_called_as_in_the_reference(host:
         pytest.raises(SourceUnreadable, match=f"^{place}/client.cert: its private key is missing"),
     ):
         repository.manifest("latest")
+
+
+def plain_authority(place: Path) -> ssl.SSLContext:
+    """Make an authority as `openssl req -x509` does, into ca.crt, and a server that it vouches for."""
+    now, day = datetime.now(UTC), timedelta(days=1)
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("authority", "localhost")]
+    says = [x509.BasicConstraints(ca=True, path_length=None), x509.SubjectAlternativeName([x509.DNSName("localhost")])]
+    pems = []
+    for key, name, extension in zip(keys, names, says, strict=True):
+        made = x509.CertificateBuilder(
+            names[0], name, key.public_key(), x509.random_serial_number(), now - day, now + day
+        )
+        signed = made.add_extension(extension, critical=False).sign(keys[0], hashes.SHA256())
+        pems.append(signed.public_bytes(Encoding.PEM))
+    (place / "ca.crt").write_bytes(pems[0])
+    private = keys[1].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (place / "server.pem").write_bytes(pems[1] + private)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(place / "server.pem")
+    return context
+
+
+def test_an_authority_of_ones_own_may_be_as_plain_as_for_podman(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def strict() -> ssl.SSLContext:
+        context = default()
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    # As Python 3.13 makes them.
+    default = ssl.create_default_context
+    monkeypatch.setattr(ssl, "create_default_context", strict)
+    server = TlsServer(plain_authority(tmp_path), OK)
+    with closing(Http(RegistryAccess(cert_dir=tmp_path), server.host)) as http:
+        try:
+            assert get(http, f"https://{server.host}/") == 200
+        finally:
+            server.stop()
 
 
 def test_a_home_that_cannot_be_got_at_has_no_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
