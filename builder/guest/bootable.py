@@ -16,7 +16,7 @@ from builder.guest.executable import doubt
 from builder.guest.facts import GuestFacts, Initrd, Resolved
 from builder.guest.files import read_file, wanting
 from builder.guest.host_files import read_host_file
-from builder.guest.inits import HALT, own_stop_signal
+from builder.guest.inits import init_stop_signal, own_stop_signal
 from builder.guest.layer import guest_layer
 from builder.guest.options import AUTO, NONE, GuestOptions, parse_host_name
 from builder.guest.process import NothingToRun, Process, describe_process, plan_process
@@ -167,16 +167,16 @@ def _resolve(tree: Tree, spool: Spool, guest: Guest) -> Resolved:
     missing = wanting(tree, spool)
     own_name = b"" if "hostname" in missing else read_file(tree, spool, "etc/hostname") or b""
     asked = {"hosts": options.add_host, "hostname": options.hostname, "resolv.conf": options.dns}
-    init_stop = own_stop_signal(process.argv[0], tree)
-    stated = options.stop_signal or guest.image.config.stop_signal
+    init_stop, stop = own_stop_signal(process.argv[0], tree), process.stop
+    if init_stop is not None and not options.stop_signal:
+        stop = init_stop_signal(stop if guest.image.config.stop_signal else None, init_stop)
     return Resolved(
         uid=account.uid,
         gid=account.gid,
         groups=account.groups,
         home=account.home,
         hostname=options.hostname or _host_name(own_name) or _HOST_NAME,
-        # Without a stated signal, or with that for containers, an init is sent its own.
-        stop_signal=process.stop if init_stop is None or (stated and process.stop != HALT) else init_stop,
+        stop_signal=stop,
         takeover=init_stop is not None,
         writes=tuple(name for name, said in asked.items() if said or name in missing),
     )

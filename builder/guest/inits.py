@@ -20,7 +20,12 @@ _S6_INIT, _S6_FOLDERS = "/init", ("package/admin/s6-overlay", "etc/s6-overlay", 
 _STOP = {b"systemd": "SIGRTMIN+4", b"busybox": "SIGUSR2", b"openrc-init": "SIGTERM", b"s6-svscan": "SIGTERM"}
 
 # What images of systemd state: it halts, which ends a container, and leaves a machine on for ever.
-HALT = parse_signal("SIGRTMIN+3")
+_HALT, _POWER_OFF = parse_signal("SIGRTMIN+3"), parse_signal(_STOP[b"systemd"])
+
+
+def init_stop_signal(stated: int | None, own: int) -> int:
+    """Return the signal that asks an init to end, of what its image states, if that is anything, and its own."""
+    return own if stated is None or (stated, own) == (_HALT, _POWER_OFF) else stated
 
 
 def own_stop_signal(program: str, tree: Tree) -> int | None:

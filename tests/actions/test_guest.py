@@ -126,10 +126,16 @@ def test_a_tree_that_cannot_take_init_is_refused_with_what_to_do(
 
 
 @pytest.mark.parametrize(
-    ("stated", "number"), [(None, 38), ("SIGRTMIN+3", 38), ("37", 38), ("SIGRTMIN+5", 39), ("SIGTERM", 15)]
+    ("stated", "said", "number"),
+    [
+        *((None, None, 38), ("SIGRTMIN+3", None, 38), ("37", None, 38)),
+        *(("SIGRTMIN+5", None, 39), ("SIGTERM", None, 15)),
+        # Who builds the disk may mean it.
+        ("SIGRTMIN+3", "SIGRTMIN+3", 37),
+    ],
 )
 def test_systemd_is_asked_to_switch_a_machine_off_not_to_halt_it(
-    tmp_path: Path, stated: str | None, number: int
+    tmp_path: Path, stated: str | None, said: str | None, number: int
 ) -> None:
     config: dict[str, object] = {"Cmd": ["/sbin/init"]} | ({"StopSignal": stated} if stated else {})
     systemd = (
@@ -137,6 +143,16 @@ def test_systemd_is_asked_to_switch_a_machine_off_not_to_halt_it(
         symlink("sbin/init", "/lib/systemd/systemd"),
         file("lib/systemd/systemd", b"\x7fELF", mode=0o755),
     )
-    guest = built(made(tmp_path, config, *systemd), tmp_path / "disk.ext4", GuestOptions()).guest
+    options = GuestOptions(stop_signal=said)
+    guest = built(made(tmp_path, config, *systemd), tmp_path / "disk.ext4", options).guest
     assert guest is not None
     assert (guest.takeover, guest.stop_signal) == (True, number)
+
+
+def test_an_init_that_is_not_known_is_asked_as_its_image_states(tmp_path: Path) -> None:
+    """A script may become systemd, which takes SIGTERM for a wish that it start anew."""
+    config: dict[str, object] = {"Cmd": ["/sbin/init"], "StopSignal": "SIGRTMIN+3"}
+    init = file("sbin/init", b"#!/bin/sh\nexec /lib/systemd/systemd\n", mode=0o755)
+    guest = built(made(tmp_path, config, init), tmp_path / "disk.ext4", GuestOptions()).guest
+    assert guest is not None
+    assert (guest.takeover, guest.stop_signal) == (True, 37)
