@@ -60,7 +60,8 @@ static bool copied(const char *from, const char *to) {
         return !symlink(target, to) && !lchown(to, as.st_uid, as.st_gid);
     }
     DIR *folder = S_ISDIR(as.st_mode) ? opendir(from) : NULL;
-    bool whole = folder ? !mkdir(to, 0700) || errno == EEXIST : !mknod(to, as.st_mode, as.st_rdev);
+    bool whole = folder ? !mkdir(to, 0700) || errno == EEXIST
+                        : !S_ISDIR(as.st_mode) && !mknod(to, as.st_mode, as.st_rdev);
     for (struct dirent *entry; folder && whole && (entry = readdir(folder));)
         whole = !strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") ||
                 copied(join(from, "/", entry->d_name), join(to, "/", entry->d_name));
@@ -75,8 +76,11 @@ static void mount_run(void) {
     struct stat image, memory;
     bool there = !described[TAKEOVER].count && !chdir("/run") && !stat(".", &image);
     mount_at(&places[FILLED]);
-    if (there && !stat("/run", &memory) && memory.st_dev != image.st_dev && !copied(".", "/run"))
+    if (there && !stat("/run", &memory) && memory.st_dev != image.st_dev && !copied(".", "/run")) {
         say("what the image has in /run cannot be copied: ", strerror(errno));
+        /* Half of it would be worse, and memory that is full takes no socket; but some of it has to take one. */
+        if (!access(".", W_OK)) umount2("/run", MNT_DETACH);
+    }
     there = !chdir("/");
 }
 
