@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -13,9 +14,10 @@ import pytest
 from support.command import ROOT
 
 SCRIPT = ROOT / "ci/fuzz"
-# The same in a checkout of its own, with two targets: one that stands all, and one that does not.
+# The same in a checkout of its own, with three targets: one that stands all, one that does not, and one that the first
+# input keeps until the others are done.
 WITH_A_FAULT = """
-import runpy, sys
+import os, runpy, sys, time
 from pathlib import Path
 script, root, *words = sys.argv[1:]
 sys.path.insert(0, script.rpartition("/")[0])
@@ -25,7 +27,13 @@ here["TARGETS"].clear()
 from support.fuzz.target import Target
 def faulty(data):
     assert data.startswith(b"seed")
-here["TARGETS"].update(sound=Target(len, lambda: [b"seed"]), faulty=Target(faulty, lambda: [b"seed"]))
+def kept(data):
+    print(os.sched_getscheduler(0), file=open(root + "/policies", "a"))
+    if not Path(root, "others-are-done").exists():
+        Path(root, "others-are-done").touch()
+        time.sleep(3600)
+for name, run in dict(sound=len, faulty=faulty, kept=kept).items():
+    here["TARGETS"][name] = Target(run, lambda: [b"seed"])
 here["ROOT"] = Path(root)
 here["FINDS"], here["KEPT"] = Path(root, "finds"), Path(root, "kept")
 here["TALLIES"] = Path(root, "kept/tallies")
@@ -68,8 +76,20 @@ def test_a_campaign_beside_others_ends_with_them_once_each_target_had_its_turn(t
 
 
 @pytest.mark.heavy
+def test_a_turn_that_others_keep_waiting_ends_with_them_and_comes_again_like_any_process(tmp_path: Path) -> None:
+    """Where there is other work for all processors, what it leaves may come to nothing for hours."""
+    words = ("kept", "--in-all", "3600", "--beside", tmp_path / "others-are-done")
+    done = fuzz_with_a_fault(tmp_path, *words)
+    assert (done.returncode, done.stderr) == (0, "")
+    first, *rest = map(int, (tmp_path / "policies").read_text().split())
+    assert first == os.SCHED_IDLE
+    assert set(rest) == {os.sched_getscheduler(0)}
+    assert executions(done.stdout)["kept"] == len(rest) > 100
+
+
+@pytest.mark.heavy
 def test_what_is_found_is_kept_and_said_with_how_to_repeat_it(tmp_path: Path) -> None:
-    done = fuzz_with_a_fault(tmp_path, "--in-all", "3")
+    done = fuzz_with_a_fault(tmp_path, "sound", "faulty", "--in-all", "3")
     assert (done.returncode, done.stderr) == (1, "")
     *_, last = done.stdout.splitlines()
     again = last.removeprefix("once more: ci/fuzz --repeat ").split()

@@ -1,4 +1,4 @@
-"""A process that runs beside others: it takes what they leave of the processors, and later its part."""
+"""Processes beside others: they take what those leave of the processors, and the campaign later its part."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ _GROUP = Path("/proc/self/autogroup")
 
 
 def take_what_is_left() -> None:
-    """Run, with what is started from now on, where no other process wants to."""
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    """Run where no other process wants to, for good: only root may go back."""
+    # Systems that are not quite Linux may have no such.
+    with suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def come_last() -> None:
+    """Let this session wait for others, where there are groups."""
     _set_group("19")
 
 
 def take_part() -> None:
-    """Run like any other process from now on, as far as this user may have that again."""
-    with suppress(PermissionError):
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    """Let this session run like any other."""
     _set_group("0")
 
 

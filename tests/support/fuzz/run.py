@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from support.fuzz import patience
+from support.fuzz.beside import take_what_is_left
 from support.fuzz.reached import REACHED, words
 from support.fuzz.target import REFUSALS, Target, check, outcome, processor_time
 
@@ -74,10 +75,14 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How long a target is tried: so many seconds of the processor, or longer for `least` executions."""
+    """How long a target is tried: so many seconds of the processor, or longer for `least` executions.
+
+    If there is a `beside`, then of what others leave of the processors, and only until there is such a file.
+    """
 
     seconds: float
     least: int = 0
+    beside: Path | None = None
 
 
 def corpus_of(name: str) -> list[bytes]:
@@ -87,7 +92,7 @@ def corpus_of(name: str) -> list[bytes]:
 
 def fuzz(name: str, target: Target, share: Share, seed: object, more: Sequence[bytes] = ()) -> Result:
     """Give a parser seeds, kept inputs, `more`, and changes of all of them, as many as its share has room for."""
-    return _watched(name, target, lambda: _inputs(name, target, share, seed, more))
+    return _watched(name, target, lambda: _inputs(name, target, share, seed, more), share.beside)
 
 
 def repeat(name: str, target: Target, data: bytes) -> Result:
@@ -133,7 +138,7 @@ def _with_word(data: bytes, word: bytes, chosen: random.Random) -> bytes:
     return data[:at] + word + data[at + chosen.choice((0, len(word))) :]
 
 
-def _watched(name: str, target: Target, inputs: Callable[[], Inputs]) -> Result:
+def _watched(name: str, target: Target, inputs: Callable[[], Inputs], beside: Path | None = None) -> Result:
     """Run a target in a process, and find out what became of that."""
     result = Result(name)
     place = tempfile.mkdtemp(prefix="fuzz-")
@@ -142,10 +147,12 @@ def _watched(name: str, target: Target, inputs: Callable[[], Inputs]) -> Result:
         child = os.fork()
         if not child:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            if beside is not None:
+                take_what_is_left()
             os.chdir(tempfile.mkdtemp(dir=place))
             _run(target, inputs(), board, said, finds)
         try:
-            status = patience.wait(child, lambda: board[: _HEAD.size].strip(b"\0"))
+            status = patience.wait(child, lambda: board[: _HEAD.size].strip(b"\0"), beside)
         except BaseException:
             patience.end(child, signal.SIGKILL)
             os.waitpid(child, 0)
@@ -164,7 +171,8 @@ def _watched(name: str, target: Target, inputs: Callable[[], Inputs]) -> Result:
             ended = signal.Signals(-status).name if status < 0 else f"status {status}"
             data = bytes(board[_HEAD.size : _HEAD.size + length])
             result.finds.append(Find(name, data, f"the process ended with {ended}\n{said.read()}"))
-    shutil.rmtree(place)
+    # What it had started may have an end that takes a moment.
+    shutil.rmtree(place, ignore_errors=True)
     return result
 
 
@@ -262,4 +270,5 @@ def _keep(finds: BinaryIO, data: bytes, said: str) -> None:
 def _kept(finds: BinaryIO) -> Iterator[tuple[bytes, str]]:
     while head := finds.read(8):
         data = finds.read(int.from_bytes(head, "big"))
-        yield data, finds.read(int.from_bytes(finds.read(8), "big")).decode()
+        # Of a process that was ended, the last words may be cut off.
+        yield data, finds.read(int.from_bytes(finds.read(8), "big")).decode(errors="replace")
