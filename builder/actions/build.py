@@ -68,9 +68,9 @@ def build(
                 # What is seen to be there is also what the disk depends on.
                 check_layers(source, planned.image)
             check_apart([target, *options.beside()], _inputs(source, planned))
+            rule = depfile(str(target), dependencies(source, reference, planned)) if options.depfile else b""
             sandbox = there.facts.sandbox if there else confine_build(source, reference, options, _places(planned))
             disk = there or _pack(source, planned, filesystem, scratch, draft, listen)
-            rule = depfile(str(target), dependencies(source, reference, planned)) if options.depfile else b""
         # Nobody needs the image any more, and what follows takes long.
         known = disk if isinstance(disk, KnownDisk) else _finish(disk, planned, filesystem, draft, sandbox, listen)
         made = [] if there else [draft]

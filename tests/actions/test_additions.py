@@ -13,6 +13,8 @@ from support.tars import file, tar
 
 from builder import AddedTar, Addition, BuilderError, Removal, build, unpack
 from builder.disk import FILESYSTEMS
+from builder.errors import UsageError
+from builder.events import Event, Stage
 from builder.guest.options import GuestOptions
 from builder.tool import find_tool
 
@@ -125,6 +127,14 @@ def test_a_directory_that_holds_an_output_is_refused_before_anything_is_done(wri
     with pytest.raises(BuilderError, match=f"{written}' is written there; write it somewhere else") as caught:
         build("oci:image", places["x.ext4"], asked)
     assert (caught.value.exit_status, os.listdir("d/sub")) == (1, ["f"])
+
+
+def test_a_name_that_make_has_no_form_for_is_refused_before_a_layer_is_read() -> None:
+    Path("a\nb").touch()
+    heard: list[Event] = []
+    with pytest.raises(UsageError, match="make knows no file"):
+        build("oci:image", "x.ext4", options(Addition("a\nb", "/x"), depfile=Path("dep")), listen=heard.append)
+    assert [each for each in heard if isinstance(each, Stage)] == [Stage("looking at what is added")]
 
 
 def test_a_build_that_cannot_add_leaves_nothing_behind() -> None:
