@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from support.forms import FORMS, IMAGE, LAYERS, install_memory
 from support.images import config_bytes, digest
+from support.processes import wait_until
 from support.remote_forms import IN_REGISTRIES
 
 from builder.archive.compression import COMPRESSIONS
@@ -126,10 +127,11 @@ def open_descriptors() -> list[int]:
 
 
 def test_no_descriptor_stays_open(reference: str, tmp_path: Path) -> None:
-    open_before = open_descriptors()
+    open_before = set(open_descriptors())
     with closing(open_source(reference, means=Means(tmp_path))) as source:
         resolve(source, reference, None)
-    assert open_descriptors() == open_before
+    # On a busy machine, what other threads close is closed a moment later: theirs, and those of the test before.
+    wait_until(lambda: open_before.issuperset(open_descriptors()))
 
 
 def test_every_transport_has_forms_here() -> None:
