@@ -232,4 +232,4 @@ def test_who_does_not_stop_is_killed_in_time(tmp_path: Path, timeout: str, least
 
 def test_init_is_small_and_so_are_its_sources() -> None:
     assert all(len(init_program(architecture)) < 64 * 1024 for architecture in ("amd64", "arm64"))
-    assert sum(len(path.read_text().splitlines()) for path in SOURCES.glob("*.[ch]")) < 850
+    assert sum(len(path.read_text().splitlines()) for path in SOURCES.glob("*.[ch]")) < 900
