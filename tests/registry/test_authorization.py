@@ -11,11 +11,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.images import Spec, digest, layout
+from support.images import digest, layout
 from support.proxy import Answer, Fault, Proxy
-from support.registries import PASSWORD, USER, PrivateRegistry, TokenRegistry
+from support.registries import IMAGE, LAYER, PASSWORD, USER, PrivateRegistry, TokenRegistry
 from support.registry import skopeo_copy
-from support.tars import file, tar
 
 from builder.cli.main import run
 from builder.errors import BuilderError, SourceUnreadable
@@ -24,9 +23,6 @@ from builder.registry.failures import AccessDenied
 from builder.sources import open_source
 from builder.sources.access import Access, Means
 from builder.sources.resolve import resolve
-
-LAYER = tar(file("file", b"content\n" * 1000))
-IMAGE = Spec((LAYER,), platform="linux/s390x")
 
 
 def auth_file(path: Path, host: str, user: str, password: str, **more: str) -> Path:
@@ -139,15 +135,6 @@ def test_what_podman_login_writes_is_what_is_read(
     )
     assert (home / "run" / "containers" / "auth.json").exists()
     assert diff_ids(private, tmp_path, RegistryAccess(cert_dir=certificates)) == [digest(LAYER)]
-
-
-@pytest.fixture
-def tokens(token_registry: TokenRegistry) -> TokenRegistry:
-    token_registry.filler.push("secret/image", IMAGE)
-    token_registry.filler.push("public/image", IMAGE)
-    token_registry.tokens.asked.clear()
-    token_registry.tokens.lifetime = 300
-    return token_registry
 
 
 def test_a_token_is_fetched_without_a_name_for_what_is_public(tokens: TokenRegistry, tmp_path: Path) -> None:

@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.images import Spec, layout_files
+from support.images import layout_files
 from support.proxy import Answer, Fault, Proxy
 from support.raw import RawRegistry, answer
-from support.registries import TokenRegistry
+from support.registries import IMAGE, TokenRegistry
 from support.registry import Registry
 from support.remote import read_image
-from support.tars import file, tar
 
 from builder.errors import SourceUnreadable
 from builder.registry import RegistryAccess
@@ -22,17 +21,7 @@ from builder.registry.address import Address
 from builder.registry.http import Http
 from builder.sources.access import Access
 
-IMAGE = Spec((tar(file("file", b"content\n" * 1000)),), platform="linux/s390x")
 LAYERS = list(layout_files(IMAGE)[1][0].layers)
-
-
-@pytest.fixture
-def tokens(token_registry: TokenRegistry) -> TokenRegistry:
-    token_registry.filler.push("secret/image", IMAGE)
-    token_registry.filler.push("public/image", IMAGE)
-    token_registry.tokens.asked.clear()
-    token_registry.tokens.lifetime = 300
-    return token_registry
 
 
 @pytest.fixture

@@ -9,13 +9,17 @@ from pathlib import Path
 import bcrypt
 import pytest
 import trustme
+from support.images import Spec
 from support.proxy import Proxy
 from support.registry import Registry, start_registry
+from support.tars import file, tar
 from support.tokens import ISSUER, SERVICE, TokenServer
 
 from builder.registry import retry
 
 USER, PASSWORD = "builder", "pass:word & more"
+LAYER = tar(file("file", b"content\n" * 1000))
+IMAGE = Spec((LAYER,), platform="linux/s390x")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,3 +127,13 @@ def token_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TokenRe
     started.stop()
     filler.stop()
     tokens.stop()
+
+
+@pytest.fixture
+def tokens(token_registry: TokenRegistry) -> TokenRegistry:
+    """That with IMAGE for anybody, and once more for who has a password; nobody has asked for a token yet."""
+    token_registry.filler.push("secret/image", IMAGE)
+    token_registry.filler.push("public/image", IMAGE)
+    token_registry.tokens.asked.clear()
+    token_registry.tokens.lifetime = 300
+    return token_registry
