@@ -13,7 +13,6 @@ None of these marks can be in a repository or a tag, nor can `.` or `..` be one.
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import replace
 
 from builder.errors import InvalidReference
@@ -54,19 +53,6 @@ def path_of(name: ImageName) -> str:
     return f"{directory_of(name)}/{file}{_SUFFIX}"
 
 
-def name_of(path: str) -> ImageName | None:
-    """Read a name back from where it is kept; None where only the file itself can tell, or where it is no name.
-
-    Raises InvalidReference for what never was one.
-    """
-    directory, _, file = path.removeprefix(f"{MANIFESTS}/").rpartition("/")
-    file = file.removesuffix(_SUFFIX)
-    if directory.startswith("~") or file.startswith("~"):
-        return None
-    tag = re.sub(r"^@(\w+)-", r"@\1:", file) if file.startswith("@") else f":{_decoded(file)}"
-    return ImageName.parse(_decoded(directory) + tag)
-
-
 def is_reference(file: str) -> bool:
     """Say whether a file in a repository's directory is a reference."""
     return file.endswith(_SUFFIX)
@@ -75,8 +61,3 @@ def is_reference(file: str) -> bool:
 def _component(text: str) -> str:
     encoded = text.translate(_ENCODED)
     return encoded if len(encoded) <= _LONGEST else "~" + hashlib.sha256(text.encode()).hexdigest()
-
-
-def _decoded(text: str) -> str:
-    text = re.sub(r"!([a-z])", lambda match: match[1].upper(), text)
-    return text.replace("+", "/").replace("=", ":")

@@ -39,7 +39,7 @@ from builder.sources.docker.repositories import _parse_name
 from builder.sources.reference import parse_reference
 from builder.sources.stored_name import stored_name
 from builder.sources.transport import Reference
-from builder.store.reference_files import name_of, path_of
+from builder.store.reference_files import path_of
 from builder.vm.options import parse_vm_config
 
 OPTIONS = tuple(declared(BuildOptions()))
@@ -187,11 +187,6 @@ class Archive:
         pass
 
 
-def stored(words: str) -> None:
-    if (found := name_of(f"manifests/{words}")) is not None:
-        path_of(found)
-
-
 LIST = "oci:a:1 output=a.ext4 size=512M free=10M env=A=1 'cmd=[\"sh\"]' add=a:/b\n# no more\ndocker-archive:b.tar:c:1\n"
 TABLES = '[defaults]\nsize = "1G"\n[[image]]\nreference = "oci:a"\nenv = ["A=1"]\njournal = false\noutput = "b.erofs"\n'
 REGISTRIES = """unqualified-search-registries = ["docker.io"]
@@ -213,7 +208,7 @@ ADDRESS = "https://user:pw@example.com:5000/v2/a/blobs/?digest=sha256:0&x=%20#f"
 NAMES = ("docker.io/a/b:1", "sha256:" + "a" * 64, "linux/arm/v7", "80/tcp", "a.example+b/!1.json", "//user:pw@a/b")
 VALUES = ("512M", "1.5GiB", "10%", "zstd,level=3", "0:0", "A=1", '["a", "b c"]', "a.example", "10.0.0.1", "db:1::2")
 REFERENCES = ("oci:dir:app:1", "docker://a.example:5000/b/c:1@sha256:" + "0" * 64, "zip://a.zip!/b", "store:a", "x.tar")
-NAMED = each_of(name, Digest.parse, Platform.parse, port, stored, pulled, held)
+NAMED = each_of(name, Digest.parse, Platform.parse, port, pulled, held)
 CHALLENGES = 'Bearer realm="https://a.example/t",service="s",scope="repository:a:pull", Basic realm=a'
 
 TARGETS = {
