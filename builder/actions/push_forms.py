@@ -73,7 +73,7 @@ Form = Callable[[Opened, Path | None, Listener, ExitStack], Shape]
 
 def as_artifact(disk: Opened, tmpdir: Path | None, listen: Listener, stack: ExitStack) -> Shape:
     """Make an artifact of it, with its metadata, which `pull` and `boot` take."""
-    blob = _compress(disk, disk.chunks(), disk.size, tmpdir, listen, stack)
+    blob = _compress(disk.chunks(), disk.size, tmpdir, listen, stack)
     described = Disk(disk.format, disk.size, blob.content)
     layers = [Blob(form.disk_layer(described, blob.digest, blob.size), _reader(disk.path, blob.fd, blob.size))]
     if disk.metadata is not None:
@@ -99,7 +99,7 @@ def as_containerdisk(disk: Opened, tmpdir: Path | None, listen: Listener, stack:
             yield chunk
         yield end
 
-    blob = _compress(disk, tar(), len(begin) + disk.size + len(end), tmpdir, listen, stack)
+    blob = _compress(tar(), len(begin) + disk.size + len(end), tmpdir, listen, stack)
     layer = Blob(Descriptor(OCI_LAYER_ZSTD, blob.digest, blob.size), _reader(disk.path, blob.fd, blob.size))
     described = Disk(disk.format, disk.size, Digest("sha256", whole.hexdigest()))
     return Shape(described, _image_config(config, blob.content), (layer,))
@@ -144,9 +144,7 @@ def _image_config(platform: Platform, diff_id: Digest) -> Blob:
     return held(Descriptor(OCI_CONFIG, Digest.of(data), len(data)), data)
 
 
-def _compress(
-    disk: Opened, chunks: Iterator[bytes], size: int, tmpdir: Path | None, listen: Listener, stack: ExitStack
-) -> Packed:
+def _compress(chunks: Iterator[bytes], size: int, tmpdir: Path | None, listen: Listener, stack: ExitStack) -> Packed:
     listen(Stage("compressing the disk", size))
     with failures_named(advice="choose another --tmpdir"):
         return stack.enter_context(packed(chunks, size, tmpdir, Meter(listen)))

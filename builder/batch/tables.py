@@ -38,14 +38,14 @@ def parse_tables(text: str, name: str) -> Iterator[Entry]:
         raise InvalidList(name, "", "image is no list of tables; write [[image]] above each")
     if not isinstance(defaults, dict):
         raise InvalidList(name, "", "defaults is no table; write [defaults] above what is meant for all")
-    common = _read(defaults, name, "[defaults]", KEYS)
+    common = _read(defaults, name, "[defaults]")
     for number, table in enumerate(tables, start=1):
         place = f"[[image]] {number}"
         reference, output = (_text(table.get(key), key, name, place) for key in ("reference", "output"))
         if not reference:
             raise InvalidList(name, place, 'it names no image; write reference = "oci:DIR:TAG" or the like')
         options = {key: value for key, value in table.items() if key not in ("reference", "output")}
-        yield Entry(number, place, reference, output, common | _read(options, name, place, KEYS))
+        yield Entry(number, place, reference, output, common | _read(options, name, place))
 
 
 def _parse(text: str, name: str) -> dict[str, Any]:
@@ -61,11 +61,11 @@ def _parse(text: str, name: str) -> dict[str, Any]:
         raise InvalidList(name, "", f"it is no TOML: {quoted(str(error), 200)}") from error
 
 
-def _read(table: dict[str, Any], name: str, place: str, keys: Any) -> dict[str, Any]:
+def _read(table: dict[str, Any], name: str, place: str) -> dict[str, Any]:
     """Read options; what several of them say together keeps the order of the file."""
     changes: dict[str, Any] = {}
     for key, value in table.items():
-        if key not in keys:
+        if key not in KEYS:
             raise InvalidList(name, place, f"{quoted(key, 100)} is no option; there are {_KNOWN}")
         option = KEYS[key]
         try:

@@ -10,7 +10,7 @@ from itertools import islice
 
 from builder.errors import LayerRefused
 from builder.tree.lookup import find_node
-from builder.tree.nodes import File, Symlink
+from builder.tree.nodes import File
 from builder.tree.paths import components
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
@@ -45,11 +45,6 @@ def wanting(tree: Tree, spool: Spool) -> tuple[str, ...]:
     judges = {"hosts": _is_left_hosts, "hostname": _is_left_hostname, "resolv.conf": _is_left_resolver}
     found = {name: read_file(tree, spool, f"etc/{name}") for name in judges}
     return tuple(name for name, judge in judges.items() if (data := found[name]) is None or judge(_lines(data)))
-
-
-def is_link(tree: Tree, path: str) -> bool:
-    """Say whether the last component of `path` is a symlink."""
-    return isinstance(find_node(tree, components(path.encode()), follow=False), Symlink)
 
 
 def _lines(data: bytes) -> Iterator[str]:

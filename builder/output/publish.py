@@ -95,10 +95,10 @@ def publish_directory(draft: Draft) -> None:
     _rename(draft)
 
 
-def write_atomically(path: Path, data: bytes, listen: Listener = ignore) -> None:
+def write_atomically(path: Path, data: bytes) -> None:
     """Replace a small file in one step."""
     output = resolve_output(path)
-    with workspace(output.parent, output.name, listen) as work:
+    with workspace(output.parent, output.name) as work:
         publish(_drafted(work, output, data))
 
 

@@ -215,7 +215,7 @@ def parse_challenges(header: str) -> tuple[Challenge, ...]:
     """Read the challenges of a header, in order; what cannot be read ends the list."""
     challenges: list[tuple[str, dict[str, str]]] = []
     header = header[:_MAX_HEADER]
-    position = _end(_SEPARATORS, header, 0)
+    position = _behind_separators(header, 0)
     while position < len(header):
         if challenges and (parameter := _PARAMETER.match(header, position)):
             name, quoted, plain = parameter.groups()
@@ -228,12 +228,12 @@ def parse_challenges(header: str) -> tuple[Challenge, ...]:
             position = scheme.end()
         else:
             break
-        position = _end(_SEPARATORS, header, position)
+        position = _behind_separators(header, position)
     return tuple(Challenge(scheme, parameters) for scheme, parameters in challenges)
 
 
-def _end(pattern: re.Pattern[str], text: str, position: int) -> int:
-    match = pattern.match(text, position)
+def _behind_separators(header: str, position: int) -> int:
+    match = _SEPARATORS.match(header, position)
     return match.end() if match else position
 
 

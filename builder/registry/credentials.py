@@ -71,7 +71,7 @@ def find_credentials(authfile: Path | None, host: str, path: str, listen: Listen
     and Docker's own. `listen` is told what is no use. Raises SourceUnreadable, or MissingRequirement, for a file
     that was given.
     """
-    given = authfile or (Path(named) if (named := os.environ.get("REGISTRY_AUTH_FILE")) else None)
+    given = _given(authfile)
     for file in (given,) if given else auth_files(os.environ):
         try:
             content = _read(file)
@@ -93,7 +93,7 @@ def find_credentials(authfile: Path | None, host: str, path: str, listen: Listen
 
 def asks_helpers(authfile: Path | None) -> bool:
     """Tell whether a program might be asked for credentials; the files are those of `find_credentials`."""
-    given = authfile or (Path(named) if (named := os.environ.get("REGISTRY_AUTH_FILE")) else None)
+    given = _given(authfile)
     for file in (given,) if given else auth_files(os.environ):
         with suppress(_Unusable):
             content = _read(file)
@@ -121,6 +121,12 @@ def auth_files(environment: Mapping[str, str]) -> Iterator[Path]:
         yield Path(docker, "config.json")
     if home:
         yield home / _OLD_DOCKER
+
+
+def _given(authfile: Path | None) -> Path | None:
+    """Name the one file that is asked for, by the user or by the environment; None where none is."""
+    named = os.environ.get("REGISTRY_AUTH_FILE")
+    return authfile or (Path(named) if named else None)
 
 
 def _read(file: Path) -> _AuthFile | None:

@@ -70,15 +70,15 @@ def version() -> int:
     return 0
 
 
-def restrict(grants: Iterable[Grant], *, network: bool = False, signals: bool = False, free: int = 0) -> None:
+def restrict(grants: Iterable[Grant], *, network: bool = False, free: int = 0) -> None:
     """Take from this thread, for ever, all that is not granted; what there is not is left out.
 
-    Without `network` it reaches no TCP port and no abstract socket, and without `signals` no process outside, as far
-    as the kernel's version knows of these; rights that are `free` it keeps everywhere. Raises OSError.
+    It signals no process outside, and without `network` reaches no TCP port and no abstract socket, as far as the
+    kernel's version knows of these; rights that are `free` it keeps everywhere. Raises OSError.
     """
     known = version()
     handled = (_FIRST | sum(added for since, added in _ADDED.items() if since <= known)) & ~free
-    scoped = (0 if network else _SOCKETS) | (0 if signals else _SIGNALS)
+    scoped = _SIGNALS | (0 if network else _SOCKETS)
     words = [handled, *([0 if network else _NETWORK] if known >= 4 else []), *([scoped] if known >= 6 else [])]
     attributes = ctypes.create_string_buffer(struct.pack(f"={len(words)}Q", *words), 8 * len(words))
     rules = system_call(_CREATE_RULESET, attributes, len(attributes), 0)

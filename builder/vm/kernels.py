@@ -8,10 +8,11 @@ from pathlib import Path
 
 from builder.errors import MissingRequirement
 
+_MODULES = Path("/lib/modules")
 _INSTALL = "linux-image-cloud-amd64 (Debian), kernel-core (Fedora) or linux-virt (Alpine)"
 
 
-def newest_kernel(boot: Path = Path("/boot"), modules: Path = Path("/lib/modules")) -> tuple[Path, Path]:
+def newest_kernel(boot: Path = Path("/boot"), modules: Path = _MODULES) -> tuple[Path, Path]:
     """Return the newest /boot/vmlinuz-VERSION and its /lib/modules/VERSION.
 
     Alpine's /boot/vmlinuz-virt goes with the newest /lib/modules/VERSION-virt.
@@ -33,9 +34,9 @@ def newest_kernel(boot: Path = Path("/boot"), modules: Path = Path("/lib/modules
     )
 
 
-def modules_of(kernel: Path, modules: Path = Path("/lib/modules")) -> Path | None:
+def modules_of(kernel: Path) -> Path | None:
     """Return the modules of a kernel that is called vmlinuz-VERSION, where they are installed."""
-    return _modules_of(kernel, modules) if kernel.name.startswith("vmlinuz-") else None
+    return _modules_of(kernel, _MODULES) if kernel.name.startswith("vmlinuz-") else None
 
 
 def _modules_of(kernel: Path, modules: Path) -> Path | None:
