@@ -22,6 +22,14 @@ class BuilderError(Exception):
     def __init__(self, text: str) -> None:
         super().__init__(legible(without_password(text)))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # To another process it goes as it is: an exception's own way is to be made anew, of its text alone.
+        return _again, (type(self), *self.args), vars(self)
+
+
+def _again(kind: type[BuilderError], text: str) -> BuilderError:
+    return kind.__new__(kind, text)
+
 
 class UsageError(BuilderError):
     """The caller asked for something that cannot be meant: a bad reference, option or list (status 2)."""
@@ -245,17 +253,6 @@ class StoreCorrupt(ImageRefused):
         super().__init__(f"{where}: {reason}; `rootfs-builder store verify --quarantine` moves it away")
         self.where = where
         self.reason = reason
-
-
-class StoreDamaged(ImageRefused):
-    """A verification of the image store at `where` found `count` things that are not what they should be."""
-
-    def __init__(self, where: str, count: int, moved: bool) -> None:
-        what = "1 thing is" if count == 1 else f"{count} things are"
-        todo = "what was corrupt is in quarantine:" if moved else "move what is corrupt away with --quarantine, then"
-        super().__init__(f"{where}: {what} damaged; {todo} pull the images again")
-        self.where = where
-        self.count = count
 
 
 class StoreDenied(MissingRequirement):

@@ -15,11 +15,11 @@ from builder.cli.console import Console
 from builder.cli.options import store_option_below, table_option
 from builder.cli.pull import add, pull
 from builder.cli.types import Parsed
-from builder.errors import ImageNotFound, InvalidReference, StoreDamaged
+from builder.errors import ImageNotFound, InvalidReference
 from builder.image.name import ImageName
 from builder.sizes import human_size
 from builder.store import open_store
-from builder.store.check import Damage, check
+from builder.store.check import Damage, StoreDamaged, check
 from builder.store.collect import collect
 from builder.store.find import find, offer
 from builder.store.listing import StoredImage, images

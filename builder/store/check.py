@@ -11,7 +11,7 @@ from itertools import islice
 from secrets import token_hex
 from threading import Event
 
-from builder.errors import DigestMismatch, StoreCorrupt, StoreDenied, StoreError
+from builder.errors import DigestMismatch, ImageRefused, StoreCorrupt, StoreDenied, StoreError
 from builder.events import Listener, Meter, Notice, Stage, ignore
 from builder.image.digest import Digest
 from builder.image.verifier import Verifier
@@ -40,6 +40,17 @@ class Damage:
     reason: str
     images: tuple[str, ...] = ()
     moved_to: str | None = None
+
+
+class StoreDamaged(ImageRefused):
+    """A verification of the image store at `where` found `count` things that are not what they should be."""
+
+    def __init__(self, where: str, count: int, moved: bool) -> None:
+        what = "1 thing is" if count == 1 else f"{count} things are"
+        todo = "what was corrupt is in quarantine:" if moved else "move what is corrupt away with --quarantine, then"
+        super().__init__(f"{where}: {what} damaged; {todo} pull the images again")
+        self.where = where
+        self.count = count
 
 
 @dataclass(frozen=True, slots=True)
