@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from builder.errors import UsageError
@@ -31,3 +32,11 @@ class Entry:
     reference: str
     output: str | None
     options: Mapping[str, Any]
+
+
+def offer(key: str, known: Collection[str]) -> str:
+    """Say for a message what may be meant by a `key` that is none: what is much like it, or else any that is known."""
+    # No longer than any of them: it may be as long as a list.
+    key = key[:40].strip("-").replace("_", "-")
+    close = [key] if key in known else get_close_matches(key, known)
+    return f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(known)}"

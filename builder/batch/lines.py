@@ -7,12 +7,13 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from builder.batch.entries import KEYS, Entry, InvalidList
+from builder.batch.entries import KEYS, Entry, InvalidList, offer
 from builder.errors import UsageError
 from builder.words import quoted
 
 # What is quoted, which stays; or a comment, which may hold quotes of its own.
 _QUOTED_OR_COMMENT = re.compile(r"""('[^']*'|"(?:\\.|[^"\\])*+"|\\.)|(?:^|\s)#.*""")
+_KNOWN = ("output", *KEYS)
 
 
 def parse_lines(text: str, name: str) -> Iterator[Entry]:
@@ -41,8 +42,10 @@ def _entry(number: int, words: list[str]) -> Entry:
     changes: dict[str, Any] = {}
     for word in words[1:]:
         key, equals, value = word.partition("=")
-        if not equals or (key != "output" and key not in KEYS):
-            raise UsageError(f"{quoted(word)} is no option; write KEY=VALUE with one of output, {', '.join(KEYS)}")
+        if key not in _KNOWN:
+            raise UsageError(f"{quoted(word)} is no option; write KEY=VALUE ({offer(key, _KNOWN)})")
+        if not equals:
+            raise UsageError(f"{key} has no value; write {key}=VALUE")
         repeats = key in KEYS and KEYS[key].repeats
         if (key in changes and not repeats) or (key == "output" and output is not None):
             raise UsageError(f"{key} is given twice")

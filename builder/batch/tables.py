@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterator
 from typing import Any
 
-from builder.batch.entries import KEYS, Entry, InvalidList
+from builder.batch.entries import KEYS, Entry, InvalidList, offer
 from builder.errors import UsageError
 from builder.words import quoted
 
@@ -18,7 +18,7 @@ _FIRST_TABLE = re.compile(r"(?:[ \t\r]*(?:#[^\n]*)?\n)*[ \t]*\[(?:\[[ \t]*image[
 _KEY = r"""(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""
 _DEEP_KEY = re.compile(rf"^[ \t]*+\[{{0,2}}+[ \t]*+(?:{_KEY}[ \t]*+\.[ \t]*+){{16}}", re.MULTILINE)
 _TOO_DEEP = "its values are nested too deep; an option is a text, a number or true"
-_KNOWN = f"reference, output, {', '.join(KEYS)}"
+_KNOWN = ("reference", "output", *KEYS)
 # Numbers of more digits are no sizes, and cannot be written without more ado.
 _LARGEST = 1 << 63
 
@@ -66,7 +66,9 @@ def _read(table: dict[str, Any], name: str, place: str) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     for key, value in table.items():
         if key not in KEYS:
-            raise InvalidList(name, place, f"{quoted(key, 100)} is no option; there are {_KNOWN}")
+            # What is one image's own is known, but not here.
+            known = KEYS if key in _KNOWN else _KNOWN
+            raise InvalidList(name, place, f"{quoted(key, 100)} is no option; {offer(key, known)}")
         option = KEYS[key]
         try:
             if option.repeats:

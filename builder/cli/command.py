@@ -58,7 +58,12 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse as click does, and keep the order of the options: with values, click gives none across them."""
-        _, _, said = self.make_parser(ctx).parse_args(list(args))
+        try:
+            _, _, said = self.make_parser(ctx).parse_args(list(args))
+        except click.UsageError as error:
+            # Click leaves out of some mistakes which command they were made with.
+            error.ctx = error.ctx or ctx
+            raise
         ctx.meta[ORDER] = [parameter.name for parameter in said]
         return super().parse_args(ctx, args)
 

@@ -106,8 +106,11 @@ def test_words_may_be_quoted() -> None:
     ("text", "line", "reason"),
     [
         ("oci:a\noci:b size=huge", 2, "'huge' is not a size"),
-        ("oci:a colour=red", 1, "'colour=red' is no option"),
-        ("oci:a size", 1, "'size' is no option"),
+        ("oci:a colour=red", 1, "'colour=red' is no option; write KEY=VALUE (there are output, format, "),
+        ("oci:a fre=1M", 1, "'fre=1M' is no option; write KEY=VALUE (did you mean free or force?)"),
+        ("oci:a --free 1M", 1, "'--free' is no option; write KEY=VALUE (did you mean free?)"),
+        ("oci:a working_dir=/", 1, "'working_dir=/' is no option; write KEY=VALUE (did you mean working-dir?)"),
+        ("oci:a size", 1, "size has no value; write size=VALUE"),
         ("oci:a size=1 size=2", 1, "size is given twice"),
         ("oci:a output=x output=y", 1, "output is given twice"),
         ("oci:a output=../x", 1, "not a path below the output directory"),

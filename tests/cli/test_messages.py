@@ -181,6 +181,8 @@ MISTAKES = [
     (["colour"], "No such command 'colour'. (see rootfs-builder --help)"),
     ([], "Missing command. (see rootfs-builder --help)"),
     (["build"], "Missing argument 'IMAGE'. (see rootfs-builder build --help)"),
+    (["build", "oci:a", "--size"], "Option '--size' requires an argument. (see rootfs-builder build --help)"),
+    (["build", "--quiet=yes"], "Option '--quiet' does not take a value. (see rootfs-builder build --help)"),
     (
         ["completion"],
         "Missing argument '{bash|zsh|fish}'. Choose from: bash, zsh, fish (see rootfs-builder completion --help)",
