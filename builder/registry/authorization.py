@@ -21,7 +21,7 @@ import msgspec
 from builder.errors import SourceUnreadable
 from builder.registry.address import Address, is_loopback
 from builder.registry.credentials import Credentials
-from builder.registry.failures import AccessDenied, Passing
+from builder.registry.failures import AccessDenied, busy
 from builder.registry.http import Http
 from builder.registry.retry import retry_after
 from builder.words import legible
@@ -178,7 +178,7 @@ class Authorization:
         if answer.status in (400, 401, 403):
             raise self.denied(f"the token server {server.place} {answer.explain()}")
         if answer.status == 429 or answer.status >= 500:
-            raise Passing(server.place, f"the token server {answer.explain()}", retry_after(answer.headers))
+            raise busy(server.place, f"the token server {answer.explain()}", answer.status, retry_after(answer.headers))
         if answer.status != 200:
             raise SourceUnreadable(server.place, f"the token server {answer.explain()}; try again later")
         try:

@@ -33,13 +33,29 @@ class Refused(SourceUnreadable):
 class Passing(SourceUnreadable):
     """A failure that may pass when one waits: `wait` seconds if the registry says how long.
 
-    `dialling` says that there was no connection at all: that a name is unknown does not pass.
+    `dialling` says that there was no connection at all: that a name is unknown does not pass. `advice` is for who has
+    waited long enough.
     """
 
-    def __init__(self, where: str, reason: str, wait: float | None = None, dialling: bool = False) -> None:
+    def __init__(
+        self,
+        where: str,
+        reason: str,
+        wait: float | None = None,
+        dialling: bool = False,
+        advice: str = "try again later",
+    ) -> None:
         super().__init__(where, reason)
         self.wait = wait
         self.dialling = dialling
+        self.advice = advice
+
+
+def busy(where: str, how: str, status: int, wait: float | None) -> Passing:
+    """Make the failure of an answer that says to come back later: `status`, told by `how`."""
+    # Most take more from who is known.
+    advice = "log in, or try again later" if status == 429 else "try again later"
+    return Passing(where, how, wait, advice=advice)
 
 
 class NoTls(SourceUnreadable):

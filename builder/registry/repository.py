@@ -18,6 +18,7 @@ from builder.events import Listener
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.image.document import MAX_DOCUMENT_SIZE
+from builder.image.manifest import parse_document
 from builder.image.media_types import INDEXES, MANIFESTS, SCHEMA_1
 from builder.image.name import DOCKER_HUB
 from builder.image.verifier import verify
@@ -26,7 +27,7 @@ from builder.registry.address import Address, Origin, is_loopback
 from builder.registry.authorization import Authorization, scope_of
 from builder.registry.connection import Body
 from builder.registry.credentials import find_credentials
-from builder.registry.failures import AccessDenied, NoTls, NotThere, Passing, Refused
+from builder.registry.failures import AccessDenied, NoTls, NotThere, Passing, Refused, busy
 from builder.registry.http import Answer, Http
 from builder.registry.origin import Document
 from builder.registry.retry import Patience, retry_after
@@ -84,18 +85,21 @@ class Repository:
         """Fetch the manifest or index of a tag or a digest; raises NotThere.
 
         Raises DigestMismatch when its bytes have not the digest that was asked for, or that the registry states, and
-        UnsupportedImage past MAX_DOCUMENT_SIZE bytes.
+        UnsupportedImage past MAX_DOCUMENT_SIZE bytes and for schema 1.
         """
         what = f"{self.where}: manifest {reference}"
         answer, data = self.persist(lambda: self._fetch(f"manifests/{reference}", _ACCEPT, "a manifest"))
         if len(data) > MAX_DOCUMENT_SIZE:
             raise UnsupportedImage(what, f"documents of more than {MAX_DOCUMENT_SIZE} bytes are refused")
+        kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if kind in SCHEMA_1:
+            # Refused for that: the digest that is stated of a signed one is not of these bytes.
+            parse_document(data, kind, what)
         expected = reference if isinstance(reference, Digest) else _stated_digest(answer)
         if expected is not None:
             verify(data, expected, what)
-        kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         # Other types are a careless server's, as text/plain: then the document says what it is.
-        known = kind if kind in MANIFESTS | INDEXES | SCHEMA_1 else None
+        known = kind if kind in MANIFESTS | INDEXES else None
         return Document(data, expected or Digest.of(data), known, answer.headers.get("ETag"))
 
     def tag_hint(self, tag: str) -> tuple[Digest, int] | None:
@@ -234,7 +238,7 @@ class Repository:
         if answer.status == 404:
             return NotThere(how)
         if answer.status in _PASSING:
-            return Passing(self.host, how, retry_after(answer.headers))
+            return busy(self.host, how, answer.status, retry_after(answer.headers))
         return Refused(self.where, how, answer.status)
 
     def _connect(self) -> Address:

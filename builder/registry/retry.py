@@ -41,11 +41,12 @@ class Patience:
         if self._stop.is_set():
             raise Stopped(error.where) from error
         if self._failures >= ATTEMPTS:
-            raise SourceUnreadable(error.where, f"{error.reason}; gave up after {ATTEMPTS} attempts") from error
+            reason = f"{error.reason}; gave up after {ATTEMPTS} attempts: {error.advice}"
+            raise SourceUnreadable(error.where, reason) from error
         seconds = min(FIRST_WAIT * 2 ** (self._failures - 1), LONGEST_WAIT)
         if error.wait is not None:
             if error.wait > LONGEST_RETRY_AFTER:
-                reason = f"{error.reason}; it asks to come back in {error.wait:.0f} s"
+                reason = f"{error.reason}; it asks to come back in {error.wait:.0f} s: {error.advice}"
                 raise SourceUnreadable(error.where, reason) from error
             seconds = max(error.wait, FIRST_WAIT)
         self._listen(Notice(f"{error.where}: {error.reason}: waiting {seconds:.0f} s before trying again"))

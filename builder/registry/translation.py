@@ -34,7 +34,7 @@ def translate(error: exceptions.HTTPError | OSError | ValueError, host: str, pro
         reason = f"{what.lower()}{through}; check {advice}"
         return Passing(host, reason, dialling=True)
     if isinstance(cause, (exceptions.ReadTimeoutError, TimeoutError)):
-        return Passing(host, f"no answer in time{through}; check the network, or try again later")
+        return Passing(host, f"no answer in time{through}; check the network")
     inner = cause.args[0] if isinstance(cause, exceptions.SSLError) and cause.args else cause
     if isinstance(inner, (ssl.SSLError, ssl.CertificateError)):
         if (short := shortage(inner)) is not None:
@@ -49,7 +49,7 @@ def translate(error: exceptions.HTTPError | OSError | ValueError, host: str, pro
     if isinstance(cause, ValueError):
         reason = "a proxy setting of the environment, or an address that was sent, is no URL"
         return SourceUnreadable(host, f"{reason}; check HTTPS_PROXY")
-    return Passing(host, f"the connection broke{through}; check the network, or try again later")
+    return Passing(host, f"the connection broke{through}; check the network")
 
 
 def _tls_failure(error: ssl.SSLError | ssl.CertificateError, host: str) -> SourceUnreadable:

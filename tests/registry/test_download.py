@@ -208,17 +208,24 @@ def test_retry_after_is_waited_for(proxy: Proxy, access: Access, heard: list[str
 @pytest.mark.parametrize("value", ["86400", formatdate(4_000_000_000, usegmt=True)])
 def test_who_is_asked_to_come_back_tomorrow_is_told_so(proxy: Proxy, access: Access, value: str) -> None:
     proxy.faults.append(Fault("GET .*manifests", answer=Answer(429, {"Retry-After": value}, b"")))
-    with pytest.raises(SourceUnreadable, match=r"answered 429 Too Many Requests; it asks to come back in \d+ s"):
+    expected = r"answered 429 Too Many Requests; it asks to come back in \d+ s: log in, or try again later$"
+    with pytest.raises(SourceUnreadable, match=expected):
         read_image(f"docker://{proxy.host}/faults", access)
     assert len(proxy.sent("GET .*manifests")) == 1
 
 
 @pytest.mark.parametrize("resource", ["manifests/latest", "GET .*blobs"])
-def test_attempts_come_to_an_end(proxy: Proxy, access: Access, resource: str) -> None:
-    proxy.faults.append(Fault(resource, answer=Answer(503, {}, b"")))
+@pytest.mark.parametrize(
+    ("status", "what", "advice"),
+    [(503, "Service Unavailable", "try again later"), (429, "Too Many Requests", "log in, or try again later")],
+)
+def test_attempts_come_to_an_end_with_advice(
+    proxy: Proxy, access: Access, resource: str, status: int, what: str, advice: str
+) -> None:
+    proxy.faults.append(Fault(resource, answer=Answer(status, {}, b"")))
     with pytest.raises(SourceUnreadable) as caught:
         read_image(f"docker://{proxy.host}/faults", access)
-    assert caught.value.reason == f"answered 503 Service Unavailable; gave up after {retry.ATTEMPTS} attempts"
+    assert caught.value.reason == f"answered {status} {what}; gave up after {retry.ATTEMPTS} attempts: {advice}"
     assert caught.value.exit_status == 1
 
 

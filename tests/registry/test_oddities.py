@@ -13,7 +13,7 @@ from support.images import OCI, digest
 from support.odd import BLOB, CONFIG, HTML, MADE, MANIFEST, PAGE, always, reads, refused, wants_token
 from support.raw import RawRegistry, answer
 
-from builder.errors import BlobMissing, ImageNotFound, SourceUnreadable
+from builder.errors import BlobMissing, ImageNotFound, SourceUnreadable, UnsupportedImage
 from builder.image.media_types import INDEXES, MANIFESTS
 from builder.registry.failures import AccessDenied
 from builder.sources.access import Access
@@ -234,3 +234,15 @@ def test_what_is_accepted_is_said_in_a_line_each(raw: RawRegistry, access: Acces
     (asked,) = [head for head in raw.heads if head.startswith(b"GET /v2/image/manifests/")]
     accepted = [line.partition(b": ")[2].decode() for line in asked.split(b"\r\n") if line.startswith(b"Accept:")]
     assert accepted == sorted(MANIFESTS | INDEXES)
+
+
+def test_a_signed_manifest_of_schema_1_is_said_to_be_that(raw: RawRegistry, access: Access) -> None:
+    """Its digest is of what was signed, and not of the document."""
+    signed = b'{"schemaVersion":1,"name":"image","tag":"latest","fsLayers":[],"history":[],"signatures":[]}'
+    for kind, stated in (("v1+prettyjws", b"x"), ("v1+json", signed)):
+        content_type = f"Content-Type: application/vnd.docker.distribution.manifest.{kind}"
+        said = answer(200, signed, content_type, f"Docker-Content-Digest: {digest(stated)}")
+        raw.odd["GET .*manifests"] = always(said)
+        error = refused(raw, access)
+        assert isinstance(error, UnsupportedImage)
+        assert "is a Docker schema 1 manifest; convert the image first" in str(error)
