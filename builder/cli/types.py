@@ -34,6 +34,12 @@ class Parsed(_ParamType):
         except UsageError as error:
             self.fail(str(error), param, ctx)
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Offer the words of a choice such as `auto|none|PATH`, and files for its PATH."""
+        words = self.name.split("|") if "|" in self.name else []
+        items = [CompletionItem(word) for word in words if word.islower() and word.startswith(incomplete)]
+        return items + [CompletionItem(incomplete, type="file") for word in words if word == "PATH"]
+
 
 class _Image(_ParamType):
     """An image reference; as it may be a plain path, shells complete it as one."""

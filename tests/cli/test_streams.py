@@ -94,3 +94,17 @@ def test_completion_scripts_load(shell: str) -> None:
 def test_an_image_is_completed_as_a_path() -> None:
     words = {"_ROOTFS_BUILDER_COMPLETE": "bash_complete", "COMP_WORDS": "rootfs-builder build im", "COMP_CWORD": "2"}
     assert run(**words).stdout == "file,im\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "offered"),
+    [
+        ("--format", ["plain,ext4", "plain,erofs"]),
+        ("--init", ["plain,auto", "plain,none", "file,"]),
+        ("--size", []),
+    ],
+)
+def test_the_words_of_a_choice_are_completed(option: str, offered: list[str]) -> None:
+    typed = f"rootfs-builder build a {option} "
+    words = {"_ROOTFS_BUILDER_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": "4"}
+    assert run(**words).stdout.split() == offered
