@@ -103,6 +103,19 @@ def test_options_with_quotes_are_words_of_the_build_and_nothing_else(place: Path
     assert changed(before, disks(place)) == ["t.ext4"]
 
 
+@pytest.mark.parametrize("lost", ["t.ext4.d", "t.ext4.json"])
+def test_what_stood_beside_a_disk_and_was_removed_is_written_anew(place: Path, lost: str) -> None:
+    images(place, {"t": b"1"})
+    write(place, {"t": "oci:images:t"})
+    make(place)
+    before = disks(place)
+    (place / "disks" / lost).unlink()
+    make(place)
+    assert (place / "disks" / lost).exists()
+    assert changed(before, disks(place)) == []
+    assert make(place) == ""
+
+
 def test_a_tag_that_moves_in_a_registry_is_noticed(place: Path, registry: Registry) -> None:
     for name in ("one", "two"):
         registry.push(name, Spec((tar(file("a", name.encode())),)))
