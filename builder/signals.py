@@ -19,6 +19,9 @@ else:
     import _signal as signal
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# By these, programs that call us have an exception come into their own work, and so into ours: after some time, as
+# test runners and task runners do, or when they are told to.
+_OF_OTHERS = (signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2)
 _received: int | None = None
 
 
@@ -71,7 +74,7 @@ class signals_held:
     def __enter__(self) -> None:
         self._came: list[int] = []
         self._handlers: dict[int, Any] = {}
-        for number in _SIGNALS:
+        for number in (*_SIGNALS, *_OF_OTHERS):
             handler = signal.getsignal(number)
             if callable(handler):
                 try:

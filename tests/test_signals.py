@@ -66,6 +66,35 @@ def test_signals_that_come_while_the_first_one_is_cleaned_up_after_change_nothin
     assert (ended.returncode, ended.stdout, ended.stderr) == (143, "cleaned up\n", "")
 
 
+# Handlers that are the caller's own, as those of a test runner's or a task runner's time limit.
+_HELD = """
+import signal, sys
+from builder.signals import signals_held
+
+class Late(BaseException):
+    pass
+
+def end(*_):
+    raise Late
+
+for name in sys.argv[1:]:
+    number = getattr(signal, name)
+    signal.signal(number, end)
+    try:
+        with signals_held():
+            signal.raise_signal(number)
+            print(name, "waits", end=" ")
+    except Late:
+        print("and comes")
+"""
+
+
+def test_a_callers_own_signals_wait_as_well_for_what_they_would_lose() -> None:
+    names = ["SIGINT", "SIGTERM", "SIGHUP", "SIGALRM", "SIGUSR1", "SIGUSR2"]
+    ended = subprocess.run([sys.executable, "-c", _HELD, *names], env=ENVIRONMENT, capture_output=True, text=True)
+    assert (ended.stdout, ended.stderr) == ("".join(f"{name} waits and comes\n" for name in names), "")
+
+
 # A signal before each line that runs between asking for a tool and having its answer, each in a process of its own.
 _EVERY_LINE = """
 import ctypes, os, signal, subprocess, sys
