@@ -34,8 +34,9 @@ class Translated(io.RawIOBase):
         """Read what comes next, as io.RawIOBase promises."""
         with self._translate():
             data = self._file.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
+            # What is no data, or more than was asked for, is its fault as well.
+            buffer[: len(data)] = data
+            return len(data)
 
     def close(self) -> None:
         """Close the file."""

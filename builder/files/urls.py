@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from builder.errors import InvalidReference
 from builder.files.import_fs import import_fs
+from builder.words import without_password
 
 if TYPE_CHECKING:
     from fs.opener.parse import ParseResult
@@ -26,12 +28,16 @@ def is_url(text: str) -> bool:
 def parse_url(url: str) -> ParseResult:
     """Take a PyFilesystem URL apart: protocol, resource (a path or host), and the path after `!`.
 
-    Raises MissingRequirement where PyFilesystem cannot be imported.
+    Raises InvalidReference for one that is not in its form, MissingRequirement where PyFilesystem cannot be imported.
     """
     import_fs()
+    from fs.opener.errors import ParseError
     from fs.opener.parse import parse_fs_url
 
-    return parse_fs_url(url)
+    try:
+        return parse_fs_url(url)
+    except ParseError as error:
+        raise InvalidReference(without_password(url), "is no URL: write %0A for the end of a line in it") from error
 
 
 def archive_of(url: str) -> str | None:

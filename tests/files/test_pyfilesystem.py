@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 import zipfile
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.images import Spec, blob_path, layout, layout_files, layout_zip, write_tar, write_zip
@@ -231,6 +233,35 @@ def test_a_file_system_that_fails_while_it_is_read() -> None:
     with pytest.raises(SourceUnreadable) as caught:
         files.open("blob")
     assert caught.value.where == "mem:///blob"
+
+
+@pytest.mark.parametrize("answer", [None, "text", b"more than was asked for" * 1000, 7])
+def test_a_file_that_gives_no_data_or_more_than_was_asked_for_is_said_to_be_unreadable(
+    answer: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fs.memoryfs import MemoryFS
+
+    from builder.files.pyfilesystem import PyFilesystemFiles
+
+    class Odd(io.BytesIO):
+        def read(self, size: int | None = -1) -> Any:
+            return answer
+
+    memory = MemoryFS()
+    memory.touch("blob")
+    monkeypatch.setattr(memory, "openbin", lambda path: Odd())
+    opened = PyFilesystemFiles(memory, "mem://", []).open("blob")
+    assert opened is not None
+    with pytest.raises(SourceUnreadable, match="mem:///blob: cannot be read"), opened:
+        opened.read(100)
+
+
+@pytest.mark.parametrize("reference", ["oci:zip://a\nb.zip", "oci-archive:mem://u:secret@a\nb!c.tar", "tar://a\nb.tar"])
+def test_a_url_of_two_lines_is_no_reference(reference: str) -> None:
+    error = refusal(reference)
+    assert isinstance(error, InvalidReference)
+    assert "write %0A" in str(error)
+    assert "secret" not in str(error)
 
 
 def test_closing_closes_the_file_system(tmp_path: Path) -> None:
