@@ -32,7 +32,7 @@ def block(language: str, containing: str) -> str:
 
 
 @pytest.mark.heavy
-def test_the_makefile_rebuilds_when_the_image_changes_and_only_then(tmp_path: Path) -> None:
+def test_the_makefile_rebuilds_when_image_or_recipe_changes_and_only_then(tmp_path: Path) -> None:
     if shutil.which("make") is None:
         pytest.skip("NOT RUN: make is not installed")
     (tmp_path / "Makefile").write_text(block("make", "--depfile"))
@@ -61,6 +61,27 @@ def test_the_makefile_rebuilds_when_the_image_changes_and_only_then(tmp_path: Pa
     said, second = make()
     assert "--depfile rootfs.ext4.d" in said
     assert second != first
+    (tmp_path / "Makefile").write_text(block("make", "--depfile").replace("64M", "32M"))
+    later = (tmp_path / "rootfs.ext4").stat().st_mtime_ns + 10**9
+    os.utime(tmp_path / "Makefile", ns=(later, later))
+    assert make()[1] != second
+
+
+def slugs(path: Path) -> set[str]:
+    """Name the headings of a page as links do."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.M | re.S), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", ["README.md", ".github/CONTRIBUTING.md", ".github/SECURITY.md"])
+def test_every_link_leads_somewhere(page: str) -> None:
+    lost = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", (ROOT / page).read_text()):
+        file, _, heading = link.partition("#")
+        target = (ROOT / page).parent / file if file else ROOT / page
+        if "://" not in link and not (target.exists() and (not heading or heading in slugs(target))):
+            lost.append(link)
+    assert lost == []
 
 
 def test_the_list_of_images_is_one(tmp_path: Path) -> None:
