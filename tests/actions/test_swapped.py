@@ -37,13 +37,13 @@ for name in os.listdir(place):
 """
 
 Act = Callable[[str, Path, BuildOptions], object]
-FED = "tar.write_tar" if installed_features().tar else "staging.staged"
+FED = "write_tar" if installed_features().tar else "staged"
 STEPS = {
     "mke2fs begins": (build, "d.ext4", "builder.disk.ext4.mke2fs.run_tool"),
     "the disk is synced": (build, "d.ext4", "builder.actions.build.sync"),
     "the disk is published": (build, "d.ext4", "builder.actions.build.publish_in_order"),
-    "mkfs.erofs begins": (build, "d.erofs", "builder.disk.erofs.pack.run_tool"),
-    "erofs gets its files": (build, "d.erofs", f"builder.disk.erofs.{FED}"),
+    "mkfs.erofs begins": (build, "d.erofs", "builder.disk.erofs.mkfs.run_tool"),
+    "erofs gets its files": (build, "d.erofs", f"builder.disk.erofs.mkfs.{FED}"),
     "erofs is finished": (build, "d.erofs", "builder.disk.erofs.restore.restore"),
     "the tree is written": (unpack, "d", "builder.actions.unpack.write_directory"),
     "the tree is published": (unpack, "d", "builder.actions.unpack.publish_directory"),

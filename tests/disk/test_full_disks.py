@@ -113,7 +113,7 @@ def test_content_is_whole_if_the_disk_is_full_while_mkfs_erofs_reads_it(
         (small / "other").write_bytes(bytes(status.f_bavail * status.f_bsize - MIB))
         return True
 
-    monkeypatch.setattr("builder.disk.erofs.buffer.reserve", reserve_and_fill)
+    monkeypatch.setattr("builder.disk.erofs.mkfs.reserve", reserve_and_fill)
     tree = tree_of(file=compressible(spool, 16 * MIB), many=incompressible(spool, 40, 4096))
     Erofs().pack(tree, spool, OPTIONS, tmp_path, small / "disk", ignore)
     with mounted(small / "disk") as found:
@@ -128,8 +128,8 @@ def test_content_is_whole_if_the_disk_is_full_while_mkfs_erofs_reads_it(
 def test_what_is_compressed_is_staged_where_no_room_can_be_allocated(
     tmp_path: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("builder.disk.erofs.buffer.reserve", lambda fd, output, sizes: False)
-    monkeypatch.setattr("builder.disk.erofs.tar.write_tar", None)
+    monkeypatch.setattr("builder.disk.erofs.mkfs.reserve", lambda fd, output, sizes: False)
+    monkeypatch.setattr("builder.disk.erofs.mkfs.write_tar", None)
     Erofs().pack(tree_of(file=compressible(spool, MIB)), spool, OPTIONS, tmp_path, tmp_path / "disk", ignore)
     run_tool(["fsck.erofs", tmp_path / "disk"])
 

@@ -1,27 +1,23 @@
 """erofs through mkfs.erofs, which begins the image and compresses.
 
-It is fed with a tar stream where it reads one, else with a staging directory, and either way only with what it is to
-compress (plan.py); the rest is written into the image afterwards (restore.py). Every inode is an extended
-one (64 bytes), since only those hold a time.
+It gets only what it is to compress (plan.py, mkfs.py); the rest is written into the image afterwards (restore.py).
+Every inode is an extended one (64 bytes), since only those hold a time.
 """
 
 from __future__ import annotations
 
-import os
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builder.disk.erofs.features import Features, check_compression, installed_features, is_at_least
+from builder.disk.erofs.features import check_compression, installed_features, is_at_least
 from builder.disk.erofs.image import SUPERBLOCK, ErofsImage, is_superblock
 from builder.disk.erofs.layout import BLOCK
 from builder.disk.erofs.place import MOST_BEHIND
 from builder.disk.filesystem import DiskFacts, DiskOptions, check_label, derived_uuid, rounded_up
 from builder.disk.judge import judge
-from builder.errors import DiskTooSmall, MissingRequirement, ToolFailed, UsageError
+from builder.errors import DiskTooSmall, MissingRequirement, UsageError
 from builder.events import Listener, Meter, Stage
-from builder.files.descriptors import opened, path_of
-from builder.tool import find_tool, run_tool
+from builder.tool import find_tool
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
 
@@ -76,47 +72,18 @@ class Erofs:
         """Write the image; a `size` pads it with a hole. What the installed version lacks: MissingRequirement."""
         # Here, because what writes a disk is not needed to know that one is up to date.
         from builder.disk.content import begun
-        from builder.disk.erofs.buffer import check_not_full, reserve
-        from builder.disk.erofs.limits import check_tree, fits_tar
+        from builder.disk.erofs.limits import check_tree
+        from builder.disk.erofs.mkfs import make
         from builder.disk.erofs.plan import plan
         from builder.disk.erofs.restore import restore
-        from builder.disk.erofs.staging import staged
-        from builder.disk.erofs.tar import write_tar
 
         features = installed_features()
         check_tree(tree)
         planned = plan(tree, spool, _least_compressed(options))
-        argv = _command(options, features)
-
-        def watch() -> None:
-            # Fragments go there, and 1.8 waits for ever, in silence, once they find no room.
-            if options.fragments:
-                check_not_full(scratch)
-
-        # From a tar, 1.8.6 packs wrong bytes of some files as fragments, and says nothing.
-        tar = features.tar and not options.fragments and fits_tar(planned)
         uuid = options.uuid or derived_uuid(options.seed, "erofs")
         inodes = 1 + len(planned.packed) + len(planned.direct)
-        with (
-            begun(output, spool, list(planned.bodies()), scratch, list(planned.contents())) as disk,
-            opened(scratch, os.O_PATH | os.O_DIRECTORY) as work,
-        ):
-            tar = tar and reserve(disk.fd, output, (file.content.size for file in planned.packed))
-            # The tool gets descriptors, in whose places nobody can put anything else.
-            run = partial(run_tool, confined=True, output=output, watch=watch)
-            # Some versions put file content aside in temporary files: not in /tmp, which may be memory.
-            run = partial(run, environment={"TMPDIR": str(path_of(work))})
-            if tar:
-                argv += ["--tar=f", str(path_of(disk.fd))]
-                done = run(argv, inherited=(disk.fd, work), stdin=lambda pipe: write_tar(planned, spool, pipe))
-            else:
-                with staged(planned, spool, scratch) as (directory, attributes):
-                    argv += [attributes, str(path_of(disk.fd)), str(directory)]
-                    with opened(directory, os.O_RDONLY | os.O_DIRECTORY) as staging:
-                        done = run(argv, inherited=(disk.fd, work, staging))
-            if done.stderr:
-                # It prints nothing but errors, and takes no notice of some of them.
-                raise ToolFailed(argv, 0, done.stderr)
+        with begun(output, spool, list(planned.bodies()), scratch, list(planned.contents())) as disk:
+            make(planned, spool, options, features, scratch, output, disk.fd)
             image = ErofsImage(disk.fd)
             moves = restore(planned, image, spool)
             if image.packed:
@@ -159,25 +126,6 @@ def _least_compressed(options: DiskOptions) -> int | None:
     # By itself a file of one block cannot become smaller. mkfs.erofs would have nothing to do but to hold it: 1.5 takes
     # 4.4 KB of memory for each.
     return 1 if options.dedupe or options.fragments else BLOCK + 1
-
-
-def _command(options: DiskOptions, features: Features) -> list[str]:
-    extended = ["force-inode-extended"]
-    if features.name_filter:
-        # Its hashes would have to be computed anew for the attributes that restore() writes.
-        extended.append("^xattr-name-filter")
-    extended += [feature for feature in ("dedupe", "fragments") if getattr(options, feature)]
-    argv = ["mkfs.erofs", "--quiet", "-E" + ",".join(extended)]
-    if features.block_size:
-        # Else it is this machine's page size.
-        argv.append(f"-b{BLOCK}")
-    if options.compress is not None:
-        # A comma and the bare number: the form that every version reads.
-        argv.append("-z" + str(options.compress).replace(":", ","))
-    if options.fragments and features.workers:
-        # Threads pack fragments in the order in which they get there, and up to 1.8.9 take one for another.
-        argv.append("--workers=0")
-    return argv
 
 
 def _padded(used: int, size: int | None) -> int:
