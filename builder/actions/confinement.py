@@ -65,15 +65,10 @@ def confine(find: Callable[[], Places | str], *, late: Sequence[str] = (), resto
 
     changed = _paths(places.changed)
     if os.geteuid() == 0 and any(map(is_exchangeable, map(Path, filter(os.path.exists, changed)))):
-        # What others could exchange is staged there.
+        # What is staged for mkfs.erofs is there, where others could exchange a directory (erofs/staging.py).
         changed.append("/var/tmp")
-    try:
-        confine_process(_paths(places.read), changed, search_path(), left=_paths(places.left), restores=restores)
-    except OSError as error:
-        # What is around us may forbid it.
-        policy.unless_required(error)
-        return TOOLS
-    return ALL
+    left = _paths(places.left)
+    return _confined(lambda: confine_process(_paths(places.read), changed, search_path(), left=left, restores=restores))
 
 
 def confine_sending(find: Callable[[], Places | str]) -> str:
@@ -83,9 +78,14 @@ def confine_sending(find: Callable[[], Places | str]) -> str:
         return places
     from builder.sandbox.fetching import confine_fetching
 
+    return _confined(lambda: confine_fetching(_paths(places.changed), _paths(places.left)))
+
+
+def _confined(give_up: Callable[[], None]) -> str:
     try:
-        confine_fetching(_paths(places.changed), _paths(places.left))
+        give_up()
     except OSError as error:
+        # A container may forbid it.
         policy.unless_required(error)
         return TOOLS
     return ALL
@@ -188,7 +188,7 @@ def unknown(source: Source | None, reference: str, access: Access) -> str | None
 def make_directories(places: Iterable[str]) -> None:
     """Make directories in which something is to be kept, for above them nothing can be made any more."""
     for place in places:
-        # What is wrong with it, who writes there says.
+        # Whoever writes there says what is wrong with it.
         with suppress(OSError):
             make_lasting(os.path.abspath(place))
 

@@ -88,13 +88,13 @@ def push(
         name, repository, source = _target(reference, image, access, listen, stack)
         subject = _subject(path, image)
         said = read_said(path, provenance, sbom)
-        fd, kind = _open(path, stack)
+        fd, format = _open(path, stack)
         tmpdir = _confine(tmpdir, access, listen, stack)
         _check_tag(name, repository, force)
         before = os.fstat(fd)
         # Of a block device, too.
         size = os.lseek(fd, 0, os.SEEK_END)
-        shape = FORMS[form](Opened(path, fd, kind, size, *(record or (None, None))), tmpdir, listen, stack)
+        shape = FORMS[form](Opened(path, fd, format, size, *(record or (None, None))), tmpdir, listen, stack)
         _check_same(path, before, os.fstat(fd), shape.disk.digest, record and record[1])
         facts = describe(shape.disk, record and record[1])
         layers = [layer.descriptor for layer in shape.layers]
@@ -109,8 +109,8 @@ def push(
         answer = put_manifest(repository, name.tag or "", manifest, OCI_MANIFEST)
         # A registry that says so keeps account itself of what refers to an image.
         if subject is not None and "OCI-Subject" not in answer.headers:
-            kind = shape.artifact_type or OCI_CONFIG
-            refer(repository, subject.digest, replace(entry, annotations=facts, artifact_type=kind))
+            artifact_type = shape.artifact_type or OCI_CONFIG
+            refer(repository, subject.digest, replace(entry, annotations=facts, artifact_type=artifact_type))
     return Pushed(name, entry.digest, sent)
 
 

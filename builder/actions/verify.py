@@ -32,7 +32,8 @@ from builder.output.metadata import disk_digest
 from builder.sandbox.policy import policy
 from builder.shortage import LACKING, unless_short
 from builder.tree.compare import Comparison, Difference, found_of
-from builder.tree.spool import open_spool
+from builder.tree.spool import Spool, open_spool
+from builder.tree.tree import Tree
 from builder.words import legible, quoted
 
 # More are counted and not kept: a disk of something else has one for each of its names.
@@ -91,10 +92,10 @@ def verify(
 
     Each name on it is compared with the tree that a build would have packed: type, mode, owner, size, content, target,
     device, extended attributes, flags of chattr, names of one inode, and times as the format holds them; e2fsck or
-    fsck.erofs judges it; then its hash tree is held against its content. Blocks of zeros alone are to be holes where
-    metadata say that the disk is ours, and its format has holes; of other disks nobody knows. `metadata` are beside
-    the disk where nobody says otherwise; if they were pulled with it, they are believed about image and options when
-    somebody names them. With `quick` only the recorded sha256 is looked at. Nothing is mounted, and nothing written
+    fsck.erofs judges it; then its hash tree is held against its content. Blocks of zeros must be holes where metadata
+    say that the disk is ours and its format has holes; other disks may store them. `metadata` are beside the disk by
+    default; where they were pulled with it, they are believed about image and options only if they are named. With
+    `quick` only the recorded sha256 is looked at. Nothing is mounted, and nothing written
     to. Raises BuilderError.
     """
     disk, options = Path(disk), options or BuildOptions()
@@ -191,22 +192,26 @@ def _compare(
             found.reference, found.config = chosen, str(remade.image.config_digest)
             found.remarks.extend(remade.remarks)
             listen(Stage("comparing"))
-            with _failures_named(found.disk), opened(found.disk, os.O_RDONLY) as fd:
-                has_holes = recorded is not None and FILESYSTEMS[found.format].keeps_holes
-                comparison = Comparison(left_out=remade.left_out, has_holes=has_holes)
-                try:
-                    reader = FILESYSTEMS[found.format].reader(fd)
-                    # What the image has as well is held against that.
-                    own = frozenset(_own(reader)) - remade.tree.root.children.keys()
-                    comparison.holds, comparison.own = reader.holds, own
-                    names = walk(reader, options.limits.max_entries)
-                    for difference in comparison.differences(names, found_of(remade.tree, spool)):
-                        _keep(found, difference)
-                except DiskMalformed as malformed:
-                    found.faults.append(Fault("the disk", f"{malformed}; what is behind that was not compared"))
-                found.names = comparison.names
+            has_holes = recorded is not None and FILESYSTEMS[found.format].keeps_holes
+            comparison = Comparison(left_out=remade.left_out, has_holes=has_holes)
+            _compare_names(found, comparison, remade.tree, spool, options.limits.max_entries)
         if not found.faults or FILESYSTEMS[found.format].checks_graphs:
             _judge(found, work.path, listen)
+
+
+def _compare_names(found: Verification, comparison: Comparison, tree: Tree, spool: Spool, most: int) -> None:
+    """Hold each name of the disk, of which there are `most`, against a tree, as far as the disk can be read."""
+    with _failures_named(found.disk), opened(found.disk, os.O_RDONLY) as fd:
+        try:
+            reader = FILESYSTEMS[found.format].reader(fd)
+            # What the image has as well is held against that.
+            own = frozenset(_own(reader)) - tree.root.children.keys()
+            comparison.holds, comparison.own = reader.holds, own
+            for difference in comparison.differences(walk(reader, most), found_of(tree, spool)):
+                _keep(found, difference)
+        except DiskMalformed as malformed:
+            found.faults.append(Fault("the disk", f"{malformed}; what is behind that was not compared"))
+        found.names = comparison.names
 
 
 def _holds_init(found: Verification) -> bool:

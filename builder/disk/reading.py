@@ -139,6 +139,32 @@ def gathered(xattrs: Iterator[tuple[bytes, bytes]], where: str) -> dict[bytes, b
     return found
 
 
+class _Inodes:
+    """Reads the inodes of names; one with attributes and several names is read and counted once, while there is room.
+
+    Raises DiskMalformed for more than a GiB of attributes.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._left = _MOST_ATTRIBUTES
+        self._room = _MOST_KEPT
+        self._kept: dict[int, Inode] = {}
+
+    def read(self, number: int) -> Inode:
+        if (kept := self._kept.get(number)) is not None:
+            return kept
+        inode = self._reader.inode(number)
+        size = sum(_ATTRIBUTE + len(key) + len(value) for key, value in inode.xattrs.items())
+        self._left -= size
+        if self._left < 0:
+            raise DiskMalformed("the tree", f"has more than {_MOST_ATTRIBUTES >> 30} GiB of extended attributes")
+        if size and inode.links > 1 and not inode.is_directory and _INODE + size <= self._room:
+            self._kept[number] = inode
+            self._room -= _INODE + size
+        return inode
+
+
 def walk(reader: Reader, max_entries: int = Limits().max_entries) -> Iterator[Found]:
     """Yield every name of a file system, the root first, in the order of Tree.walk.
 
@@ -150,14 +176,12 @@ def walk(reader: Reader, max_entries: int = Limits().max_entries) -> Iterator[Fo
         raise DiskMalformed("the root", "is no directory")
     yield Found(b"", root)
     seen = {root.number}
-    left, attributes = max_entries, _MOST_ATTRIBUTES
+    left = max_entries
     names = _sorted(reader, root, root.number, b"", left)
     # Each counts as soon as it is read: all those of the directories on the way down are in memory.
     left -= len(names)
     stack = [(b"", root.number, iter(names))]
-    # Files with attributes and several names: read and counted once, however many names they have.
-    linked: dict[int, Inode] = {}
-    kept = 0
+    inodes = _Inodes(reader)
     while stack:
         prefix, above, siblings = stack[-1]
         for entry in siblings:
@@ -165,28 +189,17 @@ def walk(reader: Reader, max_entries: int = Limits().max_entries) -> Iterator[Fo
             # No image has them.
             if len(path) > MAX_PATH:
                 raise DiskMalformed(_shown(path), f"is a path of more than {MAX_PATH} bytes")
-            inode = linked.get(entry.number)
-            if inode is None:
-                inode = reader.inode(entry.number)
-                size = sum(_ATTRIBUTE + len(key) + len(value) for key, value in inode.xattrs.items())
-                attributes -= size
-                if attributes < 0:
-                    reason = f"has more than {_MOST_ATTRIBUTES >> 30} GiB of extended attributes"
-                    raise DiskMalformed("the tree", reason)
-                if size and inode.links > 1 and not inode.is_directory and kept + _INODE + size <= _MOST_KEPT:
-                    linked[entry.number] = inode
-                    kept += _INODE + size
-            found = Found(path, inode)
-            if entry.type not in (0, stat.S_IFMT(found.inode.mode)):
-                raise DiskMalformed(_shown(found.path), "is of another type than its directory says")
-            yield found
-            if found.inode.is_directory:
+            inode = inodes.read(entry.number)
+            if entry.type not in (0, stat.S_IFMT(inode.mode)):
+                raise DiskMalformed(_shown(path), "is of another type than its directory says")
+            yield Found(path, inode)
+            if inode.is_directory:
                 if entry.number in seen:
-                    raise DiskMalformed(_shown(found.path), "is a directory that has another name, too")
+                    raise DiskMalformed(_shown(path), "is a directory that has another name, too")
                 seen.add(entry.number)
-                names = _sorted(reader, found.inode, above, found.path, left)
+                names = _sorted(reader, inode, above, path, left)
                 left -= len(names)
-                stack.append((found.path + b"/", entry.number, iter(names)))
+                stack.append((path + b"/", entry.number, iter(names)))
                 break
         else:
             stack.pop()
