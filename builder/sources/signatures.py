@@ -13,7 +13,7 @@ import binascii
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
@@ -21,7 +21,7 @@ from builder.errors import ImageRefused, InvalidDigest, UsageError
 from builder.image.descriptor import Descriptor, DescriptorFields, read_descriptor
 from builder.image.digest import Digest
 from builder.image.document import read_document
-from builder.image.shape import LENIENT, Remarks, convert_part
+from builder.image.shape import Remarks, convert_part
 from builder.sources.documents import read_verified
 from builder.sources.keys import read_key
 from builder.sources.source import BUNDLE, Signed, Source
@@ -64,7 +64,6 @@ class _Critical(msgspec.Struct):
 
 class _Payload(msgspec.Struct):
     critical: _Critical
-    optional: Annotated[dict[str, object] | None, LENIENT] = None
 
 
 class _Signature(msgspec.Struct):

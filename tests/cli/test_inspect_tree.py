@@ -12,6 +12,7 @@ from support.tars import file, hardlink, tar, whiteout
 from builder.cli.columns import fitted, width
 from builder.cli.console import Console
 from builder.cli.main import cli
+from builder.errors import UsageError
 from builder.layers.stream import LayerStream
 
 HOSTILE = "\x1b[2J</script>\u202e"
@@ -115,4 +116,4 @@ def test_names_are_cut_by_columns_and_not_by_characters() -> None:
 
 def test_tree_reads_layers_so_quick_is_no_tree(image: str) -> None:
     for words in (["--tree", "--quick"], ["--top", "3"], ["--depth", "1"]):
-        assert CliRunner().invoke(cli, ["inspect", image, *words], obj=Console()).exception is not None
+        assert isinstance(CliRunner().invoke(cli, ["inspect", image, *words], obj=Console()).exception, UsageError)

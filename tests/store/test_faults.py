@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import pytest
 from support.image_stores import Parts, contents, image, index, litter, put
+from support.recording import Died
 
 from builder.errors import StoreError
 from builder.image.digest import Digest
@@ -26,10 +27,6 @@ from builder.store.store import Store
 
 OLD = image(b"shared" * 1000, b"old" * 1000)
 NEW = index({"linux/amd64": image(b"shared" * 1000, b"new" * 1000), "linux/arm64": image(b"arm" * 1000)})
-
-
-class Died(BaseException):
-    """The process is gone: nothing else of it happens."""
 
 
 @dataclass
