@@ -46,7 +46,7 @@ def main() -> "NoReturn":
 
 
 def _unraisable(lost: "UnraisableHookArgs") -> None:
-    # Of a thread that had no memory to begin with says who waits for it that it did not.
+    # A thread that had no memory to begin with is reported by whoever waits for it (threads.py).
     if lost.exc_type is not MemoryError:
         sys.__unraisablehook__(lost)
 

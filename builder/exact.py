@@ -115,7 +115,7 @@ def collapse(fd: int, position: int, length: int) -> None:
 
 
 def start_writing(fd: int, position: int, length: int) -> None:
-    """Have the system begin to write to the drive what is there; whether that works, who syncs the file is told."""
+    """Have the system begin to write what is there to the drive; whether that works, the sync of the file says."""
     _sync_file_range(fd, position, length, _SYNC_FILE_RANGE_WRITE)
 
 

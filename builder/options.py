@@ -53,16 +53,14 @@ PLATFORM = Form("OS/ARCH[/VARIANT]", Platform.parse)
 class BuildOptions:
     """How to build a disk; what is None is chosen by the build. Sizes in bytes.
 
-    `format` is a key of FILESYSTEMS, by default told from the output's name; `additions` are made one after the other;
-    `source_date_epoch` (seconds since 1970) is the latest time that any file keeps; `tmpdir` holds the temporary
-    files, by default beside the output; `access` says how images are reached and what is kept of them, `cache` what of
-    layers that were decoded; `vm` for which
-    machine the disk is;
-    `force` builds what would come out the same, and lets the output replace a file that is no disk; `wait` is for
-    another process that makes the same output; `sandbox` is `auto`, `require` or `off`; `metadata_file`, `provenance`,
-    `sbom`, `attestations` and `depfile` are written with the disk; `push` names a place in a registry where the disk
-    goes, too, and metadata are in OUTPUT.json then, if not elsewhere.
-    What `disk` holds besides options is the build's own to set.
+    `format` is a key of FILESYSTEMS, by default told from the output's name. `additions` are made one after the other.
+    `source_date_epoch` (seconds since 1970) is the latest time that any file keeps. `tmpdir` holds temporary files, by
+    default beside the output. `access` says how images are reached and what is kept of them, `cache` what is kept of
+    decoded layers. `vm` is the machine that the disk is for. `force` builds what would come out the same, and lets the
+    output replace a file that is no disk. `wait` is for another process that makes the same output. `sandbox` is
+    `auto`, `require` or `off`. `metadata_file`, `provenance`, `sbom`, `attestations` and `depfile` are written with
+    the disk. `push` names a place in a registry where the disk goes as well; metadata are in OUTPUT.json then, if not
+    elsewhere. What `disk` holds besides options is the build's own to set.
     """
 
     format: str | None = option(None, FORMAT, DISK, "File system of the disk; by default as the output's name says.")

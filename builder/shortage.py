@@ -67,7 +67,7 @@ def shortage(error: BaseException) -> Shortage | None:
 
 
 def stack_fits() -> bool:
-    """Tell whether there is room for a thread's stack: of a thread that cannot be had the system does not say why."""
+    """Tell whether there is room for a thread's stack: the system does not say why it gives no thread."""
     size, _ = resource.getrlimit(resource.RLIMIT_STACK)
     try:
         mmap.mmap(-1, _STACK if size == resource.RLIM_INFINITY else max(size, mmap.PAGESIZE), mmap.MAP_PRIVATE).close()

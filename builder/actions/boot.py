@@ -74,7 +74,7 @@ def boot(disk: Path, options: BootOptions, streams: tuple[int, int, int] = (0, 1
         except Expected:
             return Booted(0)
         except Halted:
-            pass  # what it said before is as good as of one that ended
+            pass  # a guest that has halted counts as one that has ended
         except ToolFailed as error:
             raise of_qemu(error) from error
         finally:

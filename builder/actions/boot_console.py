@@ -71,12 +71,12 @@ def boot_on_console(disk: Path, options: BootOptions, stdout: int, stderr: int) 
         except Expected:
             return Booted(0)
         except Halted:
-            pass  # what it said before is as good as of one that ended
+            pass  # a guest that has halted counts as one that has ended
         except ToolFailed as error:
             failure = error
         finally:
             console.finish()
-    # It may end in its own way once the guest has ended in its, of which all is read by now.
+    # A VMM may fail after its guest has ended well. All that the guest said is read by now, and counts.
     if failure is not None and console.status is None:
         raise failure
     if console.expected:

@@ -65,7 +65,7 @@ def build(
             )
             there = planned.known_disk()
             if there is None or options.depfile:
-                # What is seen to be there is also what the disk depends on.
+                # For the depfile, too: a source names the files that it has opened.
                 check_layers(source, planned.image)
             check_apart([target, *options.beside()], _inputs(source, planned))
             rule = depfile(str(target), dependencies(source, reference, planned)) if options.depfile else b""
@@ -139,7 +139,7 @@ def _pack(source: Source, plan: Plan, filesystem: Filesystem, scratch: Path, dra
 
 def _inputs(source: Source, plan: Plan) -> list[str]:
     """Name the files of this machine that the image is read from, its layers' among them."""
-    # Of a disk that is up to date nobody has looked at its layers; nor need anybody, for what is written elsewhere.
+    # Nobody has opened the layers of a disk that is up to date. They matter where something is written near them.
     near = {resolve_output(each).parent for each in source.inputs()}
     if any(path.exists() and near.intersection(resolve_output(path).parents) for path in plan.options.beside()):
         with suppress(BuilderError):

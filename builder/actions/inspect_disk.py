@@ -51,7 +51,7 @@ class DiskLook:
 
 def is_disk(text: str) -> bool:
     """Tell whether a reference is the path of a disk: a file or a device that begins as one of our formats does."""
-    # Whatever is wrong with it is for who opens it for what it is then.
+    # What is wrong with it is said when it is opened as an image.
     with suppress(OSError, ValueError):
         if stat.S_IFMT(os.stat(text).st_mode) in (stat.S_IFREG, stat.S_IFBLK):
             with opened(text, os.O_RDONLY | os.O_NONBLOCK) as fd:

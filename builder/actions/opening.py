@@ -52,9 +52,9 @@ def scratch_directory(options: BuildOptions, beside: Workspace, listen: Listener
 
 
 def own_scratch(tmpdir: Path | None, verb: str, listen: Listener, stack: ExitStack) -> tuple[Path | None, Places]:
-    """Make a directory for temporary files until the stack ends, for who is to write nowhere else; and say where it is.
+    """Make a directory for temporary files, until the stack ends, and say which places a confined process needs for it.
 
-    Where nothing can be made, it is `tmpdir` as before: who needs it says what is wrong, and few do.
+    Where none can be made, this gives `tmpdir` back: whoever needs the room, as few do, says what is wrong.
     """
     place = tmpdir or Path(tempfile.gettempdir())
     with suppress(BuilderError):

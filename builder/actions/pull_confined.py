@@ -1,6 +1,6 @@
-"""What a command gives up that copies images into the store: all but where they are, and the store.
+"""A command that copies images into the store gives up all files and networks but those of the images and the store.
 
-What an image's documents say is read afterwards; and all that there is of an archive.
+It does so before it reads a word of an image's documents, or anything of an archive.
 """
 
 from __future__ import annotations

@@ -29,7 +29,8 @@ from builder.sources.access import Access
 from builder.words import quoted
 
 _ADVICE = "choose another output"
-# Metadata that are just as old as a disk vouch for what it was made from: that only who builds it can.
+# Metadata of the disk's own time are believed about what it was made from (recipe.py). A registry's must not be, so
+# they are made older.
 _OLDER_NS = 10 * 10**9
 
 

@@ -120,7 +120,7 @@ class RemoteDisk:
                 # Others may refer to it with what they like.
                 continue
             except ImageRefused as error:
-                # And keep nobody from what is behind it; but ours may be what is damaged.
+                # Nor may it hide what comes behind it. If nothing does, ours may be what is damaged.
                 refused = refused or error
         if refused is not None:
             raise refused

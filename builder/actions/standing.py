@@ -49,7 +49,7 @@ class Standing:
 
 
 class Lookout:
-    """Looks at the disks of many images; threads may share it. With `verify`, bytes are read that are trusted else."""
+    """Looks at the disks of many images; threads may share it. With `verify`, it reads bytes that it else trusts."""
 
     def __init__(self, *, verify: bool = False) -> None:
         self._verify = verify

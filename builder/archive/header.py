@@ -84,8 +84,9 @@ def member_name(block: bytes, said: Extensions) -> bytes:
 def for_libarchive(block: bytes, said: Extensions, stored: int) -> bytes:
     """Return the header block as libarchive reads it rightly, most often as it is.
 
-    The size of what is `stored` stands in it, and not in a pax record. What old Go wrote is ustar. What is no device
-    has no numbers: libarchive does not know a tar that begins with odd ones. What is no sparse file has no real size.
+    The size of what is `stored` stands in it, and not in a pax record. What is no device loses its device numbers:
+    libarchive does not recognise a tar that begins with odd ones. A header of old Go becomes one of ustar. What is no
+    sparse file loses its map.
     """
     if block[329:345] not in NO_DEVICE and block[156] not in DEVICES:
         block = replaced(block, 329, bytes(16))

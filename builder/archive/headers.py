@@ -92,7 +92,7 @@ def walk(found: Callable[[Header], None], instead: Callable[[bytes], None] = lam
 def _take(count: int) -> Generator[Request, bytes | None, bytes]:
     """Take exactly `count` bytes."""
     if not count:
-        # To who is asked, no bytes are the end.
+        # To be sent no bytes would mean that the tar has ended.
         return b""
     taken = yield 0, count
     if taken is None or len(taken) < count:

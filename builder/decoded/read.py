@@ -80,7 +80,7 @@ class Layers:
         return None
 
     def _is_for_cache(self, layer: Layer) -> bool:
-        # What nothing vouches for but the files that it was made of is another thing each time.
+        # What was put together from unpacked files need not be what its diff_id, the key here, promises.
         return self._usable and layer.index < _MOST and not is_rebuilt(self._source, layer.descriptor)
 
     def _find(self, layer: Layer) -> Kept | None:
@@ -99,7 +99,7 @@ class Layers:
     def _layer(self, layer: Layer) -> Entries:
         kept = self._kept.pop(layer.index, None)
         if kept is not None:
-            # What has become of it meanwhile, who opens it once more finds out.
+            # What has become of it meanwhile shows below, where it is opened once more.
             with suppress(Damaged, OSError):
                 return self._use(layer, kept)
         # What is larger than all there may be would push out everything else.
@@ -111,7 +111,7 @@ class Layers:
                 if (kept := self._fitting(layer, claimed)) is not None:
                     return self._use(layer, kept)
             except Damaged as damage:
-                # Once more: it cannot be removed, or something damages them.
+                # A second time: it cannot be removed, or something here damages files.
                 self._tell(f"{layer.diff_id} stays damaged, and is done without: {damage.reason}")
             except OSError as error:
                 self._give_up(error)

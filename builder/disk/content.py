@@ -53,8 +53,8 @@ def begun(
 ) -> Iterator[Disk]:
     """Begin a disk at `output`, which does not exist yet, to which these contents are to be moved.
 
-    Until then these, and what else is to be `read`, are in a spool that is spent, and nothing else is any more. What is
-    not in the disk goes to `scratch`. Raises OSError.
+    A spool that is spent keeps these, and what else is to be `read`, until then, and may lose everything else now. What
+    is not in the disk goes to `scratch`. Raises OSError.
     """
     if spool.spent and _is_worthwhile(spool, contents) and can_shift(spool.fd) and _is_named(spool.fd, output):
         held = list(_held(spool, [*contents, *read]))
@@ -66,7 +66,7 @@ def begun(
 
 
 def _is_worthwhile(spool: Spool, contents: Sequence[Content]) -> bool:
-    """Say whether most of these contents is in the spool's own file, in long runs, each for itself.
+    """Say whether moving pays: most of these contents are in the spool's own file, in long runs, and share no block.
 
     A move takes the longer the more there are: between 100,000 holes of a file, they would go on for minutes.
     """
@@ -80,7 +80,7 @@ def _is_worthwhile(spool: Spool, contents: Sequence[Content]) -> bool:
 
 
 def _parts(spool: Spool, moves: Iterable[Move]) -> Iterator[tuple[int, Move]]:
-    """Yield what is to be moved from where in which file, in order and one by one: anybody can make any number."""
+    """Yield (file, what is to be moved from there), in order, joined where that goes; an image may have any number."""
 
     def each() -> Iterator[tuple[int, Move]]:
         for _, (source, target, length) in _joined((0, move) for move in moves):
@@ -92,7 +92,7 @@ def _parts(spool: Spool, moves: Iterable[Move]) -> Iterator[tuple[int, Move]]:
 
 
 def _joined(parts: Iterable[tuple[int, Move]]) -> Iterator[tuple[int, Move]]:
-    """Have what goes on where the part before ends, in both places, go with it."""
+    """Join each part with the one before it where it continues that one, in its file and on the disk."""
     found: list[Move] = []
     last = -1
     for fd, move in parts:
@@ -121,7 +121,7 @@ def _stretches(contents: Iterable[Content]) -> Iterator[tuple[int, int]]:
 
 
 def _touching(stretches: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Have what touches, or has parts in common, be one, and leave out what is empty."""
+    """Join stretches that touch or overlap, and leave out empty ones."""
     first = last = 0
     for begin, end in stretches:
         if begin > last:
@@ -139,10 +139,10 @@ def _rounded(size: int) -> int:
 
 @contextmanager
 def _written_early(fd: int, held: Sequence[tuple[int, int]]) -> Iterator[Callable[[], None]]:
-    """Have what is held of a file written to the drive meanwhile, and the rest never; yields how to wait for that."""
+    """Have what is held of a file written to the drive meanwhile, and the rest never; yield how to wait for that."""
     ended = False
     errors: list[Exception] = []
-    # Its own: what comes in the way of waiting for it must not have it work on whatever has that number next.
+    # The thread's own: where waiting for it is cut short, `fd` may be closed, and its number used for another file.
     own = [os.dup(fd)]
 
     def close() -> None:
@@ -201,7 +201,7 @@ def _is_named(fd: int, output: Path) -> bool:
     except FileExistsError:
         raise
     except OSError:
-        # It is on another file system, for one.
+        # As where it is on another file system.
         return False
     return True
 

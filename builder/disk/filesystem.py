@@ -132,9 +132,8 @@ class DiskFacts:
 class Filesystem(Protocol):
     """One file system format: packs a tree into an image file, and knows one when it sees it.
 
-    It packs soonest from a spool that keeps `tails` of up to so many bytes apart. `keeps_holes` says that no block is
-    packed that has zeros alone; `checks_graphs` that its tool's time has a bound where directories have several names,
-    too.
+    It packs fastest from a spool that keeps tails of up to `tails` bytes apart. `keeps_holes` says that it packs no
+    block of zeros alone; `checks_graphs` that its checker ends soon even where directories have several names.
     """
 
     name: str

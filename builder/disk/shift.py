@@ -65,7 +65,7 @@ def shift(fd: int, moves: Sequence[Move], size: int) -> None:
     OSError, and the file is of no use any more then.
     """
     begin = Move(0, 0, 0)
-    # First of all: what is nobody's content is not to be written to the drive.
+    # First, so that blocks which are no content are never written to the drive.
     for before, move in pairwise([begin, *moves]):
         end = before.source + before.length
         punch(fd, end, move.source - end)

@@ -226,7 +226,7 @@ def _failure_named(where: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        # What there is none of is not to be had in another directory.
+        # What this machine lacks, it lacks in any other directory.
         unless_short(error)
         kind = OutputDenied if isinstance(error, PermissionError) else OutputError
         raise kind(str(where), f"cannot work in this directory: {_reason(error)}; choose another") from error

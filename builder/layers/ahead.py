@@ -104,7 +104,7 @@ class _Onlooker(Generic[T]):
                 del shown
                 self._room.release()
         except BaseException as error:
-            # Asks for no memory: the want of it may be what is said.
+            # This takes no memory: the error may be that there is none.
             self._error = error
 
 

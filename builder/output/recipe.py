@@ -137,7 +137,8 @@ def keep_recipe(disk: Path, recipe: str, facts: DiskFacts, guest: Resolved | Non
     described = _Facts(
         facts.format, facts.uuid, facts.size, facts.block_size, facts.inodes, facts.checked, facts.sandbox
     )
-    # Without, it is built once more than necessary; and without its contents, where metadata are asked for as well.
+    # If nothing can be kept, the disk is built once more than necessary; if only its contents cannot, that is so where
+    # metadata are asked for.
     for kept in (pack_contents(contents), ""):
         attribute = _Attribute(recipe, known.mtime_ns, described, facts.tools, facts.verity, guest, kept)
         # Not msgspec's encoder: a home may hold bytes that are no UTF-8, which JSON escapes as Python has them.

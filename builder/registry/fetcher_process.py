@@ -253,7 +253,7 @@ class _Service:
         if not self._origins and starts_and_writes_nothing(authfile):
             from builder.sandbox.fetching import confine_fetching
 
-            # What is around us may forbid it: that it does not where it must not, whoever is served finds out.
+            # A container may forbid it. Where that must not be, whoever is served finds out.
             with suppress(OSError):
                 confine_fetching()
         repository = Repository(asked.host, asked.path, access, threading.Event(), self._listen)

@@ -64,7 +64,7 @@ def start_confined(start: Callable[[], T], programs: Sequence[str], handed: Sequ
         except BaseException as error:
             errors.append(error)
 
-    # In a context of its own, a thread would not know what is required.
+    # In this context: in one of its own, the thread would not know the policy.
     thread = Worker(partial(copy_context().run, work))
     thread.start()
     thread.join()
@@ -86,7 +86,7 @@ def _confine(grants: Sequence[Grant]) -> None:
         try:
             step()
         except OSError as error:
-            # What is around us may forbid it.
+            # A container may forbid it.
             unless_required(error)
 
 

@@ -32,7 +32,7 @@ def read_layer(layer: EntryStream, spool: Spool) -> Entries:
     entries = Entries()
     for entry in layer:
         entries.append(entry, spool.add(entry.size, layer.content()) if entry.kind is FILE else EMPTY)
-    # A full disk is told of where the layer is read.
+    # Here, so that a full disk is reported while the layer is read.
     spool.settle()
     return entries
 

@@ -39,8 +39,8 @@ class Spool:
     """Content by offset, in a file without a name: whatever ends the process, nothing of it stays behind.
 
     `end` is how many bytes it has: where the next content begins; `lent` of them are in files that are lent, without
-    holes. `written` is told what goes into the own file (see Filling). Of a `spent` one nobody reads anything once it
-    is packed: its own file may become something else.
+    holes. `written` is told what goes into the own file (see Filling). A `spent` one is not read again once it is
+    packed: its own file may become the disk.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Spool:
     def add(self, size: int, pieces: Pieces) -> Content:
         """Store `size` bytes, of which `pieces` are more than a hole.
 
-        They may still be in memory afterwards, and fail to be written when more comes, or they `settle`. Raises
+        They may still be in memory afterwards: a failure to write them shows when more comes, or at `settle`. Raises
         ValueError for pieces behind `size`, or not in order: what is there already would be overwritten.
         """
         if size == 0:

@@ -1,6 +1,6 @@
 """The last, partial blocks of contents, apart from their whole ones: in a file of their own, one behind the other.
 
-A format that has them elsewhere than whole blocks so gets those in few long stretches, and never touches the others.
+A format that stores tails apart from whole blocks so gets each kind in few long stretches.
 """
 
 from __future__ import annotations
