@@ -149,7 +149,7 @@ def _survey(change: Change, account: Account) -> Surveyed:
     if isinstance(change, AddedTar):
         with open_file(source, name) as file:
             account.packed(name, file.size)
-            # What a tool that failed leaves is no archive of nothing.
+            # As a tool leaves it that failed.
             if not file.size:
                 raise AdditionFailed(name, "it is empty, and even a tar of nothing has an end; make it again")
             return Surveyed(change, Kind.FILE, None, _digest(file, name), (source,))
@@ -158,7 +158,7 @@ def _survey(change: Change, account: Account) -> Surveyed:
         # Before it is read: hashing the zeros of a hole takes as long as anything else.
         account.entry(name, Entry(found.path, found.kind, size=found.size))
         listing.add(found, _digest(found, name) if found.kind is Kind.FILE else "")
-        # What make would follow to somewhere else is no file that was read.
+        # Make would follow a symlink to a file that was not read.
         if found.kind is not Kind.SYMLINK:
             inputs.append(os.path.join(source, os.fsdecode(found.path)) if found.path else source)
     return listing.finish(inputs)

@@ -110,15 +110,15 @@ def _judge(lookout: Lookout, job: Job) -> Verdict:
     try:
         standing = lookout.look(job.reference, job.output, job.options)
     except (DigestMismatch, SizeMismatch) as error:
-        # A build that finds its disk up to date would not read what was read here.
+        # To be said here: a build would find the disk up to date, and not read what was read here.
         outcome = without_disk(job, FAILED, str(error))
         return Verdict(job, outcome=replace(outcome, exit_status=error.exit_status))
     except Exception as error:
-        # Whatever it is, the build is in for it, in a process of its own; no other image is.
+        # Whatever it is: the build meets it again in a process of its own, and no other image suffers from it.
         failure = error if isinstance(error, BuilderError) else shortage(error)
         return Verdict(job, reason="could not be looked at", error=failure)
     if standing.known is None:
-        # Nothing but force makes anew what looks as it was left.
+        # By its size and time it looks up to date: only force builds it anew.
         forced = replace(job, options=replace(job.options, force=True)) if standing.reason == DAMAGED else job
         return Verdict(forced, reason=standing.reason)
     if job.options.push is not None:

@@ -72,7 +72,7 @@ def main(lifeline: str, begun: float) -> None:
     lock = threading.Lock()
 
     def say(line: str) -> None:
-        # What is fetched in the background has something to say, too; and a line is whole or not there.
+        # Threads that fetch say something, too; and a line is there as a whole, or not at all.
         with lock, signals_held(), suppress(BrokenPipeError):
             write_next(answers, line.encode() + b"\n")
 
@@ -84,7 +84,7 @@ def main(lifeline: str, begun: float) -> None:
     cut = threading.Event()
     outcome = without_disk(job, CANCELLED)
     try:
-        # As long as there is one thread.
+        # First, since it forks: there must be no other thread yet.
         with fetching_apart(job.reference, job.options.sandbox):
             _listen_for_the_end(lifeline, cut)
             outcome = _run_in(directory, job, lambda event: say(write_event(event)), begun)
@@ -92,7 +92,7 @@ def main(lifeline: str, begun: float) -> None:
         if not cut.is_set():
             raise
     except BuilderError as error:
-        # Before it began: a build that fails has an outcome of its own.
+        # The build had not begun: one that fails has an outcome of its own.
         outcome = _failed(outcome, error)
     say(write_outcome(outcome))
 
@@ -180,6 +180,6 @@ def _wait_for_parent() -> None:
 
 
 def _wait_for_client(lifeline: int | None) -> None:
-    # Not there, it went with the client.
+    # Where there is none, the client is gone already.
     if lifeline is not None:
         fcntl.lockf(lifeline, fcntl.LOCK_SH)

@@ -65,7 +65,7 @@ class Handle:
             return None
         where = self.path(name)
         with open(fd, "rb") as file, reading(where):
-            # Not read to see: it may be a hole of terabytes.
+            # By its size, before it is read: it may be a hole of terabytes.
             data = file.read(limit) if os.fstat(fd).st_size <= limit else None
         if data is None:
             raise UnsupportedImage(where, f"is longer than {limit} bytes, which no such document should be")

@@ -124,7 +124,7 @@ def plain_image(
     described = [
         describe_layer(stores, layer, diff_id, listen) for layer, diff_id in zip(chain, config.diff_ids, strict=True)
     ]
-    # The config has a name that no Makefile can hold, but the manifest says all that it could.
+    # Not the config: no Makefile can hold the name of its file, and the manifest has its digest.
     inputs = [image.store.data_path(record.id, MANIFEST)]
     inputs += [name for layer in chain for name in tar_split_paths(stores, layer)]
     return PlainImage(

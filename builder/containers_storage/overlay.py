@@ -77,7 +77,7 @@ def read_facts(parent: Handle, name: bytes, status: os.stat_result, layer: Layer
         uid, gid, mode = int(stated[1]), int(stated[2]), int(stated[3], 8) & MODE_BITS
         meant = _OVERRIDDEN_KINDS[stated[4].partition(b"-")[0]] if stated[4] else kind
         major, minor = int(stated[5] or 0), int(stated[6] or 0)
-        # What stands in for something else is an empty file: of anything more, the rest would be lost.
+        # Only an empty file can stand in for something else: content would be lost.
         stands_in = kind is Kind.FILE and not status.st_size and meant in (Kind.FIFO, Kind.BLOCK, Kind.CHARACTER)
         if (meant is not kind and not stands_in) or major > MAX_MAJOR or minor > MAX_MINOR:
             raise _malformed(where, override)
@@ -90,7 +90,7 @@ def _malformed(where: str, override: bytes) -> UnsupportedImage:
 
 
 def _read_xattrs(parent: Handle, name: bytes) -> dict[bytes, bytes]:
-    # There is no listxattrat(2); this is the same handle, and one name in it that is not followed.
+    # As listxattrat(2), if there were one, would do: the same handle, and one name in it, which is not followed.
     path = b"/proc/self/fd/%d/%b" % (parent.fd, name)
     with reading(parent.path(name)):
         names = [os.fsencode(each) for each in os.listxattr(path, follow_symlinks=False)]

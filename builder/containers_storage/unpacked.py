@@ -29,7 +29,7 @@ class Unpacked:
     def __init__(self, root: Handle) -> None:
         self.root = root
         self._known: dict[Path, Handle] = {}
-        # Those of the known ones that were reached without a symlink.
+        # Those of them whose path has no symlink in it.
         self._plain: set[Path] = set()
 
     def open(self, name: bytes) -> int:

@@ -12,7 +12,7 @@ def attribute_names(place: int | str | Path) -> list[str]:
     try:
         return os.listxattr(place)
     except OSError as error:
-        # As by way of FUSE: other file systems without any say that there are none.
+        # As through FUSE; other file systems without attributes list none.
         if error.errno != errno.EOPNOTSUPP:
             raise
         return []

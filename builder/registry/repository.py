@@ -123,7 +123,7 @@ class Repository:
     def holds(self, descriptor: Descriptor) -> bool:
         """Say whether a blob is there, as far as the registry says so at once."""
         answer = self._hint(f"blobs/{descriptor.digest}", {})
-        # Of a redirect the length is its own.
+        # The length that a redirect states is its own.
         return answer is not None and (answer.status >= 300 or answer.length in (None, descriptor.size))
 
     def blob(self, digest: Digest, position: int) -> Answer:

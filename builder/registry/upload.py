@@ -92,7 +92,7 @@ class Upload:
                     if not resumed and self._begin():
                         return False
                     position = self._position() if resumed else 0
-                    # What was there once counts once: a registry that forgets is not served for ever.
+                    # Only what is new counts: a registry that forgets is not served for ever.
                     patience.progress(position - reached)
                     reached, tried = max(reached, position), True
                     self._append(position)
@@ -229,7 +229,7 @@ def put_manifest(
         raise _refusal(repository, error) from error
     answer.discard()
     if answer.status >= 300:
-        # Nobody sends a manifest elsewhere; that one was not taken must not go unnoticed.
+        # A redirect is not followed here, but the manifest was not taken.
         raise _refusal(repository, Refused(repository.where, f"answered {answer.status}", answer.status))
     stated = answer.headers.get("Docker-Content-Digest")
     if stated is not None and stated != str(Digest.of(data)) and stated.startswith("sha256:"):

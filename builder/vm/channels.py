@@ -28,7 +28,7 @@ _CORRUPT = re.compile(rb"device-mapper: verity: \S+ ((?:meta)?data block \d+) is
 # As init says it; of more digits, which a guest may say, Python makes no number.
 _STATUS = re.compile(rb"status (\d{1,3})")
 
-# What Linux says last: of a halt no machine ends, and now and then not of a restart, which a panic is, too.
+# What Linux says last. No machine ends when it halts, and not each when it restarts, as it does after a panic, too.
 HALTED = re.compile(rb"\[ *\d+\.\d{6}\] (?:reboot: (?:System halted|Restarting system)|Kernel panic - not syncing)")
 
 _READ_SIZE = 65536
@@ -159,7 +159,7 @@ def _receive(source: socket.socket, take: Callable[[bytes], object]) -> None:
 
 
 def _send(source: int, target: socket.socket) -> None:
-    # Who reads a terminal in the background is stopped, with all of this process, unless this is blocked.
+    # Unless this is blocked, reading a terminal from the background stops the whole process.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTIN})
     with suppress(OSError):
         while data := _read(source):

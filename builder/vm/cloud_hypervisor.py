@@ -90,7 +90,7 @@ CLOUD_HYPERVISOR = Vmm(
     runner=Runner(
         program="cloud-hypervisor",
         origin="https://github.com/cloud-hypervisor/cloud-hypervisor/releases",
-        # Its wish that a guest end is a press of the power button: the latter two are who hears that.
+        # It asks a guest to end by pressing the power button, which the last two drivers hear.
         drivers=("virtio_pci", "virtio_blk", "button", "evdev"),
         command=_command,
         shown=lambda root, machine: shlex.join(["cloud-hypervisor", *_arguments(document(root, machine, Path.cwd()))]),

@@ -151,7 +151,7 @@ def board_argv(guest: Guest) -> list[str]:
     for number, (path, writable) in enumerate(guest.disks):
         # What is not written to is opened for reading only; a guest that writes all the same writes to nothing.
         state = "" if writable else ",snapshot=on"
-        # In a value of QEMU's options a comma ends it unless it is doubled.
+        # In QEMU's options, a comma ends a value unless it is doubled.
         file = _named(path).replace(",", ",,")
         argv += ["-drive", f"id=disk{number},file={file},format=raw,if=none{state}"]
         argv += ["-device", f"virtio-blk-{guest.machine.bus},drive=disk{number}"]

@@ -59,7 +59,7 @@ def _advice(row: Row) -> Iterator[Html]:
         return
     yield tag("p", _ADVICE.get(outcome.exit_status, _ADVICE[1]))
     command = f"rootfs-builder -v build {shlex.quote(outcome.reference)} -o {shlex.quote(outcome.output)}"
-    # What has to be written otherwise here would be another name.
+    # A name that the page has to escape would be another name in a shell.
     if outcome.exit_status in (1, 3) and command.isprintable():
         yield tag("pre", tag("code", command), tabindex="0")
 
@@ -95,7 +95,7 @@ def _disk(row: Row, facts: Facts, most: int, *, is_open: bool) -> Html:
     }
     pairs = [tag("div", tag("dt", name), tag("dd", value)) for name, value in known.items() if value]
     drawn = treemaps(contents.largest, contents.size, row.anchor, most) if contents else Html()
-    # The map of its root is what is linked to, or where there is none, this.
+    # Links lead to the map of its root, and where there is none, here.
     anchor = None if drawn else row.anchor
     parts = (drawn, tag("dl", *pairs), _layers(outcome.layers, facts.images_with), _notices(row))
     return tag("details", summary, *parts, id=anchor, open=is_open)

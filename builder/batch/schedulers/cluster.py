@@ -140,7 +140,7 @@ async def refusal(client: Client, worker: str, directory: str) -> str | None:
 
     Raises OSError if it does not answer.
     """
-    # Of the standard library, for who may have nothing of ours; what it finds is a constant of ours.
+    # By a function of the standard library, as the worker may have nothing of this program.
     for what, name, wanted in (
         ("Dask", _DASK_NAME, _DASK),
         ("rootfs-builder", "builder.version:VERSION", VERSION),
@@ -185,6 +185,6 @@ def _reason(error: BaseException) -> str:
         return f"{error.strerror}; start it, or name another"
     if isinstance(error, TypeError) and "ssl_context" in str(error):
         return "Dask's configuration has no certificates for tls:// (distributed.comm.tls); name them there"
-    # What speaks first, and differently, is taken for the length of a message.
+    # Dask takes the first words of another protocol for the length of a message, which memory may not hold.
     said = "" if isinstance(error, MemoryError) else f" ({' '.join(str(error).split()) or type(error).__name__})"
     return f"what answers there is no scheduler of Dask that takes us{said}; name another"

@@ -9,7 +9,8 @@ from typing import Any
 
 from builder.batch.schedulers.placement import Waiting
 
-# What a worker declares as many of as it may build disks at a time; where no worker does, each takes one per thread.
+# A resource of Dask: a worker declares as many as it may build disks at a time. Where no worker does, each builds one
+# per thread.
 RESOURCE = "rootfs-builder"
 
 

@@ -121,7 +121,7 @@ class Dask:
                 self._ready.set_exception(error)
         finally:
             self._told.put(None)
-            # Also one that nobody had at that moment, on its way in or from a worker that was lost just before.
+            # Every job, also one that is just on its way in, or back from a worker that was lost.
             with self._lock:
                 self._over = True
                 for job in self._jobs:
@@ -144,7 +144,7 @@ class Dask:
             client.unsubscribe_topic(client.id)
 
     def _take(self, event: tuple[float, object]) -> None:
-        # Dask itself tells what happens to this client under the same name, and not in words.
+        # Under the same topic, Dask itself tells what happens to this client; that is no text.
         if isinstance(event[1], str):
             self._told.put(event[1])
 

@@ -66,7 +66,7 @@ class Local:
         self._lifeline.cut()
 
     def _listen(self) -> None:
-        # Not to its end, which forked processes keep from coming, but to an empty line.
+        # Up to an empty line: processes that were forked may keep the pipe from ending.
         with open(self._reading, "rb", closefd=False) as events:
             while (line := events.readline()) != b"\n":
                 # The pipe is emptied all the same: builds must not wait for it.
@@ -88,7 +88,7 @@ def build_and_tell(message: str, lifeline: str, events: str, number: int) -> str
     """
 
     def hear(event: str) -> None:
-        # Not to wait for a reader, if there is none any more, takes an opening that does not block.
+        # Opened without blocking, this fails where nobody reads any more, and does not wait for a reader.
         with suppress(OSError), open(os.open(events, os.O_WRONLY | os.O_NONBLOCK), "wb") as pipe:
             os.set_blocking(pipe.fileno(), True)
             # Long lines would mix with those of others.

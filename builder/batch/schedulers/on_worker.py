@@ -23,7 +23,7 @@ from builder.errors import BuilderError
 from builder.shortage import LACKING
 
 _LOOK_SECONDS = 0.25
-# Of how far a build is, more would only be traffic.
+# How often it is told how far a build is: more would only be traffic.
 _PROGRESS_SECONDS = 1.0
 _RUNNING = ("executing", "long-running")
 _CLOSING = ("closing", "closed", "failed", "stopping", "stopped")
@@ -35,7 +35,7 @@ class _Builds:
     def __init__(self) -> None:
         self._lock = Lock()
         self._running: dict[str, dict[int, Lifeline]] = {}
-        # Those of the day, not of all times: what comes late comes soon.
+        # Only the last ones: a job that comes too late comes soon after.
         self._stopped: deque[str] = deque(maxlen=1000)
 
     @contextmanager
@@ -63,7 +63,7 @@ class _Builds:
 
 
 _builds = _Builds()
-# Of all batches. Nobody tells a worker that there will be no more of them.
+# For all batches. It ends when it is idle, as nobody tells a worker that no more will come.
 _processes = Builders(idle=2.0)
 
 

@@ -11,8 +11,8 @@ from collections import deque
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 
-# How often a job may lose its worker where no other worker is lost, and how often at all. What kills a worker may have
-# to do with its job or not: only in the first case does it come to each that has the job, and to no other.
+# How often a job may lose its worker while no other worker is lost, and how often at all. A job that is to blame kills
+# each worker that has it, and no other.
 _ALONE = 3
 _AT_ALL = 20
 
