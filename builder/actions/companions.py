@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -101,9 +101,7 @@ def companions(plan: Plan, known: KnownDisk, disk: Path, rule: bytes, listen: Li
         listen(Stage("looking for packages"))
     rendered = render(plan, known, disk, digest, rule)
     _see_what_push_takes(rendered.before, options, listen)
-    with ExitStack() as stack:
-        before = [draft for each in rendered.before for draft in stack.enter_context(staged(each, listen))]
-        after = [draft for each in rendered.after for draft in stack.enter_context(staged(each, listen))]
+    with staged(rendered.before, listen) as before, staged(rendered.after, listen) as after:
         yield Companions(before, after, rendered.root, rendered.guest)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,11 +104,7 @@ def pull_disk(
                 found.fetch(draft.path, Meter(listen))
             time = (draft.path if fetched else place).stat().st_mtime_ns - _OLDER_NS
             after = [] if record is None else [Content(beside, record, time)]
-            with ExitStack() as stack:
-                first, last = (
-                    [draft for each in contents for draft in stack.enter_context(staged(each, listen))]
-                    for contents in (said, after)
-                )
+            with staged(said, listen) as first, staged(after, listen) as last:
                 publish_in_order((*first, *([draft] if fetched else []), *last))
     disk = found.artifact.disk
     return PulledDisk(

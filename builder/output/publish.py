@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -103,19 +103,21 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def staged(content: Content, listen: Listener = ignore) -> Iterator[list[Draft]]:
-    """Write and sync a small file in a workspace of its own, to be published.
+def staged(contents: Iterable[Content], listen: Listener = ignore) -> Iterator[list[Draft]]:
+    """Write and sync small files, each in a workspace of its own, to be published.
 
-    Yields what is to be published: nothing where just this file is there already.
+    Yields a draft of each that is not there already with just these bytes.
     """
-    output = resolve_output(content.path)
-    # In any case, so that what a killed build has left there goes.
-    with workspace(output.parent, output.name, listen) as work:
-        if content.is_there():
-            yield []
-        else:
-            draft = _drafted(work, output, content.data, content.mtime_ns)
-            yield [replace(draft, executable=content.executable)]
+    with ExitStack() as stack:
+        drafts = []
+        for content in contents:
+            output = resolve_output(content.path)
+            # In any case, so that what a killed build has left there goes.
+            work = stack.enter_context(workspace(output.parent, output.name, listen))
+            if not content.is_there():
+                draft = _drafted(work, output, content.data, content.mtime_ns)
+                drafts.append(replace(draft, executable=content.executable))
+        yield drafts
 
 
 def sync(draft: Draft) -> None:

@@ -103,7 +103,7 @@ def test_a_directory_to_unpack_into_is_new_or_empty(tmp_path: Path) -> None:
 def test_published_files_have_the_mode_that_the_umask_gives(tmp_path: Path, umask: int, mode: int) -> None:
     before = os.umask(umask)
     try:
-        with staged(Content(tmp_path / "out", b"disk")) as [draft]:
+        with staged([Content(tmp_path / "out", b"disk")]) as [draft]:
             draft.path.chmod(0o600)
             publish(draft)
     finally:
