@@ -131,7 +131,7 @@ def confine_reading(
     def find() -> Places | str:
         if options.push is not None:
             return "what pushes a disk needs the network to the end: leave out --push, and push the disk afterwards"
-        if (reason := unknown(source, reference, options.access)) is not None:
+        if (reason := why_unknown(source, reference, options.access)) is not None:
             return reason
         if isinstance(source, Fetching):
             source.settle()
@@ -144,7 +144,7 @@ def confine_documents(source: Source, reference: str, options: BuildOptions) -> 
     """Give up all but where the image is, of which only documents are read from now on; see `confine`."""
 
     def find() -> Places | str:
-        if (reason := unknown(source, reference, options.access)) is not None:
+        if (reason := why_unknown(source, reference, options.access)) is not None:
             return reason
         if isinstance(source, Fetching) and isinstance(source, Placed):
             make_directories(source.changeable())
@@ -174,7 +174,7 @@ def places_of(source: Source | None, reference: str) -> Places:
     return own + Places(source.readable(), source.changeable()) if isinstance(source, Placed) else own
 
 
-def unknown(source: Source | None, reference: str, access: Access) -> str | None:
+def why_unknown(source: Source | None, reference: str, access: Access) -> str | None:
     """Say why nobody can tell what it takes to read an image; None where that is known."""
     parsed = parse_reference(reference)
     elsewhere = parsed.names_a_file and parsed.is_url and archive_of(parsed.place) is None

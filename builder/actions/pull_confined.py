@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.actions.confinement import Places, confine, places_of, unknown
+from builder.actions.confinement import Places, confine, places_of, why_unknown
 from builder.actions.opening import own_scratch
 from builder.actions.pull import open_to_pull
 from builder.errors import BuilderError
@@ -57,7 +57,7 @@ def confined_to_pulls(references: Sequence[str], options: BuildOptions, listen: 
             needed = room + Places(filter(None, [options.access.verify_key]))
             for reference, source in zip(references, opened, strict=True):
                 there = source if not isinstance(source, BuilderError) else None
-                if (reason := unknown(there, reference, options.access)) is not None:
+                if (reason := why_unknown(there, reference, options.access)) is not None:
                     return reason
                 needed += places_of(there, reference)
             for each in opened:

@@ -7,23 +7,18 @@ from builder.tree.found import Stretches
 _ENDLESS = 1 << 63
 
 
-def first_difference(one: Stretches, other: Stretches) -> tuple[int, int, int] | None:
-    """Tell where two contents of one size first differ, and the two bytes; None where they do not.
-
-    What is in no stretch is zeros.
-    """
-    return Comparing(one, other).first_difference()
-
-
 class Comparing:
-    """Two contents on their way; `filled` counts the blocks of `block` bytes that are a hole in the other one only."""
+    """Two contents of one size on their way; what is in no stretch is zeros.
+
+    `filled` counts the blocks of `block` bytes that are a hole in the other one only.
+    """
 
     def __init__(self, one: Stretches, other: Stretches, block: int = 4096) -> None:
         self._left, self._right, self._block = _Cursor(one), _Cursor(other), block
         self.filled = 0
 
     def first_difference(self) -> tuple[int, int, int] | None:
-        """Go through both up to where they differ (see first_difference)."""
+        """Go through both up to where they first differ; tell where that is, and the two bytes, or None."""
         left, right = self._left, self._right
         while left.rest or right.rest:
             start = min(cursor.start for cursor in (left, right) if cursor.rest)

@@ -13,7 +13,7 @@ from support.everything import ACCESS_ACL, acl, everything
 
 from builder.errors import ImageRefused
 from builder.tree.compare import Comparison, Difference, LeftOut, found_of
-from builder.tree.difference import Comparing, first_difference
+from builder.tree.difference import Comparing
 from builder.tree.found import Found, Stretches
 from builder.tree.nodes import Device, Directory, Fifo, File, Node, Symlink
 from builder.tree.spool import Spool, open_spool
@@ -222,8 +222,8 @@ def test_contents_are_compared_whatever_they_are_cut_into(
     size = max(len(left), len(right))
     left, right = left.ljust(size, b"\0"), right.ljust(size, b"\0")
     wanted = next(((at, left[at], right[at]) for at in range(size) if left[at] != right[at]), None)
-    assert first_difference(iter(left_parts), iter(right_parts)) == wanted
-    assert first_difference(iter(left_parts), iter([(0, left)] if left else [])) is None
+    assert Comparing(iter(left_parts), iter(right_parts)).first_difference() == wanted
+    assert Comparing(iter(left_parts), iter([(0, left)] if left else [])).first_difference() is None
 
 
 BLOCK = 4096
