@@ -121,7 +121,7 @@ class Console:
             return Nothing()
         if self.progress == "json" or (self.progress == "auto" and self._json):
             return JsonLines(image=self.image)
-        if self.progress == "auto" and sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        if self.progress == "auto" and sys.stderr.isatty() and (os.environ.get("TERM") or "dumb") != "dumb":
             # Here, so that nobody waits for it who does not see it.
             from builder.cli.drawing import Drawing
 

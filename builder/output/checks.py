@@ -106,8 +106,9 @@ def _check_parent(path: Path) -> None:
     check_outside_stores(path, place)
     parent = place.parent
     if not parent.is_dir():
-        what = "is not a directory" if parent.exists() else "does not exist; make it first"
-        raise OutputError(str(path), f"the directory {parent} {what}")
+        if parent.exists():
+            raise OutputError(str(path), f"{parent} is not a directory; choose another place")
+        raise OutputError(str(path), f"the directory {parent} does not exist; make it first")
     if os.statvfs(parent).f_flag & os.ST_RDONLY:
         raise OutputError(str(path), f"the file system of {parent} is read-only; choose another place")
     if _is_append_only(parent):

@@ -209,8 +209,9 @@ def test_a_build_that_is_done_at_once_draws_nothing_and_one_without_a_terminal_i
 
 
 @pytest.mark.heavy
-def test_a_terminal_that_can_do_nothing_gets_lines(tmp_path: Path, image: str) -> None:
-    command = ["env", "TERM=dumb", *argv("build", image, "-o", tmp_path / "d.ext4")]
+@pytest.mark.parametrize("term", ["dumb", ""])
+def test_a_terminal_that_can_do_nothing_gets_lines(tmp_path: Path, image: str, term: str) -> None:
+    command = ["env", f"TERM={term}", *argv("build", image, "-o", tmp_path / "d.ext4")]
     status, terminal = run_on_terminal(command, 200, ENVIRONMENT)
     assert (status, terminal.shown()[1]) == (0, "packing ext4")
 

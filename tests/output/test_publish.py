@@ -59,7 +59,7 @@ def test_outputs_are_one_file_each(tmp_path: Path) -> None:
 
 def test_a_file_is_no_directory_to_write_in(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="file is not a directory"):
+    with pytest.raises(OutputError, match="file is not a directory; choose another place"):
         check_side_output(tmp_path / "file" / "x")
 
 
