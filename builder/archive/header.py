@@ -23,7 +23,6 @@ from builder.words import quoted
 # Behind the NUL are two digits of version, which some writers leave out and no reader looks at.
 USTAR = b"ustar\x00"
 GNU = b"ustar  \x00"
-V7 = bytes(8)
 
 OLD_SPARSE = ord("S")
 OLD_FILE = 0

@@ -14,9 +14,8 @@ from builder.words import legible
 
 # Lines of the tree where nobody says how many, at least, and at most; a terminal's height decides between.
 _FEWEST, _MOST = 10, 40
-# For figures and the words around them, at the most; names begin behind.
+# Lines of each other list, at most, where nobody says how many.
 _LISTED = 10
-_BAR = 10
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,18 +43,16 @@ def unpacked(superblock: Superblock, where: str, data: bytes, algorithm: int, st
 
 
 def _decompressed(algorithm: int, data: bytes, length: int, dictionary: int) -> bytes:
-    match algorithm:
-        case 0:
-            return lz4.decompress(data, length)
-        case 1:
-            return _from_lzma(data, length, dictionary)
-        case 2:
-            return zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, length)
-        case 3:
-            with zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW).stream_reader(data) as reader:
-                return reader.read(length)
-        case _:
-            raise IndexError
+    if algorithm == _LZ4:
+        return lz4.decompress(data, length)
+    if algorithm == _LZMA:
+        return _from_lzma(data, length, dictionary)
+    if algorithm == _DEFLATE:
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, length)
+    if algorithm == _ZSTD:
+        with zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW).stream_reader(data) as reader:
+            return reader.read(length)
+    raise IndexError
 
 
 def _from_lzma(data: bytes, length: int, dictionary: int) -> bytes:
