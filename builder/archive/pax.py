@@ -105,7 +105,8 @@ class Extensions(Struct):
         name = body.rstrip(b"\x00")
         if not name or b"\x00" in name:
             raise MalformedTar(name, "a GNU long name is empty or holds a NUL")
-        if (self.link if link else self.path) is not None or self.sparse:
+        # Some writers state one twice; of two that differ, not all readers take the last.
+        if (self.link if link else self.path) not in (None, name) or self.sparse:
             raise MalformedTar(name, "it has two long names")
         if link:
             self.link = name

@@ -131,6 +131,13 @@ def test_of_records_that_are_repeated_the_last_one_counts_even_without_a_value(k
     assert getattr(only(pax(empty + said) + raw("f", b"0", content)), field) == wanted[key]
 
 
+def test_a_long_name_that_is_said_twice_is_one_name() -> None:
+    for first in (gnu_long("l" * 150), pax({"path": "l" * 150})):
+        assert in_order(first, gnu_long("l" * 150), header(b"f", magic=GNU)) == [(b"l" * 150, 0)]
+    link = gnu_long("t" * 150, b"K")
+    assert only(link + link + header(b"f", b"2", magic=GNU)).link == b"t" * 150
+
+
 def test_a_pax_path_without_a_value_leaves_a_gnu_long_name_alone() -> None:
     assert in_order(gnu_long("l" * 150) + pax({"path": ""}) + header(b"f")) == [(b"l" * 150, 0)]
 
