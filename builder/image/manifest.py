@@ -138,6 +138,8 @@ def parse_document(data: bytes, expected_media_type: str | None, name: str) -> M
         raise UnsupportedImage(
             name, "is a Docker schema 1 manifest; convert the image first, as with skopeo copy --format oci"
         )
+    # Before its fields: what is no manifest at all, such as a config that an index names, need have none of them.
+    _check_known(expected_media_type, name)
     remarks = Remarks()
     head = convert_document(document, _Head, name, remarks)
     if head.schema_version != 2:
@@ -156,11 +158,14 @@ def _is_schema_1(document: dict[str, Any], expected: str | None) -> bool:
     return (version == 1 and version is not True) or "fslayers" in document or expected in SCHEMA_1
 
 
+def _check_known(media_type: str | None, name: str) -> None:
+    if media_type and media_type not in MANIFESTS | INDEXES:
+        raise UnsupportedImage(name, f"media type {quoted(media_type, 200)} is no image manifest's and no index's")
+
+
 def _media_type(stated: str | None, expected: str | None, kind: str | None, name: str) -> str:
     """Decide what the document is: its field, its descriptor and its shape must all say the same."""
-    for claim in filter(None, (stated, expected)):
-        if claim not in MANIFESTS | INDEXES:
-            raise UnsupportedImage(name, f"media type {quoted(claim, 200)} is no image manifest's and no index's")
+    _check_known(stated, name)
     if stated and expected and stated != expected:
         reason = f"is {quoted(stated, 200)}, but its descriptor says {quoted(expected, 200)}"
         raise MalformedDocument(name, "$.mediaType", reason)

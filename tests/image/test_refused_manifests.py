@@ -13,6 +13,7 @@ from support.documents import (
 
 from builder.image.media_types import (
     DOCKER_MANIFEST,
+    OCI_CONFIG,
     OCI_INDEX,
     OCI_LAYER_GZIP,
     OCI_MANIFEST,
@@ -157,8 +158,10 @@ def test_what_holds_no_root_file_system_is_refused(document: Json, what: str, re
     assert unsupported(document) == (what, reason)
 
 
-def test_a_descriptor_that_leads_to_no_manifest_is_refused() -> None:
-    assert unsupported(MANIFEST, "text/html") == (
+@pytest.mark.parametrize("document", [MANIFEST, {"architecture": "amd64", "os": "linux", "rootfs": {}}, {}])
+@pytest.mark.parametrize("media_type", ["text/html", OCI_CONFIG])
+def test_a_descriptor_that_leads_to_no_manifest_is_refused(document: Json, media_type: str) -> None:
+    assert unsupported(document, media_type) == (
         "manifest M",
-        "media type 'text/html' is no image manifest's and no index's",
+        f"media type '{media_type}' is no image manifest's and no index's",
     )
