@@ -19,7 +19,7 @@ from builder.disk.check_verity import hash_faults
 from builder.disk.judge import DiskFaulty
 from builder.disk.reading import DiskMalformed, DiskUnreadable, Reader, Volume, walk
 from builder.disk.verity import Verity
-from builder.errors import BuilderError, ImageNotFound, UsageError
+from builder.errors import BuilderError, ImageNotFound, MissingRequirement, UsageError
 from builder.events import Listener, Stage, ignore
 from builder.files.descriptors import opened
 from builder.files.workspace import workspace
@@ -93,10 +93,11 @@ def verify(
     Each name on it is compared with the tree that a build would have packed: type, mode, owner, size, content, target,
     device, extended attributes, flags of chattr, names of one inode, and times as the format holds them; e2fsck or
     fsck.erofs judges it; then its hash tree is held against its content. Blocks of zeros must be holes where metadata
-    say that the disk is ours and its format has holes; other disks may store them. `metadata` are beside the disk by
-    default; where they were pulled with it, they are believed about image and options only if they are named. With
-    `quick` only the recorded sha256 is looked at. Nothing is mounted, and nothing written
-    to. Raises BuilderError.
+    say that the disk is ours and its format has holes; other disks may store them. Permissions of symlinks are compared
+    on disks of ours. `metadata` are beside the disk by default; where they were pulled with it, they are believed about
+    image and options only if they are named. With `quick` only the recorded sha256 is looked at. Nothing is mounted,
+    and nothing written to. Raises BuilderError: MissingRequirement where nothing is found and the installed
+    checker is older than the disk.
     """
     disk, options = Path(disk), options or BuildOptions()
     # Without waiting for somebody to write to a fifo.
@@ -173,6 +174,11 @@ def _judge(found: Verification, scratch: Path, listen: Listener) -> None:
         with _failures_named(found.disk):
             FILESYSTEMS[found.format].verify(found.disk, scratch)
     except DiskFaulty as faulty:
+        if faulty.is_unknown and found.equal:
+            raise MissingRequirement(
+                f"{found.disk}: has all names as expected, but {faulty.tool} is too old to check it "
+                f"({quoted(faulty.findings)}): install a newer one"
+            ) from faulty
         # What it found is behind much of what differs.
         found.faults.insert(0, Fault(faulty.tool, faulty.findings))
 
@@ -192,8 +198,9 @@ def _compare(
             found.reference, found.config = chosen, str(remade.image.config_digest)
             found.remarks.extend(remade.remarks)
             listen(Stage("comparing"))
-            has_holes = recorded is not None and FILESYSTEMS[found.format].keeps_holes
-            comparison = Comparison(left_out=remade.left_out, has_holes=has_holes)
+            ours = recorded is not None
+            has_holes = ours and FILESYSTEMS[found.format].keeps_holes
+            comparison = Comparison(left_out=remade.left_out, has_holes=has_holes, has_symlink_modes=ours)
             _compare_names(found, comparison, remade.tree, spool, options.limits.max_entries)
         if not found.faults or FILESYSTEMS[found.format].checks_graphs:
             _judge(found, work.path, listen)

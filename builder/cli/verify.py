@@ -44,11 +44,13 @@ def verify(
     DISK is ext4 or erofs, of this program or of any other. It is not mounted, and not written to.
     Every name is compared with the tree of IMAGE, with what --add, --add-tar and --remove made of
     it and with init, as the metadata say: type, mode, owner, size, content, link target, device,
-    extended attributes, flags of chattr, hardlinks, and times as the format holds them; holes of
-    an ext4 that has metadata, and so was made here. Then e2fsck or fsck.erofs checks the disk,
-    and the hash tree of --verity and the recorded sha256 are held against it.
+    extended attributes, flags of chattr, hardlinks, and times as the format holds them; of a disk
+    that has metadata, and so was made here, permissions of symlinks, and holes of an ext4. Then
+    e2fsck or fsck.erofs checks the disk, and the hash tree of --verity and the recorded sha256 are
+    held against it.
 
-    Prints a line for each difference, and for each fault. Exit status: 0 there is none; 1 there is.
+    Prints a line for each difference, and for each fault. Exit status: 0 there is none; 1 there is;
+    4 fsck.erofs is too old to tell.
 
     \b
     Examples:

@@ -17,6 +17,10 @@ from builder.words import quoted
 # what fsck.erofs says of some errors, to end well all the same.
 _NO_FINDING = re.compile(r"e2fsck \d|Pass \d|ext2fs_check_if_mount: |Could this be a zero-length|.*\*{10} WARNING")
 _ERROR = re.compile(r"<E> .*")
+# What fsck.erofs says of what only a newer one knows.
+_UNKNOWN = re.compile(
+    r"unidentified (incompatible feature|algorithms) |blksize \d+ isn't supported|unknown (compression|HEAD\d) format "
+)
 
 
 class DiskFaulty(BuilderError):
@@ -27,6 +31,11 @@ class DiskFaulty(BuilderError):
         super().__init__(f"{tool} finds the new disk faulty, so it is not published: {words}; please report this")
         self.tool = tool
         self.findings = findings
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the tool may only be older than what made the disk."""
+        return bool(_UNKNOWN.search(self.findings))
 
 
 def judge(tool: str, argv: Sequence[str], image: Path, scratch: Path, environment: Mapping[str, str]) -> None:

@@ -119,13 +119,15 @@ class Comparison:
     """How what is found is held against what is expected.
 
     `holds` says what becomes of a time on that disk; `own` are directories in the root that are its maker's;
-    `has_holes` says that blocks of zeros alone are none there. `names` counts what was compared.
+    `has_holes` says that blocks of zeros alone are none there, and `has_symlink_modes` that a symlink has the
+    permissions that Linux gives it. `names` counts what was compared.
     """
 
     holds: Callable[[int], int] = lambda mtime_ns: mtime_ns
     own: Collection[bytes] = ()
     left_out: LeftOut = LeftOut()
     has_holes: bool = False
+    has_symlink_modes: bool = False
     names: int = 0
     # The first name of each inode that has several: on the one side, on the other, and which were compared.
     _found: dict[int, bytes] = field(default_factory=dict)
@@ -170,7 +172,10 @@ class Comparison:
         if stat.S_IFMT(found.mode) != stat.S_IFMT(expected.mode):
             yield Difference(path, "type", _type(found), _type(expected))
             return
-        for what, text in (("mode", _mode), ("owner", _owner), ("size", _size), ("target", _target)):
+        # Nothing that opens or runs a file asks for a symlink's own, and other tools give it all kinds of them.
+        if found.mode != expected.mode and (self.has_symlink_modes or not stat.S_ISLNK(found.mode)):
+            yield Difference(path, "mode", _mode(found), _mode(expected))
+        for what, text in (("owner", _owner), ("size", _size), ("target", _target)):
             if text(found) != text(expected):
                 yield Difference(path, what, text(found), text(expected))
         if found.device != expected.device:
@@ -215,8 +220,7 @@ def _type(inode: Inode) -> str:
 
 
 def _mode(inode: Inode) -> str:
-    # Nothing that opens or runs a file asks for a symlink's own, and file systems have all kinds of them.
-    return "" if stat.S_ISLNK(inode.mode) else f"{stat.S_IMODE(inode.mode):04o}"
+    return f"{stat.S_IMODE(inode.mode):04o}"
 
 
 def _owner(inode: Inode) -> str:

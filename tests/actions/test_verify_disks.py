@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 from support.images import Spec, layout
 from support.mounts import mounted
-from support.tars import directory, file, tar
+from support.tars import directory, file, symlink, tar
 
 from builder import BuildOptions, GuestOptions, build, verify
 from builder.disk.erofs.read import ErofsReader
 from builder.disk.erofs.read_content import INLINE
 from builder.disk.reading import Volume, walk
-from builder.errors import ImageNotFound
+from builder.errors import ImageNotFound, MissingRequirement
 from builder.output.beside import metadata_path
+from builder.tool import run_tool
+from builder.words import quoted
 
 
 def built(place: Path, format: str, layer: bytes) -> Path:
@@ -41,6 +43,34 @@ def test_a_hole_that_somebody_filled_is_a_difference_on_a_disk_of_ours(tmp_path:
     # What made somebody else's disk, and of what, nobody knows.
     metadata_path(disk).unlink()
     assert verify(disk, f"oci:{tmp_path}/image").differences == []
+
+
+def test_permissions_of_a_symlink_are_compared_on_a_disk_of_ours(tmp_path: Path) -> None:
+    """Other tools give them what a tar says, or what they are in a directory."""
+    disk = built(tmp_path, "ext4", tar(symlink("link", "file")))
+    run_tool(["debugfs", "-w", "-R", "set_inode_field /link mode 0120640", str(disk)])
+    assert [*map(str, verify(disk).differences)] == ["/link: mode 0640, expected 0777"]
+    metadata_path(disk).unlink()
+    assert verify(disk, f"oci:{tmp_path}/image").equal
+
+
+def test_a_disk_is_not_faulty_for_a_checker_that_is_too_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "unidentified incompatible feature 20, please upgrade kernel version"
+    disk = built(tmp_path, "erofs", tar(file("a")))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/fsck.erofs").write_text(f'#!/bin/sh\necho "<E> erofs: {said}"\nexit 1\n')
+    (tmp_path / "bin/fsck.erofs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    with pytest.raises(MissingRequirement) as caught:
+        verify(disk)
+    words = quoted(f"<E> erofs: {said}")
+    told = f"has all names as expected, but fsck.erofs is too old to check it ({words}): install a newer one"
+    assert str(caught.value) == f"{disk}: {told}"
+    # Where there is a difference, that is what counts.
+    layout(tmp_path / "other", Spec((tar(file("b")),)))
+    found = verify(disk, f"oci:{tmp_path}/other")
+    assert [*map(str, found.faults)] == [f"fsck.erofs: <E> erofs: {said}"]
+    assert [*map(str, found.differences)] == ["/a: extra", "/b: missing"]
 
 
 @pytest.mark.root

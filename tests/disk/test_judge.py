@@ -94,6 +94,21 @@ def test_what_e2fsck_cannot_look_at_is_said_and_not_that_it_failed(spool: Spool,
         FILESYSTEMS["ext4"].verify(tmp_path / "disk", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("said", "is_unknown"),
+    [
+        ("<E> erofs: unidentified incompatible feature 20, please upgrade kernel version", True),
+        ("<E> erofs: unidentified algorithms 10, please upgrade erofs-utils", True),
+        ("<E> erofs: blksize 1024 isn't supported on this platform", True),
+        ("<E> erofs: unknown compression format 3 for nid 79", True),
+        ("<E> erofs: unknown HEAD1 format 4 for nid 79", True),
+        ("<E> erofs: cannot find a valid erofs superblock", False),
+    ],
+)
+def test_a_checker_that_is_too_old_is_known_by_its_words(said: str, is_unknown: bool) -> None:
+    assert DiskFaulty("fsck.erofs", said).is_unknown == is_unknown
+
+
 def test_a_checker_that_is_killed_has_found_nothing(
     filesystem: Filesystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

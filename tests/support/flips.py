@@ -132,7 +132,7 @@ def finder(disk: Path, format: str, fd: int, tree: Tree, spool: Spool) -> str:
         return "the checker"
     try:
         reader = filesystem.reader(fd)
-        comparison = Comparison(holds=reader.holds)
+        comparison = Comparison(holds=reader.holds, has_symlink_modes=True)
         different = next(comparison.differences(walk(reader), found_of(tree, spool)), None)
     except DiskMalformed:
         return "the reader"

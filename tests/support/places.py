@@ -33,7 +33,6 @@ NOBODYS = frozenset(
         _TYPE,
         "features that readers need not know",
         "the layout of what has no content",
-        "the mode of a symlink",
         "the size of a directory",
     }
 )

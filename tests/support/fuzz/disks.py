@@ -143,7 +143,7 @@ def compared(format: str) -> Callable[[bytes], None]:
         try:
             reader = filesystem.reader(fd)
             own = frozenset(_own(reader)) - tree.root.children.keys()
-            comparison = Comparison(reader.holds, own, has_holes=filesystem.keeps_holes)
+            comparison = Comparison(reader.holds, own, has_holes=filesystem.keeps_holes, has_symlink_modes=True)
             for difference in comparison.differences(walk(reader, 100_000), found_of(tree, spool)):
                 assert str(difference).isprintable()
         finally:
