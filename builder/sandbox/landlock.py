@@ -73,13 +73,13 @@ def version() -> int:
 def restrict(grants: Iterable[Grant], *, network: bool = False, free: int = 0) -> None:
     """Take from this thread, for ever, all that is not granted; what there is not is left out.
 
-    It signals no process outside, and without `network` reaches no TCP port and no abstract socket, as far as the
-    kernel's version knows of these; rights that are `free` it keeps everywhere. Raises OSError.
+    It signals no process outside, reaches no abstract socket, and without `network` no TCP port, as far as the kernel's
+    version knows of these; rights that are `free` it keeps everywhere. Raises OSError.
     """
     known = version()
     handled = (_FIRST | sum(added for since, added in _ADDED.items() if since <= known)) & ~free
-    scoped = _SIGNALS | (0 if network else _SOCKETS)
-    words = [handled, *([0 if network else _NETWORK] if known >= 4 else []), *([scoped] if known >= 6 else [])]
+    networks = 0 if network else _NETWORK
+    words = [handled, *([networks] if known >= 4 else []), *([_SOCKETS | _SIGNALS] if known >= 6 else [])]
     attributes = ctypes.create_string_buffer(struct.pack(f"={len(words)}Q", *words), 8 * len(words))
     rules = system_call(_CREATE_RULESET, attributes, len(attributes), 0)
     try:

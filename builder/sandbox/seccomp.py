@@ -30,7 +30,7 @@ _X32 = 0x40000000
 _Calls = Mapping[str, tuple[int | None, int | None]]
 
 # By name: its number on x86-64 and on arm64, where one has it.
-NETWORK: _Calls = {"socket": (41, 198), "io_uring_setup": (425, 425)}
+NETWORK: _Calls = {"socket": (41, 198)}
 # Of files, by path, which Landlock leaves alone.
 OWNERS: _Calls = {
     "chmod": (90, None), "fchmodat": (268, 53), "fchmodat2": (452, 452),
@@ -42,7 +42,11 @@ ATTRIBUTES: _Calls = {
     "setxattrat": (463, 463), "removexattrat": (466, 466), "file_setattr": (469, 469),
 }  # fmt: skip
 SYSTEM: _Calls = {
-    # Other processes.
+    # The other way to make most calls, of which no filter hears.
+    "io_uring_setup": (425, 425),
+    # Other processes, and what they share by other names than those of files (sysvipc(7), mq_overview(7)); but not the
+    # queues and semaphores of sysvipc, by which fakeroot(1) works.
+    "shmget": (29, 194), "shmat": (30, 196), "shmctl": (31, 195), "mq_open": (240, 180), "mq_unlink": (241, 181),
     "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "pidfd_getfd": (438, 438),
     # Mounts and namespaces, and files by other ways than paths.
     "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51), "unshare": (272, 97),

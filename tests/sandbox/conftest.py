@@ -7,10 +7,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from socket import create_server
+from socket import AF_UNIX, create_server, socket
 
 import pytest
 from support.command import ENVIRONMENT
+from support.escaping import abstract_name
 
 
 @pytest.fixture
@@ -36,6 +37,9 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    """A port on loopback where somebody listens."""
-    with closing(create_server(("127.0.0.1", 0))) as listener:
-        yield listener.getsockname()[1]
+    """A port on loopback where somebody listens, and at the abstract socket of that number, too."""
+    with closing(create_server(("127.0.0.1", 0))) as listener, closing(socket(AF_UNIX)) as abstract:
+        number = listener.getsockname()[1]
+        abstract.bind(abstract_name(number))
+        abstract.listen()
+        yield number
