@@ -61,6 +61,8 @@ class BuildOptions:
     `auto`, `require` or `off`. `metadata_file`, `provenance`, `sbom`, `attestations` and `depfile` are written with
     the disk. `push` names a place in a registry where the disk goes as well; metadata are in OUTPUT.json then, if not
     elsewhere. What `disk` holds besides options is the build's own to set.
+
+    Text in the place of a path, a size, a number, a UUID or a platform is read as on the command line.
     """
 
     format: str | None = option(None, FORMAT, DISK, "File system of the disk; by default as the output's name says.")
@@ -151,6 +153,12 @@ class BuildOptions:
         for name, value in changes.items():
             changed = _placed(changed, OPTIONS[name].path, value)
         return changed
+
+    def settled(self) -> Self:
+        """These options, where Python has said text read as on the command line, such as a path. Raises UsageError."""
+        said = {name: self.value(entry) for name, entry in OPTIONS.items() if not entry.repeats}
+        read = {name: OPTIONS[name].form.parse(text) for name, text in said.items() if text and isinstance(text, str)}
+        return self.but({name: value for name, value in read.items() if value != said[name]})
 
     def value(self, entry: Option) -> Any:
         """Give what these options say for an entry of OPTIONS."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,7 +35,7 @@ from builder.words import quoted
 
 
 def build(
-    reference: str, output: Path | str, options: BuildOptions | None = None, listen: Listener = ignore
+    reference: Path | str, output: Path | str, options: BuildOptions | None = None, listen: Listener = ignore
 ) -> BuildResult:
     """Turn the image at `reference` into a disk at `output`.
 
@@ -42,10 +43,10 @@ def build(
     out the same is left as it is. Another process that makes the same output is waited for. Raises BuilderError;
     nothing is left behind then. A disk that is to be pushed is there, whole, before it is.
     """
-    target = Path(output)
+    reference, target = os.fspath(reference), Path(output)
     if not target.name:
         raise UsageError(f"output {quoted(str(output))} names no file; call it NAME.ext4 or NAME.erofs")
-    options, filesystem, tools = choose(target, _with_metadata(target, options or BuildOptions()))
+    options, filesystem, tools = choose(target, _with_metadata(target, (options or BuildOptions()).settled()))
     with failures_named():
         check_outputs(target, options)
         output = resolve_output(target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from pathlib import Path
 
@@ -22,14 +23,14 @@ from builder.tree.spool import open_spool
 
 
 def unpack(
-    reference: str, directory: Path | str, options: BuildOptions | None = None, listen: Listener = ignore
+    reference: Path | str, directory: Path | str, options: BuildOptions | None = None, listen: Listener = ignore
 ) -> list[Unrestored]:
     """Write the merged root file system of `reference` to `directory`, which must be new or empty.
 
     Returns what could not be restored for want of privileges: nothing, for root. The directory appears complete or
     not at all. Raises BuilderError.
     """
-    options = options or BuildOptions()
+    reference, options = os.fspath(reference), (options or BuildOptions()).settled()
     with failures_named():
         check_directory(Path(directory))
         directory = resolve_output(directory)

@@ -81,7 +81,7 @@ class Verification:
 
 def verify(
     disk: Path | str,
-    reference: str | None = None,
+    reference: Path | str | None = None,
     options: BuildOptions | None = None,
     listen: Listener = ignore,
     *,
@@ -99,7 +99,8 @@ def verify(
     and nothing written to. Raises BuilderError: MissingRequirement where nothing is found and the installed
     checker is older than the disk.
     """
-    disk, options = Path(disk), options or BuildOptions()
+    disk, options = Path(disk), (options or BuildOptions()).settled()
+    reference = None if reference is None else os.fspath(reference)
     # Without waiting for somebody to write to a fifo.
     with _failures_named(disk), opened(disk, os.O_RDONLY | os.O_NONBLOCK) as fd:
         found = Verification(disk, format_in(fd, disk, "name one of ext4 or erofs"))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from support.images import Spec, layout
+from support.tars import file, tar
 
-from builder import BuildOptions, DiskOptions, build
+from builder import BuildOptions, DiskOptions, build, unpack, verify
 from builder.errors import UsageError
 
 
@@ -18,6 +21,11 @@ from builder.errors import UsageError
         BuildOptions(disk=DiskOptions(inodes=0)),
         BuildOptions(source_date_epoch=-1),
         BuildOptions(sandbox="required"),
+        # What has a type, as text that says nothing of it.
+        BuildOptions(disk=DiskOptions(free="much")),  # type: ignore[arg-type]
+        BuildOptions(disk=DiskOptions(uuid="1")),  # type: ignore[arg-type]
+        BuildOptions(platform="linux"),  # type: ignore[arg-type]
+        BuildOptions(metadata_file="-"),  # type: ignore[arg-type]
     ],
     ids=str,
 )
@@ -25,3 +33,12 @@ def test_python_is_told_of_the_mistakes_that_the_command_line_is_told_of(said: B
     with pytest.raises(UsageError):
         build("oci:nowhere", tmp_path / "disk.ext4", said)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_paths_are_taken_as_paths_and_as_text(tmp_path: Path) -> None:
+    layout(tmp_path / "image", Spec((tar(file("file", b"content")),)))
+    text: Any = str(tmp_path / "m.json")
+    build(tmp_path / "image", tmp_path / "disk.erofs", BuildOptions(metadata_file=text))
+    assert verify(str(tmp_path / "disk.erofs"), tmp_path / "image").differences == []
+    unpack(tmp_path / "image", tmp_path / "tree")
+    assert (tmp_path / "tree/file").read_bytes() == b"content"
