@@ -3,10 +3,10 @@ from __future__ import annotations
 import gc
 import os
 import tempfile
-import threading
 from collections.abc import Iterator
 
 import pytest
+from support.leaks import no_thread_left
 from support.reading import contents, cut, entries, only, write_content
 from support.tars import (
     BLOCK,
@@ -221,17 +221,16 @@ def test_errors_of_the_stream_come_out_as_themselves() -> None:
 
 
 def test_closing_in_the_middle_leaves_nothing_behind() -> None:
-    threads = threading.active_count()
     stream = tar(*(file(f"f{i}", b"x" * 3000) for i in range(100)))
-    chunks = ahead(cut(stream, 4096))
-    with TarReader(chunks) as reader:
-        walk = iter(reader)
-        next(walk)
-        reader.close()
-        assert list(walk) == []
-        reader.close()
-    chunks.close()
-    assert threading.active_count() == threads
+    with no_thread_left():
+        chunks = ahead(cut(stream, 4096))
+        with TarReader(chunks) as reader:
+            walk = iter(reader)
+            next(walk)
+            reader.close()
+            assert list(walk) == []
+            reader.close()
+        chunks.close()
     gc.collect()
 
 

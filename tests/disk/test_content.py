@@ -13,6 +13,7 @@ from threading import Event
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from support.leaks import no_descriptor_left
 from support.moves import BLOCK, MANY, Piece, asked, is_moved, made, pieces, shifts
 
 from builder import exact
@@ -93,12 +94,10 @@ def test_nothing_stays_open_for_a_thread_that_cannot_begin(tmp_path: Path, monke
         raise MemoryError("no room for a thread")
 
     monkeypatch.setattr("builder.threads.start_new_thread", refuse)
-    before = len(os.listdir("/proc/self/fd"))
-    with open_spool(tmp_path, spent=True) as spool:
+    with no_descriptor_left(), open_spool(tmp_path, spent=True) as spool:
         wanted = asked(spool, MANY)
         with pytest.raises(MemoryError, match="no room for a thread"):
             made(spool, tmp_path, wanted)
-    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_content_that_two_files_have_is_there_twice(tmp_path: Path) -> None:

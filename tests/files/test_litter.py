@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.command import run
+from support.leaks import no_descriptor_left
 from support.users import ORDINARY, open_to_users, run_as_user
 
 from builder.events import Event, Notice
@@ -44,13 +45,6 @@ def sweep(place: Path) -> list[Event]:
     with no_descriptor_left(), workspace(place, "new", heard.append):
         pass
     return heard
-
-
-@contextmanager
-def no_descriptor_left() -> Iterator[None]:
-    before = os.listdir("/proc/self/fd")
-    yield
-    assert os.listdir("/proc/self/fd") == before
 
 
 def test_a_marked_directory_that_nobody_has_locked_goes(tmp_path: Path) -> None:

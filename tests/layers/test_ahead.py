@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import _thread
 import signal
 import threading
 import time
@@ -9,6 +8,7 @@ from contextlib import closing
 from functools import partial
 
 import pytest
+from support.leaks import no_thread_left
 from support.processes import wait_until
 
 from builder import threads
@@ -39,10 +39,8 @@ class Upstream:
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
-    before = _thread._count()
-    yield
-    # Its very last steps come after a thread has said that it is over.
-    wait_until(lambda: _thread._count() == before)
+    with no_thread_left():
+        yield
 
 
 def settled(upstream: Upstream, taken: int) -> int:

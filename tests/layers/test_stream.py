@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import gzip
 import hashlib
 import io
@@ -14,6 +13,7 @@ from typing import BinaryIO
 import pytest
 import zstandard
 from support.images import COMPRESS, MEDIA_TYPES
+from support.leaks import no_thread_left
 from support.remote import listen_to
 from support.tars import END, directory, file, raw, symlink, tar
 
@@ -67,9 +67,8 @@ def names(blob: bytes, layer: Layer, limits: Limits | None = None) -> list[bytes
 def _steps_run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Read each layer with threads, and without; none of them stays."""
     monkeypatch.setattr("builder.layers.stream._SMALL", request.param)
-    before = _thread._count()
-    yield
-    assert _thread._count() == before
+    with no_thread_left():
+        yield
 
 
 @pytest.mark.parametrize("over", [0, 1])

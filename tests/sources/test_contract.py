@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.forms import FORMS, IMAGE, LAYERS, install_memory
 from support.images import config_bytes, digest
-from support.processes import wait_until
+from support.leaks import no_descriptor_left
 from support.remote_forms import IN_REGISTRIES
 
 from builder.archive.compression import COMPRESSIONS
@@ -115,23 +114,9 @@ def test_nothing_is_left_in_the_scratch_directory(reference: str, tmp_path: Path
         assert list(scratch.iterdir()) == []
 
 
-def open_descriptors() -> list[int]:
-    def is_open(fd: int) -> bool:
-        try:
-            fcntl.fcntl(fd, fcntl.F_GETFD)
-        except OSError:
-            return False
-        return True
-
-    return [fd for fd in range(1024) if is_open(fd)]
-
-
 def test_no_descriptor_stays_open(reference: str, tmp_path: Path) -> None:
-    open_before = set(open_descriptors())
-    with closing(open_source(reference, means=Means(tmp_path))) as source:
+    with no_descriptor_left(), closing(open_source(reference, means=Means(tmp_path))) as source:
         resolve(source, reference, None)
-    # On a busy machine, what other threads close is closed a moment later: theirs, and those of the test before.
-    wait_until(lambda: open_before.issuperset(open_descriptors()))
 
 
 def test_every_transport_has_forms_here() -> None:
