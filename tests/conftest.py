@@ -16,6 +16,11 @@ from builder.files.import_fs import import_fs
 
 # Tests know nothing of each other, nor of this user: what is to be kept, they say.
 os.environ["ROOTFS_BUILDER_CACHE"] = ""
+for name in ("SOURCE_DATE_EPOCH", "NO_COLOR", "FORCE_COLOR"):
+    os.environ.pop(name, None)
+# What dumpe2fs says of times is of the place where it is said.
+os.environ["TZ"] = "UTC"
+os.umask(0o022)
 
 # Tests make file systems of their own.
 import_fs()

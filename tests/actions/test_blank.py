@@ -108,7 +108,8 @@ def test_what_somebody_puts_there_meanwhile_is_not_replaced(tmp_path: Path, monk
         (["--size", "-1"], 2, "Invalid value for '--size': '-1' is not a size"),
         ([], 2, "Missing option '--size'"),
         (["--size", "16M", "-o", "no/where"], 1, "no/where: the directory "),
-        (["--size", "16M", "-o", "/dev/null"], 1, "/dev/null: exists and is not a regular file; name a file"),
+        # Nothing there can be replaced, whatever a fault does: that of /dev/null would take it from the whole machine.
+        (["--size", "16M", "-o", "/dev/pts/ptmx"], 1, "/dev/pts/ptmx: exists and is not a regular file; name a file"),
     ],
 )
 def test_what_cannot_be_made_is_one_line(tmp_path: Path, words: list[str], status: int, said: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -242,12 +243,15 @@ def test_a_stage_that_takes_long_gives_signs_of_life(
     display.end()
     count = len(said.lines)
     if kind is Plain:
-        assert said.lines[:3] == ["packing ext4", "still packing ext4, 0 s", "still packing ext4, 0 s"]
+        assert said.lines[0] == "packing ext4"
+        # How many seconds those are says how busy the machine is.
+        assert all(re.fullmatch(r"still packing ext4, \d+ s", each) for each in said.lines[1:])
     else:
         events = [json.loads(each) for each in said.lines]
         assert [event["event"] for event in events[:3]] == ["stage", "heartbeat", "heartbeat"]
         assert events[1].pop("time").endswith("Z")
-        assert events[1] == {"event": "heartbeat", "name": "packing ext4", "seconds": 0, "image": None}
+        assert events[1].pop("seconds") >= 0
+        assert events[1] == {"event": "heartbeat", "name": "packing ext4", "image": None}
     # Once ended, it is silent.
     assert not display._heart._thread.is_alive()
     assert len(said.lines) == count
@@ -261,8 +265,8 @@ def test_the_stages_of_many_builds_are_not_what_goes_on(monkeypatch: pytest.Monk
     display.hear(Stage("packing ext4", image="a.ext4"))
     assert said.many.wait(30)
     display.end()
-    assert said.lines[:2] == ["building 2 disks", "a.ext4: packing ext4"]
-    assert set(said.lines[2:]) == {"still building 2 disks, 0 s"}
+    others = [each for each in said.lines if not each.startswith("still building 2 disks, ")]
+    assert others == ["building 2 disks", "a.ext4: packing ext4"]
 
 
 def test_progress_is_told_sparingly_however_often_it_is_reported() -> None:
