@@ -73,7 +73,7 @@ def pull(
     with ExitStack() as stack:
         if source is not None:
             stack.enter_context(closing(source))
-        store = stack.enter_context(closing(open_store(access.store)))
+        store = stack.enter_context(closing(open_store(access.store, listen)))
         lease = stack.enter_context(store.lease())
         if source is None:
             source = stack.enter_context(closing(open_to_pull(reference, access, limits, tmpdir, listen)))

@@ -79,7 +79,7 @@ def verify(console: Console, /, store: str | None, quarantine: bool, as_json: bo
     What is wrong is named, and the images that need it; the exit status is 3 then. Blobs are
     read in parallel, and other commands may go on meanwhile.
     """
-    with closing(open_store(store)) as opened:
+    with closing(open_store(store, console.notices)) as opened:
         checked = check(opened, quarantine, console.listener())
         if as_json:
             console.answer(json.dumps(asdict(checked), indent=2).encode())
@@ -100,7 +100,7 @@ def remove(console: Console, /, names: Sequence[ImageName], store: str | None) -
 
     Prints the full name of each. Nothing is removed when there is no image of one of the names.
     """
-    with closing(open_store(store)) as opened:
+    with closing(open_store(store, console.notices)) as opened:
         chosen = []
         for name in names:
             found = [full for full in find(opened, name) if opened.get_manifest(full) is not None]
@@ -125,7 +125,7 @@ def gc(console: Console, /, store: str | None, dry_run: bool) -> None:
     Blobs that a running command needs are kept. What interrupted pulls left is freed, too:
     pull again first if it should be used.
     """
-    with closing(open_store(store)) as opened:
+    with closing(open_store(store, console.notices)) as opened:
         freed = collect(opened, dry_run)
     counts = (_count(freed.blobs, "blob"), _count(freed.temporaries, "temporary file"), _count(freed.leases, "lease"))
     done = "would be freed" if dry_run else "freed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from builder.errors import StoreDenied
+from builder.events import Listener, ignore
 from builder.files.home import expand_home, home_directory
 from builder.files.urls import is_url
 from builder.store.incoming import Incoming
@@ -19,10 +20,11 @@ _IMAGES = "images"
 _NAME_ONE = "name a place with --store"
 
 
-def open_store(root: str | None = None) -> Store:
+def open_store(root: str | None = None, listen: Listener = ignore) -> Store:
     """Open the store at `root`, a path or a PyFilesystem URL, by default the user's own; it need not exist yet.
 
-    Raises StoreError, StoreDenied, InvalidReference for a URL that cannot be opened or cannot hold a store.
+    `listen` is told where it is waited for. Raises StoreError, StoreDenied, and InvalidReference for a URL that cannot
+    be opened or cannot hold a store.
     """
     root = default_root() if root is None else _expanded(root)
     if root is None:
@@ -31,8 +33,8 @@ def open_store(root: str | None = None) -> Store:
         # Here, because it imports PyFilesystem.
         from builder.store.rooms.pyfilesystem import open_room
 
-        return Store(open_room(root, _IMAGES))
-    return Store(LocalRoom(os.path.join(root, _IMAGES)))
+        return Store(open_room(root, _IMAGES, listen))
+    return Store(LocalRoom(os.path.join(root, _IMAGES), listen=listen))
 
 
 def default_root() -> str | None:

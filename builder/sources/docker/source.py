@@ -50,7 +50,7 @@ def _store(access: Access, means: Means) -> Store | None:
     if access.store is None and (reason := no_default()) is not None:
         means.listen(Notice(f"nothing is kept for the next build: {reason}"))
         return None
-    return open_store(access.store)
+    return open_store(access.store, means.listen)
 
 
 class DockerSource:

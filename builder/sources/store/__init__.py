@@ -7,11 +7,11 @@ from builder.sources.source import Source
 from builder.sources.transport import Reference, Transport
 
 
-def _open(reference: Reference, access: Access, _means: Means) -> Source:
+def _open(reference: Reference, access: Access, means: Means) -> Source:
     # Here, because nobody else should wait for all that knows the store.
     from builder.sources.store.source import open_store_image
 
-    return open_store_image(reference, access)
+    return open_store_image(reference, access, means.listen)
 
 
 STORE = Transport(

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import BinaryIO
 
 from builder.errors import BlobMissing, ImageNotFound, InvalidReference, StoreDenied, StoreError
+from builder.events import Listener
 from builder.image.descriptor import Descriptor
 from builder.image.name import ImageName
 from builder.sources.access import Access
@@ -21,13 +22,13 @@ from builder.store.find import find, offer
 from builder.store.reference_files import path_of
 
 
-def open_store_image(reference: Reference, access: Access) -> Source:
+def open_store_image(reference: Reference, access: Access, listen: Listener) -> Source:
     """Open an image of the store; nothing is made there but a lease, while it is open."""
     try:
         name = ImageName.parse(reference.place)
     except InvalidReference as error:
         raise InvalidReference(reference.text, error.reason) from error
-    return StoreSource(open_store(access.store), reference.text, name)
+    return StoreSource(open_store(access.store, listen), reference.text, name)
 
 
 class StoreSource:

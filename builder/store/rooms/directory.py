@@ -11,12 +11,14 @@ import fcntl
 import io
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from secrets import token_hex
 from typing import BinaryIO
 
 from builder.errors import StoreError
+from builder.events import Listener, Notice, ignore
 from builder.files.lasting import make_lasting, sync_directory
 from builder.store.rooms.directory_file import LocalFile, LocalReader, using
 
@@ -24,15 +26,19 @@ _LOCK = "lock"
 # Not through symlinks, and without waiting for the other end of a fifo: only we make files here, and only regular ones.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+# In seconds: a change keeps the lock for less, and only a collection, or who is stopped, for longer.
+MOMENT = 2.0
+_LOOK = 0.01
 
 
 class LocalRoom:
     """The files below one directory, which is made when something is written."""
 
-    def __init__(self, root: str, close: Callable[[], object] = lambda: None) -> None:
-        """`close` is called when the room is closed."""
+    def __init__(self, root: str, close: Callable[[], object] = lambda: None, listen: Listener = ignore) -> None:
+        """`close` is called when the room is closed; `listen` is told of a lock that is waited for."""
         self._root = os.path.abspath(root)
         self._close = close
+        self._listen = listen
 
     @property
     def place(self) -> str:
@@ -135,7 +141,7 @@ class LocalRoom:
                 fd = os.open(self.path(_LOCK), _READ)
         try:
             with using(self.path(_LOCK)):
-                fcntl.flock(fd, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+                self._wait_for(fd, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
             yield
         finally:
             os.close(fd)
@@ -143,6 +149,19 @@ class LocalRoom:
     def close(self) -> None:
         """Nothing is held open but what the room was made with."""
         self._close()
+
+    def _wait_for(self, fd: int, lock: int) -> None:
+        """Lock an open file; say so where that takes longer than a moment."""
+        end = time.monotonic() + MOMENT
+        while True:
+            with suppress(BlockingIOError):
+                fcntl.flock(fd, lock | fcntl.LOCK_NB)
+                return
+            if time.monotonic() >= end:
+                break
+            time.sleep(_LOOK)
+        self._listen(Notice(f"{self._root}: another process has locked it, as `store gc` does; waiting for its end"))
+        fcntl.flock(fd, lock)
 
     def _open(self, path: str, flags: int) -> int | None:
         """Open a regular file; None when there is nothing of that name."""

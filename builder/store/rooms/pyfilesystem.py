@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from weakref import WeakValueDictionary
 
 from builder.errors import InvalidReference, StoreError
+from builder.events import Listener, ignore
 from builder.files.home import expand_home
 from builder.files.translated import Translated
 from builder.files.urls import parse_url
@@ -34,10 +35,11 @@ _LOCAL = ("osfs", "file")
 _ARCHIVES = ("zip", "tar")
 
 
-def open_room(url: str, below: str) -> Room:
+def open_room(url: str, below: str, listen: Listener = ignore) -> Room:
     """Open the room in the directory `below` of what a URL names; local directories get locks of the system's.
 
-    Raises InvalidReference where no opener takes the URL, and StoreError where no store can be.
+    `listen` is told of one that is waited for. Raises InvalidReference where no opener takes the URL, and StoreError
+    where no store can be.
     """
     parsed = parse_url(url)
     place = without_password(url)
@@ -46,7 +48,7 @@ def open_room(url: str, below: str) -> Room:
         path = expand_home(os.path.expandvars(parsed.resource))
         if path is None:
             raise InvalidReference(place, "names a home directory that there is not; write the whole path")
-        return LocalRoom(os.path.join(path, (parsed.path or "").strip("/"), below))
+        return LocalRoom(os.path.join(path, (parsed.path or "").strip("/"), below), listen=listen)
     if parsed.protocol in _ARCHIVES:
         # Their openers would make or overwrite a file.
         raise _cannot_rename(place)
