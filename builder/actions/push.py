@@ -16,7 +16,7 @@ from builder.actions.push_forms import FORMS, Blob, Opened
 from builder.artifact.form import describe, is_disk, render_manifest
 from builder.denied import unless_denied
 from builder.disk.reading import DiskUnreadable
-from builder.errors import BuilderError, InvalidDigest, InvalidReference, UsageError
+from builder.errors import BuilderError, InvalidDigest, InvalidReference, UnsupportedImage, UsageError
 from builder.events import Listener, Meter, Stage, ignore
 from builder.files.descriptors import opened
 from builder.image.descriptor import Descriptor
@@ -206,6 +206,8 @@ def _check_tag(name: ImageName, repository: Repository, force: bool) -> None:
         found = repository.manifest(name.tag or "")
     except NotThere:
         return
+    except UnsupportedImage as error:
+        raise TagTaken(name) from error
     if not is_disk(found.data):
         raise TagTaken(name)
 

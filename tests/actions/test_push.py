@@ -192,6 +192,14 @@ def test_tokens_are_fetched_for_reading_and_writing(
         push(disk, f"docker://{host}/{path}:2")
 
 
+def test_a_tag_whose_manifest_is_of_another_time_stays(proxy: Proxy, disk: Path) -> None:
+    headers = {"Content-Type": "application/vnd.docker.distribution.manifest.v1+prettyjws"}
+    proxy.faults.append(Fault("GET .*manifests", answer=Answer(200, headers, b'{"schemaVersion":1,"fsLayers":[]}')))
+    with pytest.raises(TagTaken):
+        push(disk, f"docker://{proxy.host}/disks/old:1")
+    assert proxy.sent("P[A-Z]+ ") == []
+
+
 def test_a_registry_that_takes_no_artifacts_is_told_so(proxy: Proxy, disk: Path) -> None:
     refusal = b'{"errors":[{"code":"MANIFEST_INVALID"}]}'
     proxy.faults.append(Fault("PUT .*manifests", answer=Answer(400, {}, refusal)))
