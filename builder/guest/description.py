@@ -5,7 +5,7 @@ last is `end`; every one between is `KEY=VALUE`, where a KEY marked with * may c
 
     entrypoint*  cmd*   the program and its arguments: entrypoint, then cmd
     env*                a variable, NAME=VALUE
-    cwd                 an absolute path, made when it is missing
+    cwd  volume*        absolute paths of directories, made when they are missing
     uid  gid  group*    numbers; group is a supplementary one
     stop                the number of the signal that asks the process to end
     takeover            present where the program is an init itself, and becomes process 1
@@ -46,6 +46,7 @@ class Description:
     hosts: str | None = None
     hostname_file: bool = False
     resolver: str | None = None
+    volumes: tuple[str, ...] = ()
 
     @property
     def argv(self) -> tuple[str, ...]:
@@ -62,8 +63,8 @@ class Description:
         return b"\0".join(encoded) + b"\0"
 
     def _settings(self) -> Iterator[tuple[str, object]]:
-        lists = {"entrypoint": self.entrypoint, "cmd": self.cmd, "env": self.env, "group": self.groups}
-        for key, values in lists.items():
+        words = {"entrypoint": self.entrypoint, "cmd": self.cmd, "env": self.env, "volume": self.volumes}
+        for key, values in (*words.items(), ("group", self.groups)):
             yield from ((key, value) for value in values)
         yield from (("cwd", self.cwd), ("uid", self.uid), ("gid", self.gid), ("stop", self.stop))
         if self.takeover:

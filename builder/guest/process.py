@@ -33,6 +33,7 @@ class Process:
     cmd: tuple[str, ...]
     env: Mapping[str, str | None]
     cwd: str
+    volumes: tuple[str, ...]
     user: str
     stop: int
 
@@ -72,6 +73,8 @@ def plan_process(config: ImageConfig, said: GuestOptions, reference: str) -> Pro
         cmd=cmd,
         env={"PATH": DEFAULT_PATH, **variables},
         cwd=_stated(_directory, said.working_dir, config.working_dir, "/", "--working-dir", reference),
+        # One with a NUL is no path, and no process depends on it.
+        volumes=tuple("/" + path.lstrip("/") for path in _words(config.volumes) if "\0" not in path),
         user=_text(config.user) if said.user is None else said.user,
         stop=_stated(parse_signal, said.stop_signal, config.stop_signal, DEFAULT_SIGNAL, "--stop-signal", reference),
     )
@@ -88,6 +91,7 @@ def describe_process(process: Process, resolved: Resolved) -> Description:
         cmd=process.cmd,
         env=settings(env),
         cwd=process.cwd,
+        volumes=process.volumes,
         uid=resolved.uid,
         gid=resolved.gid,
         groups=resolved.groups,

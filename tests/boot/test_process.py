@@ -107,6 +107,13 @@ def test_orphans_are_reaped_and_ended(tmp_path: Path) -> None:
     assert ran.stdout == b"0\n"
 
 
+def test_what_is_written_to_process_1s_output_is_the_processs(tmp_path: Path) -> None:
+    # As cron's jobs do in containers.
+    config = {"Cmd": ["sh", "-c", "echo said >/proc/1/fd/1; echo complaint >/proc/1/fd/2; exit 3"]}
+    ran = boot(build(image(tmp_path / "image", config), tmp_path / "disk.erofs"))
+    assert (ran.stdout, ran.stderr, ran.returncode) == (b"said\n", b"complaint\n", 3)
+
+
 def test_a_term_to_boot_is_the_images_stop_signal(tmp_path: Path) -> None:
     config = {
         "Entrypoint": ["/bin/sh", "-c", "trap 'echo asked; exit 5' QUIT; echo ready; while :; do sleep 1; done"],

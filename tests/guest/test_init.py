@@ -155,6 +155,46 @@ def test_no_tree_keeps_a_process_from_running(tmp_path: Path, odd: Callable[[Pat
         assert lines[:2] == ["1.2.3.4\tdb", "127.0.1.1\tvm"]
 
 
+def test_localhost_is_the_loopback_alone(tmp_path: Path) -> None:
+    hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost\n"
+    description = shell("cat /etc/hosts", hosts=hosts, hostname="localhost")
+    # What listens on localhost listens on all of its addresses.
+    assert run(tmp_path, description, "ip=10.0.2.15:::::lo") == [*hosts.splitlines(), ended(0)]
+
+
+def test_volumes_that_the_image_lacks_are_made(tmp_path: Path) -> None:
+    def keep(root: Path) -> None:
+        (root / "data").mkdir(mode=0o700)
+        (root / "data/kept").touch()
+
+    volumes = ("/srv/deep/er", "/etc/passwd/x", "/data")
+    look = shell("pwd; stat -c '%n %a %u' data data/* srv/deep/er", volumes=volumes)
+    assert run(tmp_path, look, odd=keep) == ["/", "data 700 0", "data/kept 644 0", "srv/deep/er 755 0", ended(0)]
+
+
+# What was started in the background by a shell that has ended says whose it is now.
+ORPHAN = """#!/bin/sh
+echo $$
+sh -c 'sh -c "$1" sh $$ &' sh '
+    while [ -e /proc/$1 ]; do sleep 0.1; done
+    cut -d " " -f 4 /proc/$$/stat
+    echo >/tmp/said'
+until [ -e /tmp/said ]; do sleep 0.1; done
+"""
+
+
+def test_orphans_are_tinis_and_else_process_1s(tmp_path: Path) -> None:
+    def add(root: Path) -> None:
+        for name in ("tini", "other"):
+            (root / "bin" / name).write_text(ORPHAN)
+            (root / "bin" / name).chmod(0o755)
+
+    own, parent, *rest = run(tmp_path, Description(cmd=("tini",), env=("PATH=/bin",)), odd=add)
+    assert (parent, rest) == (own, [ended(0)])
+    (tmp_path / "root/tmp/said").unlink()
+    assert run(tmp_path, Description(cmd=("/bin/other",), env=("PATH=/bin",)))[1:] == ["1", ended(0)]
+
+
 def test_a_hardlink_of_hosts_keeps_its_content(tmp_path: Path) -> None:
     def link(root: Path) -> None:
         os.link(root / "etc/passwd", root / "etc/hosts")

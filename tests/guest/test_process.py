@@ -25,6 +25,7 @@ CONFIG = ImageConfig(
     env=("A=1", "PATH=/bin", "A=2", "EMPTY=", "BARE"),
     working_dir="srv",
     user="nginx",
+    volumes=("/data", "log", "n\0l"),
     stop_signal="SIGQUIT",
 )
 NOTHING = ImageConfig("linux", "amd64", ())
@@ -43,6 +44,7 @@ def test_the_config_says_what_runs() -> None:
         cmd=("nginx", "-g", "daemon off;"),
         env=("HOME=/var/cache/nginx", "HOSTNAME=vm", "PATH=/bin", "A=2", "EMPTY=", "BARE"),
         cwd="/srv",
+        volumes=("/data", "/log"),
         uid=101,
         gid=102,
         groups=(102, 7),

@@ -9,8 +9,8 @@
 #define REBUILD "build the disk again"
 
 struct words described[KEYS];
-static const char *const keys[KEYS] = {"entrypoint", "cmd",      "env", "cwd", "hostname", "hosts", "hostname-file",
-                                       "resolver",   "takeover", "uid", "gid", "group",    "stop"};
+static const char *const keys[KEYS] = {"entrypoint",    "cmd",      "env",      "volume", "cwd", "hostname", "hosts",
+                                       "hostname-file", "resolver", "takeover", "uid",    "gid", "group",    "stop"};
 
 const char *last(enum key key, const char *otherwise) {
     return described[key].count ? described[key].at[described[key].count - 1] : otherwise;

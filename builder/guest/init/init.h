@@ -48,7 +48,9 @@ _Noreturn void fail(const char *what, const char *why, const char *todo);
 
 /* description.c: what to run, by the keys of builder/guest/description.py, and options. From UID on, they are numbers.
  */
-enum key { ENTRYPOINT, CMD, ENV, CWD, HOSTNAME, HOSTS, HOSTNAME_FILE, RESOLVER, TAKEOVER, UID, GID, GROUP, STOP, KEYS };
+enum key {
+    ENTRYPOINT, CMD, ENV, VOLUME, CWD, HOSTNAME, HOSTS, HOSTNAME_FILE, RESOLVER, TAKEOVER, UID, GID, GROUP, STOP, KEYS
+};
 extern struct words described[KEYS];
 const char *last(enum key key, const char *otherwise);
 unsigned number(const char *text);
@@ -79,6 +81,7 @@ void finish_relays(void);
 void listen_for_stop(int signal);
 
 /* process.c, main.c */
+void make_volumes(void);
 int run(void);
 _Noreturn void take_over(void);
 _Noreturn void end(int status);

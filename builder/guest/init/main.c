@@ -64,6 +64,7 @@ int main(int argc, char **argv) {
     open_ports();
     set_up_network();
     write_host_files();
+    make_volumes();
     if (described[TAKEOVER].count) take_over();
     end(run());
 }

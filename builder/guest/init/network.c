@@ -73,7 +73,10 @@ static void place(const char *name, const char *text) {
 
 void write_host_files(void) {
     const char *hosts = last(HOSTS, NULL), *name = last(HOSTNAME, ""), *servers = last(RESOLVER, NULL);
-    if (hosts) place("hosts", join(hosts, is_address(fields[CLIENT]) ? fields[CLIENT] : "127.0.1.1", "\t", name, "\n"));
+    const char *own = is_address(fields[CLIENT]) ? fields[CLIENT] : "127.0.1.1";
+    /* What listens on localhost would listen to the network, if that were a name of its address, too. */
+    bool named = strcmp(name, "localhost");
+    if (hosts) place("hosts", named ? join(hosts, own, "\t", name, "\n") : hosts);
     if (last(HOSTNAME_FILE, NULL)) place("hostname", join(name, "\n"));
     for (int field = DNS0; servers && !*last(RESOLVER, "") && field <= DNS1; field++)
         servers = *fields[field] ? join(servers, "nameserver ", fields[field], "\n") : servers;

@@ -60,6 +60,8 @@ void relay(int from, int to) { *relaying++ = start(copy, from, to); }
 
 /* Wait for all that goes to the host; the first relay comes from there, and may wait for ever. */
 void finish_relays(void) {
+    /* Process 1 itself has the process's output open, too. */
+    for (int fd = 1; relaying > relays + 1 && fd < 3; fd++) close(fd);
     while (relaying > relays + 1) pthread_join(*--relaying, NULL);
 }
 

@@ -3,6 +3,7 @@
 #include "init.h"
 
 #include <grp.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/time.h>
 
@@ -22,6 +23,11 @@ static bool entered(const char *directory) {
     char *path = join(directory, "/");
     for (char *at = path; chdir(directory) && (at = strchr(at + 1, '/')); *at = '/') *at = 0, mkdir(path, 0755);
     return chdir(directory) == 0;
+}
+
+/* Make the volumes that the image only names, as Docker and podman do; where they cannot be, the process will say so. */
+void make_volumes(void) {
+    for (size_t i = 0; i < described[VOLUME].count; i++) entered(described[VOLUME].at[i]);
 }
 
 /* Become the program, with nothing blocked or ignored, and its environment; returns with errno. */
@@ -60,6 +66,8 @@ static int start(char **argv, const int streams[3]) {
     /* In this order: each takes away the right to the ones before it. */
     if (setgroups(count, groups) || setgid(number(last(GID, "0"))) || setuid(number(uid)))
         return say("user ", uid, " cannot run anything: ", strerror(errno)), NOT_EXECUTABLE;
+    /* As process 1 it would hear of orphans, and complains where it does not. */
+    if (!strcmp(strrchr(join("/", program), '/'), "/tini")) prctl(PR_SET_CHILD_SUBREAPER, 1);
     become(argv);
     const char *why = errno == ENOEXEC ? "it is no program of this machine" : strerror(errno);
     if (errno != ENOENT && errno != ENOTDIR) return say(program, " cannot be run: ", why), NOT_EXECUTABLE;
@@ -125,6 +133,8 @@ int run(void) {
     pid_t child = fork();
     if (child < 0) fail("a process", strerror(errno), "give the machine more memory");
     if (child == 0) _exit(start(argv, (int[]){ends[0], ends[3], ends[5]}));
+    /* What is written to /proc/1/fd/1 goes where it would in a container, as the output of cron's jobs does. */
+    if (terminal < 0) console = fcntl(2, F_DUPFD_CLOEXEC, OPTIONS_FD + 1), dup2(ends[3], 1), dup2(ends[5], 2);
     for (int i = 0; i < 6; i += i ? 2 : 3) close(ends[i]);
     if (terminal < 0) relay(ports[IN], ends[1]), relay(ends[2], ports[OUT]), relay(ends[4], ports[ERR]);
     listen_for_stop(SIGPWR);
