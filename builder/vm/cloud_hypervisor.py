@@ -30,7 +30,12 @@ def document(root: Root, machine: MachineOptions, folder: Path) -> dict[str, Any
         "cpus": {"boot_vcpus": machine.vcpus, "max_vcpus": machine.vcpus},
         "memory": {"size": machine.memory},
         "disks": [
-            {"path": CLOUD_HYPERVISOR.path(path, folder), "readonly": not writable}
+            # Since 50.1 a guest may write the first sector, where ext4's superblock is, only of what is said to be raw.
+            {
+                "path": CLOUD_HYPERVISOR.path(path, folder),
+                "readonly": not writable,
+                **({"image_type": "Raw"} if writable else {}),
+            }
             for path, writable in machine.disks(root)
         ],
         # Its own console begins late: what a kernel says that finds no root would be lost.
@@ -54,7 +59,7 @@ def _arguments(made: dict[str, Any]) -> list[str]:
     argv += ["--cpus", f"boot={made['cpus']['boot_vcpus']}", "--memory", f"size={made['memory']['size'] >> 20}M"]
     argv.append("--disk")
     for disk in made["disks"]:
-        argv.append(f"path={_value(_named(disk['path']))}{',readonly=on' if disk['readonly'] else ''}")
+        argv.append(f"path={_value(_named(disk['path']))},{'readonly=on' if disk['readonly'] else 'image_type=raw'}")
     return [*argv, "--serial", "tty", "--console", "off"]
 
 

@@ -37,7 +37,10 @@ def test_a_whole_configuration() -> None:
         },
         "cpus": {"boot_vcpus": 4, "max_vcpus": 4},
         "memory": {"size": 1 << 30},
-        "disks": [{"path": "web.erofs", "readonly": True}, {"path": "data.ext4", "readonly": False}],
+        "disks": [
+            {"path": "web.erofs", "readonly": True},
+            {"path": "data.ext4", "readonly": False, "image_type": "Raw"},
+        ],
         "serial": {"mode": "Tty"},
         "console": {"mode": "Off"},
     }
@@ -52,7 +55,7 @@ def test_the_script_says_the_same(tmp_path: Path) -> None:
     assert asked.argv == [
         *("--kernel", "./vmlinux", "--initramfs", "./initrd", "--cmdline", line),
         *("--cpus", "boot=4", "--memory", "size=1024M"),
-        *("--disk", "path=./web.ext4,readonly=on", "path=./data.ext4"),
+        *("--disk", "path=./web.ext4,readonly=on", "path=./data.ext4,image_type=raw"),
         *("--serial", "tty", "--console", "off"),
     ]
 
