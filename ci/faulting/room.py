@@ -16,6 +16,7 @@ from faulting.subjects import Subject
 
 _SIZE = 48 << 20
 PLACES = ("out", "tmp", "cache", "store")
+_WITHOUT_TMPDIR = ("boot", "pull", "store gc", "cache prune")
 
 
 class Room(Kind):
@@ -43,7 +44,7 @@ class Room(Kind):
         shutil.copytree(laid, folder, symlinks=True, dirs_exist_ok=True)
         shutil.rmtree(laid)
         _fill(folder, int(kib) << 10)
-        yield Around(words=("--tmpdir", "tmp") if name == "tmp" and subject.name not in ("boot", "pull") else ())
+        yield Around(words=("--tmpdir", "tmp") if name == "tmp" and subject.name not in _WITHOUT_TMPDIR else ())
         (folder / FILLER).unlink()
 
     def settle(self) -> None:
