@@ -26,6 +26,7 @@ from builder.image.verifier import Verifier
 from builder.layers.account import Account
 from builder.layers.ahead import ahead, aside
 from builder.layers.estargz import FOOTER_SIZE, is_bookkeeping
+from builder.layers.zstd_chunked import RECORD, is_chunked
 from builder.sources.source import Arriving, Source, is_rebuilt
 
 # In bytes: what the next thread is handed at once.
@@ -76,7 +77,8 @@ class LayerStream:
     def verify(self) -> None:
         """Read what is left and compare the blob's digest and size, then the diff_id, with the image's word.
 
-        The diff_id of a layer that its source put together from unpacked files cannot be compared; that is said.
+        The diff_id of a layer that its source put together from unpacked files cannot be compared; that is said. One of
+        zstd:chunked may be of more zeros at the end than there are (zstd_chunked.py).
         """
         for _ in self._plain_chunks:
             pass
@@ -85,7 +87,7 @@ class LayerStream:
             text = f"{self.name}: its tar is put together from unpacked files, so its diff_id could not be verified"
             self._listen(Notice(text))
         else:
-            self._plain.finish()
+            self._plain.finish(RECORD if is_chunked(self._layer.descriptor.annotations) else 1)
 
     def verify_blob(self) -> None:
         """Read what is left of the blob alone: it does not inflate, and the reason may be that it is damaged."""

@@ -49,3 +49,18 @@ def test_other_content_is_refused_at_the_end_by_its_digest(size: int | None) -> 
         str(Digest.of(b"abc")),
         str(Digest.of(b"abd")),
     )
+
+
+@pytest.mark.parametrize("count", [0, 1, 9, 10, 11])
+def test_zeros_that_fill_a_record_may_be_missing_where_that_is_said(count: int) -> None:
+    data = b"a" * count
+    filled = data + bytes(-count % 10)
+    for missing, record, is_right in ((0, 10, True), (0, 1, filled == data), (1, 10, False), (10, 10, False)):
+        verifier = Verifier("it", Digest.of(filled + bytes(missing)))
+        verifier.update(data)
+        if is_right:
+            verifier.finish(record)
+        else:
+            with pytest.raises(DigestMismatch) as caught:
+                verifier.finish(record)
+            assert caught.value.actual == str(Digest.of(data))
