@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from builder.actions.boot_cache import boot_cache, boot_initramfs, kvm_runs
+from builder.actions.boot_cache import TEMPORARY, boot_cache, boot_initramfs, kvm_runs
 from builder.actions.boot_console import boot_on_console
 from builder.actions.boot_failures import of_guest, of_output, of_qemu
 from builder.actions.booting import (
@@ -33,6 +33,7 @@ from builder.exact import write_next
 from builder.files.descriptors import nameless, path_of
 from builder.guest.initramfs import options_archive
 from builder.guest.kernel_line import ROOT_DISK, kernel_line, root_words
+from builder.output.failures import failures_named
 from builder.signals import signals_given_to
 from builder.tool import run_tool
 from builder.vm.channels import Channels
@@ -67,7 +68,7 @@ def boot(disk: Path, options: BootOptions, streams: tuple[int, int, int] = (0, 1
             channels.ask_to_stop()
 
         try:
-            with signals_given_to(stop):
+            with signals_given_to(stop), failures_named(advice=TEMPORARY):
                 argv = qemu_argv(guest, channels.ports, channels.console)
                 handed = [*guest.inherited, *channels.descriptors]
                 run_tool(argv, inherited=handed, environment=_temporary(), watch=look, every=LOOK_SECONDS)

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from builder.actions.booting import BootOptions
 from builder.files.home import home_directory
+from builder.files.workspace import sweep_directory
 from builder.guest.initramfs import quick_initramfs
 from builder.guest.modules import MAPPER
 from builder.guest.program import init_program
@@ -29,13 +30,18 @@ TEMPORARY = "choose another TMPDIR"
 
 
 def boot_cache(stack: ExitStack) -> Path:
-    """Tell where initramfs are kept: $XDG_CACHE_HOME/rootfs-builder; until `stack` ends for who cannot have that."""
+    """Tell where initramfs are kept: $XDG_CACHE_HOME/rootfs-builder; until `stack` ends for who cannot have that.
+
+    What a boot that failed left there goes. Raises what `sweep_directory` raises.
+    """
     named, home = os.environ.get("XDG_CACHE_HOME"), home_directory()
     if named or home:
         place = Path(named or f"{home}/.cache") / "rootfs-builder"
         with suppress(OSError):
             place.mkdir(parents=True, exist_ok=True)
         if os.access(place, os.R_OK | os.W_OK | os.X_OK):
+            # Most boots keep nothing new, by which this would be done.
+            sweep_directory(place)
             return place
     return temporary(stack)
 
@@ -84,7 +90,8 @@ def kvm_runs(guest: Guest, cache: Path) -> bool:
     record = cache / f"kvm-{guest.machine.architecture}-{started}-{kernel.st_ino}-{kernel.st_mtime_ns}"
     with suppress(FileNotFoundError):
         return record.read_bytes() == _WORKS
-    works = kvm_works(guest)
+    with failures_named(advice=TEMPORARY):
+        works = kvm_works(guest)
     # Whole or not at all: half a word would be remembered as a failure.
     _keep(record, _WORKS if works else b"fails")
     return works

@@ -66,7 +66,7 @@ def boot_on_console(disk: Path, options: BootOptions, stdout: int, stderr: int) 
 
         failure: ToolFailed | None = None
         try:
-            with signals_given_to(asked.append):
+            with signals_given_to(asked.append), failures_named(advice=TEMPORARY):
                 run_tool(argv, stdout=console.end, watch=look, every=LOOK_SECONDS)
         except Expected:
             return Booted(0)

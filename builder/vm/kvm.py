@@ -15,7 +15,10 @@ _PATIENCE = 5.0
 
 
 def kvm_works(guest: Guest) -> bool:
-    """Boot the kernel of `guest` with KVM to the first step of init, and say whether it came there. Does not raise."""
+    """Boot the kernel of `guest` with KVM to the first step of init, and say whether it came there.
+
+    Raises OSError where QEMU has no room, or this machine cannot start it now.
+    """
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return False
     probe = replace(guest, kvm=True, line="panic=-1 rb.probe", disks=(), forwards=(), network=False)

@@ -16,7 +16,7 @@ from builder import BuildOptions, DiskOptions, blank
 from builder.actions.boot import boot, boot_command
 from builder.actions.booting import BootOptions, FileUnreadable
 from builder.actions.build import build
-from builder.errors import ToolFailed, UsageError
+from builder.errors import OutputError, ToolFailed, UsageError
 
 NEEDED = ["kernel", "modules", "initrd", "data", "metadata"]
 
@@ -90,6 +90,29 @@ def test_qemu_keeps_what_a_guest_writes_where_temporary_files_are_to_be(
         monkeypatch.setenv("TMPDIR", place)
         with pytest.raises(ToolFailed, match=f"writes to <{found}>$"):
             boot(disk, BootOptions(kernel=disk, initrd=disk))
+
+
+def test_without_room_for_what_a_guest_writes_it_says_so(
+    disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = f"qemu-system-{os.uname().machine}"
+    said = "Could not open temporary file '/tmp/vl.pYTuYD': No space left on device"
+    (tmp_path / machine).write_text(f'#!/bin/sh\necho "{said}" >&2\nexit 1\n')
+    (tmp_path / machine).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(OutputError, match=f"^{machine}: No space left on device; free space, or .* TMPDIR$"):
+        boot(disk, BootOptions(kernel=disk, initrd=disk))
+
+
+def test_what_a_boot_that_failed_left_in_the_cache_goes_at_the_next(
+    disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    boot_command(disk, BootOptions(kernel=disk, initrd=disk))
+    left = tmp_path / "cache/rootfs-builder/.kvm-x86_64.0123456789abcdef.rootfs-builder"
+    left.mkdir(0o700)
+    boot_command(disk, BootOptions(kernel=disk, initrd=disk))
+    assert not left.exists()
 
 
 def test_the_kernel_is_told_what_the_machine_needs(disk: Path) -> None:

@@ -20,7 +20,7 @@ from builder import build
 from builder.actions.boot import boot
 from builder.actions.boot_console import console_command
 from builder.actions.booting import Booted, BootOptions, GuestFailed, GuestTimedOut
-from builder.errors import BuilderError, MissingRequirement, UsageError
+from builder.errors import BuilderError, MissingRequirement, OutputError, UsageError
 from builder.vm.console import Console
 from builder.vm.qemu import Forward
 from builder.vm.vmms import VMMS
@@ -206,6 +206,13 @@ def test_sigterm_asks_the_guest_to_end(disk: Path, vmm: str) -> None:
 def test_a_guest_that_cannot_be_asked_is_ended(disk: Path, vmm: str) -> None:
     with pytest.raises(GuestFailed, match=r"could not ask it to end: it answered HTTP/1\.1 400 Bad Request"):
         serving(disk, vmm, "HTTP/1.1 400 Bad Request")
+
+
+@pytest.mark.parametrize("vmm", RUNNERS)
+def test_a_vmm_without_room_says_so(disk: Path, vmm: str) -> None:
+    install(disk.parent, vmm, "echo 'Cannot create it: No space left on device (os error 28)' >&2; exit 1")
+    with pytest.raises(OutputError, match=f"^{vmm}: No space left on device; free space, or choose another TMPDIR$"):
+        booted(disk, options(disk, vmm))
 
 
 @pytest.mark.parametrize("vmm", RUNNERS)
