@@ -149,15 +149,27 @@ def _look(
 ) -> None:
     """Look at all of a disk; of what is on record of it, what is `believed` tells what it should be."""
     try:
-        _compare(found, reference, believed, options, listen)
+        unjudged = _compare(found, reference, believed, options, listen)
     except ImageNotFound as error:
         if reference is not None:
             raise
         # Whoever verifies may never have heard of it, or is in another directory.
         reason = f"its metadata name an image that is not there ({error}); name the IMAGE"
         raise ImageNotFound(str(found.disk), reason) from error
-    if recorded is None:
+    if recorded is not None:
+        _check_recorded(found, recorded, listen)
+    if unjudged is None:
         return
+    if found.equal:
+        raise MissingRequirement(
+            f"{found.disk}: has all names as expected, but {unjudged.tool} is too old to check it "
+            f"({quoted(unjudged.findings)}): install a newer one"
+        ) from unjudged
+    found.faults.insert(0, Fault(unjudged.tool, unjudged.findings))
+
+
+def _check_recorded(found: Verification, recorded: Made, listen: Listener) -> None:
+    """Hold the bytes of a disk against what is on record of them."""
     _check_hashes(found, recorded.verity, listen)
     _look_at_digest(found, recorded, listen)
     if found.equal and found.actual != found.recorded:
@@ -169,25 +181,24 @@ def _look(
         found.remarks.append("its sha256 is not the recorded one: what differs is not part of the tree")
 
 
-def _judge(found: Verification, scratch: Path, listen: Listener) -> None:
+def _judge(found: Verification, scratch: Path, listen: Listener) -> DiskFaulty | None:
+    """Have a disk checked by its format's own tool; returns what that says if it is only too old to tell."""
     listen(Stage(f"checking the {found.format} file system"))
     try:
         with _failures_named(found.disk):
             FILESYSTEMS[found.format].verify(found.disk, scratch)
     except DiskFaulty as faulty:
-        if faulty.is_unknown and found.equal:
-            raise MissingRequirement(
-                f"{found.disk}: has all names as expected, but {faulty.tool} is too old to check it "
-                f"({quoted(faulty.findings)}): install a newer one"
-            ) from faulty
+        if faulty.is_unknown:
+            return faulty
         # What it found is behind much of what differs.
         found.faults.insert(0, Fault(faulty.tool, faulty.findings))
+    return None
 
 
 def _compare(
     found: Verification, reference: str | None, recorded: Made | None, options: BuildOptions, listen: Listener
-) -> None:
-    """Compare all names; and have the disk judged, if they are a tree, which could be read to its end."""
+) -> DiskFaulty | None:
+    """Compare all names; and have the disk judged (see _judge), if they are a tree, which could be read to its end."""
     chosen = reference or (recorded.image.reference if recorded else "")
     place = options.tmpdir or Path(tempfile.gettempdir())
     with workspace(place, "verify", listen) as work, failures_named(work.path):
@@ -204,7 +215,8 @@ def _compare(
             comparison = Comparison(left_out=remade.left_out, has_holes=has_holes, has_symlink_modes=ours)
             _compare_names(found, comparison, remade.tree, spool, options.limits.max_entries)
         if not found.faults or FILESYSTEMS[found.format].checks_graphs:
-            _judge(found, work.path, listen)
+            return _judge(found, work.path, listen)
+    return None
 
 
 def _compare_names(found: Verification, comparison: Comparison, tree: Tree, spool: Spool, most: int) -> None:

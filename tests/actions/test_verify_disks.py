@@ -9,8 +9,9 @@ import pytest
 from support.images import Spec, layout
 from support.mounts import mounted
 from support.tars import directory, file, symlink, tar
+from support.verity import skip_without_veritysetup
 
-from builder import BuildOptions, GuestOptions, build, verify
+from builder import BuildOptions, DiskOptions, GuestOptions, build, verify
 from builder.disk.erofs.read import ErofsReader
 from builder.disk.erofs.read_content import INLINE
 from builder.disk.reading import Volume, walk
@@ -20,10 +21,11 @@ from builder.tool import run_tool
 from builder.words import quoted
 
 
-def built(place: Path, format: str, layer: bytes) -> Path:
+def built(place: Path, format: str, layer: bytes, *, verity: bool = False) -> Path:
     layout(place / "image", Spec((layer,)))
     disk = place / f"disk.{format}"
-    options = BuildOptions(guest=GuestOptions(init="none"), metadata_file=metadata_path(disk))
+    guest = GuestOptions(init="none")
+    options = BuildOptions(disk=DiskOptions(verity=verity), guest=guest, metadata_file=metadata_path(disk))
     build(f"oci:{place}/image", disk, options)
     return disk
 
@@ -55,8 +57,9 @@ def test_permissions_of_a_symlink_are_compared_on_a_disk_of_ours(tmp_path: Path)
 
 
 def test_a_disk_is_not_faulty_for_a_checker_that_is_too_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    skip_without_veritysetup()
     said = "unidentified incompatible feature 20, please upgrade kernel version"
-    disk = built(tmp_path, "erofs", tar(file("a")))
+    disk = built(tmp_path, "erofs", tar(file("a")), verity=True)
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/fsck.erofs").write_text(f'#!/bin/sh\necho "<E> erofs: {said}"\nexit 1\n')
     (tmp_path / "bin/fsck.erofs").chmod(0o755)
@@ -71,6 +74,10 @@ def test_a_disk_is_not_faulty_for_a_checker_that_is_too_old(tmp_path: Path, monk
     found = verify(disk, f"oci:{tmp_path}/other")
     assert [*map(str, found.faults)] == [f"fsck.erofs: <E> erofs: {said}"]
     assert [*map(str, found.differences)] == ["/a: extra", "/b: missing"]
+    # As is what the hash tree says.
+    with disk.open("r+b") as written:
+        written.write(b"boot loader")
+    assert [fault.by for fault in verify(disk).faults] == ["fsck.erofs", "the hash tree"]
 
 
 @pytest.mark.root
