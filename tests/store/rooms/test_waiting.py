@@ -68,6 +68,7 @@ def test_who_uses_a_store_hears_that_it_is_waited_for(tmp_path: Path, monkeypatc
         assert len(heard) == 1
 
 
+@pytest.mark.heavy
 def test_store_gc_says_that_it_waits(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     with (tmp_path / "images" / "lock").open("wb") as others:
