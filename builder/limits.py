@@ -18,7 +18,7 @@ class Limits:
     `max_size` is the bytes of all layers together, unpacked (holes count: a disk format may have to write them);
     `max_entries` the tar members of all layers together; `max_ratio` how many bytes one packed byte may become.
     `max_metadata` is the bytes of all names, link targets and extended attributes together, which are held in memory,
-    and of what else is in long headers.
+    and of what else is in long headers. Text in the place of the first three is read as on the command line.
     """
 
     max_size: int = option(256 * GIB, SIZE, IMAGE, "Refuse an image that unpacks to more.")
@@ -29,8 +29,13 @@ class Limits:
     max_metadata: int = GIB // 4
 
     def __post_init__(self) -> None:
-        for name in ("max_size", "max_entries", "max_ratio"):
-            if getattr(self, name) <= 0:
+        for name, form in (("max_size", SIZE), ("max_entries", COUNT), ("max_ratio", COUNT)):
+            value = getattr(self, name)
+            # Text is read at once: limits go other ways than with the options of builds, too.
+            if isinstance(value, str):
+                value = form.parse(value)
+                object.__setattr__(self, name, value)
+            if value <= 0:
                 raise UsageError(f"--{name.replace('_', '-')}: must be more than zero")
 
     @property

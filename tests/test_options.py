@@ -138,7 +138,7 @@ def test_an_option_means_the_same_on_the_command_line_in_a_list_in_a_job_and_in_
     assert BuildOptions().but({name: entry.reread(travelled)}) == meant
 
 
-@pytest.mark.parametrize("name", [name for name in SAID if not OPTIONS[name].repeats and not name.startswith("max-")])
+@pytest.mark.parametrize("name", [name for name in SAID if not OPTIONS[name].repeats])
 def test_text_for_what_is_no_text_is_read_as_on_the_command_line_in_python_too(name: str) -> None:
     written, meant = SAID[name]
     text = written if not OPTIONS[name].switches_off else {"yes": "no"}[written]
