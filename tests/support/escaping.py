@@ -156,8 +156,8 @@ def tried_by_root(home: str) -> dict[str, Callable[[], object]]:
         # In that namespace.
         "change mounts": lambda: call(LIBC.mount(None, b"/", None, 0x44000, None)),
         "change the root": lambda: os.chroot("/"),
-        # Its own ids: where it is /dev/null, that is the machine's.
-        "own a handed file": lambda: os.fchown(int(sys.argv[3]), os.getuid(), os.getgid()),
+        # But not standard input, which may be the machine's /dev/null.
+        "own a handed file": lambda: os.fchown(int(sys.argv[3]), *([65534, 65534] if int(sys.argv[3]) else [-1, -1])),
     }
 
 
