@@ -153,7 +153,8 @@ def board_argv(guest: Guest) -> list[str]:
         state = "" if writable else ",snapshot=on"
         # In QEMU's options, a comma ends a value unless it is doubled.
         file = _named(path).replace(",", ",,")
-        argv += ["-drive", f"id=disk{number},file={file},format=raw,if=none{state}"]
+        # The guest hears of a full drive as of any other fault; else QEMU would stop it, in silence and for good.
+        argv += ["-drive", f"id=disk{number},file={file},format=raw,if=none,werror=report{state}"]
         argv += ["-device", f"virtio-blk-{guest.machine.bus},drive=disk{number}"]
     return argv
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support import command, guests
 from support.disks import check_ext4, dumpe2fs
+from support.hosts import host
 
 pytestmark = pytest.mark.slow
 
@@ -28,3 +29,15 @@ def test_what_the_guest_writes_is_there_at_the_second_boot(tmp_path: Path) -> No
     assert disk.read_bytes() == before
     again = command.run("blank", "-o", tmp_path / "data.ext4", "--size", "32M")
     assert (again.returncode, "may hold what a guest wrote" in again.stderr) == (1, True)
+
+
+@pytest.mark.root
+def test_a_guest_hears_that_this_machine_has_no_room_left_and_goes_on(tmp_path: Path) -> None:
+    guests.skip_without_machines()
+    cmd = ["/bin/sh", "-c", "head -c 12000000 /dev/urandom >/large; echo over"]
+    disk = guests.build(guests.image(tmp_path / "image", {"Cmd": cmd}), tmp_path / "disk.erofs")
+    with host("tmpfs", tmp_path, 4 << 20) as small:
+        made = command.run("blank", "-o", small / "data.ext4", "--size", "32M")
+        assert made.returncode == 0, made.stderr
+        booted = guests.boot(disk, "--data", small / "data.ext4")
+    assert (booted.returncode, booted.stdout) == (0, b"over\n"), booted.stderr

@@ -51,7 +51,7 @@ def test_what_is_not_writable_is_not_written_to(tmp_path: Path) -> None:
     drives = asked(tmp_path, root(tmp_path / "web.ext4"), replace(LEAST, data=tmp_path / "d")).values("-drive")
     assert [drive.endswith(",snapshot=on") for drive in drives] == [True, False]
     (drive,) = asked(tmp_path, root(tmp_path / "web.ext4"), replace(LEAST, writable=True)).values("-drive")
-    assert drive == "id=disk0,file=./web.ext4,format=raw,if=none"
+    assert drive == "id=disk0,file=./web.ext4,format=raw,if=none,werror=report"
 
 
 def test_linux_would_wait_for_ever_for_a_second_processor_of_an_emulated_microvm(tmp_path: Path) -> None:
@@ -95,4 +95,4 @@ def test_a_port_is_forwarded(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_odd_names_are_one_value_of_a_drive(tmp_path: Path, name: str) -> None:
     (drive,) = asked(tmp_path, root(tmp_path / name)).values("-drive")
-    assert drive == f"id=disk0,file=./{name.replace(',', ',,')},format=raw,if=none,snapshot=on"
+    assert drive == f"id=disk0,file=./{name.replace(',', ',,')},format=raw,if=none,werror=report,snapshot=on"
