@@ -39,6 +39,10 @@ from builder.image.platform import Platform
 from builder.image.shape import LENIENT, Remarks, convert_document, convert_part
 from builder.words import quoted
 
+# Of an index. So many do not fit into a document if they are real ones, with a digest each; of what is none, a document
+# could hold millions, and each would be kept with what is wrong with it.
+_MOST_ENTRIES = 1 << 15
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
@@ -184,6 +188,8 @@ def _media_type(stated: str | None, expected: str | None, kind: str | None, name
 
 def _read_index(document: dict[str, Any], media_type: str, name: str, remarks: Remarks) -> Index:
     body = convert_document(document, _IndexBody, name, remarks)
+    if len(body.manifests or ()) > _MOST_ENTRIES:
+        raise MalformedDocument(name, "$.manifests", f"has more than {_MOST_ENTRIES} entries, which are refused")
     entries: list[Descriptor] = []
     unreadable: list[UnreadableEntry] = []
     for position, item in enumerate(body.manifests or ()):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from support.documents import (
     INDEX,
@@ -11,6 +13,7 @@ from support.documents import (
     unsupported,
 )
 
+from builder.image.document import MAX_DOCUMENT_SIZE
 from builder.image.media_types import (
     DOCKER_MANIFEST,
     OCI_CONFIG,
@@ -165,3 +168,11 @@ def test_a_descriptor_that_leads_to_no_manifest_is_refused(document: Json, media
         "manifest M",
         f"media type '{media_type}' is no image manifest's and no index's",
     )
+
+
+def test_an_index_has_no_more_entries_than_a_document_holds_real_ones() -> None:
+    most = 32768
+    smallest = json.dumps(descriptor(OCI_MANIFEST, size=0), separators=(",", ":"))
+    assert most * len(smallest) > MAX_DOCUMENT_SIZE
+    said = ("$.manifests", "has more than 32768 entries, which are refused")
+    assert said == refusal(INDEX | {"manifests": [0] * (most + 1)})
