@@ -67,6 +67,13 @@ def test_a_campaign_gives_each_target_turns_until_the_time_of_all_is_up() -> Non
 
 
 @pytest.mark.heavy
+def test_a_campaign_may_be_of_so_many_inputs_for_each_target_however_long_that_takes(tmp_path: Path) -> None:
+    (tmp_path / "others-are-done").touch()
+    done = fuzz("acl", "address", "--executions", "300", "--beside", tmp_path / "others-are-done")
+    assert (done.returncode, done.stderr, executions(done.stdout)) == (0, "", {"acl": 300, "address": 300})
+
+
+@pytest.mark.heavy
 def test_a_campaign_beside_others_ends_with_them_once_each_target_had_its_turn(tmp_path: Path) -> None:
     (tmp_path / "others-are-done").touch()
     done = fuzz("acl", "address", "--in-all", "3600", "--beside", tmp_path / "others-are-done")
