@@ -16,6 +16,8 @@ from builder.words import quoted
 
 # In characters; docker save's own names have 75 at most.
 _MAX_NAME = 255
+# Images of one archive: each that cannot be read is kept with what is wrong with it, as for an index (manifest.py).
+_MOST_IMAGES = 1 << 15
 
 
 class Saved(msgspec.Struct, rename="pascal"):
@@ -56,7 +58,10 @@ def _read_list(data: bytes, name: str) -> list[Any]:
         document = read_document(b'{"images":%b}' % data, name)
         if set(document) != {"images"}:
             raise MalformedDocument(name, "$.images", "is not valid JSON")
-        return convert_document(document, _Document, name).images or []
+        images = convert_document(document, _Document, name).images or []
+        if len(images) > _MOST_IMAGES:
+            raise MalformedDocument(name, "$", f"has more than {_MOST_IMAGES} images, which are refused")
+        return images
     except MalformedDocument as error:
         raise MalformedDocument(name, error.path.replace("$.images", "$", 1), error.reason) from error
 
