@@ -20,6 +20,9 @@ from builder.output.stores import check_outside_stores
 _FS_IOC_GETFLAGS = 0x80086601
 _FS_APPEND_FL = 0x20
 
+# By their descriptors; the command has opened those that were closed.
+_STREAMS = ("standard input", "standard output", "standard error")
+
 
 def resolve_output(path: Path | str) -> Path:
     """Follow symlinks to the place that will really be written, which need not exist. Raises OutputError."""
@@ -97,8 +100,13 @@ def check_directory(path: Path) -> None:
 def _check_kind(path: Path) -> None:
     # What cannot be looked at is for the check of its directory to explain.
     with suppress(OSError):
-        if not stat.S_ISREG(path.stat().st_mode):
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
             raise OutputError(str(path), "exists and is not a regular file; name a file")
+        # As /dev/stdout is, where that goes to a log: a new file in its place would lose what is in it, and what comes.
+        for fd, stream in enumerate(_STREAMS):
+            if os.path.samestat(status, os.fstat(fd)):
+                raise OutputError(str(path), f"is the file of {stream}, which would be lost; name another")
 
 
 def _check_parent(path: Path) -> None:

@@ -50,6 +50,24 @@ def test_what_is_no_regular_file_is_never_written_over(tmp_path: Path) -> None:
             check_side_output(path)
 
 
+@pytest.mark.parametrize("fd", [0, 1, 2])
+def test_the_file_of_a_standard_stream_is_never_written_over(tmp_path: Path, fd: int) -> None:
+    log = tmp_path / "log"
+    kept = os.dup(fd)
+    try:
+        with log.open("a+b") as file:
+            os.dup2(file.fileno(), fd)
+        for path in (log, Path(f"/dev/fd/{fd}")):
+            with pytest.raises(OutputError, match="is the file of standard"):
+                check_output(path, force=True)
+            with pytest.raises(OutputError, match="is the file of standard"):
+                check_side_output(path)
+    finally:
+        os.dup2(kept, fd)
+        os.close(kept)
+    check_output(log, force=True)
+
+
 def test_outputs_are_one_file_each(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("disk")
     check_distinct([tmp_path / "disk", tmp_path / "metadata"])
