@@ -47,6 +47,8 @@ def empty_directory(fd: int, last: bytes = b"") -> None:
 
     Raises OSError for what cannot be removed, and for a file system mounted below, which is not touched.
     """
+    # As it is now: btrfs shows through a descriptor what was there when that was opened, or rewound.
+    os.lseek(fd, 0, os.SEEK_SET)
     with Descent(os.dup(fd)) as place:
         names = sorted(_names(place), key=lambda name: name != last)
         _empty(place, names, os.fstat(fd).st_dev)

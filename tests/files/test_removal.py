@@ -10,7 +10,7 @@ import pytest
 from support.users import open_to_users, run_as_user
 
 from builder.errors import OutputError
-from builder.files.removal import remove_tree
+from builder.files.removal import empty_directory, remove_tree
 
 IMPORTS = "import os\nfrom pathlib import Path\nfrom builder.files.removal import remove_tree"
 
@@ -30,6 +30,19 @@ def test_everything_below_goes_and_nothing_else(tmp_path: Path) -> None:
     remove_tree(tree)
     assert sorted(os.listdir(tmp_path)) == ["outside"]
     assert (outside / "kept").read_text() == "mine"
+
+
+def test_an_open_directory_is_emptied_wherever_its_reading_stands(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).touch()
+    fd = os.open(tmp_path, os.O_RDONLY)
+    # All names have been read, though one is taken; and on btrfs what comes now is not among those that will be.
+    with os.scandir(fd) as names:
+        next(names)
+        (tmp_path / "c").touch()
+        empty_directory(fd)
+    os.close(fd)
+    assert os.listdir(tmp_path) == []
 
 
 def test_what_is_not_there_needs_no_removal(tmp_path: Path) -> None:
