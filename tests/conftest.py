@@ -1,4 +1,4 @@
-"""What every test may count on: loud skips, and on CI no skip at all."""
+"""What every test may count on: loud skips, and on CI no skip at all; and a place for the content of files."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
 import pytest_rerunfailures
 
 from builder.files.import_fs import import_fs
+from builder.tree.spool import Spool, open_spool
 
 # Tests know nothing of each other, nor of this user: what is to be kept, they say.
 os.environ["ROOTFS_BUILDER_CACHE"] = ""
@@ -90,3 +92,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 def _may_skip(reason: str) -> bool:
     on_purpose = reason == NEEDS_ROOT and os.environ.get("ROOTFS_BUILDER_TEST_UNPRIVILEGED") == "1"
     return os.environ.get("CI") != "true" or on_purpose or reason.startswith(NEEDS_KERNEL)
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    with open_spool(tmp_path) as opened:
+        yield opened

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,7 @@ from builder.image.image import Layer
 from builder.image.media_types import OCI_LAYER
 from builder.layers.account import Account
 from builder.limits import Limits
-from builder.tree.spool import Spool, open_spool
+from builder.tree.spool import Spool
 
 PLAIN = (tar(file("a", b"a" * 5000)), tar(file("b", b"b")))
 
@@ -59,12 +59,6 @@ class Blobs:
 
     def close(self) -> None:
         pass
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Iterator[Spool]:
-    with open_spool(tmp_path) as spool:
-        yield spool
 
 
 def read(source: Blobs, cache: Path, spool: Spool, *numbers: int) -> list[list[bytes]]:

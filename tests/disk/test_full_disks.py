@@ -27,18 +27,12 @@ from builder.errors import OutputError
 from builder.events import ignore
 from builder.tool import run_tool
 from builder.tree.nodes import Directory, File
-from builder.tree.spool import Spool, open_spool
+from builder.tree.spool import Spool
 from builder.tree.tree import Tree
 
 OPTIONS = DiskOptions(seed=bytes(32), compress=Compression("lz4"))
 MIB = 1 << 20
 tar = pytest.mark.skipif(not installed_features().tar, reason="this mkfs.erofs reads no tar")
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Iterator[Spool]:
-    with open_spool(tmp_path) as opened:
-        yield opened
 
 
 @pytest.fixture

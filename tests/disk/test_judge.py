@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,7 @@ from builder.events import Listener, ignore
 from builder.sandbox.policy import policy
 from builder.tool import find_tool
 from builder.tree.nodes import Directory
-from builder.tree.spool import Spool, open_spool
+from builder.tree.spool import Spool
 from builder.tree.tree import Tree
 
 OPTIONS = DiskOptions(seed=bytes(32))
@@ -29,12 +28,6 @@ FOUND = {
     "ext4": "^e2fsck finds the new disk faulty, so it is not published: '.*group descriptor.*'; please report this$",
     "erofs": "^fsck.erofs finds the new disk faulty, so it is not published: '<E> erofs: .*'; please report this$",
 }
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Iterator[Spool]:
-    with open_spool(tmp_path) as opened:
-        yield opened
 
 
 @pytest.fixture(params=FILESYSTEMS)

@@ -23,14 +23,8 @@ from builder.errors import OutputError
 from builder.files.removal import remove_tree
 from builder.output.directory import Unrestored, write_directory
 from builder.tree.nodes import Directory, File
-from builder.tree.spool import Spool, open_spool
+from builder.tree.spool import Spool
 from builder.tree.tree import Tree
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Iterator[Spool]:
-    with open_spool(tmp_path) as opened:
-        yield opened
 
 
 @pytest.fixture

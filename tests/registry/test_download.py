@@ -29,16 +29,6 @@ def _image(registry: Registry) -> None:
     registry.push(NAME, IMAGE)
 
 
-@pytest.fixture(params=["store", "no store"])
-def access(request: pytest.FixtureRequest, tmp_path: Path) -> Access:
-    return Access(store=str(tmp_path / "store"), keep=request.param == "store")
-
-
-@pytest.fixture
-def heard() -> list[str]:
-    return []
-
-
 @pytest.mark.parametrize("position", [0, 1, 400_000])
 @pytest.mark.parametrize("size_known", [True, False])
 def test_a_connection_that_breaks_off_is_resumed(proxy: Proxy, access: Access, position: int, size_known: bool) -> None:

@@ -19,11 +19,6 @@ from builder.registry.failures import AccessDenied
 from builder.sources.access import Access
 
 
-@pytest.fixture(params=["store", "no store"])
-def access(request: pytest.FixtureRequest, tmp_path: Path) -> Access:
-    return Access(str(tmp_path / "store"), keep=request.param == "store")
-
-
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 406, 429, 500, 501, 503])
 @pytest.mark.parametrize("resource", ["manifests", "blobs"])
 def test_what_is_refused_to_head_is_asked_with_get(

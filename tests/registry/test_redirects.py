@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from support.odd import BLOB, IMAGE, MADE, always, reads, refused
 from support.raw import RawRegistry, answer
 
 from builder.errors import SourceUnreadable
 from builder.sources.access import Access
-
-
-@pytest.fixture(params=["store", "no store"])
-def access(request: pytest.FixtureRequest, tmp_path: Path) -> Access:
-    return Access(str(tmp_path / "store"), keep=request.param == "store")
-
 
 TARGETS = [
     "/blob%2fa%c3%a9?sig=a%2bb%2F&X-Amz-Credential=A%2f2026%2fus&e=%7e~",

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from pathlib import Path
 
 import pytest
 from support.odd import always, reads, refused, wants_token
 from support.raw import RawRegistry, answer
 
 from builder.sources.access import Access
-
-
-@pytest.fixture(params=["store", "no store"])
-def access(request: pytest.FixtureRequest, tmp_path: Path) -> Access:
-    return Access(str(tmp_path / "store"), keep=request.param == "store")
 
 
 @pytest.mark.parametrize(

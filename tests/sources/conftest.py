@@ -1,4 +1,4 @@
-"""Stores of podman's kind, one that buildah wrote, made once, and one written by hand; ways to reach registries."""
+"""Stores of podman's kind, one that buildah wrote, made once, and one written by hand; and a key."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from support.engines import Engine
 from support.signing import KEY, write_public
 from support.stores import write_store
 from support.written_store import APP
-
-from builder.sources.access import Access
 
 
 @pytest.fixture(scope="session")
@@ -28,17 +26,7 @@ def store(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
-@pytest.fixture(params=["store", "no store"])
-def access(request: pytest.FixtureRequest, tmp_path: Path) -> Access:
-    return Access(store=str(tmp_path / "store"), keep=request.param == "store")
-
-
 @pytest.fixture
 def key(tmp_path: Path) -> Path:
     """The public half of a key that signs."""
     return write_public(KEY, tmp_path / "cosign.pub")
-
-
-@pytest.fixture
-def heard() -> list[str]:
-    return []

@@ -1,4 +1,4 @@
-"""Registries for tests: one of each kind a session, and a faulty proxy in front of the plain one."""
+"""Registries for tests: one of each kind a session, a faulty proxy before the plain one, and an odd one; ways there."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from pathlib import Path
 import bcrypt
 import pytest
 import trustme
+from support import odd
 from support.images import Spec
 from support.proxy import Proxy
+from support.raw import RawRegistry
 from support.registry import Registry, start_registry
 from support.tars import file, tar
 from support.tokens import ISSUER, SERVICE, TokenServer
 
 from builder.registry import retry
+from builder.sources.access import Access
 
 USER, PASSWORD = "builder", "pass:word & more"
 LAYER = tar(file("file", b"content\n" * 1000))
@@ -87,6 +90,25 @@ def proxy(registry: Registry) -> Iterator[Proxy]:
     started.start()
     yield started
     started.stop()
+
+
+@pytest.fixture
+def raw(home: Path) -> Iterator[RawRegistry]:
+    """The image of support/odd.py, on loopback over plain HTTP, whose answers are as odd as a test wants them."""
+    made = RawRegistry(odd.IMAGE)
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(params=["store", "no store"])
+def access(request: pytest.FixtureRequest, tmp_path: Path) -> Access:
+    return Access(store=str(tmp_path / "store"), keep=request.param == "store")
+
+
+@pytest.fixture
+def heard() -> list[str]:
+    return []
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -16,14 +15,8 @@ from builder.tree.compare import Comparison, Difference, LeftOut, found_of
 from builder.tree.difference import Comparing
 from builder.tree.found import Found, Stretches
 from builder.tree.nodes import Device, Directory, Fifo, File, Node, Symlink
-from builder.tree.spool import Spool, open_spool
+from builder.tree.spool import Spool
 from builder.tree.tree import Tree
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Iterator[Spool]:
-    with open_spool(tmp_path) as spool:
-        yield spool
 
 
 def lines(found: Tree, expected: Tree, spool: Spool, comparison: Comparison | None = None) -> list[str]:

@@ -17,12 +17,6 @@ from builder.tree.runs import ALIGNMENT
 from builder.tree.spool import Spool, open_spool
 
 
-@pytest.fixture
-def spool(tmp_path: Path) -> Iterator[Spool]:
-    with open_spool(tmp_path) as opened:
-        yield opened
-
-
 def stored(spool: Spool, content: Content) -> bytes:
     return os.pread(spool.fd, content.size, content.offset)
 

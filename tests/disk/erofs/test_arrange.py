@@ -8,9 +8,10 @@ from itertools import pairwise
 
 import pytest
 
-from builder.disk.erofs.arrange import arrange, rounded
+from builder.disk.erofs.arrange import arrange
 from builder.disk.erofs.layout import BLOCK
 from builder.disk.erofs.plan import Plan
+from builder.disk.filesystem import rounded_up
 from builder.errors import BuilderError
 from builder.tree.nodes import Content, Directory, Fifo, File, Node, Symlink
 
@@ -42,7 +43,7 @@ def test_no_two_bodies_share_a_byte_and_none_is_unused() -> None:
     files = [File(content=Content(BLOCK * 10 * number, 997 * number)) for number in range(40)]
     found = arrange(planned(*files), END)
     stretches = sorted(
-        (found.data[place], found.data[place] + rounded(file.content.size - found.tails[place]))
+        (found.data[place], found.data[place] + rounded_up(file.content.size - found.tails[place]))
         for place, file in enumerate(files)
         if file.content.size > found.tails[place]
     )

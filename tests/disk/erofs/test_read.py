@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,14 +26,8 @@ from builder.events import ignore
 from builder.files.descriptors import opened
 from builder.tool import find_tool
 from builder.tree.nodes import Directory, File
-from builder.tree.spool import Spool, open_spool
+from builder.tree.spool import Spool
 from builder.tree.tree import Tree
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Iterator[Spool]:
-    with open_spool(tmp_path) as spool:
-        yield spool
 
 
 def pack(tree: Tree, spool: Spool, image: Path, options: DiskOptions = OPTIONS) -> None:

@@ -6,23 +6,13 @@ import io
 import os
 import tarfile
 import threading
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from builder.disk.erofs.layout import placeholder
 from builder.disk.erofs.plan import plan
 from builder.disk.erofs.tar import write_tar
 from builder.tree.nodes import Device, Directory, File, Symlink
-from builder.tree.spool import Spool, open_spool
+from builder.tree.spool import Spool
 from builder.tree.tree import Tree
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Iterator[Spool]:
-    with open_spool(tmp_path) as opened:
-        yield opened
 
 
 def stream(tree: Tree, spool: Spool, compressed: bool) -> bytes:

@@ -7,7 +7,6 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -20,13 +19,7 @@ from support.users import open_to_users, run_as_user
 from builder.disk.filesystem import DiskOptions
 from builder.tool import find_tool
 from builder.tree.nodes import File
-from builder.tree.spool import Spool, open_spool
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Iterator[Spool]:
-    with open_spool(tmp_path) as spool:
-        yield spool
+from builder.tree.spool import Spool
 
 
 def test_what_is_a_hole_in_the_spool_has_no_say_in_the_bytes(tmp_path: Path, spool: Spool) -> None:

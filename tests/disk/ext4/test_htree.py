@@ -6,7 +6,7 @@ import os
 import random
 import struct
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -21,7 +21,7 @@ from builder.disk.ext4.htree import Index, index_of, indexed_blocks
 from builder.disk.ext4.layout import checksum
 from builder.disk.filesystem import derived_uuid
 from builder.tree.nodes import Directory, File, Node
-from builder.tree.spool import Spool, open_spool
+from builder.tree.spool import Spool
 from builder.tree.tree import Tree
 
 UUID_1 = UUID(int=1)
@@ -38,12 +38,6 @@ _SHARING = """
 SHARING = [b"x" * 224 + word.encode().rjust(31, b"0") for word in _SHARING.split()]
 # A name with the hash that the kernel takes for another one.
 LAST = b"%031x" % 16481780587
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Iterator[Spool]:
-    with open_spool(tmp_path) as spool:
-        yield spool
 
 
 def random_names(count: int, longest: int = 255) -> list[bytes]:

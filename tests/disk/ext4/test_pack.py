@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,16 +17,10 @@ from builder.disk.ext4.inode import MAX_TIME, MIN_TIME
 from builder.events import Event, Notice
 from builder.tool import find_tool
 from builder.tree.nodes import Device, Directory, Fifo, File, Symlink
-from builder.tree.spool import Spool, open_spool
+from builder.tree.spool import Spool
 from builder.tree.tree import Tree
 
 SECOND = 10**9
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Iterator[Spool]:
-    with open_spool(tmp_path) as spool:
-        yield spool
 
 
 def counting(size: int) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,13 +16,7 @@ from support.trees import differences, expected, scan
 
 from builder.tool import find_tool
 from builder.tree.nodes import Directory, File
-from builder.tree.spool import Spool, open_spool
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Iterator[Spool]:
-    with open_spool(tmp_path) as spool:
-        yield spool
+from builder.tree.spool import Spool
 
 
 def test_everything_that_a_tree_can_hold_is_read(tmp_path: Path, spool: Spool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,14 +13,8 @@ from builder.disk.ext4.pack import Ext4
 from builder.disk.filesystem import Compression, DiskOptions
 from builder.errors import MissingRequirement, ToolMissing, TreeRefused, UsageError
 from builder.tree.nodes import Device, Directory, Fifo, File, Node, Symlink
-from builder.tree.spool import Spool, open_spool
+from builder.tree.spool import Spool
 from builder.tree.tree import Tree
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Iterator[Spool]:
-    with open_spool(tmp_path) as spool:
-        yield spool
 
 
 @pytest.mark.root

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,16 +11,10 @@ from support.everything import everything
 from builder.disk.ext4.plan import plan
 from builder.errors import DiskTooSmall
 from builder.tree.nodes import Directory, File, Symlink
-from builder.tree.spool import Spool, open_spool
+from builder.tree.spool import Spool
 from builder.tree.tree import Tree
 
 MIB = 2**20
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Iterator[Spool]:
-    with open_spool(tmp_path) as spool:
-        yield spool
 
 
 def many_small_files(spool: Spool) -> Tree:

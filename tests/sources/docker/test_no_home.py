@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import json
 import pwd
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.odd import IMAGE, MADE, reads
+from support.odd import MADE, reads
 from support.raw import RawRegistry
 from support.users import open_to_users, run_as_user
 
 from builder.errors import InvalidReference, StoreDenied
 from builder.sources.access import Access
 from builder.store import open_store
-
-
-@pytest.fixture
-def raw(home: Path) -> Iterator[RawRegistry]:
-    made = RawRegistry(IMAGE)
-    made.start()
-    yield made
-    made.stop()
 
 
 @pytest.fixture
