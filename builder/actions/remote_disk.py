@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -20,7 +21,6 @@ from builder.errors import (
     LayerRefused,
     LimitExceeded,
     MalformedDocument,
-    SourceUnreadable,
     UsageError,
 )
 from builder.events import Listener, Notice
@@ -32,19 +32,16 @@ from builder.image.name import ImageName
 from builder.image.verifier import Verifier
 from builder.limits import Limits
 from builder.output.beside import MAX_METADATA, parse_record
-from builder.registry.failures import AccessDenied, NotThere
+from builder.registry.failures import NotThere
 from builder.registry.origin import Document, Origin
 from builder.sources.access import Access
 from builder.sources.docker import DOCKER
+from builder.sources.docker.asking import first_answer, not_found
 from builder.sources.docker.repositories import open_origins
-from builder.sources.listed import listed
 from builder.sources.reference import parse_reference
-from builder.words import quoted
 
 # How much that is said of a disk is looked at.
 _MAX_SAID = 20
-# Tags to name where the one asked for is not there.
-_SOME = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +154,7 @@ def remote_disk(
         for each in origins:
             stack.enter_context(closing(each))
         ready(origins)
-        origin, found = _find(name, origins, listen)
+        origin, found = first_answer(origins, partial(_ask, name), listen)
         artifact = parse_artifact(found.data, f"{reference}: manifest {found.digest}")
         if artifact.disk.size > limits.max_size:
             reason = f"the disk has {artifact.disk.size} bytes, more than {limits.max_size}; raise it with --max-size"
@@ -167,21 +164,8 @@ def remote_disk(
         yield RemoteDisk(name, found.digest, artifact, origin)
 
 
-def _find(name: ImageName, origins: Sequence[Origin], listen: Listener) -> tuple[Origin, Document]:
-    """Ask what a name means, mirrors first."""
-    for origin in origins[:-1]:
-        try:
-            return origin, _ask(name, origin)
-        except (SourceUnreadable, ImageNotFound, AccessDenied, ImageRefused) as error:
-            listen(Notice(f"mirror {origin.where}: {error}; asking the next"))
-    return origins[-1], _ask(name, origins[-1])
-
-
-def _ask(name: ImageName, origin: Origin) -> Document:
+def _ask(name: ImageName, origin: Origin) -> tuple[Origin, Document]:
     try:
-        return origin.manifest(name.digest or name.tag or "")
+        return origin, origin.manifest(name.digest or name.tag or "")
     except NotThere as error:
-        what = f"manifest {name.digest}" if name.digest else f"tag {quoted(name.tag or '')}"
-        tags = listed(origin.tags(_SOME))
-        there = f"choose one of these: {tags}" if tags else "check the name, or log in if the repository is private"
-        raise ImageNotFound(str(name), f"{origin.where} has no {what}; {there}") from error
+        raise not_found(str(name), name, origin) from error

@@ -10,17 +10,16 @@ from codecs import iterdecode
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
 
 import msgspec
 
-from builder.errors import BlobMissing, ImageRefused, MalformedDocument, UnsupportedImage
+from builder.errors import ImageRefused, MalformedDocument, UnsupportedImage
 from builder.events import Listener, Notice
 from builder.image.attestation import parse_attestations
 from builder.image.descriptor import Descriptor
 from builder.image.image import Image
 from builder.image.verifier import verify
-from builder.sources.documents import read_verified
+from builder.sources.documents import open_named, read_verified
 from builder.sources.source import Source
 from builder.words import legible
 
@@ -88,7 +87,7 @@ def read_attestations(source: Source, image: Image, listen: Listener, *, whole: 
 
 def _statements(source: Source, image: Image, manifest: Descriptor) -> Iterator[Statement]:
     name = f"{image.reference}: attestations {manifest.digest}"
-    data = read_verified(_open(source, manifest, name), manifest, name)
+    data = read_verified(open_named(source, manifest, name), manifest, name)
     _, layers = parse_attestations(data, name)
     if len(layers) > MAX_STATEMENTS:
         raise UnsupportedImage(name, f"more than {MAX_STATEMENTS} statements are refused")
@@ -106,18 +105,11 @@ def _lines(source: Source, image: Image, statements: list[Statement]) -> Iterato
         left -= descriptor.size
         if left < 0:
             raise UnsupportedImage(name, f"with it, attestations have more than {MAX_SIZE} bytes, which are refused")
-        with _open(source, descriptor, name) as file:
+        with open_named(source, descriptor, name) as file:
             # One byte more shows that there are more.
             data = file.read(descriptor.size + 1)
         verify(data, descriptor.digest, name, descriptor.size)
         yield _line(data, name)
-
-
-def _open(source: Source, descriptor: Descriptor, name: str) -> BinaryIO:
-    try:
-        return source.open(descriptor)
-    except BlobMissing as error:
-        raise BlobMissing(f"{name}, {error.what}", error.urls) from error
 
 
 def _line(data: bytes, name: str) -> bytes:

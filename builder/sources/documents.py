@@ -1,13 +1,22 @@
-"""Read the small documents of an image whole, within bounds."""
+"""Read the small documents of an image whole, within bounds; open blobs so that errors name them."""
 
 from __future__ import annotations
 
 from typing import BinaryIO
 
-from builder.errors import UnsupportedImage
+from builder.errors import BlobMissing, UnsupportedImage
 from builder.image.descriptor import Descriptor
 from builder.image.document import MAX_DOCUMENT_SIZE
 from builder.image.verifier import verify
+from builder.sources.source import Source
+
+
+def open_named(source: Source, descriptor: Descriptor, what: str) -> BinaryIO:
+    """Open a blob; raises BlobMissing, which calls it `what` and says where the source looked."""
+    try:
+        return source.open(descriptor)
+    except BlobMissing as error:
+        raise BlobMissing(f"{what}, {error.what}", error.urls) from error
 
 
 def read_bounded(file: BinaryIO, what: str) -> bytes:

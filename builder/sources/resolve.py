@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import islice
-from typing import BinaryIO
 
 from builder.errors import BlobMissing, BuilderError, MalformedDocument, PlatformNotFound, UnsupportedImage
 from builder.events import Listener, Notice, ignore
@@ -17,7 +16,7 @@ from builder.image.image import Image, pair
 from builder.image.manifest import Index, Manifest, parse_document
 from builder.image.media_types import INDEXES
 from builder.image.platform import Platform
-from builder.sources.documents import read_verified
+from builder.sources.documents import open_named, read_verified
 from builder.sources.source import Source, original
 from builder.words import without_password
 
@@ -43,7 +42,7 @@ def check_layers(source: Source, image: Image) -> None:
     Raises BlobMissing.
     """
     for layer in image.layers:
-        _open(source, layer.descriptor, f"{image.reference}: {layer.name}").close()
+        open_named(source, layer.descriptor, f"{image.reference}: {layer.name}").close()
 
 
 def find_image(source: Source, reference: str, platform: Platform | None, listen: Listener = ignore) -> Image:
@@ -129,7 +128,7 @@ def read_document_of(source: Source, descriptor: Descriptor, reference: str, lis
     """Read, verify and parse a manifest or an index; `reference` names the image in errors and in what is said."""
     kind = "index" if descriptor.media_type in INDEXES else "manifest"
     name = f"{reference}: {kind} {descriptor.digest}"
-    data = read_verified(_open(source, descriptor, name), descriptor, name)
+    data = read_verified(open_named(source, descriptor, name), descriptor, name)
     document = parse_document(data, descriptor.media_type, name)
     say_remarks(document.remarks, name, listen)
     return document
@@ -150,16 +149,8 @@ def _read_image(
     listen: Listener,
 ) -> Image:
     name = f"{reference}: image config {manifest.config.digest}"
-    config = parse_config(read_verified(_open(source, manifest.config, name), manifest.config, name), name)
+    config = parse_config(read_verified(open_named(source, manifest.config, name), manifest.config, name), name)
     say_remarks(config.remarks, name, listen)
     if wanted is not None:
         confirm(config.platform, wanted, reference)
     return pair(reference, digest, manifest, config)
-
-
-def _open(source: Source, descriptor: Descriptor, name: str) -> BinaryIO:
-    """Open a blob; what a failure calls it is `name` and where the source looked."""
-    try:
-        return source.open(descriptor)
-    except BlobMissing as error:
-        raise BlobMissing(f"{name}, {error.what}", error.urls) from error

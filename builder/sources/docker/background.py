@@ -155,8 +155,28 @@ class BackgroundDownload:
             self._file = None
 
 
-class ArrivingBlob(io.RawIOBase):
-    """A blob for one sequential read: what is there at once, what is not as soon as it comes.
+class SequentialBlob(io.RawIOBase):
+    """A blob for one sequential read, of which `_next` gives some bytes, and none at the end."""
+
+    def readable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read `size` bytes, fewer only at the end; raises what `_next` raises."""
+        left = -1 if size is None or size < 0 else size
+        chunks: list[bytes] = []
+        while left and (chunk := self._next(left if left > 0 else _READ_SIZE)):
+            chunks.append(chunk)
+            left -= len(chunk) if left > 0 else 0
+        return b"".join(chunks)
+
+    def _next(self, size: int) -> bytes:
+        raise NotImplementedError
+
+
+class ArrivingBlob(SequentialBlob):
+    """What is there of a blob at once, what is not as soon as it comes; raises what ended it early, and Stopped.
 
     `acquire` begins or joins the transfer at the first read; `release` is called when this is closed after that.
     """
@@ -167,19 +187,6 @@ class ArrivingBlob(io.RawIOBase):
         self._download: BackgroundDownload | None = None
         self._position = 0
         self._stopped = False
-
-    def readable(self) -> bool:
-        """Say yes."""
-        return True
-
-    def read(self, size: int | None = -1) -> bytes:
-        """Read `size` bytes, fewer only at the end; raises what ended the transfer early, and Stopped."""
-        left = -1 if size is None or size < 0 else size
-        chunks: list[bytes] = []
-        while left and (chunk := self._next(left if left > 0 else _READ_SIZE)):
-            chunks.append(chunk)
-            left -= len(chunk) if left > 0 else 0
-        return b"".join(chunks)
 
     def stop(self) -> None:
         """Have a read of another thread that waits for the network end with Stopped."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,11 +16,9 @@ from builder.image.digest import Digest
 from builder.image.document import MAX_DOCUMENT_SIZE
 from builder.image.name import ImageName
 from builder.image.verifier import Verifier, verify
-from builder.sources.docker.background import BlobFile
+from builder.sources.docker.background import BlobFile, SequentialBlob
 from builder.store.incoming import Incoming
 from builder.store.store import Store
-
-_READ_SIZE = 1 << 20
 
 
 class BlobCache:
@@ -165,8 +162,8 @@ class TemporaryBlob:
         self._file.close()
 
 
-class CheckedBlob(io.RawIOBase):
-    """A blob of the store for one sequential read; takes over `file`, which is at `where`.
+class CheckedBlob(SequentialBlob):
+    """A blob of the store; takes over `file`, which is at `where`.
 
     Raises StoreCorrupt at its end if it is not what its name says: whoever fetched it anew would not get another one.
     """
@@ -177,29 +174,13 @@ class CheckedBlob(io.RawIOBase):
         self._digest = descriptor.digest
         self._verifier = Verifier(where, descriptor.digest, descriptor.size)
 
-    def readable(self) -> bool:
-        """Say yes."""
-        return True
-
-    def read(self, size: int | None = -1) -> bytes:
-        """Read `size` bytes, fewer only at the end."""
-        left = -1 if size is None or size < 0 else size
-        chunks: list[bytes] = []
-        while left:
-            chunk = self._file.read(left if left > 0 else _READ_SIZE)
-            self._check(chunk)
-            if not chunk:
-                break
-            chunks.append(chunk)
-            left -= len(chunk) if left > 0 else 0
-        return b"".join(chunks)
-
     def close(self) -> None:
         """Close the file."""
         self._file.close()
         super().close()
 
-    def _check(self, chunk: bytes) -> None:
+    def _next(self, size: int) -> bytes:
+        chunk = self._file.read(size)
         try:
             if chunk:
                 self._verifier.update(chunk)
@@ -207,6 +188,7 @@ class CheckedBlob(io.RawIOBase):
                 self._verifier.finish()
         except (SizeMismatch, DigestMismatch) as error:
             raise StoreCorrupt(self._where, f"is damaged: its content is not that of {self._digest}") from error
+        return chunk
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, cast
 
-from builder.errors import BlobMissing, ImageNotFound, ImageRefused, SourceUnreadable
+from builder.errors import BlobMissing, ImageRefused, SourceUnreadable
 from builder.events import Notice
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
@@ -21,19 +21,15 @@ from builder.registry.failures import AccessDenied, NotThere
 from builder.registry.fetched import FetchedOrigin
 from builder.registry.origin import Origin
 from builder.sources.access import Access, Means
+from builder.sources.docker.asking import first_answer, not_found
 from builder.sources.docker.background import BackgroundDownload
 from builder.sources.docker.cache import BlobCache
 from builder.sources.docker.queue import DownloadQueue
 from builder.sources.docker.repositories import open_origins
 from builder.sources.docker.signatures import signatures
-from builder.sources.listed import listed
 from builder.sources.source import Beside, Source
 from builder.sources.transport import Reference
 from builder.store import Store, no_default, open_store
-from builder.words import quoted
-
-# Tags to name where the one asked for is not there.
-_SOME = 20
 
 
 def open_docker(reference: Reference, access: Access, means: Means) -> Source:
@@ -95,7 +91,7 @@ class DockerSource:
             kept = self._cache.open(descriptor)
             if kept is not None:
                 return kept
-            if descriptor.digest not in self._seen and not self._is_there(descriptor.digest):
+            if descriptor.digest not in self._seen and not self._repository.has_blob(descriptor.digest):
                 raise BlobMissing(f"looked for at {self._repository.where}", descriptor.urls)
             self._seen.add(descriptor.digest)
         return cast(BinaryIO, self._downloads.open(descriptor))
@@ -158,9 +154,6 @@ class DockerSource:
             for repository in self._repositories:
                 repository.close()
 
-    def _is_there(self, digest: Digest) -> bool:
-        return self._repository.has_blob(digest)
-
     def _begin(self, descriptor: Descriptor) -> BackgroundDownload:
         download = self._repository.download(descriptor)
         return BackgroundDownload(download, lambda: self._cache.file(descriptor), self._repository.where)
@@ -168,12 +161,7 @@ class DockerSource:
     def _find(self) -> Descriptor:
         if self._name.digest is not None and (data := self._cache.document(self._name.digest)) is not None:
             return self._take(data, self._name.digest, None)
-        for repository in self._repositories[:-1]:
-            try:
-                return self._ask(repository)
-            except (SourceUnreadable, ImageNotFound, AccessDenied, ImageRefused) as error:
-                self._listen(Notice(f"mirror {repository.where}: {error}; asking the next"))
-        return self._ask(self._repositories[-1])
+        return first_answer(self._repositories, self._ask, self._listen)
 
     def _ask(self, repository: Origin) -> Descriptor:
         self._repository = repository
@@ -188,12 +176,7 @@ class DockerSource:
                     return self._take(data, hint[0], None)
             found = repository.manifest(name.digest or name.tag or "")
         except NotThere as error:
-            what = f"manifest {name.digest}" if name.digest else f"tag {quoted(name.tag or '')}"
-            tags = listed(repository.tags(_SOME))
-            there = (
-                f"; choose one of these: {tags}" if tags else "; check the name, or log in if the repository is private"
-            )
-            raise ImageNotFound(self._text, f"{repository.where} has no {what}{there}") from error
+            raise not_found(self._text, name, repository) from error
         return self._take(found.data, found.digest, found.media_type)
 
     def _take(self, data: bytes, digest: Digest, media_type: str | None) -> Descriptor:

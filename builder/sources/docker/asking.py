@@ -1,0 +1,37 @@
+"""What a name means is asked of mirrors first, and what is not there is said with what is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from builder.errors import ImageNotFound, ImageRefused, SourceUnreadable
+from builder.events import Listener, Notice
+from builder.image.name import ImageName
+from builder.registry.failures import AccessDenied
+from builder.registry.origin import Origin
+from builder.sources.listed import listed
+from builder.words import quoted
+
+T = TypeVar("T")
+
+# Tags to name where the one asked for is not there.
+_SOME = 20
+
+
+def first_answer(origins: Sequence[Origin], ask: Callable[[Origin], T], listen: Listener) -> T:
+    """Ask one after the other, of which only the last is no mirror; what that one raises is the answer."""
+    for origin in origins[:-1]:
+        try:
+            return ask(origin)
+        except (SourceUnreadable, ImageNotFound, AccessDenied, ImageRefused) as error:
+            listen(Notice(f"mirror {origin.where}: {error}; asking the next"))
+    return ask(origins[-1])
+
+
+def not_found(reference: str, name: ImageName, origin: Origin) -> ImageNotFound:
+    """Make the error for a `reference` whose full name means nothing there; the repository is asked for some tags."""
+    what = f"manifest {name.digest}" if name.digest else f"tag {quoted(name.tag or '')}"
+    tags = listed(origin.tags(_SOME))
+    there = f"choose one of these: {tags}" if tags else "check the name, or log in if the repository is private"
+    return ImageNotFound(reference, f"{origin.where} has no {what}; {there}")
