@@ -31,6 +31,15 @@ def _again(kind: type[BuilderError], text: str) -> BuilderError:
     return kind.__new__(kind, text)
 
 
+class FailedAt(BuilderError):
+    """What fails at `where`, a path, a URL or a name, for a `reason` in words."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where}: {reason}")
+        self.where = where
+        self.reason = reason
+
+
 class UsageError(BuilderError):
     """The caller asked for something that cannot be meant: a bad reference, option or list (status 2)."""
 
@@ -55,13 +64,8 @@ class ImageNotFound(BuilderError):
         self.reason = reason
 
 
-class SourceUnreadable(BuilderError):
+class SourceUnreadable(FailedAt):
     """What holds the image cannot be read: an input/output error, no room to unpack it, a service that is down."""
-
-    def __init__(self, where: str, reason: str) -> None:
-        super().__init__(f"{where}: {reason}")
-        self.where = where
-        self.reason = reason
 
 
 class PlatformNotFound(ImageNotFound):
@@ -140,22 +144,12 @@ class BlobMissing(ImageRefused):
         self.urls = tuple(urls)
 
 
-class MalformedArchive(ImageRefused):
+class MalformedArchive(FailedAt, ImageRefused):
     """The file that holds the image is no archive of the kind it should be, or a damaged one."""
 
-    def __init__(self, where: str, reason: str) -> None:
-        super().__init__(f"{where}: {reason}")
-        self.where = where
-        self.reason = reason
 
-
-class UnsafeFile(ImageRefused):
+class UnsafeFile(FailedAt, ImageRefused):
     """A file of the image is not one that may be read: a symlink that leaves its place, a device, a fifo."""
-
-    def __init__(self, where: str, reason: str) -> None:
-        super().__init__(f"{where}: {reason}")
-        self.where = where
-        self.reason = reason
 
 
 class CorruptStream(ImageRefused):
@@ -237,13 +231,8 @@ class OutputDenied(MissingRequirement):
         self.reason = reason
 
 
-class StoreError(BuilderError):
+class StoreError(FailedAt):
     """The image store cannot be used: no room, no locks, damaged records; `where` is a path or URL."""
-
-    def __init__(self, where: str, reason: str) -> None:
-        super().__init__(f"{where}: {reason}")
-        self.where = where
-        self.reason = reason
 
 
 class StoreCorrupt(ImageRefused):
@@ -255,13 +244,8 @@ class StoreCorrupt(ImageRefused):
         self.reason = reason
 
 
-class StoreDenied(MissingRequirement):
+class StoreDenied(FailedAt, MissingRequirement):
     """This user may not read or write the image store; `where` is a path or URL."""
-
-    def __init__(self, where: str, reason: str) -> None:
-        super().__init__(f"{where}: {reason}")
-        self.where = where
-        self.reason = reason
 
 
 class ToolMissing(MissingRequirement):

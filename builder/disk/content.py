@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Protocol
 
+from builder.disk.filesystem import rounded_up
 from builder.disk.shift import BLOCK, Move, add, can_shift, shift
 from builder.exact import copy, punch, start_writing
 from builder.files.descriptors import opened, path_of
@@ -70,7 +71,7 @@ def _is_worthwhile(spool: Spool, contents: Sequence[Content]) -> bool:
 
     A move takes the longer the more there are: between 100,000 holes of a file, they would go on for minutes.
     """
-    if sum(_rounded(each.size) for each in contents) > sum(end - begin for begin, end in _stretches(contents)):
+    if sum(rounded_up(each.size) for each in contents) > sum(end - begin for begin, end in _stretches(contents)):
         return False
     runs = own = 0
     for begin, end in _held(spool, contents):
@@ -117,7 +118,7 @@ def _held(spool: Spool, contents: Iterable[Content]) -> Iterator[tuple[int, int]
 def _stretches(contents: Iterable[Content]) -> Iterator[tuple[int, int]]:
     """Say where in the spool these contents are, in whole blocks: (begin, end), in order."""
     ordered = sorted(contents, key=attrgetter("offset"))
-    return _touching((each.offset, each.offset + _rounded(each.size)) for each in ordered)
+    return _touching((each.offset, each.offset + rounded_up(each.size)) for each in ordered)
 
 
 def _touching(stretches: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
@@ -131,10 +132,6 @@ def _touching(stretches: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]
         last = max(last, end)
     if first < last:
         yield first, last
-
-
-def _rounded(size: int) -> int:
-    return -(-size // BLOCK) * BLOCK
 
 
 @contextmanager

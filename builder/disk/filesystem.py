@@ -185,7 +185,7 @@ def check_label(label: str, format: str, limit: int) -> None:
 
 
 def rounded_up(size: int) -> int:
-    """Return how many bytes a disk of at least `size` bytes has: a multiple of 4096."""
+    """Return how many bytes the blocks of 4096 have that `size` bytes take."""
     return -(-size // _UNIT) * _UNIT
 
 

@@ -14,7 +14,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Protocol
 
-from builder.errors import BuilderError, ImageRefused
+from builder.errors import BuilderError, FailedAt, ImageRefused
 from builder.exact import read_up_to
 from builder.files.holes import written_pieces
 from builder.limits import Limits
@@ -43,13 +43,8 @@ class DiskUnreadable(BuilderError):
         self.reason = reason
 
 
-class DiskMalformed(ImageRefused):
+class DiskMalformed(FailedAt, ImageRefused):
     """A disk cannot be read: `where` names the structure in it, as `inode 12`."""
-
-    def __init__(self, where: str, reason: str) -> None:
-        super().__init__(f"{where}: {reason}")
-        self.where = where
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +90,8 @@ class Entry:
 # FT_… of directories' entries (include/linux/fs_types.h).
 _TYPES = (0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFLNK)
 _NO_TYPE = -1
+# The types of inodes, as in a mode.
+KINDS = frozenset(_TYPES[1:])
 
 
 def type_of(number: int) -> int:
@@ -103,6 +100,11 @@ def type_of(number: int) -> int:
     A number that stands for none is no inode's.
     """
     return _TYPES[number] if number < len(_TYPES) else _NO_TYPE
+
+
+def device_of(number: int) -> tuple[int, int]:
+    """Read a device's major and minor number (new_decode_dev)."""
+    return number >> 8 & 0xFFF, number & 0xFF | number >> 12 & 0xFFF00
 
 
 class Reader(Protocol):

@@ -5,16 +5,11 @@ Imports no HTTP client: whoever has another process talk to registries hears of 
 
 from __future__ import annotations
 
-from builder.errors import MissingRequirement, SourceUnreadable
+from builder.errors import FailedAt, MissingRequirement, SourceUnreadable
 
 
-class AccessDenied(MissingRequirement):
+class AccessDenied(FailedAt, MissingRequirement):
     """The registry wants other credentials than it was given, or some at all (status 4: a permission is missing)."""
-
-    def __init__(self, where: str, reason: str) -> None:
-        super().__init__(f"{where}: {reason}")
-        self.where = where
-        self.reason = reason
 
 
 class NotThere(Exception):

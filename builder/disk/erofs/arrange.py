@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from builder.disk.erofs.layout import BLOCK, INODE_SIZE, directory_size, xattrs_size
 from builder.disk.erofs.place import Places, behind
 from builder.disk.erofs.plan import Plan, data_size
+from builder.disk.filesystem import rounded_up
 from builder.errors import BuilderError
 from builder.tree.nodes import File
 
@@ -59,7 +60,7 @@ def arrange(planned: Plan, end: int) -> Arrangement:
         size, xattrs = data_size(node), xattrs_size(node.xattrs)
         tail = behind(xattrs, size)
         found.tails.append(tail)
-        found.data.append(rounded(size - tail))
+        found.data.append(rounded_up(size - tail))
         heads.append(INODE_SIZE + xattrs + tail)
         if size > tail:
             if isinstance(node, File):
@@ -71,15 +72,10 @@ def arrange(planned: Plan, end: int) -> Arrangement:
     places = Places(found.inodes)
     found.positions.extend(map(places.take, heads))
     found.root = places.end
-    found.end = _give(found.data, others, found.root + rounded(directory_size(planned.root.children)))
+    found.end = _give(found.data, others, found.root + rounded_up(directory_size(planned.root.children)))
     if found.end // BLOCK >= _NO_BLOCK:
         raise BuilderError("the image needs an erofs disk of more than 16 TiB, holes included: build it as ext4")
     return found
-
-
-def rounded(size: int) -> int:
-    """Return how many bytes the blocks have that `size` bytes take."""
-    return -(-size // BLOCK) * BLOCK
 
 
 def _give(sizes: array[int], places: list[int], end: int) -> int:

@@ -13,7 +13,7 @@ from struct import Struct, iter_unpack, unpack_from
 from builder.disk.erofs.read_content import ContentReader, Place
 from builder.disk.erofs.read_superblock import read_superblock
 from builder.disk.erofs.read_xattrs import XattrReader, long_prefix
-from builder.disk.reading import MOST_DIRECTORIES, DiskMalformed, Entry, Volume, gathered, type_of
+from builder.disk.reading import KINDS, MOST_DIRECTORIES, DiskMalformed, Entry, Volume, device_of, gathered, type_of
 from builder.linux import MAX_PATH
 from builder.tree.found import Inode, joined
 
@@ -24,7 +24,6 @@ _COMPACT = Struct("<HHHHIIIIHHI")
 _EXTENDED = Struct("<HHHHQIIIIqII16x")
 _IS_EXTENDED, _FORM_BITS = 1, 0b1111
 _DIRENT_SIZE = 12
-_KINDS = frozenset({stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK})
 
 
 class ErofsReader:
@@ -47,7 +46,7 @@ class ErofsReader:
         """Read an inode; raises DiskMalformed."""
         inode, place = self._place(number)
         kind = stat.S_IFMT(inode.mode)
-        if kind not in _KINDS:
+        if kind not in KINDS:
             raise DiskMalformed(place.where, "is none of a file")
         return Inode(
             number=number,
@@ -59,7 +58,7 @@ class ErofsReader:
             xattrs=inode.xattrs,
             size=0 if kind in (stat.S_IFDIR, stat.S_IFLNK) else place.size,
             target=self._target(place) if kind == stat.S_IFLNK else b"",
-            device=_device(place.value) if kind in (stat.S_IFCHR, stat.S_IFBLK) else (0, 0),
+            device=device_of(place.value) if kind in (stat.S_IFCHR, stat.S_IFBLK) else (0, 0),
             # Terabytes of holes are kept as blocks of zeros here, which our own disks have as holes.
             data=partial(self._content.read, place, sparse=True),
         )
@@ -141,8 +140,3 @@ def _entries(where: str, block: bytes) -> Iterator[Entry]:
             raise DiskMalformed(where, "a name in it is in another place")
         name = block[start:end] if end < len(block) else block[start:end].partition(b"\0")[0]
         yield Entry(name, number, type_of(kind))
-
-
-def _device(value: int) -> tuple[int, int]:
-    """Read a device's numbers (new_decode_dev)."""
-    return value >> 8 & 0xFFF, value & 0xFF | value >> 12 & 0xFFF00

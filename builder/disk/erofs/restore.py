@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from builder.disk.erofs.arrange import Arrangement, arrange, rounded
+from builder.disk.erofs.arrange import Arrangement, arrange
 from builder.disk.erofs.image import ErofsImage
 from builder.disk.erofs.layout import (
     BLOCK,
@@ -14,6 +14,7 @@ from builder.disk.erofs.layout import (
 )
 from builder.disk.erofs.place import behind
 from builder.disk.erofs.plan import Plan, number_of
+from builder.disk.filesystem import rounded_up
 from builder.disk.numbering import FT_DIRECTORY, encode_device, file_type
 from builder.disk.shift import Move, add
 from builder.errors import BuilderError
@@ -69,7 +70,7 @@ def _moves(planned: Plan, arranged: Arrangement, spool: Spool, fd: int) -> list[
         if tail and not arranged.tails[place]:
             spool.copy_part(offset + size - tail, tail, fd, position + size - tail)
         for start, length in spool.data(Content(offset, size - tail)):
-            add(moves, start, position + start - offset, rounded(length))
+            add(moves, start, position + start - offset, rounded_up(length))
     return moves
 
 

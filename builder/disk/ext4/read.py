@@ -15,7 +15,7 @@ from builder.disk.ext4.read_blocks import BlockMap, identity_of
 from builder.disk.ext4.read_directory import DirectoryReader
 from builder.disk.ext4.read_superblock import inode_table, read_superblock
 from builder.disk.ext4.read_xattrs import INLINE_DATA, XattrReader
-from builder.disk.reading import CHUNK, MOST_DIRECTORIES, DiskMalformed, Entry, Volume, gathered
+from builder.disk.reading import CHUNK, KINDS, MOST_DIRECTORIES, DiskMalformed, Entry, Volume, device_of, gathered
 from builder.linux import MAX_PATH
 from builder.tree.found import Inode, Stretches, joined, stretches
 
@@ -36,7 +36,6 @@ _FLAGS = {
     0x8: "sync", 0x10: "immutable", 0x20: "append-only", 0x40: "no-dump", 0x80: "no-atime", 0x4000: "journal-data",
     0x10000: "dirsync", 0x100000: "verity", 0x2000000: "dax", 0x20000000: "project-inherit", 0x40000000: "casefold",
 }  # fmt: skip
-_KINDS = frozenset({stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,7 @@ class Ext4Reader:
         _, uid, _, _, _, _, _, gid, links, _, _ = _FIELDS.unpack_from(raw.data)
         uid_high, gid_high = unpack_from("<HH", raw.data, 0x78)
         kind = stat.S_IFMT(raw.mode)
-        if kind not in _KINDS or raw.flags & _VALUE:
+        if kind not in KINDS or raw.flags & _VALUE:
             raise DiskMalformed(raw.where, "is none of a file")
         if raw.flags & _ENCRYPTED:
             raise DiskMalformed(raw.where, "is encrypted")
@@ -238,4 +237,4 @@ def _device(block_map: bytes) -> tuple[int, int]:
     old, new = unpack_from("<II", block_map)
     if old:
         return old >> 8 & 0xFF, old & 0xFF
-    return new >> 8 & 0xFFF, new & 0xFF | new >> 12 & 0xFFF00
+    return device_of(new)
