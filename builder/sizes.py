@@ -1,4 +1,4 @@
-"""Sizes and times for people."""
+"""Sizes, times and counts for people."""
 
 from __future__ import annotations
 
@@ -17,3 +17,8 @@ def human_time(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def counted(number: int, what: str) -> str:
+    """Write so many of `what`, which takes an s: `1 layer`, `2 layers`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

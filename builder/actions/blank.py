@@ -15,7 +15,7 @@ from builder.exact import read_at
 from builder.files.descriptors import opened
 from builder.files.holes import written_pieces
 from builder.files.workspace import workspace_of
-from builder.output.checks import check_side_output, resolve_output
+from builder.output.checks import check_side_output, named_output, resolve_output
 from builder.output.failures import failures_named
 from builder.output.publish import Draft, publish
 from builder.words import quoted
@@ -57,9 +57,7 @@ def blank(
     written yet; anything else that is there, but for an empty file, is somebody's: DataDiskThere, unless `force`
     replaces it. Another process that makes the same output is waited for, unless `wait` is false. Raises BuilderError.
     """
-    target = Path(output)
-    if not target.name:
-        raise UsageError(f"output {quoted(str(output))} names no file; call it NAME.ext4")
+    target = named_output(output, "NAME.ext4")
     if target.suffix == ".erofs":
         raise UsageError(f"{quoted(str(output))}: an empty disk is written to, and so is an ext4; call it NAME.ext4")
     with failures_named(advice=_ADVICE):

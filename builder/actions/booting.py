@@ -149,7 +149,12 @@ def _check_readable(path: Path) -> None:
         # Without waiting for somebody to write to a fifo.
         os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
     except OSError as error:
-        raise FileUnreadable(path, os.strerror(unless_denied(error, path).errno or 0)) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> FileUnreadable:
+    """Make the error for a file that cannot be read; raises MissingRequirement where a right is missing."""
+    return FileUnreadable(path, os.strerror(unless_denied(error, path).errno or 0))
 
 
 def verity_of(disk: Path, options: BootOptions) -> Verity | None:
@@ -158,7 +163,7 @@ def verity_of(disk: Path, options: BootOptions) -> Verity | None:
         verity = read_verity(disk, options.metadata)
     except OSError as error:
         path = options.metadata or metadata_path(disk)
-        raise FileUnreadable(path, os.strerror(unless_denied(error, path).errno or 0)) from error
+        raise _unreadable(path, error) from error
     if verity and options.writable:
         raise UsageError(f"{disk}: nothing is ever written to a disk with a hash tree; leave out --writable")
     return verity
@@ -171,7 +176,7 @@ def format_of(disk: Path, advice: str = _BUILD) -> str:
         with opened(disk, os.O_RDONLY | os.O_NONBLOCK) as fd:
             return format_in(fd, disk, advice)
     except OSError as error:
-        raise FileUnreadable(disk, os.strerror(unless_denied(error, disk).errno or 0)) from unless_short(error)
+        raise _unreadable(disk, error) from unless_short(error)
 
 
 def format_in(fd: int, disk: Path, advice: str = _BUILD) -> str:

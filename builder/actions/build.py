@@ -15,13 +15,13 @@ from builder.actions.result import BuildResult
 from builder.additions.survey import survey
 from builder.disk.filesystem import DiskFacts, Filesystem
 from builder.disk.hash_tree import add_hash_tree
-from builder.errors import BuilderError, UsageError
+from builder.errors import BuilderError
 from builder.events import Listener, Stage, Step, ignore
 from builder.files.workspace import workspace_of
 from builder.guest.facts import Resolved
 from builder.options import BuildOptions
 from builder.output.beside import metadata_path
-from builder.output.checks import check_apart, resolve_output
+from builder.output.checks import check_apart, named_output, resolve_output
 from builder.output.depfile import depfile
 from builder.output.failures import failures_named
 from builder.output.publish import Draft, publish_in_order, sync
@@ -31,7 +31,6 @@ from builder.sources.resolve import check_layers, find_image
 from builder.sources.source import Source
 from builder.tree.contents import Contents, contents
 from builder.tree.spool import open_spool
-from builder.words import quoted
 
 
 def build(
@@ -43,9 +42,7 @@ def build(
     out the same is left as it is. Another process that makes the same output is waited for. Raises BuilderError;
     nothing is left behind then. A disk that is to be pushed is there, whole, before it is.
     """
-    reference, target = os.fspath(reference), Path(output)
-    if not target.name:
-        raise UsageError(f"output {quoted(str(output))} names no file; call it NAME.ext4 or NAME.erofs")
+    reference, target = os.fspath(reference), named_output(output)
     options, filesystem, tools = choose(target, _with_metadata(target, (options or BuildOptions()).settled()))
     with failures_named():
         check_outputs(target, options)

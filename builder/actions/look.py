@@ -52,9 +52,7 @@ def look(reference: str, options: BuildOptions | None = None, listen: Listener =
         with failures_named(work.path), closing(open_image(reference, options, work.path, listen)) as source:
             image = resolve(source, reference, options.platform, listen)
             confine_reading(source, reference, options, Places(changed=[work.path], left=[place]))
-            history, account = History(), Account(options.limits)
-            for layer in image.layers:
-                account.packed(layer.name, layer.descriptor.size)
+            history, account = History(), Account.of([image], options.limits)
             expect(source, [layer.descriptor for layer in image.layers])
             for number, layer in enumerate(image.layers):
                 listen(Stage(f"reading {layer.name}", layer.descriptor.size))

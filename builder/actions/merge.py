@@ -32,9 +32,7 @@ def merge(
     What the user adds comes on top, and counts for the limits, too.
     """
     tree = Tree()
-    account = Account(options.limits)
-    for layer in image.layers:
-        account.packed(layer.name, layer.descriptor.size)
+    account = Account.of([image], options.limits)
     with closing(Layers(source, spool, account, options.cache, listen)) as layers:
         for layer, entries in layers.read(image.layers):
             listen(Step(f"merging {layer.name}"))

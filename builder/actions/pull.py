@@ -20,6 +20,7 @@ from builder.image.name import ImageName
 from builder.image.platform import Platform
 from builder.layers.account import Account
 from builder.limits import Limits
+from builder.sizes import counted
 from builder.sources import open_source
 from builder.sources.access import Access, Means
 from builder.sources.docker.background import LeftDamaged
@@ -114,10 +115,8 @@ def open_to_pull(reference: str, access: Access, limits: Limits, tmpdir: Path | 
 
 def _layers(images: Sequence[Image], limits: Limits) -> list[Descriptor]:
     """List the layers of images, each once. Raises LimitExceeded where they claim more bytes than may be unpacked."""
-    account = Account(limits)
-    for image in images:
-        for layer in image.layers:
-            account.packed(layer.name, layer.descriptor.size)
+    # Who claims too much is refused before anything is fetched.
+    Account.of(images, limits)
     return list({layer.descriptor.digest: layer.descriptor for image in images for layer in image.layers}.values())
 
 
@@ -129,7 +128,7 @@ def _copy(
     absent = [layer for layer in layers if not store.holds(layer)]
     total = sum(layer.size for layer in absent)
     here = f", {len(layers) - len(absent)} here already" if len(absent) < len(layers) else ""
-    listen(Stage(f"pulling {len(layers)} layer{'' if len(layers) == 1 else 's'}{here}", total))
+    listen(Stage(f"pulling {counted(len(layers), 'layer')}{here}", total))
     expect(source, absent)
     transfers = _Transfers(source, store, lease, listen, filling=filling)
     executor = ThreadPoolExecutor(_AT_ONCE)

@@ -11,14 +11,14 @@ from pathlib import Path
 from builder.actions.confinement import Places, confine
 from builder.actions.remote_disk import RemoteDisk, remote_disk
 from builder.artifact.said import PROVENANCE, SBOM
-from builder.errors import BuilderError, OutputError, UsageError
+from builder.errors import BuilderError, OutputError
 from builder.events import Listener, Meter, Stage, ignore
 from builder.files.workspace import workspace_of
 from builder.image.digest import Digest
 from builder.image.name import ImageName
 from builder.limits import Limits
 from builder.output.beside import mark_pulled, metadata_path, read_record
-from builder.output.checks import check_distinct, check_output, check_side_output, resolve_output
+from builder.output.checks import check_distinct, check_output, check_side_output, named_output, resolve_output
 from builder.output.failures import failures_named
 from builder.output.metadata import disk_digest
 from builder.output.publish import Content, Draft, publish_in_order, staged
@@ -26,7 +26,6 @@ from builder.registry.fetched import FetchedOrigin
 from builder.registry.origin import Origin
 from builder.sandbox.policy import AUTO, policy
 from builder.sources.access import Access
-from builder.words import quoted
 
 _ADVICE = "choose another output"
 # Metadata of the disk's own time are believed about what it was made from (recipe.py). A registry's must not be, so
@@ -72,9 +71,7 @@ def pull_disk(
     older disk is replaced, anything else only with `force`; one that has just these bytes stays. Raises UsageError,
     OutputError, ImageRefused and other BuilderError.
     """
-    target = Path(output)
-    if not target.name:
-        raise UsageError(f"output {quoted(str(output))} names no file; call it NAME.ext4 or NAME.erofs")
+    target = named_output(output)
     beside = metadata_file or metadata_path(target)
     wanted = {kind: path for kind, path in ((PROVENANCE, provenance), (SBOM, sbom)) if path is not None}
     with failures_named(advice=_ADVICE):

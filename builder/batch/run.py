@@ -18,7 +18,8 @@ from builder.batch.schedulers.local import Local
 from builder.batch.schedulers.scheduler import Scheduler
 from builder.batch.terms import Terms
 from builder.batch.timeline import Timeline
-from builder.errors import BuilderError, OutputError
+from builder.errors import BuilderError
+from builder.output.failures import failures_named
 from builder.shortage import shortage
 
 # How long to wait before a job is tried again: what is down comes up, and what is full empties, in its own time.
@@ -40,10 +41,8 @@ def run_batch(jobs: Sequence[Job], executor: Executor, terms: Terms) -> list[Out
 
 def working_directory() -> str:
     """Return the directory from which jobs name files. Raises OutputError if it is gone."""
-    try:
+    with failures_named():
         return os.getcwd()
-    except FileNotFoundError as error:
-        raise OutputError(".", "the current directory is gone; change to one that exists") from error
 
 
 def run_on(

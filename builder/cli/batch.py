@@ -29,6 +29,7 @@ from builder.errors import BuilderError, UsageError
 from builder.events import Progress, Stage
 from builder.option import COUNT, TIMES
 from builder.output.failures import failures_named
+from builder.sizes import counted
 from builder.words import legible
 
 # Nobody has so many images, and what has no end should not fill our memory.
@@ -164,7 +165,7 @@ def _text(list_file: BinaryIO) -> str:
 def _foretell(console: Console, planned: list[Job], *, verify: bool) -> None:
     """Say of each image, in the order of the list, whether it would be built, and why."""
     listen = console.listener()
-    listen(Stage(f"looking at {len(planned)} disk{'' if len(planned) == 1 else 's'}", len(planned), unit="disks"))
+    listen(Stage(f"looking at {counted(len(planned), 'disk')}", len(planned), unit="disks"))
     verdicts: dict[int, Verdict] = {}
     for verdict in judge(planned, verify=verify):
         verdicts[verdict.job.line] = verdict

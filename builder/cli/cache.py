@@ -17,7 +17,7 @@ from builder.decoded.options import CacheOptions
 from builder.decoded.place import Unusable, default_place, open_layers
 from builder.decoded.room import Freed, Stored, clear, prune, stored
 from builder.errors import StoreDenied, StoreError
-from builder.sizes import human_size
+from builder.sizes import counted, human_size
 
 # For commands below one that has the option as well: what is said there comes before the environment.
 _place_below = table_option("cache", envvar=None)
@@ -59,7 +59,7 @@ def info(console: Console, /, cache: Path | None, as_json: bool) -> None:
         document = {"place": str(place), "size": size, "layers": [_described(each) for each in layers]}
         console.answer(json.dumps(document, indent=2).encode())
     else:
-        console.answer(os.fsencode(f"{_count(len(layers), 'layer')}, {human_size(size)}, in {place}"))
+        console.answer(os.fsencode(f"{counted(len(layers), 'layer')}, {human_size(size)}, in {place}"))
 
 
 @click.command(name="prune", cls=Command)
@@ -86,7 +86,7 @@ def clear_(console: Console, /, cache: Path | None) -> None:
 def _free(console: Console, cache: Path | None, free: Callable[[int], Freed]) -> None:
     with _opened(cache) as (_, directory):
         freed = Freed(0, 0) if directory is None else free(directory)
-    console.answer(f"{human_size(freed.size)} freed: {_count(freed.files, 'file')}".encode())
+    console.answer(f"{human_size(freed.size)} freed: {counted(freed.files, 'file')}".encode())
 
 
 @contextmanager
@@ -112,10 +112,6 @@ def _opened(said: Path | None) -> Iterator[tuple[Path, int | None]]:
 
 def _described(layer: Stored) -> dict[str, str | int]:
     return {"diffId": layer.name.replace("-", ":"), "size": layer.size, "used": layer.used_ns // 10**9}
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 _COMMANDS = {"info": info, "prune": prune_, "clear": clear_}

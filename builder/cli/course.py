@@ -15,7 +15,7 @@ from builder.batch.verdict import judge, sweep
 from builder.cli.console import Console
 from builder.errors import BuilderError
 from builder.events import End, Event, Notice, Progress, Stage
-from builder.sizes import human_size
+from builder.sizes import counted, human_size
 
 
 class Course:
@@ -30,9 +30,7 @@ class Course:
         self._reasons: dict[int, str | None] = {}
         self._ended = 0
         self._listen = console.listener()
-        self._listen(
-            Stage(f"building {len(planned)} disk{'' if len(planned) == 1 else 's'}", len(planned), unit="disks")
-        )
+        self._listen(Stage(f"building {counted(len(planned), 'disk')}", len(planned), unit="disks"))
 
     def __enter__(self) -> Self:
         # The one of an earlier run would mislead.

@@ -77,5 +77,6 @@ def all_of(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
+registry_options = all_of(table_option("authfile"), table_option("cert-dir"), table_option("tls-verify"))
 # For commands below one that has the option as well: what is said there comes before the environment.
 store_option_below = table_option("store", envvar=None)

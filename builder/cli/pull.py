@@ -15,6 +15,7 @@ from builder.cli.console import Console
 from builder.cli.options import (
     all_of,
     build_options,
+    registry_options,
     store_option_below,
     table_option,
 )
@@ -53,7 +54,8 @@ _copying = all_of(
 
 @click.command(cls=Command)
 @_copying
-@all_of(table_option("authfile"), table_option("cert-dir"), table_option("tls-verify"), table_option("verify-key"))
+@registry_options
+@table_option("verify-key")
 @click.pass_obj
 def pull(console: Console, /, **options: Any) -> None:
     """Copy images from anywhere into the store.

@@ -12,7 +12,7 @@ from builder.actions.fetching import fetching_apart
 from builder.actions.pull_disk import pull_disk
 from builder.cli.command import Command
 from builder.cli.console import Console
-from builder.cli.options import all_of, build_options, table_option
+from builder.cli.options import build_options, registry_options, table_option
 from builder.cli.types import FILE, IMAGE
 from builder.sizes import human_size
 
@@ -27,7 +27,7 @@ from builder.sizes import human_size
 @table_option("no-wait")
 @table_option("sandbox")
 @table_option("max-size", help="Refuse a disk of more bytes.")
-@all_of(table_option("authfile"), table_option("cert-dir"), table_option("tls-verify"))
+@registry_options
 @click.pass_obj
 def pull(console: Console, /, reference: str, output: Path, **options: Any) -> None:
     """Write a disk that was pushed to a registry.

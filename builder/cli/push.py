@@ -11,7 +11,7 @@ import click
 from builder.actions.push import push as push_disk
 from builder.cli.command import Command
 from builder.cli.console import Console
-from builder.cli.options import all_of, build_options, table_option
+from builder.cli.options import build_options, registry_options, table_option
 from builder.cli.types import FILE, IMAGE
 from builder.sizes import human_size
 
@@ -31,7 +31,7 @@ from builder.sizes import human_size
 @table_option("provenance", help="Provenance of DISK, to refer to it; by default DISK.intoto.json, if there.")
 @table_option("sbom", help="Bill of materials of DISK, to refer to it; by default DISK.cdx.json, if there.")
 @click.option("--force", is_flag=True, help="Replace what has that tag, though it is no disk.")
-@all_of(table_option("authfile"), table_option("cert-dir"), table_option("tls-verify"))
+@registry_options
 @table_option("tmpdir", help="Where the disk is compressed; by default in TMPDIR.")
 @table_option("sandbox")
 @click.pass_obj

@@ -17,7 +17,7 @@ from builder.cli.pull import add, pull
 from builder.cli.types import Parsed
 from builder.errors import ImageNotFound, InvalidReference
 from builder.image.name import ImageName
-from builder.sizes import human_size
+from builder.sizes import counted, human_size
 from builder.store import open_store
 from builder.store.check import Damage, StoreDamaged, check
 from builder.store.collect import collect
@@ -87,7 +87,7 @@ def verify(console: Console, /, store: str | None, quarantine: bool, as_json: bo
             console.answer("\n".join(map(_line, checked.damages)).encode())
         if checked.damages:
             raise StoreDamaged(opened.place, len(checked.damages), quarantine)
-        count = f"{_count(checked.blobs, 'blob')} of {_count(checked.references, 'image')}"
+        count = f"{counted(checked.blobs, 'blob')} of {counted(checked.references, 'image')}"
         console.say(f"{count} are intact, {human_size(checked.size)}")
 
 
@@ -127,9 +127,9 @@ def gc(console: Console, /, store: str | None, dry_run: bool) -> None:
     """
     with closing(open_store(store, console.notices)) as opened:
         freed = collect(opened, dry_run)
-    counts = (_count(freed.blobs, "blob"), _count(freed.temporaries, "temporary file"), _count(freed.leases, "lease"))
+    blobs, files = counted(freed.blobs, "blob"), counted(freed.temporaries, "temporary file")
     done = "would be freed" if dry_run else "freed"
-    console.answer(f"{human_size(freed.size)} {done}: {', '.join(counts)}".encode())
+    console.answer(f"{human_size(freed.size)} {done}: {blobs}, {files}, {counted(freed.leases, 'lease')}".encode())
 
 
 def _described(image: StoredImage, others: Sequence[StoredImage]) -> dict[str, Any]:
@@ -163,11 +163,6 @@ def _line(damage: Damage) -> str:
     needed = f"; needed by {', '.join(damage.images)}" if damage.images and damage.images != (damage.what,) else ""
     moved = f"; moved to {damage.moved_to}" if damage.moved_to else ""
     return legible(f"{damage.what}: {damage.reason}{needed}{moved}")
-
-
-def _count(number: int, what: str) -> str:
-    plural = what if number == 1 else f"{what.removesuffix('y')}{'ies' if what.endswith('y') else 's'}"
-    return f"{number} {plural}"
 
 
 _COMMANDS = {"pull": pull, "add": add, "list": list_, "verify": verify, "remove": remove, "gc": gc}

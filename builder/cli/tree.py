@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from builder.actions.look import Look
 from builder.cli.columns import fitted, terminal_size
-from builder.sizes import human_size
+from builder.sizes import counted, human_size
 from builder.tree.history import LayerUse, Loss
 from builder.tree.sums import Branch, Sums
 from builder.words import legible
@@ -65,7 +65,7 @@ def _summary(look: Look) -> Iterator[str]:
     brought = sum(layer.brought for layer in look.layers)
     count = len(look.layers)
     yield f"Content:      {human_size(look.sums.total.size)} in {look.sums.total.files} files"
-    yield f"Wasted:       {human_size(look.wasted)} of the {human_size(brought)} in {count} layer{_s(count)}"
+    yield f"Wasted:       {human_size(look.wasted)} of the {human_size(brought)} in {counted(count, 'layer')}"
     yield f"Efficiency:   {look.efficiency * 100:.1f} % (as dive counts it)"
 
 
@@ -137,7 +137,7 @@ def _losses(losses: Sequence[Loss], room: Room) -> Iterator[str]:
 
 def _more(count: int, what: str) -> Iterator[str]:
     if count > 0:
-        yield f"{'':10}  … and {count} more {what}{_s(count)}; --top shows more"
+        yield f"{'':10}  … and {counted(count, f'more {what}')}; --top shows more"
 
 
 def _column(text: str, shown: bool) -> str:
@@ -151,7 +151,3 @@ def _numbers(layers: Collection[int]) -> str:
         return ",".join(map(str, numbers))
     whole = numbers[-1] - numbers[0] + 1 == len(numbers)
     return f"{numbers[0]}{'-' if whole else '..'}{numbers[-1]}"
-
-
-def _s(count: int) -> str:
-    return "" if count == 1 else "s"

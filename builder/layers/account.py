@@ -9,6 +9,7 @@ from typing import NamedTuple, Self
 
 from builder.archive.entry import Entry
 from builder.errors import LimitExceeded
+from builder.image.image import Image
 from builder.limits import Limits
 
 # In bytes: what is said of a member takes little more in its headers, if they are real ones.
@@ -33,6 +34,15 @@ class Account:
     _unpacked: int = field(default=0)
     _entries: int = field(default=0)
     _metadata: int = field(default=0)
+
+    @classmethod
+    def of(cls, images: Iterable[Image], limits: Limits) -> Self:
+        """Begin an account of images, before any layer is fetched: see `packed`."""
+        account = cls(limits)
+        for image in images:
+            for layer in image.layers:
+                account.packed(layer.name, layer.descriptor.size)
+        return account
 
     def entry(self, layer: str, entry: Entry, headers_size: int = 0) -> None:
         """Count a member by what its headers, of so many bytes, announce, before a byte of it is written."""

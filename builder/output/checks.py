@@ -15,6 +15,7 @@ from builder.disk.filesystem import HEAD
 from builder.errors import OutputDenied, OutputError, UsageError
 from builder.files.descriptors import opened
 from builder.output.stores import check_outside_stores
+from builder.words import quoted
 
 # linux/fs.h: what lsattr shows, and its `a`.
 _FS_IOC_GETFLAGS = 0x80086601
@@ -30,6 +31,14 @@ def resolve_output(path: Path | str) -> Path:
         return Path(os.path.realpath(path))
     except FileNotFoundError as error:
         raise OutputError(str(path), "the current directory is gone; change to one that exists") from error
+
+
+def named_output(output: Path | str, like: str = "NAME.ext4 or NAME.erofs") -> Path:
+    """Make a path of an output, to be called something `like` that. Raises UsageError for one without a name."""
+    path = Path(output)
+    if not path.name:
+        raise UsageError(f"output {quoted(str(output))} names no file; call it {like}")
+    return path
 
 
 def check_distinct(outputs: Iterable[Path]) -> None:

@@ -10,7 +10,7 @@ from builder.batch.page.markup import Html, join, tag
 from builder.batch.page.table import status
 from builder.batch.page.treemap import treemaps
 from builder.batch.report import FAILED, Part
-from builder.sizes import human_size
+from builder.sizes import counted, human_size
 
 # By the status that `build` would have exited with.
 _ADVICE: Mapping[int, str] = {
@@ -107,7 +107,7 @@ def _layers(layers: tuple[Part, ...], images_with: Mapping[str, int]) -> Html:
     lines = []
     for part in layers[:_LAYERS_NAMED]:
         others = images_with[part.digest] - 1
-        shared = f", also in {others} other{'' if others == 1 else 's'}" if others else ""
+        shared = f", also in {counted(others, 'other')}" if others else ""
         digest = tag("code", part.digest.partition(":")[2][:12])
         lines.append(tag("li", digest, " ", human_size(part.size), shared))
     more = len(layers) - _LAYERS_NAMED

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from builder.batch.page.facts import Row
 from builder.batch.page.markup import Html, tag
-from builder.sizes import human_size
+from builder.sizes import counted, human_size
 
 _LANE, _BAR = 30, 24
 _AXIS = 22
@@ -24,8 +24,7 @@ def timeline(rows: Sequence[Row], total: float) -> Html:
     whole = max(total, 0.001)
     height = len(workers) * _LANE + _AXIS
     lanes = [_bar(row, workers[row.outcome.worker or 0], whole) for row in ran]
-    many = "" if len(workers) == 1 else "s"
-    label = f"{len(ran)} builds by {len(workers)} worker{many} in {seconds(total)}"
+    label = f"{len(ran)} builds by {counted(len(workers), 'worker')} in {seconds(total)}"
     drawn = tag("svg", *_ticks(whole, height), *lanes, height=str(height), role="group", aria_label=label)
     return tag("div", drawn, class_="time")
 

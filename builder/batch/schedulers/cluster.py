@@ -20,7 +20,7 @@ from distributed.security import Security
 
 from builder.batch.messages import FORM
 from builder.batch.schedulers import on_worker
-from builder.errors import BuilderError, MissingRequirement, UsageError
+from builder.errors import BuilderError, FailedAt, MissingRequirement, UsageError
 from builder.version import VERSION
 from builder.words import quoted
 
@@ -43,13 +43,8 @@ class ClusterUnreachable(BuilderError):
         self.reason = reason
 
 
-class ClusterRefused(MissingRequirement):
+class ClusterRefused(FailedAt, MissingRequirement):
     """A cluster on which what was asked for cannot be built; `where` is its scheduler's or a worker's address."""
-
-    def __init__(self, where: str, reason: str) -> None:
-        super().__init__(f"{where}: {reason}")
-        self.where = where
-        self.reason = reason
 
 
 def scheduler_address(said: str, *, insecure: bool) -> str:
