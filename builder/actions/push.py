@@ -83,8 +83,8 @@ def push(
     path = Path(disk)
     access = access or Access()
     with policy(sandbox), ExitStack() as stack:
-        record = _record(path, metadata)
-        image = record[1].image if record else None
+        content, record = _record(path, metadata)
+        image = record.image if record else None
         name, repository, source = _target(reference, image, access, listen, stack)
         subject = _subject(path, image)
         said = read_said(path, provenance, sbom)
@@ -94,9 +94,9 @@ def push(
         before = os.fstat(fd)
         # Of a block device, too.
         size = os.lseek(fd, 0, os.SEEK_END)
-        shape = FORMS[form](Opened(path, fd, format, size, *(record or (None, None))), tmpdir, listen, stack)
-        _check_same(path, before, os.fstat(fd), shape.disk.digest, record and record[1])
-        facts = describe(shape.disk, record and record[1])
+        shape = FORMS[form](Opened(path, fd, format, size, content, record), tmpdir, listen, stack)
+        _check_same(path, before, os.fstat(fd), shape.disk.digest, record)
+        facts = describe(shape.disk, record)
         layers = [layer.descriptor for layer in shape.layers]
         manifest = render_manifest(shape.config.descriptor, layers, facts, subject, shape.artifact_type)
         blobs = [*shape.layers, shape.config, *said_blobs(said, shape.disk)]
@@ -177,10 +177,11 @@ def _subject(disk: Path, image: RecordedImage | None) -> Descriptor | None:
         raise UsageError(f"{disk}: its metadata name no image: {error}; build it again") from error
 
 
-def _record(disk: Path, metadata: Path | None) -> tuple[bytes, Record] | None:
+def _record(disk: Path, metadata: Path | None) -> tuple[bytes, Record] | tuple[None, None]:
+    """Read the metadata of a disk, as they are sent and as they are meant. Raises DiskUnreadable, UsageError."""
     try:
         found = read_record(disk, metadata)
-        return found and (unmarked(found[0]), found[1])
+        return (unmarked(found[0]), found[1]) if found else (None, None)
     except OSError as error:
         path = metadata or metadata_path(disk)
         reason = unless_denied(error, path).strerror

@@ -65,7 +65,7 @@ class _Path(click.Path):
         return super().convert(value, param, ctx)
 
 
-class _Disk(_ParamType):
+class _Disk(_Image):
     """A disk: a file, or what names one in a registry."""
 
     name = "disk"
@@ -75,10 +75,6 @@ class _Disk(_ParamType):
         if isinstance(value, str) and value.startswith("docker://"):
             return value
         return FILE.convert(value, param, ctx)
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Leave it to the shell."""
-        return [CompletionItem(incomplete, type="file")]
 
 
 IMAGE = _Image()

@@ -73,15 +73,13 @@ class ContentReader:
 
     def read(self, place: Place, *, sparse: bool = False) -> Stretches:
         """Yield an inode's content; raises DiskMalformed. If `sparse`, without holes of the disk's own file."""
-        match place.layout:
-            case 0 | 2:
-                return self._flat(place, 0, place.size, sparse=sparse)
-            case 4:
-                return self._chunks(place)
-            case 1 | 3:
-                return self._clusters(place)
-            case _:
-                raise DiskMalformed(place.where, f"its content has a layout that is not known ({place.layout})")
+        if place.layout in (PLAIN, INLINE):
+            return self._flat(place, 0, place.size, sparse=sparse)
+        if place.layout == CHUNKS:
+            return self._chunks(place)
+        if place.layout in (FULL_INDEX, COMPACT_INDEX):
+            return self._clusters(place)
+        raise DiskMalformed(place.where, f"its content has a layout that is not known ({place.layout})")
 
     def _flat(self, place: Place, start: int, end: int, *, sparse: bool = False) -> Stretches:
         """Read from `start` to `end` what is in blocks, and the last of it perhaps behind the inode."""
