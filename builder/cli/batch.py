@@ -145,10 +145,11 @@ def batch(
                 run_batch(left, executor, terms)
         elif left and scheduler is not None:
             run_on_cluster(left, scheduler, terms, note=console.notice, limit=jobs, insecure=insecure)
-    ends = course.ends
-    for outcome in ends:
-        if outcome.well:
-            console.answer(os.fsencode(outcome.output))
+        # Before the report of the end is written, which may fail: the disks are there.
+        ends = course.ends
+        for outcome in ends:
+            if outcome.well:
+                console.answer(os.fsencode(outcome.output))
     if not all(outcome.well for outcome in ends):
         raise BuilderError(summary(ends))
     console.say(summary(ends))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -13,7 +14,7 @@ from builder.batch.reports import Reports
 from builder.batch.timeline import Timeline
 from builder.batch.verdict import judge, sweep
 from builder.cli.console import Console
-from builder.errors import BuilderError
+from builder.errors import BuilderError, OutputDenied, OutputError
 from builder.events import End, Event, Notice, Progress, Stage
 from builder.sizes import counted, human_size
 
@@ -81,8 +82,10 @@ class Course:
     def finished(self, outcome: Outcome) -> None:
         """Take note of the end of a job, and tell it."""
         self._take(outcome)
-        # Each time, so that there is one of what was done even if we are killed.
-        self._reports.write(self.ends)
+        # Each time, so that there is one of what was done even if we are killed. No room for it, now or on its own
+        # file system, is no reason to build no more: that of the end says so, if it is still the case.
+        with suppress(OutputError, OutputDenied):
+            self._reports.write(self.ends)
 
     def _take(self, outcome: Outcome) -> None:
         if outcome.reason is None:
