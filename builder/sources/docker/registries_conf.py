@@ -15,7 +15,8 @@ from builder.files.home import config_directories
 from builder.image.name import ImageName
 from builder.words import quoted
 
-_SYSTEM = Path("/etc/containers")
+# What the administrator says of this machine, and, from podman 6 on, what its distribution does.
+_SYSTEM, _VENDOR = Path("/etc/containers"), Path("/usr/share/containers")
 _MAX_SIZE = 1 << 20
 
 
@@ -77,7 +78,7 @@ class RegistriesConf(msgspec.Struct, rename="kebab"):
 
 
 def read_registries_conf() -> RegistriesConf:
-    """Read $CONTAINERS_REGISTRIES_CONF alone, or the user's file or else the system's, and the drop-ins of both.
+    """Read $CONTAINERS_REGISTRIES_CONF alone, or the user's file or else the system's, and the drop-ins of all.
 
     A file that is not there says nothing; raises SourceUnreadable for one that cannot be read.
     """
@@ -136,9 +137,10 @@ def _files() -> Iterator[Path]:
         return
     users = [config / "containers" for config in config_directories()]
     # As podman: what this user cannot get at, as another user's home that sudo has left, is not there.
-    theirs = (file for user in users if os.path.exists(file := user / "registries.conf"))
-    yield next(theirs, _SYSTEM / "registries.conf")
-    for directory in (_SYSTEM, *users):
+    places = (*users, _SYSTEM, _VENDOR)
+    mains = (file for place in places if os.path.exists(file := place / "registries.conf"))
+    yield next(mains, _SYSTEM / "registries.conf")
+    for directory in (_VENDOR, _SYSTEM, *users):
         if os.path.isdir(more := directory / "registries.conf.d"):
             yield from sorted(more.glob("*.conf"))
 

@@ -9,6 +9,7 @@ import pytest
 from builder.errors import InvalidReference, SourceUnreadable
 from builder.image.digest import Digest
 from builder.image.name import ImageName
+from builder.sources.docker import registries_conf
 from builder.sources.docker.registries_conf import Location, RegistriesConf, locations, qualify, read_registries_conf
 
 DIGEST = Digest.of(b"content")
@@ -192,6 +193,24 @@ def test_the_users_file_and_drop_ins_are_read(home: Path, monkeypatch: pytest.Mo
     assert conf.unqualified_search_registries == ["a.example"]
     assert conf.aliases["mine"] == "b.example/mine"
     assert [each.location for each in conf.registry if each.blocked] == ["c.example"]
+
+
+def test_what_the_distribution_says_counts_where_the_administrator_says_nothing(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CONTAINERS_REGISTRIES_CONF")
+    for name in ("_VENDOR", "_SYSTEM"):
+        monkeypatch.setattr(registries_conf, name, tmp_path / name)
+        (tmp_path / name / "registries.conf.d").mkdir(parents=True)
+    (tmp_path / "_VENDOR" / "registries.conf").write_text('unqualified-search-registries = ["theirs.example"]\n')
+    of_vendor = '[aliases]\n"a" = "theirs.example/a"\n"b" = "theirs.example/b"\n'
+    (tmp_path / "_VENDOR" / "registries.conf.d" / "9.conf").write_text(of_vendor)
+    (tmp_path / "_SYSTEM" / "registries.conf.d" / "1.conf").write_text('[aliases]\n"a" = "ours.example/a"\n')
+    conf = read_registries_conf()
+    assert conf.unqualified_search_registries == ["theirs.example"]
+    assert conf.aliases == {"a": "ours.example/a", "b": "theirs.example/b"}
+    (tmp_path / "_SYSTEM" / "registries.conf").write_text('unqualified-search-registries = ["ours.example"]\n')
+    assert read_registries_conf().unqualified_search_registries == ["ours.example"]
 
 
 @pytest.mark.parametrize(
