@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
@@ -44,6 +44,10 @@ class DirectOrigin:
     def has_blob(self, digest: Digest) -> bool:
         """Say whether a blob is there."""
         return self._repository.has_blob(digest)
+
+    def which_blobs(self, digests: Sequence[Digest]) -> set[Digest]:
+        """Say which of several blobs are there."""
+        return set(filter(self.has_blob, digests))
 
     def download(self, descriptor: Descriptor) -> Download:
         """Prepare the transfer of a blob."""

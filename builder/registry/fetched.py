@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from threading import Lock
 from typing import Any, Protocol, TypeVar
 
@@ -27,6 +27,8 @@ T = TypeVar("T")
 _LONGEST_DOCUMENT = 4 * MAX_DOCUMENT_SIZE
 # In characters, of a media type (RFC 6838, 4.2); an image may say a longer one, for which a question has no room.
 _LONGEST_TYPE = 255
+# In questions of one kind: about as many connections as downloads will want.
+_AT_ONCE = 4
 
 
 class Asked(Protocol):
@@ -94,6 +96,16 @@ class FetchedOrigin:
         """Say whether a blob is there."""
         return self.ask("has_blob", bool, digest=str(digest))
 
+    def which_blobs(self, digests: Sequence[Digest]) -> set[Digest]:
+        """Say which of several blobs are there; some are asked for at once, as each answer may come from far away."""
+        there: set[Digest] = set()
+        for start in range(0, len(digests), _AT_ONCE):
+            with ExitStack() as stack:
+                some = digests[start : start + _AT_ONCE]
+                asked = [(each, stack.enter_context(self.answer("has_blob", digest=str(each)))) for each in some]
+                there.update(digest for digest, answer in asked if self._result(answer, bool))
+        return there
+
     def download(self, descriptor: Descriptor) -> FetchedBlob:
         """Prepare the transfer of a blob."""
         return FetchedBlob(self, descriptor)
@@ -121,15 +133,7 @@ class FetchedOrigin:
     def ask(self, what: str, kind: type[T], take: Callable[[bytes], None] | None = None, **words: object) -> T:
         """Ask for a result of a kind, and `take` content that comes with it."""
         with self.answer(what, **words) as answer:
-            for name, content in self.frames(answer):
-                if name == DATA and take is not None:
-                    take(content)
-                    continue
-                result: Any = read_json(content)
-                if not isinstance(result, kind):
-                    break
-                return result
-        raise self._gone()
+            return self._result(answer, kind, take)
 
     def frames(self, answer: socket.socket) -> Iterator[tuple[bytes, bytes]]:
         """Yield content and results; notices are passed on, and errors raised."""
@@ -166,6 +170,17 @@ class FetchedOrigin:
         with self._lock:
             if answer in self._open:
                 _hang_up(answer)
+
+    def _result(self, answer: socket.socket, kind: type[T], take: Callable[[bytes], None] | None = None) -> T:
+        for name, content in self.frames(answer):
+            if name == DATA and take is not None:
+                take(content)
+                continue
+            result: Any = read_json(content)
+            if not isinstance(result, kind):
+                break
+            return result
+        raise self._gone()
 
     def _whole(self, what: str, **words: object) -> tuple[bytes, dict[str, Any]]:
         """Ask for a document; give what comes with it, too."""

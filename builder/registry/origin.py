@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -64,6 +64,10 @@ class Origin(Protocol):
 
     def has_blob(self, digest: Digest) -> bool:
         """Say whether a blob is there."""
+        ...
+
+    def which_blobs(self, digests: Sequence[Digest]) -> set[Digest]:
+        """Say which of several blobs are there."""
         ...
 
     def download(self, descriptor: Descriptor) -> Transfer:

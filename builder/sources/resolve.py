@@ -17,7 +17,7 @@ from builder.image.manifest import Index, Manifest, parse_document
 from builder.image.media_types import INDEXES
 from builder.image.platform import Platform
 from builder.sources.documents import open_named, read_verified
-from builder.sources.source import Source, original
+from builder.sources.source import Source, look_for, original
 from builder.words import without_password
 
 # Real images nest two deep; each step could be a document of megabytes.
@@ -41,6 +41,7 @@ def check_layers(source: Source, image: Image) -> None:
 
     Raises BlobMissing.
     """
+    look_for(source, [layer.descriptor for layer in image.layers])
     for layer in image.layers:
         open_named(source, layer.descriptor, f"{image.reference}: {layer.name}").close()
 

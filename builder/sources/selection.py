@@ -20,7 +20,7 @@ from builder.image.platform import Platform
 from builder.image.render import render_document
 from builder.sources.documents import read_verified
 from builder.sources.resolve import MAX_NESTING, read_document_of, resolve
-from builder.sources.source import Source, expect, is_rebuilt
+from builder.sources.source import Source, expect, is_rebuilt, look_for
 
 # Real indexes have some twenty entries; each may cost a request.
 _MAX_ENTRIES = 1000
@@ -114,6 +114,9 @@ class _Watched:
             data = read_verified(self._source.open(descriptor), descriptor, f"document {descriptor.digest}")
         self._keep(descriptor, data)
         return data
+
+    def look_for(self, blobs: Sequence[Descriptor]) -> None:
+        look_for(self._source, blobs)
 
     def expect(self, layers: Sequence[Descriptor]) -> None:
         expect(self._source, layers)

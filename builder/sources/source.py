@@ -142,6 +142,21 @@ class Fetching(Protocol):
 
 
 @runtime_checkable
+class Asking(Protocol):
+    """What a source can do besides, where it takes a while to find out whether a blob is there."""
+
+    def look_for(self, blobs: Sequence[Descriptor]) -> None:
+        """Find out at once which of the blobs are there that will be opened next."""
+        ...
+
+
+def look_for(source: Source, blobs: Sequence[Descriptor]) -> None:
+    """Tell a source which blobs will be opened next, if it wants to know; it is no failure if some are missing."""
+    if isinstance(source, Asking):
+        source.look_for(blobs)
+
+
+@runtime_checkable
 class Expecting(Protocol):
     """What a source can do besides, where blobs take time to come or might go away."""
 

@@ -74,6 +74,34 @@ def test_what_an_image_says_of_a_blob_makes_no_question_too_long() -> None:
     assert max(map(len, asked.asked)) < 1000
 
 
+class AnswersLate(Says):
+    """Answers what was asked so far once there are four questions, or six."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _: None)
+        self._waiting: list[tuple[socket.socket, bool]] = []
+
+    def question(self, what: str, **words: object) -> socket.socket:
+        self.asked.append(what)
+        ours, theirs = socket.socketpair()
+        # Who asks for one after another gets no answer.
+        ours.settimeout(20)
+        self._waiting.append((theirs, words["digest"] != str(BLOB.digest)))
+        if len(self.asked) in (4, 6):
+            for to, is_there in self._waiting:
+                with to:
+                    send_json(to, RESULT, is_there)
+            self._waiting.clear()
+        return ours
+
+
+def test_several_blobs_are_asked_for_at_once_but_not_all_of_an_image() -> None:
+    digests = [Digest.of(bytes([number])) for number in range(5)]
+    asked = AnswersLate()
+    assert FetchedOrigin(asked, "here", ignore).which_blobs([digests[0], BLOB.digest, *digests[1:]]) == set(digests)
+    assert asked.asked == ["has_blob"] * 6
+
+
 @pytest.mark.parametrize("error", [BrokenPipeError, ConnectionResetError, ConnectionRefusedError])
 def test_who_is_gone_however_the_system_says_so_is_gone(error: type[OSError]) -> None:
     def say(_: socket.socket) -> None:

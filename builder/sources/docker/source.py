@@ -106,6 +106,11 @@ class DockerSource:
                     raise
                 self._listen(Notice(f"mirror {repository.where}: signatures: {error}; asking the next"))
 
+    def look_for(self, blobs: Sequence[Descriptor]) -> None:
+        """Ask for those that are not here, and were not asked for."""
+        unknown = [blob.digest for blob in blobs if blob.digest not in self._seen and not self._cache.has(blob)]
+        self._seen |= self._repository.which_blobs(unknown)
+
     def expect(self, layers: Sequence[Descriptor]) -> None:
         """Begin to fetch the first layers; the others follow as those are read."""
         self._layers = layers
