@@ -29,6 +29,8 @@ _PREFIXES = {
     8: b"system.richacl",
 }
 _ACL_PREFIXES = (2, 3)
+# Where the descriptor of a file with fs-verity is. No getxattr(2) gives it: what there is to see is the inode's flag.
+_VERITY_PREFIX = 11
 _ACL_USER, _ACL_GROUP = 2, 8
 _NO_ID = 0xFFFFFFFF
 
@@ -76,6 +78,8 @@ class XattrReader:
             position = start + -(-length // 4) * 4
             if position > len(area) or size > _MAX_VALUE or (not inode and offset + size > len(area)):
                 raise self._malformed("an extended attribute leads out of its place")
+            if prefix == _VERITY_PREFIX:
+                continue
             if prefix not in _PREFIXES:
                 raise self._malformed(f"has an extended attribute with a prefix of which nothing is known ({prefix})")
             name = _PREFIXES[prefix] + area[start : start + length]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from support.populated import populate
 from support.readers import read
 from support.trees import differences, expected, scan
 
+from builder.disk.ext4.read import Ext4Reader
+from builder.disk.reading import Volume, walk
 from builder.tool import find_tool
 from builder.tree.nodes import Directory, File
 from builder.tree.spool import Spool
@@ -38,6 +41,27 @@ def test_a_tree_of_extents_is_read(tmp_path: Path, spool: Spool) -> None:
     tree = tree_of(scattered=File(content=spool.add(1000 * 8192, scattered)), last=filled(spool, 5000))
     pack_ext4(tree, spool, tmp_path / "image")
     assert differences(read("ext4", tmp_path / "image"), expected(tree, spool)) == []
+
+
+def test_of_a_file_with_fs_verity_the_flag_is_seen_and_not_where_ext4_keeps_its_descriptor(tmp_path: Path) -> None:
+    """As the kernel leaves it: an attribute `v` of a prefix that it lists to nobody. Others of the file are seen."""
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/file").write_bytes(b"content")
+    image, commands = tmp_path / "image", tmp_path / "commands"
+    made = ["-q", "-t", "ext4", "-I", "256", "-O", "verity,^metadata_csum,^has_journal", "-d"]
+    subprocess.run([find_tool("mke2fs"), *made, tmp_path / "root", image, "1M"], check=True, capture_output=True)
+    # The flags: extents, and verity.
+    commands.write_text("ea_set file user.seen yes\nea_set file user.v of-verity\nsif file flags 0x180000\n")
+    subprocess.run([find_tool("debugfs"), "-w", "-f", commands, image], check=True, capture_output=True)
+    with image.open("r+b", buffering=0) as disk:
+        # A name of one byte, its prefix; where its value is and how long.
+        entry = re.compile(rb"\x01\x01..\0\0\0\0\x09\0\0\0....v\0\0\0", re.DOTALL).search(disk.read())
+        assert entry is not None
+        disk.seek(entry.start() + 1)
+        disk.write(b"\x0b")
+        (file,) = (found.inode for found in walk(Ext4Reader(Volume.of(disk.fileno()))) if found.path == b"file")
+        assert (file.flags, dict(file.xattrs)) == (("verity",), {b"user.seen": b"yes"})
+        assert list(file.data()) == [(0, b"content")]
 
 
 FORMS = {
