@@ -14,12 +14,14 @@ from builder.words import legible
 def choose(descriptors: Iterable[Descriptor], wanted: Platform, name: str = "the index") -> Descriptor:
     """Give the entry to follow for `wanted`: a manifest, or an index to choose from in turn.
 
-    An entry for the very variant comes before one for a lower variant, and the first of equals wins. If no
-    entry states a fitting platform, the one index that states none is followed, or the only entry of all if
-    it states none; hold what is found there against `confirm`. Attestations and media types that are neither
-    manifest nor index are passed over; so is what calls itself an artifact, unless nothing else fits: its config may
-    be an image's all the same. Raises PlatformNotFound, with `name` as its reference, and UnsupportedImage where every
-    entry is of such a media type: BuildKit's caches are indexes of layers.
+    An entry for the very variant comes before one for a lower variant, and the first of equals wins. What needs
+    features of an operating system comes behind all that need none: some offer the same image as erofs, or for Nydus,
+    too, which no reader of tars can take, and mark it so (erofs-image-spec). If no entry states a fitting platform, the
+    one index that states none is followed, or the only entry of all if it states none; hold what is found there against
+    `confirm`. Attestations and media types that are neither manifest nor index are passed over; so is what calls itself
+    an artifact, unless nothing else fits: its config may be an image's all the same. Raises PlatformNotFound, with
+    `name` as its reference, and UnsupportedImage where every entry is of such a media type: BuildKit's caches are
+    indexes of layers.
     """
     descriptors = tuple(descriptors)
     if descriptors and not any(entry.media_type in MANIFESTS | INDEXES for entry in descriptors):
@@ -27,7 +29,8 @@ def choose(descriptors: Iterable[Descriptor], wanted: Platform, name: str = "the
         raise UnsupportedImage(name, f"leads to no image, but to {types}; it may be a build cache: name the image")
     followed = [descriptor for descriptor in descriptors if can_be_followed(descriptor)]
     candidates = [descriptor for descriptor in followed if is_image(descriptor)]
-    for group in (candidates, followed):
+    plain = [descriptor for descriptor in candidates if not descriptor.os_features]
+    for group in (plain, candidates, followed):
         ranked = [
             (rank, descriptor)
             for descriptor in group

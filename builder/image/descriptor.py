@@ -20,8 +20,9 @@ Size = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 class Descriptor:
     """A reference to content: its media type, digest and size in bytes, none of them verified yet.
 
-    `urls` are other places that hold the content; `platform` and `artifact_type` come with entries of an
-    index. Content embedded in `data` is not used: content always comes from the source, where it is verified.
+    `urls` are other places that hold the content; `platform`, `artifact_type` and `os_features`, what the content needs
+    of an operating system beyond what all have, come with entries of an index. Content embedded in `data` is not
+    used: content always comes from the source, where it is verified.
     """
 
     media_type: str
@@ -31,14 +32,16 @@ class Descriptor:
     annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
     platform: Platform | None = None
     artifact_type: str | None = None
+    os_features: tuple[str, ...] = ()
 
 
 class PlatformFields(msgspec.Struct):
-    """A platform as JSON has it; `os.version` and `os.features` are for Windows and ignored."""
+    """A platform as JSON has it; `os.version` is for Windows and ignored."""
 
     os: str | None = None
     architecture: str | None = None
     variant: str | None = None
+    os_features: Annotated[list[str] | None, LENIENT] = msgspec.field(default=None, name="os.features")
 
 
 class DescriptorFields(msgspec.Struct, rename="camel", kw_only=True):
@@ -69,6 +72,7 @@ def read_descriptor(fields: DescriptorFields, name: str, path: str) -> Descripto
         annotations=fields.annotations or {},
         platform=read_platform(platform) if platform else None,
         artifact_type=(fields.artifact_type or None) if isinstance(fields, EntryFields) else None,
+        os_features=tuple((platform and platform.os_features) or ()),
     )
 
 

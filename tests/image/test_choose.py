@@ -20,9 +20,11 @@ def entry(
     annotations: Mapping[str, str] | None = None,
     artifact_type: str | None = None,
     content: bytes = b"",
+    os_features: tuple[str, ...] = (),
 ) -> Descriptor:
     stated = Platform(*platform.split("/")) if platform is not None else None
-    return Descriptor(media_type, Digest.of(content), len(content), (), annotations or {}, stated, artifact_type)
+    facts = annotations or {}
+    return Descriptor(media_type, Digest.of(content), len(content), (), facts, stated, artifact_type, os_features)
 
 
 def chosen(wanted: str, *entries: Descriptor) -> int:
@@ -62,6 +64,14 @@ def test_attestations_artifacts_and_foreign_media_types_are_passed_over() -> Non
         )
         == 4
     )
+
+
+def test_what_needs_features_of_an_operating_system_is_chosen_when_nothing_else_fits() -> None:
+    """apko and Nydus offer an image in a form of their own beside the one that all can read."""
+    erofs = entry("linux/amd64", os_features=("erofs",))
+    assert chosen("linux/amd64", erofs, entry("linux/amd64")) == 1
+    assert chosen("linux/arm/v7", entry("linux/arm/v7", os_features=("erofs",)), entry("linux/arm/v6")) == 1
+    assert chosen("linux/amd64", entry("linux/arm64"), erofs) == 1
 
 
 @pytest.mark.parametrize("platform", [None, "linux/amd64"])

@@ -54,3 +54,14 @@ def test_what_no_disk_depends_on_may_be_odd(field: str, value: object) -> None:
     manifest = parse(MANIFEST | {"layers": [LAYER | {field: value}]})
     assert manifest == parse(MANIFEST)
     assert manifest.remarks == (f"1 value is left out, as no disk depends on it: $.layers[0].{field}",)
+
+
+@pytest.mark.parametrize("value", [None, "erofs", 7, ["erofs", 7]])
+def test_of_odd_features_of_an_operating_system_an_entry_has_what_can_be_read(value: object) -> None:
+    platform = {"os": "linux", "architecture": "amd64", "os.features": value}
+    index = parse(INDEX | {"manifests": [CONFIG | {"platform": platform}]})
+    assert isinstance(index, Index)
+    assert (index.unreadable, [entry.os_features for entry in index.manifests]) == (
+        (),
+        [("erofs",) if isinstance(value, list) else ()],
+    )

@@ -74,7 +74,7 @@ def test_an_index_is_read_with_all_that_its_descriptors_say() -> None:
     assert parse(document, OCI_INDEX) == Index(
         OCI_INDEX,
         (
-            Descriptor(OCI_MANIFEST, DIGEST, 7, platform=Platform("linux", "arm", "v7")),
+            Descriptor(OCI_MANIFEST, DIGEST, 7, platform=Platform("linux", "arm", "v7"), os_features=("x",)),
             Descriptor(OCI_INDEX, DIGEST, 7, platform=Platform("", ""), artifact_type="application/x"),
             Descriptor("text/plain", DIGEST, 7),
         ),
