@@ -15,9 +15,12 @@ FOOTER_SIZE = 64
 TOC_ANNOTATION = "containerd.io/snapshot/stargz/toc.digest"
 
 _NAMES = frozenset({b"stargz.index.json", b".prefetch.landmark", b".no.prefetch.landmark"})
-# The offset of the table of contents in hex, then the magic word; newer footers wrap both in a subfield "SG".
+# The offset of the table of contents in hex, then the magic word; newer footers wrap both in a subfield "SG". Where the
+# table is elsewhere (estargz/externaltoc), only a word says so, and landmarks are all that the layer has of it.
 _FOOTER = re.compile(
-    rb"\x1f\x8b\x08\x04.{6}(?:\x1a\x00SG\x16\x00|\x16\x00)[0-9a-f]{16}STARGZ\x01\x00\x00\xff\xff\x00{8}\Z",
+    rb"\x1f\x8b\x08\x04.{6}"
+    rb"(?:(?:\x1a\x00SG\x16\x00|\x16\x00)[0-9a-f]{16}STARGZ|\x15\x00SG\x11\x00STARGZEXTERNALTOC)"
+    rb"\x01\x00\x00\xff\xff\x00{8}\Z",
     re.DOTALL,
 )
 

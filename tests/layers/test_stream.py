@@ -208,17 +208,18 @@ def test_zstd_with_skippable_frames_is_the_tar_without_them() -> None:
     assert names(blob, layer_of(blob, TREE, "zstd")) == [b"etc/", b"etc/hosts"]
 
 
-def estargz_footer(offset: int) -> bytes:
-    extra = b"SG\x16\x00" + b"%016xSTARGZ" % offset
+def estargz_footer(says: bytes) -> bytes:
+    extra = b"SG" + len(says).to_bytes(2, "little") + says
     head = b"\x1f\x8b\x08\x04" + bytes(5) + b"\xff"
     return head + len(extra).to_bytes(2, "little") + extra + b"\1\0\0\xff\xff" + bytes(8)
 
 
-@pytest.mark.parametrize("by_annotation", [True, False])
-def test_estargz_bookkeeping_is_told_from_the_image(by_annotation: bool) -> None:
+@pytest.mark.parametrize("footer", [b"", estargz_footer(b"%016xSTARGZ" % 1234), estargz_footer(b"STARGZEXTERNALTOC")])
+def test_estargz_bookkeeping_is_told_from_the_image(footer: bytes) -> None:
+    """By its footer, or where that is missing, by an annotation of the layer."""
     plain = tar(file(".prefetch.landmark", b"\x0f"), file("etc/stargz.index.json"), file("stargz.index.json", b"{}"))
-    blob = gzip.compress(plain) + (b"" if by_annotation else estargz_footer(1234))
-    layer = layer_of(blob, plain, "gzip", {TOC_ANNOTATION: "sha256:0"} if by_annotation else None)
+    blob = gzip.compress(plain) + footer
+    layer = layer_of(blob, plain, "gzip", None if footer else {TOC_ANNOTATION: "sha256:0"})
     with open_layer(Blob(blob), layer, Account(Limits()), ignore) as stream:
         entries: list[Entry] = list(stream)
     assert [entry.path for entry in entries if not stream.is_bookkeeping(entry)] == [b"etc/stargz.index.json"]
