@@ -25,21 +25,16 @@ _TICK = os.sysconf("SC_CLK_TCK")
 _ASKING = ("R", "D")
 
 
-def wait(child: int, at: Callable[[], bytes], until: Path | None = None) -> int:
+def wait(child: int, at: Callable[[], bytes]) -> int:
     """Wait for the end of a process and give its status; end it where one input takes too much, or nothing goes on.
 
-    `at` tells inputs apart, and is empty until there is one. Once there is a file `until`, the end comes at once, and
-    is a good one.
+    `at` tells inputs apart, and is empty until there is one.
     """
     handle = os.pidfd_open(child)
     before, since, begun = b"", time.monotonic(), 0.0
-    last, cut = 0.0, False
+    last = 0.0
     try:
         while not select.select([handle], [], [], 1)[0]:
-            if until is not None and until.exists():
-                end(child, signal.SIGKILL)
-                cut = True
-                break
             (spent, asks), now = _work(child), at()
             if now != before or not now:
                 before, begun = now, spent
@@ -49,8 +44,7 @@ def wait(child: int, at: Callable[[], bytes], until: Path | None = None) -> int:
                 end(child, signal.SIGABRT)
     finally:
         os.close(handle)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return 0 if cut and status == -signal.SIGKILL else status
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def end(child: int, number: signal.Signals) -> None:

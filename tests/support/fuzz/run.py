@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from support.fuzz import patience
-from support.fuzz.beside import take_what_is_left
 from support.fuzz.reached import REACHED, words
 from support.fuzz.target import REFUSALS, Target, check, outcome, processor_time
 
@@ -75,14 +74,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How long a target is tried: so many seconds of the processor, or longer for `least` executions.
-
-    If there is a `beside`, then of what others leave of the processors, and only until there is such a file.
-    """
+    """How long a target is tried: so many seconds of the processor, or longer for `least` executions."""
 
     seconds: float
     least: int = 0
-    beside: Path | None = None
 
 
 def corpus_of(name: str) -> list[bytes]:
@@ -92,7 +87,7 @@ def corpus_of(name: str) -> list[bytes]:
 
 def fuzz(name: str, target: Target, share: Share, seed: object, more: Sequence[bytes] = ()) -> Result:
     """Give a parser seeds, kept inputs, `more`, and changes of all of them, as many as its share has room for."""
-    return _watched(name, target, lambda: _inputs(name, target, share, seed, more), share.beside)
+    return _watched(name, target, lambda: _inputs(name, target, share, seed, more))
 
 
 def repeat(name: str, target: Target, data: bytes) -> Result:
@@ -138,7 +133,7 @@ def _with_word(data: bytes, word: bytes, chosen: random.Random) -> bytes:
     return data[:at] + word + data[at + chosen.choice((0, len(word))) :]
 
 
-def _watched(name: str, target: Target, inputs: Callable[[], Inputs], beside: Path | None = None) -> Result:
+def _watched(name: str, target: Target, inputs: Callable[[], Inputs]) -> Result:
     """Run a target in a process, and find out what became of that."""
     result = Result(name)
     place = tempfile.mkdtemp(prefix="fuzz-")
@@ -147,12 +142,10 @@ def _watched(name: str, target: Target, inputs: Callable[[], Inputs], beside: Pa
         child = os.fork()
         if not child:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            if beside is not None:
-                take_what_is_left()
             os.chdir(tempfile.mkdtemp(dir=place))
             _run(target, inputs(), board, said, finds)
         try:
-            status = patience.wait(child, lambda: board[: _HEAD.size].strip(b"\0"), beside)
+            status = patience.wait(child, lambda: board[: _HEAD.size].strip(b"\0"))
         except BaseException:
             patience.end(child, signal.SIGKILL)
             os.waitpid(child, 0)
