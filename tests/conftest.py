@@ -39,10 +39,10 @@ hypothesis.settings.register_profile("busy", deadline=None, suppress_health_chec
 hypothesis.settings.load_profile("busy")
 
 # Registries that run for tests, an image that takes a while, init alone, and a cluster; what a repetition leaves out;
-# and what tests cost.
+# what tests cost; and why one was tried twice.
 pytest_plugins = [
     *("support.registries", "support.slow", "support.init_machine", "support.farm"),
-    *("support.repeated", "support.cost"),
+    *("support.repeated", "support.cost", "support.reruns"),
 ]
 
 NEEDS_ROOT = "NOT RUN: needs root"
