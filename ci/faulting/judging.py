@@ -11,8 +11,11 @@ from faulting.state import State, below, without
 from faulting.subjects import Subject
 
 _UNSEEMLY = re.compile(r"Traceback \(most recent|Exception ignored|Fatal Python error|Unhandled|\.py\", line")
-# Nothing of ours has run yet when these are said.
-_PYTHONS_OWN_START = re.compile(r"<frozen site>|init_import_site|Could not import runpy module")
+# Nothing of ours has run yet when these are said: Ctrl-C is Python's until `main` says otherwise.
+_PYTHONS_OWN_START = re.compile(
+    r"<frozen site>|init_import_site|Could not import runpy module"
+    r"|<frozen runpy>(?:(?!, in main\n)[\s\S])*\nKeyboardInterrupt\n\Z"
+)
 # Those have rules of their own, which `Subject.sound` and the cache's own reading hold.
 _OF_THEIR_OWN = ("store", "cache", "run")
 # Where Python's tempfile has tried whether it can write.

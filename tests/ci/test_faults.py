@@ -69,6 +69,13 @@ def test_only_a_killed_run_may_leave_something_and_only_until_the_next() -> None
     assert JUDGE.settled(ran(0), {**NEW, ".d.rootfs-builder": "40700"}) == ["next run: left: .d.rootfs-builder (40700)"]
 
 
+@pytest.mark.parametrize(("where", "wrong"), [("<module>", 0), ("main", 1)])
+def test_ctrl_c_is_pythons_own_until_the_command_is_ready_for_it(where: str, wrong: int) -> None:
+    trace = f'  File "<frozen runpy>", line 88, in _run_code\n  File "/b/__main__.py", line 11, in {where}\n'
+    said = ran(-2, f"Traceback (most recent call last):\n{trace}    import x\nKeyboardInterrupt\n")
+    assert len(JUDGE.judge(Kills(), "INT 0.5 start", said, OLD)) == wrong
+
+
 @pytest.mark.slow
 @pytest.mark.root
 def test_a_few_faults_of_every_kind_find_nothing(tmp_path: Path) -> None:
