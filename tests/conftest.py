@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import signal
 import sys
 from collections.abc import Generator, Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import pytest_rerunfailures
+from _pytest.mark.expression import Expression
 
 from builder.files.import_fs import import_fs
 from builder.tree.spool import Spool, open_spool
@@ -45,6 +47,8 @@ pytest_plugins = [
     *("support.repeated", "support.cost", "support.reruns"),
 ]
 
+# What is marked says so itself (tests/test_structure.py).
+MARKED = re.compile(rb"\bmark\.(heavy|slow|root)\b")
 NEEDS_ROOT = "NOT RUN: needs root"
 # Which ci/setup cannot bring.
 NEEDS_KERNEL = "NOT RUN: needs a kernel with "
@@ -65,6 +69,14 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import no file without a mark where `-m` asks for marked tests alone: four of five have none."""
+    wanted = config.option.markexpr
+    if collection_path.suffix != ".py" or not wanted or Expression.compile(wanted).evaluate(lambda *_, **__: False):
+        return None
+    return None if MARKED.search(collection_path.read_bytes()) else True
 
 
 # Before marks are asked for with -m.

@@ -210,3 +210,9 @@ def test_content_is_held_against_its_digest_in_one_place() -> None:
         if isinstance(node, ast.Attribute) and node.attr == "hasher"
     }
     assert hashing == {"image/verifier.py"}
+
+
+def test_marks_stand_in_the_files_of_the_tests_that_have_them() -> None:
+    # Where only marked tests are asked for, files without such words are not even imported (tests/conftest.py).
+    helpers = sorted((Path(__file__).parent / "support").rglob("*.py"))
+    assert [path.name for path in helpers if "pytest.mark" in path.read_text()] == []

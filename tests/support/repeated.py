@@ -87,9 +87,12 @@ LIBRARIES = (
     "archive/test_tar.py",
     "archive/test_tolerance.py",
     "archive/test_writer.py",
+    "batch/schedulers/test_dask.py",
     "batch/schedulers/test_local.py",
     "batch/test_process.py",
+    "batch/test_ready.py",
     "ci/test_manual.py",
+    "cli/test_cluster.py",
     "cli/test_console.py",
     "cli/test_messages.py",
     "cli/test_progress.py",
@@ -107,10 +110,13 @@ LIBRARIES = (
 # Machines whose images, kernels and emulator ci/setup brings for the first run alone, and a browser: they take minutes.
 MACHINES = ("boot/test_debian.py", "boot/test_matrix.py", "batch/test_page_in_browser.py", "ci/test_in_other.py")
 
+# Scripts of the checkout that whoever works on it runs by hand: nothing of them is the product's.
+BY_HAND = ("ci/test_bench.py", "ci/test_scripts.py")
+
 # What init does for its process: other releases have the same static program, and the rest of boot/ their kernels.
 INIT = ("boot/test_process.py", "guest/test_configurations.py", "guest/test_init.py")
 
-LEFT_OUT = {"user": (*LOGIC, *LIBRARIES, *MACHINES), "release": (*LOGIC, *MACHINES, *INIT)}
+LEFT_OUT = {"user": (*LOGIC, *LIBRARIES, *MACHINES, *BY_HAND), "release": (*LOGIC, *MACHINES, *BY_HAND, *INIT)}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
