@@ -18,7 +18,7 @@ def test_what_failed_at_first_is_said_with_the_reason(pytestconfig: pytest.Confi
     said = StringIO()
     reporter = TerminalReporter(pytestconfig, said)
     report = pytest.TestReport("a.py::test_b", ("a.py", 1, "test_b"), {}, "passed", "E  assert 1 == 2", "call")
-    report.outcome = "rerun"  # type: ignore[assignment]
+    vars(report)["outcome"] = "rerun"
     reporter.stats["rerun"] = [report]
     pytest_terminal_summary(reporter)
     assert said.getvalue().splitlines()[-1] == "E  assert 1 == 2"
