@@ -17,4 +17,4 @@ def confine_fetching(changeable: Sequence[str] = (), left: Sequence[str] = ()) -
         places = [*((place, CHANGE) for place in changeable), *((place, REMOVE_DIR) for place in left)]
         landlock.restrict(places, network=True, free=READ)
     if seccomp.is_there():
-        seccomp.refuse(seccomp.SYSTEM, seccomp.OWNERS, seccomp.ATTRIBUTES)
+        seccomp.refuse(seccomp.SYSTEM, seccomp.OWNERS, seccomp.SET_ID, seccomp.ATTRIBUTES)

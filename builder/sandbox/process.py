@@ -40,7 +40,7 @@ def confine_process(
     landlock.restrict(_grants(readable, places, path))
     note_confined()
     if seccomp.is_there():
-        owners = [] if restores else [seccomp.OWNERS]
+        owners = () if restores else (seccomp.OWNERS, seccomp.SET_ID)
         seccomp.refuse(seccomp.NETWORK, seccomp.SYSTEM, *owners, threads=True)
 
 

@@ -1,7 +1,8 @@
 """seccomp: system calls that a thread, and all that it starts, gets EPERM for.
 
-Named are the ways around Landlock, which knows neither datagrams nor owners, modes and times of files, and those into
-large parts of the kernel that no tool of ours needs. Documentation/userspace-api/seccomp_filter.rst of the kernel.
+Named are the ways around Landlock, which knows neither datagrams nor owners, modes and times of files, be they named or
+open to be read; and those into large parts of the kernel that no tool of ours needs.
+Documentation/userspace-api/seccomp_filter.rst of the kernel.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import errno
 import platform
 import struct
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 
 from builder.sandbox.calls import gain_no_privileges, process_control, system_call
@@ -31,15 +33,17 @@ _Calls = Mapping[str, tuple[int | None, int | None]]
 
 # By name: its number on x86-64 and on arm64, where one has it.
 NETWORK: _Calls = {"socket": (41, 198)}
-# Of files, by path, which Landlock leaves alone.
+# Of files, which Landlock leaves alone; modes by path: what is published gets its own while it is open.
 OWNERS: _Calls = {
     "chmod": (90, None), "fchmodat": (268, 53), "fchmodat2": (452, 452),
-    "chown": (92, None), "lchown": (94, None), "fchownat": (260, 54),
+    "chown": (92, None), "lchown": (94, None), "fchownat": (260, 54), "fchown": (93, 55),
 }  # fmt: skip
+MODES: _Calls = {"fchmod": (91, 52)}
 ATTRIBUTES: _Calls = {
     "utime": (132, None), "utimes": (235, None), "futimesat": (261, None), "utimensat": (280, 88),
     "setxattr": (188, 5), "lsetxattr": (189, 6), "removexattr": (197, 14), "lremovexattr": (198, 15),
     "setxattrat": (463, 463), "removexattrat": (466, 466), "file_setattr": (469, 469),
+    "fsetxattr": (190, 7), "fremovexattr": (199, 16),
 }  # fmt: skip
 SYSTEM: _Calls = {
     # The other way to make most calls, of which no filter hears.
@@ -52,6 +56,7 @@ SYSTEM: _Calls = {
     "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51), "unshare": (272, 97),
     "setns": (308, 268), "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430),
     "fsmount": (432, 432), "fspick": (433, 433), "mount_setattr": (442, 442), "open_by_handle_at": (304, 265),
+    "fanotify_init": (300, 262),
     # The kernel and the machine itself.
     "init_module": (175, 105), "finit_module": (313, 273), "delete_module": (176, 106),
     "kexec_load": (246, 104), "kexec_file_load": (320, 294), "reboot": (169, 142), "bpf": (321, 280),
@@ -61,15 +66,40 @@ SYSTEM: _Calls = {
     "sethostname": (170, 161), "setdomainname": (171, 162), "quotactl": (179, 60),
 }  # fmt: skip
 
-# Of ioctl(2), by its number: what puts into a terminal what its user seems to have typed, which a shell then does. Of
-# the request, an unsigned int, the kernel heeds no more than 32 bits.
-_IOCTL = (16, 29)
-_TYPING = {"TIOCSTI": 0x5412, "TIOCLINUX": 0x541C}
+# How a program asks for a namespace where no filter sees it. It is told that there is no such call, as by an older
+# kernel, and makes its threads and processes by clone(2).
+_UNSEEN = 435  # clone3, on both
 
-_LOAD, _IF_EQUAL, _IF_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
-_ALLOWED, _REFUSED = 0x7FFF0000, 0x00050000 | errno.EPERM
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Of a call, as in the tables above, what its `argument`, counted from 0, may not be: one of `values`.
+
+    Or, with `bits`, have one of these bits. The kernel heeds no more than the lower 32 bits of these arguments.
+    """
+
+    call: tuple[int, int]
+    argument: int
+    values: tuple[int, ...]
+    bits: bool = False
+
+
+# A program that whoever starts it runs as its owner or its group.
+SET_ID = Asked((91, 52), 1, (0o6000,), bits=True)  # fchmod
+_ASKED = (
+    # ioctl, for TIOCSTI and TIOCLINUX: what puts into a terminal what its user seems to have typed, which a shell then
+    # does; and for FS_IOC_SETFLAGS and FS_IOC_FSSETXATTR: what chattr does to a file that is open to be read.
+    Asked((16, 29), 1, (0x5412, 0x541C, 0x40086602, 0x401C5820)),
+    # clone, for CLONE_NEW…: in a namespace of its own anybody is root, before large parts of the kernel.
+    Asked((56, 220), 0, (0x7E020000,), bits=True),
+)
+
+_LOAD, _IF_EQUAL, _IF_AT_LEAST, _IF_ANY, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_ALLOWED, _REFUSED, _UNKNOWN = 0x7FFF0000, 0x00050000 | errno.EPERM, 0x00050000 | errno.ENOSYS
 # Of struct seccomp_data, in bytes.
-_NUMBER, _ARCHITECTURE, _SECOND_ARGUMENT = 0, 4, 24
+_NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
+# Where a jump goes that is no number of instructions: to the last but one, and to the last.
+_TO_REFUSED, _TO_UNKNOWN = -2, -1
 
 
 @cache
@@ -85,13 +115,15 @@ def is_there() -> bool:
     return False
 
 
-def refuse(*tables: _Calls, threads: bool = False) -> None:
-    """Refuse this thread, for ever, the calls of these tables, all of other kinds of programs, and typing at terminals.
+def refuse(*tables: _Calls | Asked, threads: bool = False) -> None:
+    """Refuse this thread, for ever, these calls, and all of other kinds of programs; typing at terminals; namespaces.
 
     With `threads`, refuse them all threads of the process, which then gain no privileges either. Raises OSError.
     """
     machine, column = _MACHINES[platform.machine()]
-    program = _program(machine, [each[column] for calls in tables for each in calls.values()], _IOCTL[column])
+    calls = [each[column] for table in tables if not isinstance(table, Asked) for each in table.values()]
+    asked = [*_ASKED, *(each for each in tables if isinstance(each, Asked))]
+    program = _program(machine, column, calls, asked)
     code = ctypes.create_string_buffer(program, len(program))
     # struct sock_fprog: how many instructions, and where.
     whole = ctypes.create_string_buffer(struct.pack("HP", len(program) // 8, ctypes.addressof(code)))
@@ -101,23 +133,30 @@ def refuse(*tables: _Calls, threads: bool = False) -> None:
         system_call(_CALL[column], _SET_FILTER, 0, whole)
 
 
-def _program(machine: int, calls: list[int | None], ioctl: int) -> bytes:
+def _program(machine: int, column: int, calls: list[int | None], asked: list[Asked]) -> bytes:
     """Write a filter in the language of BPF: an instruction has code, jumps if true and if false, and a value."""
-    numbers = [number for number in calls if number is not None]
-    typing = [
-        (_IF_EQUAL, 0, 1 + len(_TYPING), ioctl),
-        (_LOAD, 0, 0, _SECOND_ARGUMENT),
-        *((_IF_EQUAL, len(_TYPING) - index, 0, request) for index, request in enumerate(_TYPING.values())),
-    ]
-    refused = len(numbers) + len(typing) + 1
     lines = [
         (_LOAD, 0, 0, _ARCHITECTURE),
-        (_IF_EQUAL, 0, refused + 2, machine),
+        (_IF_EQUAL, 0, _TO_REFUSED, machine),
         (_LOAD, 0, 0, _NUMBER),
-        (_IF_AT_LEAST, refused, 0, _X32),
-        *((_IF_EQUAL, refused - 1 - index, 0, number) for index, number in enumerate(numbers)),
-        *typing,
+        (_IF_AT_LEAST, _TO_REFUSED, 0, _X32),
+        (_IF_EQUAL, _TO_UNKNOWN, 0, _UNSEEN),
+        *((_IF_EQUAL, _TO_REFUSED, 0, number) for number in calls if number is not None),
+        *(line for each in asked for line in _asking(each, column)),
         (_RETURN, 0, 0, _ALLOWED),
         (_RETURN, 0, 0, _REFUSED),
+        (_RETURN, 0, 0, _UNKNOWN),
     ]
-    return b"".join(struct.pack("=HBBI", *line) for line in lines)
+    return b"".join(
+        struct.pack("=HBBI", code, *(jump if jump >= 0 else len(lines) + jump - at - 1 for jump in jumps), value)
+        for at, (code, *jumps, value) in enumerate(lines)
+    )
+
+
+def _asking(asked: Asked, column: int) -> Iterator[tuple[int, int, int, int]]:
+    """Write the part of a filter that looks at the argument of a call."""
+    yield _LOAD, 0, 0, _NUMBER
+    yield _IF_EQUAL, 0, 1 + len(asked.values), asked.call[column]
+    yield _LOAD, 0, 0, _ARGUMENTS + 8 * asked.argument
+    for value in asked.values:
+        yield _IF_ANY if asked.bits else _IF_EQUAL, _TO_REFUSED, 0, value

@@ -81,7 +81,8 @@ def _confine(grants: Sequence[Grant]) -> None:
     if os.geteuid() == 0:
         steps.append(_keep_one_capability)
     if seccomp.is_there():
-        steps.append(lambda: seccomp.refuse(seccomp.NETWORK, seccomp.OWNERS, seccomp.ATTRIBUTES, seccomp.SYSTEM))
+        tables = (seccomp.NETWORK, seccomp.OWNERS, seccomp.MODES, seccomp.ATTRIBUTES, seccomp.SYSTEM)
+        steps.append(lambda: seccomp.refuse(*tables))
     for step in steps:
         try:
             step()
