@@ -15,7 +15,7 @@ from builder import BuildOptions, DiskOptions, GuestOptions, build, verify
 from builder.disk.erofs.read import ErofsReader
 from builder.disk.erofs.read_content import INLINE
 from builder.disk.reading import Volume, walk
-from builder.errors import ImageNotFound, MissingRequirement
+from builder.errors import ImageNotFound, MissingRequirement, ToolFailed
 from builder.output.beside import metadata_path
 from builder.tool import run_tool
 from builder.words import quoted
@@ -78,6 +78,19 @@ def test_a_disk_is_not_faulty_for_a_checker_that_is_too_old(tmp_path: Path, monk
     with disk.open("r+b") as written:
         written.write(b"boot loader")
     assert [fault.by for fault in verify(disk).faults] == ["fsck.erofs", "the hash tree"]
+
+
+def test_the_lost_and_found_that_e2fsck_makes_is_not_somebodys(tmp_path: Path) -> None:
+    disk = built(tmp_path, "ext4", tar(file("a")))
+    # It makes one where there is none, and says by its status that it has changed something.
+    with pytest.raises(ToolFailed) as changed:
+        run_tool(["e2fsck", "-fyD", str(disk)])
+    assert changed.value.status == 1
+    found = verify(disk)
+    assert (found.equal, found.remarks) == (
+        True,
+        ["its sha256 is not the recorded one: what differs is not part of the tree"],
+    )
 
 
 @pytest.mark.root

@@ -133,9 +133,12 @@ class Ext4Reader:
         return min(max(mtime_ns // 10**9, -(1 << 31)), (1 << 31) - 1) * 10**9
 
     def is_own(self, path: bytes, inode: Inode) -> bool:
-        """Tell whether this is the empty `lost+found` that mke2fs makes: the first inode of all."""
-        is_first = path == b"lost+found" and inode.number == self.superblock.first_inode
-        return is_first and inode.is_directory and all(entry.name in (b".", b"..") for entry in self.entries(inode))
+        """Tell whether this is an empty `lost+found`: the first inode, as mke2fs's, or root's alone, as e2fsck's."""
+        if path != b"lost+found" or not inode.is_directory:
+            return False
+        is_first = inode.number == self.superblock.first_inode
+        is_roots = (stat.S_IMODE(inode.mode), inode.uid, inode.gid) == (0o700, 0, 0)
+        return (is_first or is_roots) and all(entry.name in (b".", b"..") for entry in self.entries(inode))
 
     def _raw(self, number: int) -> _Raw:
         where, facts = f"inode {number}", self.superblock
