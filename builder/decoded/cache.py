@@ -22,6 +22,7 @@ from builder.decoded import form
 from builder.decoded.content import Checksums, Content, Damaged, Unkept, verify
 from builder.image.digest import Digest
 from builder.layers.account import Taken
+from builder.signals import signals_held
 from builder.tree.entries import Entries
 from builder.tree.spool import Lent, Spool
 
@@ -158,23 +159,28 @@ class LayerCache:
             # All who waited for it verify it side by side.
             if (kept := self.find(diff_id)) is not None:
                 return kept
-            fd = os.open(name, _WRITE, 0o600, dir_fd=self.directory)
-            ours = claimed = False
+            fd, ours, claimed = -1, False, False
             try:
-                _lock(fd, waiting)
+                # A signal in between would leave a file that nobody knows to be ours.
+                with signals_held():
+                    fd = os.open(name, _WRITE, 0o600, dir_fd=self.directory)
+                    ours = _lock_at_once(fd) and is_named(fd, self.directory, name)
+                if not ours:
+                    _lock(fd, waiting)
                 # It may be made by now, or given up.
                 if ours := is_named(fd, self.directory, name):
                     if (kept := self.find(diff_id)) is not None:
                         return kept
                     # What a killed maker left.
                     os.ftruncate(fd, 0)
+                    claim = Claim(self.directory, diff_id, fd)
                     claimed = True
-                    return Claim(self.directory, diff_id, fd)
+                    return claim
             finally:
                 if ours and not claimed:
                     with suppress(OSError):
                         os.unlink(name, dir_fd=self.directory)
-                if not claimed:
+                if fd >= 0 and not claimed:
                     os.close(fd)
 
     def close(self) -> None:
@@ -190,10 +196,16 @@ def is_named(fd: int, directory: int, name: str) -> bool:
         return False
 
 
-def _lock(fd: int, waiting: Callable[[], None]) -> None:
+def _lock_at_once(fd: int) -> bool:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        return False
+    return True
+
+
+def _lock(fd: int, waiting: Callable[[], None]) -> None:
+    if not _lock_at_once(fd):
         waiting()
         fcntl.flock(fd, fcntl.LOCK_EX)
 

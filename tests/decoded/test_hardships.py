@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.kept import Heard, opened, small_image, with_cache
@@ -144,4 +146,28 @@ def test_what_is_lent_and_could_not_be_removed_is_nobody_elses_to_make_anew(
     # Nobody reads from it any more.
     fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
     os.close(other)
+    cache.close()
+
+
+def test_who_is_interrupted_as_it_makes_the_file_of_a_layer_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, really_open = opened(tmp_path), os.open
+
+    def interrupted(*words: Any, **more: Any) -> int:
+        fd = really_open(*words, **more)
+        signal.raise_signal(signal.SIGUSR1)
+        return fd
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    monkeypatch.setattr(os, "open", interrupted)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            cache.claim(DIFF_ID, lambda: None)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert os.listdir(tmp_path / "layers") == []
     cache.close()
