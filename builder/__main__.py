@@ -7,7 +7,6 @@ if __name__ == "__main__" and not sys.flags.safe_path and os.path.dirname(os.pat
     # That is the current directory, which `python -m` puts first: anybody's, where this program is elsewhere.
     del sys.path[0]
 
-from builder.sandbox.owned import own_process
 from builder.signals import end_on_signals, ended_at_once, no_more_signals
 
 _NO_MEMORY = "this machine gives us no more memory"
@@ -22,17 +21,18 @@ def main() -> "NoReturn":
     """Run the command and exit."""
     sys.unraisablehook = _unraisable
     end_on_signals()
-    own_process()
     try:
         # Here, because a signal may come meanwhile, and because what it needs may be missing.
         with ended_at_once():
             from builder.cli.main import run
+            from builder.sandbox.owned import own_process
     except (ImportError, MemoryError, OSError, SystemError) as error:
         # In words of its own: nothing more may be there to import. An import that runs out of memory may lose its
         # MemoryError on the way through the interpreter, which then has a SystemError to say.
         short = isinstance(error, (MemoryError, SystemError)) or "failed to map segment" in str(error)
         _fail(_NO_MEMORY if short else f"cannot start: {error}; install it again")
         sys.exit(4 if isinstance(error, ImportError) and not short else 1)
+    own_process()
     try:
         status: int | None = run(sys.argv[1:])
     except (MemoryError, SystemError):
