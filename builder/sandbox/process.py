@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from builder.sandbox import landlock, seccomp
+from builder.sandbox.calls import give_up_capability
 from builder.sandbox.landlock import CHANGE, MAKE_DEVICES, READ, REMOVE_DIR, RUN, Grant
 from builder.sandbox.owned import note_confined
 from builder.sandbox.tools import DEVICES, LINKER, SYSTEM, of_program
@@ -22,6 +23,8 @@ from builder.sandbox.tools import DEVICES, LINKER, SYSTEM, of_program
 _BOOT = "/proc/sys/kernel/random/boot_id"
 _FACTS = ("/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/localtime", "/proc/self", _BOOT)
 _PACKAGE = Path(__file__).parents[1]
+# Root's way to give a program that anybody runs what root may do, by an attribute of any file that it can name.
+_SETFCAP = 31
 # What it starts.
 _PROGRAMS = ("sh", "mke2fs", "e2fsck", "mkfs.erofs", "fsck.erofs", "veritysetup")
 
@@ -39,6 +42,8 @@ def confine_process(
     places = [*((place, change) for place in changeable), *((place, REMOVE_DIR) for place in left)]
     landlock.restrict(_grants(readable, places, path))
     note_confined()
+    if not restores:
+        give_up_capability(_SETFCAP)
     if seccomp.is_there():
         owners = () if restores else (seccomp.OWNERS, seccomp.SET_ID)
         seccomp.refuse(seccomp.NETWORK, seccomp.SYSTEM, *owners, threads=True)

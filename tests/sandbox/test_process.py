@@ -25,7 +25,7 @@ needs_kernel = pytest.mark.skipif(landlock.version() < 6 or not seccomp.is_there
 
 # What programs it starts are confined as it is; and a disk gets times and attributes.
 ITS_WORK = {"start a shell", "utime", "setxattr"}
-RESTORING = {"chmod", "chown", "have a program run as its owner", "chown what is open"}
+RESTORING = {"chmod", "chown", "have a program run as its owner", "chown what is open", "give a program capabilities"}
 
 # What `restores` is, then the words of support/escaping.py.
 CONFINED = """
