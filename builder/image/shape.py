@@ -21,17 +21,28 @@ from builder.image.document import Repeating, member
 # Marks the type of a field, as in Annotated[dict[str, str] | None, LENIENT].
 LENIENT = msgspec.Meta(extra={"lenient": True})
 
+# Of one document, in all of its lists and maps together. So many do not fit into one if they are real; of what is none,
+# it could hold millions, and each is looked at by itself.
+_MOST_ITEMS = 1 << 17
 _LEFT_OUT = object()
 _HALF_PAIR = "holds half of a surrogate pair, which is no character"
 _Shape = TypeVar("_Shape", bound=msgspec.Struct)
 
 
 class Remarks:
-    """What was overlooked while one document was read, by JSON path: said once, with a count."""
+    """What was overlooked while one document was read, by JSON path: said once, with a count; its items are counted."""
 
     def __init__(self) -> None:
         self.left_out: list[str] = []
         self.folded: list[str] = []
+        self._items = 0
+
+    def count(self, items: int, name: str, path: str) -> None:
+        """Count the items of a list or a map at `path`; raises MalformedDocument for more than any document has."""
+        self._items += items
+        if self._items > _MOST_ITEMS:
+            reason = f"with what is there, lists and maps have more than {_MOST_ITEMS} items, which are refused"
+            raise MalformedDocument(name, path, reason)
 
     def texts(self) -> tuple[str, ...]:
         """Give one sentence for each kind of thing."""
@@ -79,6 +90,7 @@ class _Fitting:
             if isinstance(each, inspect.DictType) and isinstance(value, dict):
                 return self._map(value, each, path, lenient)
             if isinstance(each, inspect.ListType) and isinstance(value, list):
+                self._remarks.count(len(value), self._name, path)
                 items = [self.fit(item, each.item_type, f"{path}[{i}]", lenient) for i, item in enumerate(value)]
                 return [item for item in items if item is not _LEFT_OUT]
             if isinstance(each, inspect.StrType) and isinstance(value, str):
@@ -110,6 +122,7 @@ class _Fitting:
         return {key: item for key, item in fitted.items() if item is not _LEFT_OUT}
 
     def _map(self, value: dict[str, Any], kind: inspect.DictType, path: str, lenient: bool) -> dict[str, Any]:
+        self._remarks.count(len(value), self._name, path)
         fitted: dict[str, Any] = {}
         for key, item in value.items():
             where = member(path, key)

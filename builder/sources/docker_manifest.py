@@ -44,9 +44,10 @@ def parse_saved_images(data: bytes, name: str) -> SavedImages:
     """Parse manifest.json; `name` says in errors which. Raises MalformedDocument for what is no list."""
     images: dict[int, Saved] = {}
     unreadable: dict[int, MalformedDocument] = {}
+    remarks = Remarks()
     for position, item in enumerate(_read_list(data, name)):
         try:
-            images[position] = _parse_one(item, name, f"$[{position}]")
+            images[position] = _parse_one(item, name, f"$[{position}]", remarks)
         except MalformedDocument as error:
             unreadable[position] = error
     return SavedImages(images, unreadable)
@@ -66,8 +67,8 @@ def _read_list(data: bytes, name: str) -> list[Any]:
         raise MalformedDocument(name, error.path.replace("$.images", "$", 1), error.reason) from error
 
 
-def _parse_one(item: Any, name: str, path: str) -> Saved:
-    saved = convert_part(item, Saved, name, path, Remarks())
+def _parse_one(item: Any, name: str, path: str, remarks: Remarks) -> Saved:
+    saved = convert_part(item, Saved, name, path, remarks)
     for text in (saved.config, *(saved.layers or ())):
         # They will be part of messages.
         if not text.isprintable() or len(text) > _MAX_NAME:

@@ -139,3 +139,16 @@ def test_only_the_odd_parts_of_a_lenient_list_are_left_out() -> None:
     outer, remarks = convert(b'{"items": [], "steps": ' + steps + b"}")
     assert outer.steps == [Step(count=2), Step(), Step(), Step("a", done=True)]
     assert remarks == (f"6 values are {LEFT_OUT}$.steps[0] and 5 more",)
+
+
+@pytest.mark.parametrize(
+    ("data", "path"),
+    [
+        (b'{"items": [%s0]}' % (b"0," * 131072), "$.items"),
+        (b'{"items": [], "steps": [%s0]}' % (b"0," * 131072), "$.steps"),
+        (b'{"items": [], "steps": [%s0], "odd": {"a": ""}}' % (b"0," * 131071), "$.odd"),
+    ],
+)
+def test_a_document_of_more_items_than_real_ones_is_refused_before_each_is_looked_at(data: bytes, path: str) -> None:
+    reason = "with what is there, lists and maps have more than 131072 items, which are refused"
+    assert refusal(data) == ("the config", path, reason)
