@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from builder.words import legible, quoted, without_password
+from builder.words import legible, listed, quoted, without_password
 
 
 class BuilderError(Exception):
@@ -72,7 +72,7 @@ class PlatformNotFound(ImageNotFound):
     """An image is there, but not for the platform `wanted`; `available` are those it states (os/arch/variant)."""
 
     def __init__(self, reference: str, wanted: str, available: Sequence[str]) -> None:
-        others = f"available: {', '.join(available)}" if available else "and no entry states another platform"
+        others = f"available: {listed(available)}" if available else "and no entry states another platform"
         super().__init__(reference, f"no image for {wanted}; {others}")
         self.wanted = wanted
         self.available = tuple(available)
@@ -137,8 +137,7 @@ class BlobMissing(ImageRefused):
     """A descriptor points at content that the source does not hold; `urls` are those it names, `more` ends the line."""
 
     def __init__(self, what: str, urls: Sequence[str] = (), more: str = "") -> None:
-        servers = ", ".join(legible(url) for url in urls)
-        elsewhere = f"; it is not distributed with the image but by {servers}" if urls else ""
+        elsewhere = f"; it is not distributed with the image but by {listed(urls)}" if urls else ""
         super().__init__(f"{what}: the blob is not there{elsewhere}{more}")
         self.what = what
         self.urls = tuple(urls)

@@ -7,9 +7,13 @@ marks that turn the direction of text, surrogates, and bytes that are no UTF-8, 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from itertools import islice
 
 # What is longer than any path is cut: archives hold names of megabytes.
 _LONGEST = 4096
+# An image may name tens of thousands of what could be asked for instead.
+_LISTED = 20
 # The password of a URL that names a user; a path before it, a host and a port, or a tag before a digest, is none.
 _PASSWORD = re.compile(r"(?<=://)([^/@:]*):[^/\s]*@(?!sha[0-9]+:)")
 
@@ -27,6 +31,14 @@ def legible(words: str | bytes, longest: int | None = None) -> str:
 def quoted(name: str | bytes, longest: int = _LONGEST) -> str:
     """Write a name in quotes, legibly."""
     return f"'{legible(name, longest)}'"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Write names for a message, on one line and not without end: they are the image's words."""
+    names = iter(names)
+    shown = [legible(name, 200) for name in islice(names, _LISTED)]
+    more = sum(1 for _ in names)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def without_password(text: str) -> str:

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from builder.errors import BuilderError, InvalidReference
-from builder.words import legible, quoted, without_password
+from builder.errors import BlobMissing, BuilderError, InvalidReference, PlatformNotFound
+from builder.words import legible, listed, quoted, without_password
 
 DANGEROUS = {
     "an escape sequence": ("\x1b[2Jgone", r"\x1b[2Jgone"),
@@ -38,6 +38,14 @@ def test_what_has_no_end_is_cut() -> None:
     assert quoted(b"n" * 4096) == "'" + "n" * 4096 + "'"
     assert quoted(b"n" * 1_000_000) == "'" + "n" * 4096 + "…'"
     assert quoted("name", 2) == "'na…'"
+
+
+def test_of_many_names_the_first_are_told_and_how_many_there_are() -> None:
+    names = [f"linux/{number}" for number in range(30_000)]
+    twenty = ", ".join(names[:20])
+    assert listed(names) == f"{twenty} and 29980 more"
+    assert str(PlatformNotFound("app", "linux/arm", names)).endswith(f"available: {twenty} and 29980 more")
+    assert str(BlobMissing("layer 1", names)).endswith(f"but by {twenty} and 29980 more")
 
 
 def test_passwords_stay_out_of_messages() -> None:

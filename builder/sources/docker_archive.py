@@ -33,9 +33,9 @@ from builder.sources.access import Access, Means
 from builder.sources.docker_manifest import Saved, SavedImages, parse_saved_images
 from builder.sources.documents import read_bounded
 from builder.sources.image_files import open_archive
-from builder.sources.listed import listed
 from builder.sources.source import Source
 from builder.sources.transport import Layout, Reference, Transport
+from builder.words import listed
 
 _MANIFEST = "manifest.json"
 _READ_SIZE = 1 << 20

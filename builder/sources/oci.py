@@ -19,11 +19,10 @@ from builder.image.shape import convert_document
 from builder.sources.access import Access, Means
 from builder.sources.documents import read_bounded, read_verified
 from builder.sources.image_files import open_directory
-from builder.sources.listed import listed
 from builder.sources.resolve import say_remarks
 from builder.sources.source import BUNDLE, Beside, Root, Source, signature_tag
 from builder.sources.transport import Layout, Reference, Transport
-from builder.words import quoted
+from builder.words import listed, quoted
 
 REF_NAME = "org.opencontainers.image.ref.name"
 # containerd and Docker put only the tag into ref.name, and the full name here.

@@ -34,9 +34,9 @@ from builder.image.manifest import Index, Manifest
 from builder.image.media_types import OCI_INDEX
 from builder.image.render import render_document
 from builder.sources.access import Means
-from builder.sources.listed import listed
 from builder.sources.source import Root, Source
 from builder.sources.transport import Reference
+from builder.words import listed
 
 
 def open_containers_storage(reference: Reference, means: Means) -> Source:

@@ -10,8 +10,7 @@ from builder.events import Listener, Notice
 from builder.image.name import ImageName
 from builder.registry.failures import AccessDenied
 from builder.registry.origin import Origin
-from builder.sources.listed import listed
-from builder.words import quoted
+from builder.words import listed, quoted
 
 T = TypeVar("T")
 
