@@ -40,6 +40,8 @@ def render_descriptor(descriptor: Descriptor) -> dict[str, Any]:
         fields["platform"] = {"architecture": platform.architecture, "os": platform.os}
         if platform.variant:
             fields["platform"]["variant"] = platform.variant
+        if descriptor.os_features:
+            fields["platform"]["os.features"] = list(descriptor.os_features)
     if descriptor.artifact_type:
         fields["artifactType"] = descriptor.artifact_type
     return fields

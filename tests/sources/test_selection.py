@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,6 +29,7 @@ from builder.events import ignore
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.image.manifest import Manifest
+from builder.image.platform import Platform
 from builder.image.render import render_document
 from builder.sources import open_source
 from builder.sources.resolve import resolve
@@ -84,6 +87,18 @@ def test_what_was_put_together_is_written(tmp_path: Path) -> None:
         chosen = select(source, "it", (), kept.__setitem__, ignore)
         assert chosen.content == render_document(source.manifest)
     assert chosen.content in kept.values()
+
+
+def test_what_needs_features_of_an_operating_system_is_written_so(tmp_path: Path) -> None:
+    """Whoever reads what is kept chooses as it was chosen here."""
+    files, made = layout_files(AMD, replace(AMD, config={"User": "1"}))
+    index = json.loads(files["index.json"])  # type: ignore[arg-type]
+    index["manifests"][0]["platform"]["os.features"] = ["erofs"]
+    write_directory(tmp_path, {**files, "index.json": dumps(index)})
+    with closing(open_source(f"oci:{tmp_path}:1")) as source:
+        chosen = select(source, "it", (Platform("linux", "amd64"),), lambda _descriptor, _data: None, ignore)
+    assert [str(image.digest) for image in chosen.images] == [made[1].manifest]
+    assert json.loads(chosen.content)["manifests"][0]["platform"]["os.features"] == ["erofs"]
 
 
 def test_layers_that_nothing_vouches_for_are_refused(tmp_path: Path) -> None:
