@@ -140,9 +140,16 @@ def _files() -> Iterator[Path]:
     places = (*users, _SYSTEM, _VENDOR)
     mains = (file for place in places if os.path.exists(file := place / "registries.conf"))
     yield next(mains, _SYSTEM / "registries.conf")
-    for directory in (_VENDOR, _SYSTEM, *users):
-        if os.path.isdir(more := directory / "registries.conf.d"):
-            yield from sorted(more.glob("*.conf"))
+    own = [file for place in (_SYSTEM, *users) for file in _drop_ins(place)]
+    # As podman 6: one of the distribution's is put out of force by another of its name.
+    names = {file.name for file in own}
+    yield from (file for file in _drop_ins(_VENDOR) if file.name not in names)
+    yield from own
+
+
+def _drop_ins(place: Path) -> list[Path]:
+    directory = place / "registries.conf.d"
+    return sorted(directory.glob("*.conf")) if os.path.isdir(directory) else []
 
 
 def _read(file: Path) -> RegistriesConf:

@@ -211,6 +211,9 @@ def test_what_the_distribution_says_counts_where_the_administrator_says_nothing(
     assert conf.aliases == {"a": "ours.example/a", "b": "theirs.example/b"}
     (tmp_path / "_SYSTEM" / "registries.conf").write_text('unqualified-search-registries = ["ours.example"]\n')
     assert read_registries_conf().unqualified_search_registries == ["ours.example"]
+    # As podman 6: a drop-in of the distribution's is put out of force by one of the same name.
+    (tmp_path / "_SYSTEM" / "registries.conf.d" / "9.conf").touch()
+    assert read_registries_conf().aliases == {"a": "ours.example/a"}
 
 
 @pytest.mark.parametrize(
