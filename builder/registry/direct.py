@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
@@ -46,8 +47,8 @@ class DirectOrigin:
         return self._repository.has_blob(digest)
 
     def which_blobs(self, digests: Sequence[Digest]) -> set[Digest]:
-        """Say which of several blobs are there."""
-        return set(filter(self.has_blob, digests))
+        """Say which blobs are there, up to the first that is not."""
+        return set(takewhile(self.has_blob, digests))
 
     def download(self, descriptor: Descriptor) -> Download:
         """Prepare the transfer of a blob."""

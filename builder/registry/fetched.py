@@ -97,13 +97,16 @@ class FetchedOrigin:
         return self.ask("has_blob", bool, digest=str(digest))
 
     def which_blobs(self, digests: Sequence[Digest]) -> set[Digest]:
-        """Say which of several blobs are there; some are asked for at once, as each answer may come from far away."""
+        """Do so (see Origin) with some at once, as each answer may come from far away."""
         there: set[Digest] = set()
         for start in range(0, len(digests), _AT_ONCE):
             with ExitStack() as stack:
                 some = digests[start : start + _AT_ONCE]
                 asked = [(each, stack.enter_context(self.answer("has_blob", digest=str(each)))) for each in some]
-                there.update(digest for digest, answer in asked if self._result(answer, bool))
+                for digest, answer in asked:
+                    if not self._result(answer, bool):
+                        return there
+                    there.add(digest)
         return there
 
     def download(self, descriptor: Descriptor) -> FetchedBlob:

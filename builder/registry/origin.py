@@ -67,7 +67,7 @@ class Origin(Protocol):
         ...
 
     def which_blobs(self, digests: Sequence[Digest]) -> set[Digest]:
-        """Say which of several blobs are there."""
+        """Say which blobs are there, up to the first that is not: whatever would be said of those behind it."""
         ...
 
     def download(self, descriptor: Descriptor) -> Transfer:

@@ -146,7 +146,7 @@ class Asking(Protocol):
     """What a source can do besides, where it takes a while to find out whether a blob is there."""
 
     def look_for(self, blobs: Sequence[Descriptor]) -> None:
-        """Find out at once which of the blobs are there that will be opened next."""
+        """Find out at once which of the blobs are there that will be opened next, up to the first that is not."""
         ...
 
 

@@ -96,10 +96,17 @@ class AnswersLate(Says):
 
 
 def test_several_blobs_are_asked_for_at_once_but_not_all_of_an_image() -> None:
+    digests = [Digest.of(bytes([number])) for number in range(6)]
+    asked = AnswersLate()
+    assert FetchedOrigin(asked, "here", ignore).which_blobs(digests) == set(digests)
+    assert asked.asked == ["has_blob"] * 6
+
+
+def test_after_a_blob_that_is_missing_no_others_are_asked_for() -> None:
     digests = [Digest.of(bytes([number])) for number in range(5)]
     asked = AnswersLate()
-    assert FetchedOrigin(asked, "here", ignore).which_blobs([digests[0], BLOB.digest, *digests[1:]]) == set(digests)
-    assert asked.asked == ["has_blob"] * 6
+    assert FetchedOrigin(asked, "here", ignore).which_blobs([digests[0], BLOB.digest, *digests[1:]]) == {digests[0]}
+    assert asked.asked == ["has_blob"] * 4
 
 
 @pytest.mark.parametrize("error", [BrokenPipeError, ConnectionResetError, ConnectionRefusedError])

@@ -5,18 +5,21 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.images import OCI, digest
-from support.odd import BLOB, CONFIG, HTML, MADE, MANIFEST, PAGE, always, reads, refused, wants_token
+from support.images import OCI, Spec, digest
+from support.odd import BLOB, CONFIG, HTML, LAYER, MADE, MANIFEST, PAGE, always, reads, refused, wants_token
 from support.raw import RawRegistry, answer
 
 from builder.errors import BlobMissing, ImageNotFound, SourceUnreadable, UnsupportedImage
 from builder.image.media_types import INDEXES, MANIFESTS
 from builder.registry.failures import AccessDenied
+from builder.sources import open_source
 from builder.sources.access import Access
+from builder.sources.resolve import resolve
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 406, 429, 500, 501, 503])
@@ -26,6 +29,13 @@ def test_what_is_refused_to_head_is_asked_with_get(
 ) -> None:
     raw.odd[f"HEAD .*{resource}"] = always(answer(status, b"", "WWW-Authenticate: Basic realm=x"))
     assert reads(raw, access) == []
+
+
+def test_a_layer_that_an_image_has_several_times_is_asked_for_once(raw: RawRegistry, access: Access) -> None:
+    raw.spec = Spec((LAYER, LAYER, LAYER), platform="linux/s390x")
+    with closing(open_source(reference := f"docker://{raw.host}/image", access)) as source:
+        assert len(resolve(source, reference, None).layers) == 3
+    assert len(raw.lines(f"HEAD .*{MADE.layers[0]}")) == 1
 
 
 def test_a_blob_that_neither_head_nor_get_finds_is_missing(raw: RawRegistry, access: Access) -> None:

@@ -109,7 +109,8 @@ class DockerSource:
     def look_for(self, blobs: Sequence[Descriptor]) -> None:
         """Ask for those that are not here, and were not asked for."""
         unknown = [blob.digest for blob in blobs if blob.digest not in self._seen and not self._cache.has(blob)]
-        self._seen |= self._repository.which_blobs(unknown)
+        # Many an image has the same empty layer several times.
+        self._seen |= self._repository.which_blobs(list(dict.fromkeys(unknown)))
 
     def expect(self, layers: Sequence[Descriptor]) -> None:
         """Begin to fetch the first layers; the others follow as those are read."""
