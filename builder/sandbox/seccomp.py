@@ -66,26 +66,40 @@ SYSTEM: _Calls = {
     "sethostname": (170, 161), "setdomainname": (171, 162), "quotactl": (179, 60),
 }  # fmt: skip
 
-# How a program asks for a namespace where no filter sees it. It is told that there is no such call, as by an older
-# kernel, and makes its threads and processes by clone(2).
-_UNSEEN = 435  # clone3, on both
+# How a program asks for a namespace, or for a file of any mode, where no filter sees it. It is told that there is no
+# such call, as by an older kernel, and makes its threads and processes by clone(2), its files by openat(2).
+_UNSEEN = (435, 437)  # clone3 and openat2, on both
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """Of a call, as in the tables above, what its `argument`, counted from 0, may not be: one of `values`.
 
-    Or, with `bits`, have one of these bits. The kernel heeds no more than the lower 32 bits of these arguments.
+    Or, with `bits`, have one of these bits. With `where`, that counts only where another argument has one of some bits.
+    The kernel heeds no more than the lower 32 bits of these arguments.
     """
 
-    call: tuple[int, int]
+    call: tuple[int | None, int | None]
     argument: int
     values: tuple[int, ...]
     bits: bool = False
+    where: tuple[int, int] | None = None
 
 
-# A program that whoever starts it runs as its owner or its group.
-SET_ID = Asked((91, 52), 1, (0o6000,), bits=True)  # fchmod
+# O_CREAT and __O_TMPFILE: without these, C libraries leave anything where the mode would be.
+_MAKES = 0o20000100
+# A program that whoever starts it runs as its owner or its group: of what is open, or anew.
+SET_ID = tuple(
+    Asked(call, argument, (0o6000,), bits=True, where=where)
+    for call, argument, where in (
+        ((91, 52), 1, None),  # fchmod
+        ((2, None), 2, (1, _MAKES)),  # open
+        ((257, 56), 3, (2, _MAKES)),  # openat
+        ((85, None), 1, None),  # creat
+        ((133, None), 1, None),  # mknod
+        ((259, 33), 2, None),  # mknodat
+    )
+)
 _ASKED = (
     # ioctl, for TIOCSTI and TIOCLINUX: what puts into a terminal what its user seems to have typed, which a shell then
     # does; and for FS_IOC_SETFLAGS and FS_IOC_FSSETXATTR: what chattr does to a file that is open to be read.
@@ -115,14 +129,14 @@ def is_there() -> bool:
     return False
 
 
-def refuse(*tables: _Calls | Asked, threads: bool = False) -> None:
+def refuse(*tables: _Calls | tuple[Asked, ...], threads: bool = False) -> None:
     """Refuse this thread, for ever, these calls, and all of other kinds of programs; typing at terminals; namespaces.
 
     With `threads`, refuse them all threads of the process, which then gain no privileges either. Raises OSError.
     """
     machine, column = _MACHINES[platform.machine()]
-    calls = [each[column] for table in tables if not isinstance(table, Asked) for each in table.values()]
-    asked = [*_ASKED, *(each for each in tables if isinstance(each, Asked))]
+    calls = [each[column] for table in tables if not isinstance(table, tuple) for each in table.values()]
+    asked = [*_ASKED, *(each for table in tables if isinstance(table, tuple) for each in table)]
     program = _program(machine, column, calls, asked)
     code = ctypes.create_string_buffer(program, len(program))
     # struct sock_fprog: how many instructions, and where.
@@ -140,7 +154,7 @@ def _program(machine: int, column: int, calls: list[int | None], asked: list[Ask
         (_IF_EQUAL, 0, _TO_REFUSED, machine),
         (_LOAD, 0, 0, _NUMBER),
         (_IF_AT_LEAST, _TO_REFUSED, 0, _X32),
-        (_IF_EQUAL, _TO_UNKNOWN, 0, _UNSEEN),
+        *((_IF_EQUAL, _TO_UNKNOWN, 0, number) for number in _UNSEEN),
         *((_IF_EQUAL, _TO_REFUSED, 0, number) for number in calls if number is not None),
         *(line for each in asked for line in _asking(each, column)),
         (_RETURN, 0, 0, _ALLOWED),
@@ -154,9 +168,16 @@ def _program(machine: int, column: int, calls: list[int | None], asked: list[Ask
 
 
 def _asking(asked: Asked, column: int) -> Iterator[tuple[int, int, int, int]]:
-    """Write the part of a filter that looks at the argument of a call."""
+    """Write the part of a filter that looks at the arguments of a call."""
+    if (number := asked.call[column]) is None:
+        return
+    rest = 1 + len(asked.values)
     yield _LOAD, 0, 0, _NUMBER
-    yield _IF_EQUAL, 0, 1 + len(asked.values), asked.call[column]
+    yield _IF_EQUAL, 0, rest + (2 if asked.where else 0), number
+    if asked.where:
+        argument, bits = asked.where
+        yield _LOAD, 0, 0, _ARGUMENTS + 8 * argument
+        yield _IF_ANY, 0, rest, bits
     yield _LOAD, 0, 0, _ARGUMENTS + 8 * asked.argument
     for value in asked.values:
         yield _IF_ANY if asked.bits else _IF_EQUAL, _TO_REFUSED, 0, value

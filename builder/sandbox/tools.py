@@ -81,8 +81,8 @@ def _confine(grants: Sequence[Grant]) -> None:
     if os.geteuid() == 0:
         steps.append(_keep_one_capability)
     if seccomp.is_there():
-        tables = (seccomp.NETWORK, seccomp.OWNERS, seccomp.MODES, seccomp.ATTRIBUTES, seccomp.SYSTEM)
-        steps.append(lambda: seccomp.refuse(*tables))
+        files = (seccomp.OWNERS, seccomp.MODES, seccomp.SET_ID, seccomp.ATTRIBUTES)
+        steps.append(lambda: seccomp.refuse(seccomp.NETWORK, *files, seccomp.SYSTEM))
     for step in steps:
         try:
             step()
