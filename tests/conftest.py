@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 from collections.abc import Generator, Iterator
+from functools import cache
 from pathlib import Path
 
 import hypothesis
@@ -76,13 +77,21 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     wanted = config.option.markexpr
     if collection_path.suffix != ".py" or not wanted or Expression.compile(wanted).evaluate(lambda *_, **__: False):
         return None
-    return None if MARKED.search(collection_path.read_bytes()) else True
+    return None if _says_marks(collection_path) else True
+
+
+@cache
+def _says_marks(path: Path) -> bool:
+    return MARKED.search(path.read_bytes()) is not None
 
 
 # Before marks are asked for with -m.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if any(map(item.get_closest_marker, ("heavy", "slow", "root"))) and not _says_marks(item.path):
+            # Else it would be run nowhere: not as quick, and not as what it is, for its file is not imported then.
+            raise pytest.UsageError(f"{item.nodeid}: write its mark as pytest.mark.NAME, in its file")
         if item.get_closest_marker("heavy"):
             item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("root") and os.geteuid() != 0:
