@@ -15,6 +15,7 @@ from builder.cli.console import Console
 from builder.cli.options import build_options, table_options
 from builder.cli.types import FILE, IMAGE
 from builder.output.metadata import render_json
+from builder.sizes import counted
 
 _COMPARED = "type, mode, owner, size, content, target, device, attributes, hardlinks, time"
 
@@ -83,9 +84,9 @@ def _outcome(found: Verification, quick: bool) -> str:
     count = len(found.faults) + len(found.differences) + found.more
     if quick:
         return "has another sha256 than was recorded" if count else f"has the recorded sha256, {found.actual}"
-    compared = f"{found.names} names compared with {found.reference} ({_COMPARED})"
+    compared = f"{counted(found.names, 'name')} compared with {found.reference} ({_COMPARED})"
     if count:
-        return f"{count} {'difference' if count == 1 else 'differences'}; {compared}"
+        return f"{counted(count, 'difference')}; {compared}"
     checked = ", hash tree checked" if found.has_verity else ""
     return f"equal; {compared}{checked}"
 
