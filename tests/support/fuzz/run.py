@@ -94,7 +94,7 @@ def repeat(name: str, target: Target, data: bytes) -> Result:
     """Give a parser one input."""
 
     def once() -> Inputs:
-        yield data, False
+        yield data[:_LARGEST], False
 
     return _watched(name, target, once)
 
@@ -102,7 +102,7 @@ def repeat(name: str, target: Target, data: bytes) -> Result:
 def _inputs(name: str, target: Target, share: Share, seed: object, more: Sequence[bytes]) -> Inputs:
     """Yield inputs, and whether they were made here; what led to something new, as is sent back, is changed further."""
     chosen = random.Random(f"{name} {seed}")
-    pool = [*target.seeds(), *corpus_of(name), *more]
+    pool = [data[:_LARGEST] for data in (*target.seeds(), *corpus_of(name), *more)]
     for data in pool:
         yield data, False
     known, room, count = words(), _POOL, len(pool)
@@ -116,11 +116,7 @@ def _inputs(name: str, target: Target, share: Share, seed: object, more: Sequenc
             data = data[: chosen.randrange(len(data) + 1)] + other[chosen.randrange(len(other) + 1) :]
         if known and chosen.random() < 0.2:
             data = _with_word(data, chosen.choice(known), chosen)
-        try:
-            data = target.mutate(data, chosen)
-        except MemoryError:
-            # A change too large to be made says nothing of who would read it.
-            continue
+        data = target.mutate(data, chosen)[:_LARGEST]
         count += 1
         if (yield data, True) and len(data) < room:
             room -= len(data)
@@ -163,7 +159,7 @@ def _watched(name: str, target: Target, inputs: Callable[[], Inputs]) -> Result:
             said.seek(0)
             ended = signal.Signals(-status).name if status < 0 else f"status {status}"
             data = bytes(board[_HEAD.size : _HEAD.size + length])
-            result.finds.append(Find(name, data, f"the process ended with {ended}\n{said.read()}"))
+            result.finds.append(Find(name, data, f"{said.read()}\nthe process ended with {ended}"))
     # What it had started may have an end that takes a moment.
     shutil.rmtree(place, ignore_errors=True)
     return result
@@ -182,19 +178,18 @@ def _run(target: Target, inputs: Inputs, board: mmap.mmap, said: TextIO, finds: 
         # Imports have reached something, too.
         REACHED[:] = bytes(len(REACHED))
         count, spent, reached = 0, 0, b""
-        (data, made), limited = next(inputs), False
+        data, made = next(inputs)
+        # Behind the making of seeds: mkfs.erofs writes far out.
+        _limit(resource.RLIMIT_FSIZE, 1 << 30)
         while True:
-            if not limited:
-                # Behind the making of seeds, which is not what is measured; mkfs.erofs writes far out, too.
-                _limit(resource.RLIMIT_FSIZE, 1 << 30)
-                _limit(resource.RLIMIT_AS, _memory() + target.memory)
-                limited = True
-            data = data[:_LARGEST]
             began = processor_time()
             _HEAD.pack_into(board, 0, count, spent, int(began * 1e6), len(data))
             board[_HEAD.size : _HEAD.size + len(data)] = data
             signal.setitimer(signal.ITIMER_PROF, patience.PATIENCE)
+            # The making of inputs, which may take more, is not what is measured, and may have kept some of it.
+            _limit(resource.RLIMIT_AS, _memory() + target.memory)
             found, fault = _outcome(target, data)
+            _limit(resource.RLIMIT_AS, resource.RLIM_INFINITY)
             signal.setitimer(signal.ITIMER_PROF, 0)
             count, spent = count + 1, spent + int((processor_time() - began) * 1e6)
             is_new = found not in seen
@@ -244,9 +239,10 @@ def _note(said: threading.ExceptHookArgs | sys.UnraisableHookArgs) -> None:
 
 
 def _limit(kind: int, size: int) -> None:
-    """Let a process have no more of something, whatever it may have already."""
+    """Let a process have no more of something, whatever it may have already; infinity is what it may have at most."""
     hard = resource.getrlimit(kind)[1]
-    resource.setrlimit(kind, (size if hard == resource.RLIM_INFINITY else min(size, hard), hard))
+    most = hard if size == resource.RLIM_INFINITY else size
+    resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
 def _memory() -> int:
