@@ -7,7 +7,7 @@ if __name__ == "__main__" and not sys.flags.safe_path and os.path.dirname(os.pat
     # That is the current directory, which `python -m` puts first: anybody's, where this program is elsewhere.
     del sys.path[0]
 
-from builder.signals import end_on_signals, ended_at_once, no_more_signals
+from builder.signals import end_on_signals, end_soon, ended_at_once, no_more_signals
 
 _NO_MEMORY = "this machine gives us no more memory"
 
@@ -46,8 +46,11 @@ def main() -> "NoReturn":
 
 
 def _unraisable(lost: "UnraisableHookArgs") -> None:
+    if lost.exc_type is SystemExit:
+        # A signal that came in a destructor.
+        end_soon()
     # A thread that had no memory to begin with is reported by whoever waits for it (threads.py).
-    if lost.exc_type is not MemoryError:
+    elif lost.exc_type is not MemoryError:
         sys.__unraisablehook__(lost)
 
 

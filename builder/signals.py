@@ -23,6 +23,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # test runners and task runners do, or when they are told to.
 _OF_OTHERS = (signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2)
 _received: int | None = None
+# In seconds: what cannot be raised where it came is raised so much later.
+_MOMENT = 0.001
 
 
 def end_on_signals() -> None:
@@ -55,7 +57,15 @@ class ended_at_once:
 def end_if_told() -> None:
     """Raise SystemExit if such a signal has come: for those who may have lost its exception, as callbacks from C do."""
     if _received is not None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         sys.exit(128 + _received)
+
+
+def end_soon() -> None:
+    """Raise SystemExit a moment from now if such a signal has come: its exception was lost where none can be raised."""
+    if _received is not None:
+        signal.signal(signal.SIGALRM, lambda _number, _frame: end_if_told())
+        signal.setitimer(signal.ITIMER_REAL, _MOMENT)
 
 
 def no_more_signals() -> None:

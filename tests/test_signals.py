@@ -199,6 +199,32 @@ def test_a_build_that_is_ended_as_its_tool_starts_leaves_no_tool_and_no_director
     assert left == []
 
 
+_IN_A_DESTRUCTOR = """
+import signal, sys, time
+from builder.__main__ import _unraisable
+from builder.signals import end_on_signals
+
+class Falling:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+sys.unraisablehook = _unraisable
+end_on_signals()
+try:
+    Falling()
+    time.sleep(60)
+finally:
+    print("cleaned up")
+"""
+
+
+def test_a_signal_whose_exception_a_destructor_swallows_ends_the_command_all_the_same() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _IN_A_DESTRUCTOR], env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "cleaned up\n", "")
+
+
 # Ctrl-C before one of the first lines of the command, as the wheel installs it, in a process of its own. Before the
 # script's second line they are Python's own, which nobody can do anything about.
 _STARTING = """
