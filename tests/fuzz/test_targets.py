@@ -194,17 +194,26 @@ def end_a_thread():
 class Unheard:
     def __del__(self):
         missing()
-result = run.fuzz("faulty", Target(lambda data: {fault}, lambda: [b"seed"]), run.Share(0), 1)
+result = run.fuzz("faulty", Target(lambda data: {fault}, lambda: [b"seed"], {mutate}), run.Share(0, {least}), 1)
 print(result.executions, [find.data for find in result.finds], *(find.said for find in result.finds))
 """
+
+
+def _ran(call: str, mutate: str = "lambda data, _chosen: data", least: int = 0) -> str:
+    script = SCRIPT.format(path=[str(ROOT), str(ROOT / "tests")], fault=call, mutate=mutate, least=least)
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.heavy
+def test_a_change_that_takes_more_memory_than_a_parser_may_is_no_find() -> None:
+    assert _ran("None", "lambda _data, _chosen: bytes(1 << 31)[:4]", 3) == "3 []\n"
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("fault", FAULTY)
 def test_a_faulty_parser_is_found_out(fault: str) -> None:
     call, said = FAULTY[fault]
-    script = SCRIPT.format(path=[str(ROOT), str(ROOT / "tests")], fault=call)
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    ran = _ran(call)
     if said is None:
         assert ran == "1 []\n"
     else:
