@@ -71,3 +71,8 @@ def __getattr__(name: str) -> object:
     from importlib import import_module
 
     return getattr(import_module(_PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Name what can be imported, as whoever explores the package expects it."""
+    return __all__

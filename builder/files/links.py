@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import AnyStr, Protocol
@@ -42,9 +43,10 @@ def walk(names: Sequence[AnyStr], place: Place[AnyStr], where: str) -> AnyStr | 
     links = 0
     while pending:
         name = pending.popleft()
-        if name in ("", ".", b"", b"."):
+        spelled = os.fsdecode(name)
+        if spelled in ("", "."):
             continue
-        if name in ("..", b".."):
+        if spelled == "..":
             if not place.leave():
                 raise leads_out(where)
             continue

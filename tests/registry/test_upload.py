@@ -197,7 +197,8 @@ def test_a_session_is_ended_when_reading_fails(proxy: Proxy) -> None:
         descriptor = Descriptor("application/octet-stream", Digest.of(b"never"), SIZE)
         with pytest.raises(Gone):
             Upload(repository, descriptor, read).send()
-    assert [each.method for each in proxy.requests] == ["GET", "HEAD", "POST", "PATCH", "DELETE"]
+    # Over another connection than the PATCH that broke off, which may be seen after it.
+    assert [each.method for each in proxy.requests if each.method != "PATCH"] == ["GET", "HEAD", "POST", "DELETE"]
 
 
 def test_a_blob_that_another_repository_has_is_taken_from_there(registry: Registry, proxy: Proxy) -> None:
