@@ -21,8 +21,9 @@ from builder.exact import read_up_to
 from builder.files.descriptors import opened
 from builder.limits import Limits
 from builder.options import BuildOptions
-from builder.output.beside import Record, metadata_path, read_record
+from builder.output.beside import metadata_path, read_as
 from builder.output.failures import failures_named
+from builder.output.schema import Record
 from builder.sandbox.policy import policy
 from builder.tree.found import Found
 from builder.tree.nodes import EMPTY, Content, Directory, File
@@ -80,11 +81,11 @@ def look_at_disk(path: Path) -> DiskLook:
         places = (-(-described.size // _UNIT) * _UNIT, tree_position(size))
         hashed = any(read_up_to(fd, len(_VERITY), place) == _VERITY for place in places if place < size)
     try:
-        found = read_record(path)
+        record = read_as(Record, path)
     except (BuilderError, OSError) as error:
         reason = str(error) if isinstance(error, BuilderError) else os.strerror(error.errno or errno.EIO)
         return DiskLook(path, size, described, hashed, unreadable=reason)
-    return DiskLook(path, size, described, hashed, found and found[1])
+    return DiskLook(path, size, described, hashed, record)
 
 
 def disk_sums(path: Path, limits: Limits, listen: Listener) -> Sums:

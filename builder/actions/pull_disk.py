@@ -17,11 +17,12 @@ from builder.files.workspace import workspace_of
 from builder.image.digest import Digest
 from builder.image.name import ImageName
 from builder.limits import Limits
-from builder.output.beside import mark_pulled, metadata_path, read_record
+from builder.output.beside import mark_pulled, metadata_path, read_as
 from builder.output.checks import check_distinct, check_output, check_side_output, named_output, resolve_output
 from builder.output.failures import failures_named
 from builder.output.metadata import disk_digest
 from builder.output.publish import Content, Draft, publish_in_order, staged
+from builder.output.schema import Record
 from builder.registry.fetched import FetchedOrigin
 from builder.registry.origin import Origin
 from builder.sandbox.policy import AUTO, policy
@@ -141,7 +142,7 @@ def _check_metadata(disk: Path, beside: Path, record: bytes | None, force: bool)
     if record is None or force or not beside.exists() or beside.stat().st_size == 0:
         return
     try:
-        read_record(disk, beside)
+        read_as(Record, disk, beside)
     except (BuilderError, OSError) as error:
         reason = "exists and is no metadata of a disk; name another --metadata-file, or add --force"
         raise OutputError(str(beside), reason) from error

@@ -23,7 +23,8 @@ from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.image.media_types import OCI_CONFIG, OCI_MANIFEST
 from builder.image.name import ImageName
-from builder.output.beside import Record, RecordedImage, metadata_path, read_record, unmarked
+from builder.output.beside import metadata_path, read_beside, read_json, unmarked
+from builder.output.schema import HandedImage, Record
 from builder.registry.credentials import starts_and_writes_nothing
 from builder.registry.failures import NotThere
 from builder.registry.referrers import refer
@@ -134,7 +135,7 @@ def check_target(reference: str) -> ImageName:
 
 
 def _target(
-    reference: str, image: RecordedImage | None, access: Access, listen: Listener, stack: ExitStack
+    reference: str, image: HandedImage | None, access: Access, listen: Listener, stack: ExitStack
 ) -> tuple[ImageName, Repository, str | None]:
     """Say where a disk goes, by what name, and from which repository there its blobs might be taken.
 
@@ -153,7 +154,7 @@ def _target(
     return name, repositories[-1], source
 
 
-def _beside(target: Reference, image: RecordedImage | None) -> str | None:
+def _beside(target: Reference, image: HandedImage | None) -> str | None:
     """Name the repository that the image of a disk is in, if the disk goes to another one of the same registry.
 
     Disks are pushed there, too, and are handed on from there.
@@ -167,7 +168,7 @@ def _beside(target: Reference, image: RecordedImage | None) -> str | None:
     return None
 
 
-def _subject(disk: Path, image: RecordedImage | None) -> Descriptor | None:
+def _subject(disk: Path, image: HandedImage | None) -> Descriptor | None:
     """Describe the manifest of the image that a disk was made of, where it is known. Raises UsageError."""
     if image is None or image.manifest.digest is None or image.manifest.size is None:
         return None
@@ -179,11 +180,11 @@ def _subject(disk: Path, image: RecordedImage | None) -> Descriptor | None:
 
 def _record(disk: Path, metadata: Path | None) -> tuple[bytes, Record] | tuple[None, None]:
     """Read the metadata of a disk, as they are sent and as they are meant. Raises DiskUnreadable, UsageError."""
+    path = metadata or metadata_path(disk)
     try:
-        found = read_record(disk, metadata)
-        return (unmarked(found[0]), found[1]) if found else (None, None)
+        content = read_beside(path, named=metadata is not None)
+        return (None, None) if content is None else (unmarked(content), read_json(content, Record, path))
     except OSError as error:
-        path = metadata or metadata_path(disk)
         reason = unless_denied(error, path).strerror
         raise DiskUnreadable(path, f"cannot be read: {reason}; name others with --metadata") from error
 

@@ -24,8 +24,8 @@ from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.image.media_types import OCI_CONFIG, OCI_LAYER_ZSTD
 from builder.image.platform import Platform
-from builder.output.beside import Record
 from builder.output.failures import failures_named
+from builder.output.schema import Record
 
 # In bytes: what is read of a blob at once; a connection waits for so much to be taken.
 _STEP = 32 * 1024

@@ -22,7 +22,7 @@ from builder.guest.process import NothingToRun
 from builder.guest.program import NoInit
 from builder.image.image import Image
 from builder.options import BuildOptions
-from builder.output.made import Made
+from builder.output.schema import Made
 from builder.sources.resolve import resolve
 from builder.sources.source import Source
 from builder.tree.compare import LeftOut

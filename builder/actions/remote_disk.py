@@ -31,7 +31,8 @@ from builder.image.digest import Digest
 from builder.image.name import ImageName
 from builder.image.verifier import Verifier
 from builder.limits import Limits
-from builder.output.beside import MAX_METADATA, parse_record
+from builder.output.beside import MAX_METADATA, read_json
+from builder.output.schema import Record
 from builder.registry.failures import NotThere
 from builder.registry.origin import Document, Origin
 from builder.sources.access import Access
@@ -86,7 +87,7 @@ class RemoteDisk:
         what = f"{self.name}: metadata {layer.digest}"
         content = b"".join(self._blob(layer, what, lambda _count: None))
         try:
-            record = parse_record(content, what)
+            record = read_json(content, Record, what)
         except UsageError as error:
             raise MalformedDocument(what, "$", "is no metadata of a disk") from error
         if (record.disk.sha256, record.disk.size) != (self.artifact.disk.digest.hex, self.artifact.disk.size):

@@ -25,10 +25,10 @@ from builder.files.descriptors import opened
 from builder.files.workspace import workspace
 from builder.guest.layer import HOME
 from builder.options import BuildOptions
-from builder.output.beside import metadata_path
+from builder.output.beside import metadata_path, read_as
 from builder.output.failures import failures_named
-from builder.output.made import Made, read_made
 from builder.output.metadata import disk_digest
+from builder.output.schema import Made
 from builder.sandbox.policy import policy
 from builder.shortage import LACKING, unless_short
 from builder.tree.compare import Comparison, Difference, found_of
@@ -104,7 +104,7 @@ def verify(
     # Without waiting for somebody to write to a fifo.
     with _failures_named(disk), opened(disk, os.O_RDONLY | os.O_NONBLOCK) as fd:
         found = Verification(disk, format_in(fd, disk, "name one of ext4 or erofs"))
-        recorded = read_made(disk, metadata)
+        recorded = read_as(Made, disk, metadata)
     if quick:
         if reference is not None:
             raise UsageError("--quick looks at no image; leave out IMAGE, or --quick")
@@ -134,7 +134,7 @@ def verify(
 def recorded_reference(disk: Path, metadata: Path | None) -> str | None:
     """Say which image a disk's metadata name; None where they do not, of which `verify` says what is wrong."""
     with suppress(BuilderError, OSError):
-        recorded = read_made(disk, metadata)
+        recorded = read_as(Made, disk, metadata)
         return recorded.image.reference if recorded else None
     return None
 

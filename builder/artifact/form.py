@@ -23,7 +23,7 @@ from builder.image.document import read_document
 from builder.image.media_types import DISK_ARTIFACT, OCI_MANIFEST
 from builder.image.render import render_descriptor
 from builder.image.shape import LENIENT, Remarks, convert_document
-from builder.output.beside import Record
+from builder.output.schema import Record
 from builder.words import quoted
 
 ARTIFACT_TYPE = DISK_ARTIFACT

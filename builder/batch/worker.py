@@ -27,8 +27,9 @@ from builder.batch.report import BUILT, CANCELLED, FAILED, UP_TO_DATE, Outcome, 
 from builder.errors import BuilderError, MissingRequirement
 from builder.events import Event, Listener, Notice, ignore
 from builder.exact import write_next
-from builder.output.beside import RecordedManifest, read_as
+from builder.output.beside import read_as
 from builder.output.failures import failures_named
+from builder.output.schema import RecordedDisk, RecordedManifest
 from builder.registry.failures import Passing
 from builder.sandbox.owned import own_process
 from builder.sandbox.refused import told
@@ -113,12 +114,6 @@ def _run_in(directory: str, job: Job, listen: Listener, begun: float) -> Outcome
     return run(job, listen, begun)
 
 
-class _DiskFacts(msgspec.Struct):
-    size: int
-    sha256: str
-    uuid: str
-
-
 class _Layer(msgspec.Struct):
     digest: str
     size: int
@@ -130,7 +125,7 @@ class _Image(msgspec.Struct):
 
 
 class _Built(msgspec.Struct):
-    disk: _DiskFacts
+    disk: RecordedDisk
     image: _Image
 
 
@@ -139,7 +134,7 @@ def _disk(job: Job) -> dict[str, Any]:
     with suppress(OSError, BuilderError):
         if built := read_as(_Built, job.output, job.options.metadata_file):
             layers = tuple(Part(layer.digest, layer.size) for layer in built.image.layers)
-            known = {"size": built.disk.size, "sha256": built.disk.sha256, "uuid": built.disk.uuid}
+            known = {"size": built.disk.size, "sha256": built.disk.sha256, "uuid": str(built.disk.uuid)}
             return {**known, "source": built.image.manifest.digest, "layers": layers}
     return {}
 

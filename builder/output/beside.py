@@ -12,6 +12,7 @@ import msgspec
 
 from builder.disk.verity import Verity
 from builder.errors import BuilderError, UsageError
+from builder.output.schema import Described
 from builder.words import quoted
 
 # In bytes: far more than metadata take, and no more than may be held; read, they take twenty times as much.
@@ -30,90 +31,30 @@ class DiskCut(BuilderError):
         self.needed = needed
 
 
-class RecordedDisk(msgspec.Struct):
-    """A disk as its metadata describe it; `sha256` in hex."""
-
-    format: str
-    size: int
-    sha256: str
-
-
-class RecordedManifest(msgspec.Struct, rename="camel"):
-    """The manifest of the image that a disk was made of, where it has one."""
-
-    media_type: str
-    digest: str | None = None
-    size: int | None = None
-
-
-class RecordedImage(msgspec.Struct):
-    """The image that a disk was made of."""
-
-    reference: str
-    platform: str
-    manifest: RecordedManifest
-
-
-class Record(msgspec.Struct, rename="camel"):
-    """What metadata say of a disk that concerns those who hand it on; command lines by VMM.
-
-    `pulled_from` says from where they were pulled with it, if they were not made here.
-    """
-
-    builder: str
-    disk: RecordedDisk
-    image: RecordedImage | None = None
-    verity: Verity | None = None
-    kernel_command_line: dict[str, str] = {}
-    pulled_from: str | None = None
-
-
-class _Described(msgspec.Struct):
-    builder: str
-    verity: Verity | None = None
-
-
 def metadata_path(disk: Path) -> Path:
     """Tell where the metadata of a disk are looked for, and where a batch writes them: DISK.json."""
     return disk.with_name(f"{disk.name}.json")
 
 
-def read_verity(disk: Path, metadata: Path | None = None) -> Verity | None:
-    """Tell how the hash tree of a disk is read, by the file `metadata`, or by the one beside it; None without one.
-
-    Raises UsageError for a file that is none of ours, DiskCut, and OSError for one that cannot be read.
-    """
-    path = metadata or metadata_path(disk)
-    content = read_beside(path, named=metadata is not None)
-    if content is None:
-        return None
-    verity = read_json(content, _Described, path).verity
-    status = disk.stat()
-    if verity and stat.S_ISREG(status.st_mode) and status.st_size < verity.size:
-        raise DiskCut(disk, status.st_size, verity.size, path)
-    return verity
-
-
-def read_record(disk: Path, metadata: Path | None = None) -> tuple[bytes, Record] | None:
-    """Read the metadata of a disk, as they are and as they are meant, as `read_verity` finds them; None without any.
+def read_as(shape: type[_Shape], disk: Path, metadata: Path | None = None) -> _Shape | None:
+    """Read what `shape` (schema.py) holds of the file `metadata`, or of the one beside a disk; None without one.
 
     Raises UsageError for a file that is none of ours, and OSError for one that cannot be read.
     """
     path = metadata or metadata_path(disk)
     content = read_beside(path, named=metadata is not None)
-    return None if content is None else (content, parse_record(content, path))
-
-
-def read_as(shape: type[_Shape], disk: Path, metadata: Path | None = None) -> _Shape | None:
-    """Read of the metadata of a disk what `shape` holds; None without any. Raises what `read_record` raises."""
-    path = metadata or metadata_path(disk)
-    content = read_beside(path, named=metadata is not None)
     return None if content is None else read_json(content, shape, path)
 
 
-def parse_record(content: bytes, where: Path | str) -> Record:
-    """Read metadata, which came from `where`. Raises UsageError for what is none of ours."""
-    return read_json(content, Record, where)
+def read_verity(disk: Path, metadata: Path | None = None) -> Verity | None:
+    """Tell how the hash tree of a disk is read; None without one. Raises what `read_as` raises, and DiskCut."""
+    described = read_as(Described, disk, metadata)
+    if described is None:
+        return None
+    status, verity = disk.stat(), described.verity
+    if verity and stat.S_ISREG(status.st_mode) and status.st_size < verity.size:
+        raise DiskCut(disk, status.st_size, verity.size, metadata or metadata_path(disk))
+    return verity
 
 
 def mark_pulled(content: bytes, place: str) -> bytes:

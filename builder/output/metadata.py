@@ -18,6 +18,7 @@ from builder.files.holes import content
 from builder.guest.facts import GuestFacts
 from builder.image.config import ImageConfig
 from builder.image.image import Image
+from builder.output.schema import RecordedDisk, RecordedManifest
 from builder.tree.contents import Contents
 from builder.version import VERSION
 
@@ -27,13 +28,10 @@ _OBEYED = re.compile("[\x7f-\x9f]")
 
 def describe_image(image: Image) -> dict[str, Any]:
     """Describe an image as plain JSON values: reference, digests, platform, layers and config."""
+    digest = None if image.digest is None else str(image.digest)
     return {
         "reference": image.reference,
-        "manifest": {
-            "mediaType": image.manifest.media_type,
-            "digest": None if image.digest is None else str(image.digest),
-            "size": image.manifest_size,
-        },
+        "manifest": msgspec.to_builtins(RecordedManifest(image.manifest.media_type, digest, image.manifest_size)),
         "platform": str(image.config.platform),
         "layers": [
             {
@@ -68,16 +66,7 @@ def describe_build(
         "options": options,
         "guest": guest and msgspec.to_builtins(guest),
         "kernelCommandLine": lines,
-        "disk": {
-            "format": disk.format,
-            "uuid": str(disk.uuid),
-            "size": disk.size,
-            "blockSize": disk.block_size,
-            "inodes": disk.inodes,
-            "checked": disk.checked,
-            "sandbox": disk.sandbox,
-            "sha256": digest,
-        },
+        "disk": msgspec.to_builtins(RecordedDisk.of(disk, digest)),
         "contents": contents and msgspec.to_builtins(contents),
         "verity": disk.verity and msgspec.to_builtins(disk.verity),
         "tools": disk.tools,

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
@@ -29,6 +28,7 @@ from builder.errors import UsageError
 from builder.guest.facts import Resolved
 from builder.output.beside import MAX_METADATA, read_json
 from builder.output.kept_contents import pack_contents, unpack_contents
+from builder.output.schema import RecordedConfig, RecordedDisk
 from builder.tree.contents import Contents
 from builder.version import VERSION
 from builder.words import legible
@@ -53,40 +53,25 @@ class KnownDisk:
     contents: Contents | None = None
 
 
-class _Facts(msgspec.Struct):
-    format: str
-    uuid: UUID
-    size: int
-    blockSize: int
-    inodes: int
-    checked: bool = False
-    sandbox: str = "none"
-    sha256: str | None = None
-
-
 class _Attribute(msgspec.Struct):
     recipe: str
     mtime: int
-    disk: _Facts
+    disk: RecordedDisk
     tools: dict[str, str]
     verity: Verity | None = None
     guest: Resolved | None = None
     contents: str = ""
 
 
-class _Config(msgspec.Struct):
-    digest: str
-
-
 class _Image(msgspec.Struct):
-    config: _Config
+    config: RecordedConfig
 
 
 class _Metadata(msgspec.Struct):
     builder: str
     image: _Image
     options: dict[str, Any]
-    disk: _Facts
+    disk: RecordedDisk
     tools: dict[str, str]
     verity: Verity | None = None
     guest: Resolved | None = None
@@ -134,9 +119,7 @@ class Recipe:
 def keep_recipe(disk: Path, recipe: str, facts: DiskFacts, guest: Resolved | None, contents: Contents) -> KnownDisk:
     """Keep with a finished disk what it was made from, where its file system can."""
     known = KnownDisk(facts, disk.stat().st_mtime_ns, guest=guest, contents=contents)
-    described = _Facts(
-        facts.format, facts.uuid, facts.size, facts.block_size, facts.inodes, facts.checked, facts.sandbox
-    )
+    described = RecordedDisk.of(facts)
     # If nothing can be kept, the disk is built once more than necessary; if only its contents cannot, that is so where
     # metadata are asked for.
     for kept in (pack_contents(contents), ""):
@@ -197,7 +180,9 @@ def _by_metadata(path: Path, wanted: str) -> KnownDisk | None:
     record, mtime_ns = read
     if record.recipe().digest() != wanted:
         return None
-    return KnownDisk(_facts(record), mtime_ns, record.disk.sha256, record.guest, record.contents)
+    return KnownDisk(
+        record.disk.facts(record.tools, record.verity), mtime_ns, record.disk.sha256, record.guest, record.contents
+    )
 
 
 def _read_metadata(path: Path) -> tuple[_Metadata, int] | None:
@@ -223,7 +208,7 @@ def _by_attribute(disk: Path, wanted: str) -> KnownDisk | None:
         return None
     if kept.recipe != wanted:
         return None
-    return KnownDisk(_facts(kept), kept.mtime, guest=kept.guest, contents=contents)
+    return KnownDisk(kept.disk.facts(kept.tools, kept.verity), kept.mtime, guest=kept.guest, contents=contents)
 
 
 def _dashed(name: str) -> str:
@@ -233,18 +218,3 @@ def _dashed(name: str) -> str:
 
 def _is_ours(status: os.stat_result) -> bool:
     return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
-
-
-def _facts(kept: _Attribute | _Metadata) -> DiskFacts:
-    disk = kept.disk
-    return DiskFacts(
-        disk.format,
-        disk.uuid,
-        disk.size,
-        disk.blockSize,
-        disk.inodes,
-        kept.tools,
-        kept.verity,
-        disk.checked,
-        disk.sandbox,
-    )

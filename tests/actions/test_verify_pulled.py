@@ -16,7 +16,8 @@ from support.verity import flip
 
 from builder import Addition, BuildOptions, GuestOptions, pull_disk, push, verify
 from builder.errors import UsageError
-from builder.output.beside import mark_pulled, metadata_path, read_record, unmarked
+from builder.output.beside import mark_pulled, metadata_path, read_as, unmarked
+from builder.output.schema import Record
 
 SPEC = Spec((tar(file("bin/sh", b"#!", mode=0o755)),), config={"Cmd": ["/bin/sh"]})
 PLACE = "docker://registry.example/disks/web@sha256:" + "0" * 64
@@ -91,9 +92,9 @@ def test_metadata_are_marked_once_and_are_what_they_were_without_it(tmp_path: Pa
     content = b'{"builder": "1", "disk": {"format": "ext4", "size": 1, "sha256": ""}, "pulledFrom": "here"' + tail
     marked = mark_pulled(content, PLACE)
     (tmp_path / "d.json").write_bytes(marked)
-    found = read_record(tmp_path / "d")
+    found = read_as(Record, tmp_path / "d")
     assert found is not None
-    assert found[1].pulled_from == PLACE
+    assert found.pulled_from == PLACE
     assert mark_pulled(marked, PLACE) == marked
     assert unmarked(marked) == content
     assert unmarked(content) == content

@@ -31,9 +31,9 @@ from builder.image.media_types import OCI_INDEX
 from builder.image.name import ImageName
 from builder.image.platform import Platform
 from builder.options import BuildOptions
-from builder.output.beside import read_record, read_verity
+from builder.output import schema
+from builder.output.beside import read_as, read_verity
 from builder.output.kept_contents import contents_beside, unpack_contents
-from builder.output.made import read_made
 from builder.output.recipe import Recipe, known_disk, reason_to_build
 from builder.sources import open_source
 from builder.sources.attestations import _line
@@ -137,10 +137,11 @@ def metadata(data: bytes) -> None:
     recipe = Recipe("sha256:" + "1" * 64, {}, {})
     known_disk(disk, recipe, beside, checked=False)
     reason_to_build(disk, recipe, beside, checked=True)
-    for read in (read_verity, read_record):
-        with refused():
-            read(disk)
-    if (made := read_made(disk)) is not None:
+    with refused():
+        read_verity(disk)
+    with refused():
+        read_as(schema.Record, disk)
+    if (made := read_as(schema.Made, disk)) is not None:
         same = Recipe(made.image.config.digest, made.options, made.tools, made.builder)
         known_disk(disk, same, beside, checked=False)
         additions = made.options.get("additions")
