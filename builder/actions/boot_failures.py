@@ -17,6 +17,7 @@ _IN_USE = re.compile(r"Is another process using the image \[(?:\./)?(.*)\]\?")
 _NO_KERNEL = re.compile("linux kernel too old|without PVH ELF Note|could not load kernel|error loading kernel", re.I)
 # What the console says last where that is missing: init on the disk, or a driver.
 _NO_INIT = "/.rootfs-builder/init: No such file or directory"
+_FOREIGN_INIT = "/.rootfs-builder/init: Exec format error"
 _OTHER_MODULES = "cannot be loaded: Exec format error"
 _NO_DRIVER = (
     *("Unable to mount root fs", "it needs the driver"),
@@ -31,6 +32,16 @@ class NoInit(BuilderError):
         super().__init__(
             f"{disk}: there is no /.rootfs-builder/init; build it with --init auto, "
             "or name its own init with --append init=PATH"
+        )
+
+
+class ForeignInit(BuilderError):
+    """A disk is of an image for another architecture than the machine's."""
+
+    def __init__(self, disk: Path) -> None:
+        super().__init__(
+            f"{disk}: it is for another architecture than this machine; boot it with --machine virt (arm64) or "
+            "microvm (amd64) and a --kernel of its own"
         )
 
 
@@ -70,6 +81,8 @@ def of_guest(disk: Path, last_words: Sequence[str], kernel: Path | None) -> Buil
     said = " / ".join(last_words)
     if _NO_INIT in said:
         return NoInit(disk)
+    if _FOREIGN_INIT in said:
+        return ForeignInit(disk)
     if _OTHER_MODULES in said:
         return UsageError("the modules are of another kernel than the one to boot; name its own with --modules")
     if kernel is not None and any(words in said for words in _NO_DRIVER):

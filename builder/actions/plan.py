@@ -19,6 +19,7 @@ from builder.options import BuildOptions
 from builder.output.checks import check_apart, check_distinct, check_output, check_side_output, resolve_output
 from builder.output.recipe import KnownDisk, Recipe, known_disk, reason_to_build
 from builder.sources.attestations import NOTHING, Attested
+from builder.sources.resolve import say_foreign
 from builder.vm.machine import Root
 
 # What is said of a disk that is built whether it is there or not.
@@ -107,6 +108,7 @@ def plan(
     attested: Attested = NOTHING,
 ) -> Plan:
     """Decide what is to become of an image, and of what is `surveyed`. Raises BuilderError."""
+    say_foreign(image, options.platform, listen)
     guest = plan_guest(image, options.guest, listen)
     has_init = guest is not None and guest.is_on_disk
     initrd = options.guest.initrd and resolve_output(options.guest.initrd)

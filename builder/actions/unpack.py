@@ -18,7 +18,7 @@ from builder.output.directory import Unrestored, write_directory
 from builder.output.failures import failures_named
 from builder.output.publish import Draft, publish_directory
 from builder.sandbox.policy import policy
-from builder.sources.resolve import resolve
+from builder.sources.resolve import resolve, say_foreign
 from builder.tree.spool import open_spool
 
 
@@ -42,6 +42,7 @@ def unpack(
         ):
             with open_spool(scratch) as spool:
                 image = resolve(source, reference, options.platform, listen)
+                say_foreign(image, options.platform, listen)
                 written = [directory.parent, *([options.tmpdir] if options.tmpdir else [])]
                 confine_reading(source, reference, options, Places(changed=written), restores=True)
                 tree = merge(source, image, spool, options, listen, survey(options.additions, options.limits, listen))

@@ -51,13 +51,21 @@ def choose(descriptors: Iterable[Descriptor], wanted: Platform, name: str = "the
 def confirm(offered: Platform, wanted: Platform, name: str) -> None:
     """Hold the platform that an image's config states against the one that was asked for.
 
+    Raises PlatformNotFound, with `name` as its reference.
+    """
+    if contradicts(offered, wanted):
+        raise PlatformNotFound(name, str(wanted), [stated(offered)])
+
+
+def contradicts(offered: Platform, wanted: Platform) -> bool:
+    """Say whether an image's config states a platform that is not the wanted one.
+
     Configs of many arm images state no variant, and configs of images that hold only data state nothing at all:
-    what is not stated contradicts nothing. Raises PlatformNotFound, with `name` as its reference.
+    what is not stated contradicts nothing.
     """
     comparable = wanted if offered.variant else Platform(wanted.os, wanted.architecture)
     filled = Platform(offered.os or wanted.os, offered.architecture or wanted.architecture, offered.variant)
-    if not comparable.normalised().accepts(filled):
-        raise PlatformNotFound(name, str(wanted), [stated(offered)])
+    return not comparable.normalised().accepts(filled)
 
 
 def stated(platform: Platform) -> str:

@@ -8,7 +8,7 @@ from itertools import islice
 
 from builder.errors import BlobMissing, BuilderError, MalformedDocument, PlatformNotFound, UnsupportedImage
 from builder.events import Listener, Notice, ignore
-from builder.image.choose import attestations, can_be_followed, choose, confirm, stated
+from builder.image.choose import attestations, can_be_followed, choose, confirm, contradicts, stated
 from builder.image.config import parse_config
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
@@ -139,6 +139,14 @@ def say_remarks(remarks: Iterable[str], name: str, listen: Listener) -> None:
     """Tell the user what was overlooked in the document `name`."""
     for remark in remarks:
         listen(Notice(f"{name}: {remark}"))
+
+
+def say_foreign(image: Image, asked: Platform | None, listen: Listener) -> None:
+    """Tell the user of an image that is for other machines than this one, unless it was asked for as such."""
+    offered, host = image.config.platform, Platform.host()
+    if asked is None and contradicts(offered, host):
+        reason = f"the image is for {stated(offered)}, and this machine is {host}"
+        listen(Notice(f"{image.reference}: {reason}; where that is meant, say so with --platform"))
 
 
 def _read_image(

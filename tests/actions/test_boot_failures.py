@@ -10,7 +10,7 @@ from support.images import Spec, layout
 from support.tars import file, tar
 
 from builder.actions.boot import boot
-from builder.actions.boot_failures import NoInit, PortTaken, of_guest, of_qemu
+from builder.actions.boot_failures import ForeignInit, NoInit, PortTaken, of_guest, of_qemu
 from builder.actions.booting import BootOptions, FileUnreadable, GuestFailed, format_of
 from builder.actions.build import build
 from builder.errors import MissingRequirement, ToolFailed, UsageError
@@ -118,6 +118,7 @@ def test_of_a_panic_not_the_trace_is_told() -> None:
     ("said", "kernel", "kind", "words"),
     [
         ("init: /.rootfs-builder/init: No such file or directory; x", None, NoInit, "build it with --init auto"),
+        ("init: /.rootfs-builder/init: Exec format error; x", None, ForeignInit, "with --machine virt (arm64)"),
         ("/dev/vda: No such file or directory; root= says", Path("/k"), UsageError, "with --modules"),
         ("rb.ports: the kernel shows none; it needs the driver virtio_console", Path("/k"), UsageError, "/k: "),
         ("/dev/vda: No such file or directory; root= says", None, GuestFailed, "its last words"),
