@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
@@ -67,6 +67,20 @@ def aside(items: Iterable[T], take: Callable[[T], None], depth: int = 8) -> Gene
     finally:
         onlooker.end()
     onlooker.judge()
+
+
+def batches(chunks: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
+    """Yield `chunks` in lists of at least `size` bytes, to be handed over at once; the last one may be smaller."""
+    batch: list[bytes] = []
+    gathered = 0
+    for chunk in chunks:
+        batch.append(chunk)
+        gathered += len(chunk)
+        if gathered >= size:
+            yield batch
+            batch, gathered = [], 0
+    if batch:
+        yield batch
 
 
 class _Onlooker(Generic[T]):

@@ -146,12 +146,12 @@ def test_errors_of_the_source_pass_through(name: str) -> None:
         inflate(name, broken())
 
 
-def test_many_small_members_become_few_large_chunks() -> None:
+def test_many_small_members_become_chunks_of_a_fair_size() -> None:
     for name in ("gzip", "zstd"):
         stream = b"".join(COMPRESS[name](CONTENT[i : i + 500]) for i in range(0, len(CONTENT), 500))
         chunks = list(COMPRESSIONS[name].decompress([stream]))
         assert b"".join(chunks) == CONTENT
-        assert len(chunks) < 6
+        assert min(map(len, chunks[:-1])) >= 64 * 1024
 
 
 def test_tiny_members_do_not_take_time_quadratic_in_the_chunk() -> None:

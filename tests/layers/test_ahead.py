@@ -12,7 +12,7 @@ from support.leaks import no_thread_left
 from support.processes import wait_until
 
 from builder import threads
-from builder.layers.ahead import ahead, aside
+from builder.layers.ahead import ahead, aside, batches
 from builder.threads import Worker
 
 
@@ -236,3 +236,10 @@ def test_a_thread_that_may_not_be_is_not_waited_for(
     monkeypatch.setattr(threads, "start_new_thread", refuse)
     with pytest.raises(RuntimeError, match="can't start"):
         list(stage(range(100)))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"), [([], []), ([9], [[9]]), ([4, 6, 10, 25, 1], [[4, 6], [10], [25], [1]]), ([3, 3], [[3, 3]])]
+)
+def test_chunks_are_handed_over_many_at_once(sizes: list[int], expected: list[list[int]]) -> None:
+    assert [list(map(len, batch)) for batch in batches(map(bytes, sizes), 10)] == expected
