@@ -13,9 +13,9 @@ PACKAGE = Path(__file__).parents[1] / "builder"
 # Left to right, as data flows; a part may import only from itself and from parts to its left.
 ORDER = [
     "version", "words", "sizes", "errors", "shortage", "denied", "exact", "option", "limits", "linux", "events",
-    "signals", "threads", "sandbox", "tool", "archive", "image", "files", "store", "registry", "containers_storage",
-    "sources", "layers", "tree", "decoded", "additions", "guest", "disk", "packages", "vm", "options", "output",
-    "artifact", "actions", "batch", "cli",
+    "signals", "threads", "sandbox", "tool_output", "tool", "archive", "image", "files", "store", "registry",
+    "containers_storage", "sources", "layers", "tree", "decoded", "additions", "guest", "disk", "packages", "vm",
+    "options", "output", "artifact", "actions", "batch", "cli",
 ]  # fmt: skip
 
 
@@ -181,7 +181,7 @@ def test_words_of_images_are_quoted_in_one_way() -> None:
     assert found == {
         ("words.py", "unicode_escape"),
         # What C programs and libraries said, which is decoded here and quoted later; JSON has escapes of its own.
-        ("tool.py", "backslashreplace"),
+        ("tool_output.py", "backslashreplace"),
         ("archive/libarchive.py", "backslashreplace"),
         ("output/metadata.py", "backslashreplace"),
         # What is not the words of an image, but a stream's way with text that has passed words.py.

@@ -207,7 +207,7 @@ def test_output_that_cannot_be_read_is_an_error_and_no_traceback(monkeypatch: py
     def unreadable(output: object, fd: int) -> bytes:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("builder.tool._Output._next", unreadable)
+    monkeypatch.setattr("builder.tool_output.ToolOutput._next", unreadable)
     with pytest.raises(OSError, match="Input/output error"):
         run_tool(["sh", "-c", "echo words; echo more >&2"])
 
