@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
-from builder.actions.confinement import LATE, Places, confine_documents, confine_reading
+from builder.actions.confinement import LATE, confine_documents, confine_reading
 from builder.actions.merge import merge
-from builder.actions.opening import disk_options, open_image
+from builder.actions.opening import disk_options, open_image, temporary_directory
 from builder.disk import FILESYSTEMS
 from builder.disk.filesystem import DiskFacts
 from builder.errors import MissingRequirement
 from builder.events import Listener, Stage, ignore
 from builder.files.removal import remove_tree
-from builder.files.workspace import workspace
 from builder.image.image import Image
 from builder.options import BuildOptions
-from builder.output.failures import failures_named
 from builder.sandbox.policy import policy
 from builder.sources.resolve import resolve
 from builder.tree.spool import open_spool
@@ -47,17 +43,10 @@ def survey(reference: str, options: BuildOptions | None = None, listen: Listener
     The disks are thrown away. Formats whose tools are missing here are left out. Raises BuilderError.
     """
     options = options or BuildOptions()
-    place = options.tmpdir or Path(tempfile.gettempdir())
-    with policy(options.sandbox), workspace(place, "survey", listen) as work:
-        scratch = work.path
-        with (
-            failures_named(scratch),
-            closing(open_image(reference, options, scratch, listen)) as source,
-            open_spool(scratch) as spool,
-        ):
+    with policy(options.sandbox), temporary_directory(options, "survey", listen) as (scratch, room):
+        with closing(open_image(reference, options, scratch, listen)) as source, open_spool(scratch) as spool:
             image = resolve(source, reference, options.platform, listen)
-            places = Places(changed=[scratch], left=[place])
-            confine_reading(source, reference, options, places, late=["builder.disk.content", *LATE.values()])
+            confine_reading(source, reference, options, room, late=["builder.disk.content", *LATE.values()])
             tree = merge(source, image, spool, options, listen)
             disks = []
             for name, filesystem in FILESYSTEMS.items():

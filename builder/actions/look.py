@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 
-from builder.actions.confinement import Places, confine_reading
-from builder.actions.opening import open_image
+from builder.actions.confinement import confine_reading
+from builder.actions.opening import open_image, temporary_directory
 from builder.events import Listener, Stage, ignore
-from builder.files.workspace import workspace
 from builder.image.image import Image
 from builder.layers.account import Account
 from builder.layers.stream import open_layer
 from builder.options import BuildOptions
-from builder.output.failures import failures_named
 from builder.sandbox.policy import policy
 from builder.sources.resolve import resolve
 from builder.sources.source import expect
@@ -47,11 +43,10 @@ class Look:
 def look(reference: str, options: BuildOptions | None = None, listen: Listener = ignore) -> Look:
     """Read and verify the image at `reference`, and find out where its bytes are. Raises BuilderError."""
     options = options or BuildOptions()
-    place = options.tmpdir or Path(tempfile.gettempdir())
-    with policy(options.sandbox), workspace(place, "look", listen) as work:
-        with failures_named(work.path), closing(open_image(reference, options, work.path, listen)) as source:
+    with policy(options.sandbox), temporary_directory(options, "look", listen) as (scratch, room):
+        with closing(open_image(reference, options, scratch, listen)) as source:
             image = resolve(source, reference, options.platform, listen)
-            confine_reading(source, reference, options, Places(changed=[work.path], left=[place]))
+            confine_reading(source, reference, options, room)
             history, account = History(), Account.of([image], options.limits)
             expect(source, [layer.descriptor for layer in image.layers])
             for number, layer in enumerate(image.layers):

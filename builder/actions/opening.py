@@ -51,6 +51,14 @@ def scratch_directory(options: BuildOptions, beside: Workspace, listen: Listener
         yield scratch.path
 
 
+@contextmanager
+def temporary_directory(options: BuildOptions, verb: str, listen: Listener) -> Iterator[tuple[Path, Places]]:
+    """Make a directory for temporary files, and say which places a confined process needs for it."""
+    place = options.tmpdir or Path(tempfile.gettempdir())
+    with workspace(place, verb, listen) as work, failures_named(work.path):
+        yield work.path, Places(changed=[work.path], left=[place])
+
+
 def own_scratch(tmpdir: Path | None, verb: str, listen: Listener, stack: ExitStack) -> tuple[Path | None, Places]:
     """Make a directory for temporary files, until the stack ends, and say which places a confined process needs for it.
 

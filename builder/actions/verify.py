@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from builder.actions.booting import format_in
 from builder.actions.confinement import Places, confine, confine_reading
-from builder.actions.opening import open_image
+from builder.actions.opening import open_image, temporary_directory
 from builder.actions.remake import recall, remake
 from builder.denied import unless_denied
 from builder.disk import FILESYSTEMS
@@ -22,11 +21,9 @@ from builder.disk.verity import Verity
 from builder.errors import BuilderError, ImageNotFound, MissingRequirement, UsageError
 from builder.events import Listener, Stage, ignore
 from builder.files.descriptors import opened
-from builder.files.workspace import workspace
 from builder.guest.layer import HOME
 from builder.options import BuildOptions
 from builder.output.beside import metadata_path, read_as
-from builder.output.failures import failures_named
 from builder.output.metadata import disk_digest
 from builder.output.schema import Made
 from builder.sandbox.policy import policy
@@ -200,11 +197,10 @@ def _compare(
 ) -> DiskFaulty | None:
     """Compare all names; and have the disk judged (see _judge), if they are a tree, which could be read to its end."""
     chosen = reference or (recorded.image.reference if recorded else "")
-    place = options.tmpdir or Path(tempfile.gettempdir())
-    with workspace(place, "verify", listen) as work, failures_named(work.path):
-        with closing(open_image(chosen, options, work.path, listen)) as source, open_spool(work.path) as spool:
+    with temporary_directory(options, "verify", listen) as (scratch, room):
+        with closing(open_image(chosen, options, scratch, listen)) as source, open_spool(scratch) as spool:
             recalled = recall(source, chosen, recorded, options, listen, same=reference is None)
-            needed = Places(read=[found.disk, *recalled.inputs()], changed=[work.path], left=[place])
+            needed = room + Places([found.disk, *recalled.inputs()])
             confine_reading(source, chosen, recalled.options, needed, late=[f"builder.disk.{found.format}.read"])
             remade = remake(source, recalled, spool, listen, booting=recorded is None and _holds_init(found))
             found.reference, found.config = chosen, str(remade.image.config_digest)
@@ -215,7 +211,7 @@ def _compare(
             comparison = Comparison(left_out=remade.left_out, has_holes=has_holes, has_symlink_modes=ours)
             _compare_names(found, comparison, remade.tree, spool, options.limits.max_entries)
         if not found.faults or FILESYSTEMS[found.format].checks_graphs:
-            return _judge(found, work.path, listen)
+            return _judge(found, scratch, listen)
     return None
 
 
