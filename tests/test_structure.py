@@ -183,7 +183,7 @@ def test_words_of_images_are_quoted_in_one_way() -> None:
         # What C programs and libraries said, which is decoded here and quoted later; JSON has escapes of its own.
         ("tool_output.py", "backslashreplace"),
         ("archive/libarchive.py", "backslashreplace"),
-        ("output/metadata.py", "backslashreplace"),
+        ("output/render.py", "backslashreplace"),
         # What is not the words of an image, but a stream's way with text that has passed words.py.
         ("cli/streams.py", "backslashreplace"),
         # An exception that nobody expected is written as Python does.

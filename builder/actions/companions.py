@@ -12,6 +12,7 @@ from typing import Any
 
 from builder.actions.plan import Plan
 from builder.disk import FILESYSTEMS
+from builder.disk.digest import disk_digest
 from builder.errors import OutputError
 from builder.events import Listener, Notice, Stage
 from builder.files.descriptors import opened
@@ -19,10 +20,11 @@ from builder.guest.facts import GuestFacts, Initrd
 from builder.options import BuildOptions
 from builder.output.beside import MAX_METADATA
 from builder.output.failures import failures_named
-from builder.output.metadata import describe_build, disk_digest, render_json, render_portable
+from builder.output.metadata import describe_build
 from builder.output.provenance import describe_provenance
 from builder.output.publish import Content, Draft, staged
 from builder.output.recipe import KnownDisk
+from builder.output.render import render_json, render_portable
 from builder.sizes import human_size
 from builder.sources.reference import parse_reference
 from builder.sources.source import Source

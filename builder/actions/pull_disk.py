@@ -11,6 +11,7 @@ from pathlib import Path
 from builder.actions.confinement import Places, confine
 from builder.actions.remote_disk import RemoteDisk, remote_disk
 from builder.artifact.said import PROVENANCE, SBOM
+from builder.disk.digest import disk_digest
 from builder.errors import BuilderError, OutputError
 from builder.events import Listener, Meter, Stage, ignore
 from builder.files.workspace import workspace_of
@@ -20,7 +21,6 @@ from builder.limits import Limits
 from builder.output.beside import mark_pulled, metadata_path, read_as
 from builder.output.checks import check_distinct, check_output, check_side_output, named_output, resolve_output
 from builder.output.failures import failures_named
-from builder.output.metadata import disk_digest
 from builder.output.publish import Content, Draft, publish_in_order, staged
 from builder.output.schema import Record
 from builder.registry.fetched import FetchedOrigin

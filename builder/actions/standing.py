@@ -15,13 +15,13 @@ from builder.actions.companions import render
 from builder.actions.opening import open_image, read_attested
 from builder.actions.plan import FORCED, Plan, check_outputs, choose, plan
 from builder.additions.survey import Surveyed, survey
+from builder.disk.digest import disk_digest
 from builder.events import Event, Listener, Notice
 from builder.image.image import Image, Layer
 from builder.image.verifier import Verifier
 from builder.options import BuildOptions
 from builder.output.checks import resolve_output
 from builder.output.failures import failures_named
-from builder.output.metadata import disk_digest
 from builder.output.recipe import NO_DISK, KnownDisk
 from builder.sources.attestations import Attested
 from builder.sources.reference import parse_reference

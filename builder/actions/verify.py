@@ -15,6 +15,7 @@ from builder.actions.remake import recall, remake
 from builder.denied import unless_denied
 from builder.disk import FILESYSTEMS
 from builder.disk.check_verity import hash_faults
+from builder.disk.digest import disk_digest
 from builder.disk.judge import DiskFaulty
 from builder.disk.reading import DiskMalformed, DiskUnreadable, Reader, Volume, walk
 from builder.disk.verity import Verity
@@ -24,7 +25,6 @@ from builder.files.descriptors import opened
 from builder.guest.layer import HOME
 from builder.options import BuildOptions
 from builder.output.beside import metadata_path, read_as
-from builder.output.metadata import disk_digest
 from builder.output.schema import Made
 from builder.sandbox.policy import policy
 from builder.shortage import LACKING, unless_short

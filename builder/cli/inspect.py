@@ -19,7 +19,8 @@ from builder.cli.types import IMAGE, Parsed
 from builder.errors import UsageError
 from builder.option import COUNT
 from builder.options import BuildOptions
-from builder.output.metadata import describe_image, render_json
+from builder.output.metadata import describe_image
+from builder.output.render import render_json
 from builder.sizes import human_size
 from builder.words import legible
 

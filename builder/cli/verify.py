@@ -14,7 +14,7 @@ from builder.cli.command import Command
 from builder.cli.console import Console
 from builder.cli.options import build_options, table_options
 from builder.cli.types import FILE, IMAGE
-from builder.output.metadata import render_json
+from builder.output.render import render_json
 from builder.sizes import counted
 
 _COMPARED = "type, mode, owner, size, content, target, device, attributes, hardlinks, time"

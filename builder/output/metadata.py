@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from builder.disk.filesystem import DiskFacts
-from builder.files.descriptors import opened
-from builder.files.holes import content
 from builder.guest.facts import GuestFacts
 from builder.image.config import ImageConfig
 from builder.image.image import Image
 from builder.output.schema import RecordedDisk, RecordedManifest
 from builder.tree.contents import Contents
 from builder.version import VERSION
-
-# JSON may hold these as they are, and a terminal takes some for the beginning of a command.
-_OBEYED = re.compile("[\x7f-\x9f]")
 
 
 def describe_image(image: Image) -> dict[str, Any]:
@@ -71,36 +61,6 @@ def describe_build(
         "verity": disk.verity and msgspec.to_builtins(disk.verity),
         "tools": disk.tools,
     }
-
-
-def render_portable(document: dict[str, Any]) -> bytes:
-    """Write JSON for everybody's parsers: a byte that is no UTF-8, which ours have as Python does, is `\\xff` there."""
-    return render_json(_portable(document))
-
-
-def _portable(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    if isinstance(value, dict):
-        return {_portable(key): _portable(each) for key, each in value.items()}
-    return [_portable(each) for each in value] if isinstance(value, (list, tuple)) else value
-
-
-def render_json(document: dict[str, Any]) -> bytes:
-    """Render a JSON document for people and programs alike."""
-    text = _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(document, indent=2, ensure_ascii=False))
-    # Bytes of a path that are no UTF-8 become JSON's own escapes, so that the document stays JSON.
-    return text.encode("utf-8", "backslashreplace") + b"\n"
-
-
-def disk_digest(path: Path) -> str:
-    """Hash a disk: sha256 in hex of all its bytes, holes as the zeros they read as. Raises OSError."""
-    digest = hashlib.sha256()
-    with opened(path, os.O_RDONLY) as fd:
-        # Holes are not read: that takes as long as to hash them, and drives out of memory what others have there.
-        for chunk in content(fd, os.lseek(fd, 0, os.SEEK_END)):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _describe_config(config: ImageConfig) -> dict[str, Any]:

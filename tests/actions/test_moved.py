@@ -13,10 +13,10 @@ from support.tars import directory, file, hardlink, opaque, tar, whiteout
 
 from builder import BuildOptions, DiskOptions, Removal, build, verify
 from builder.disk import FILESYSTEMS
+from builder.disk.digest import disk_digest
 from builder.disk.shift import Move, shift
 from builder.guest.options import GuestOptions
 from builder.output.beside import metadata_path
-from builder.output.metadata import disk_digest
 
 MIB = 1 << 20
 

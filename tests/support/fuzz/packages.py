@@ -19,8 +19,8 @@ from builder.artifact.said import KINDS, SBOM, is_about, parse_said
 from builder.image.attestation import parse_attestations
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
-from builder.output.metadata import render_portable
 from builder.output.provenance import PREDICATE
+from builder.output.render import render_portable
 from builder.output.sbom import describe_packages
 from builder.packages.inventory import read_inventory
 from builder.packages.rpm_header import parse_header

@@ -1,23 +1,11 @@
-"""JSON for people and programs alike: it is read as it was meant, and nothing in it moves a cursor."""
+"""The digest of a disk is that of its bytes, however they are kept."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
-from builder.output.metadata import disk_digest, render_json
-
-
-def test_json_holds_nothing_that_a_terminal_obeys_and_is_read_as_it_was_meant() -> None:
-    document = {"name": "".join(map(chr, range(0x100))) + "é\udcff€", "other\x9b": [1]}
-    rendered = render_json(document)
-    assert json.loads(rendered) == document
-    assert all(
-        character.isprintable() or character == "\n"
-        for character in rendered.decode().translate({0xA0: None, 0xAD: None})
-    )
-    assert "é".encode() in rendered
+from builder.disk.digest import disk_digest
 
 
 def test_holes_of_a_disk_are_hashed_as_the_zeros_they_read_as(tmp_path: Path) -> None:
