@@ -23,7 +23,8 @@ def choose(descriptors: Iterable[Descriptor], wanted: Platform, name: str = "the
     `name` as its reference, and UnsupportedImage where every entry is of such a media type: BuildKit's caches are
     indexes of layers.
     """
-    descriptors = tuple(descriptors)
+    # Equal entries are one, and no choice.
+    descriptors = tuple(dict.fromkeys(descriptors))
     if descriptors and not any(entry.media_type in MANIFESTS | INDEXES for entry in descriptors):
         types = ", ".join(legible(kind, 64) for kind in sorted({entry.media_type for entry in descriptors})[:4])
         raise UnsupportedImage(name, f"leads to no image, but to {types}; it may be a build cache: name the image")

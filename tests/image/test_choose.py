@@ -114,8 +114,8 @@ def test_the_one_index_without_platform_is_followed_when_nothing_else_fits() -> 
 @pytest.mark.parametrize(
     "entries",
     [
-        [entry(None), entry(None)],
-        [entry(None, OCI_INDEX), entry(None, OCI_INDEX)],
+        [entry(None), entry(None, content=b"other")],
+        [entry(None, OCI_INDEX), entry(None, OCI_INDEX, content=b"other")],
         [entry("linux/amd64"), entry(None)],
         [entry("linux/amd64", OCI_INDEX)],
         [entry("/")],
@@ -125,6 +125,11 @@ def test_the_one_index_without_platform_is_followed_when_nothing_else_fits() -> 
 def test_nothing_is_guessed_between_entries_that_state_no_fitting_platform(entries: list[Descriptor]) -> None:
     with pytest.raises(PlatformNotFound):
         choose(entries, Platform("linux", "arm64"))
+
+
+@pytest.mark.parametrize("media_type", [OCI_INDEX, OCI_MANIFEST])
+def test_an_entry_that_is_there_twice_is_one_and_no_choice(media_type: str) -> None:
+    assert chosen("linux/arm64", entry(None, media_type), entry(None, media_type)) == 0
 
 
 def test_an_index_entry_with_a_platform_is_chosen_like_a_manifest() -> None:
