@@ -112,16 +112,15 @@ class Upload:
     def _begin(self) -> bool:
         """Begin a session; True where the registry takes the blob from beside instead (spec, "Mounting a blob")."""
         place = self._repository.address("blobs/uploads/")
-        answer = None
+        taken = None
         if self._source:
             mount = place.asking([("mount", str(self._descriptor.digest)), ("from", self._source)])
             # Registries differ in what they answer who may not read there.
             with suppress(NotThere, Refused, AccessDenied):
-                answer = self._ask("POST", mount)
-            if answer is not None and answer.status == 201:
+                taken = self._ask("POST", mount)
+            if taken is not None and taken[0].status == 201:
                 return True
-        answer = answer or self._ask("POST", place)
-        self._follow(answer, place)
+        self._follow(*(taken or self._ask("POST", place)))
         if self._session is None:
             reason = "names no place to send a blob to; the registry is set up wrongly"
             raise SourceUnreadable(self._repository.host, reason)
@@ -130,8 +129,8 @@ class Upload:
     def _position(self) -> int:
         """Ask how much of the blob is there, and where the rest goes."""
         assert self._session is not None
-        answer = self._ask("GET", self._session)
-        self._follow(answer, self._session)
+        answer, place = self._ask("GET", self._session)
+        self._follow(answer, place)
         return self._there(answer)
 
     def _there(self, answer: Answer) -> int:
@@ -149,8 +148,8 @@ class Upload:
         assert self._session is not None
         headers = _OCTETS | ({"Content-Range": f"{position}-{size - 1}"} if position else {})
         body = Body(size - position, lambda: self._watched(position))
-        answer = self._ask("PATCH", self._session, headers, body)
-        self._follow(answer, self._session)
+        answer, place = self._ask("PATCH", self._session, headers, body)
+        self._follow(answer, place)
         # Without a Range, all was taken; if it was not, the digest will tell.
         if "Range" in answer.headers and self._there(answer) < size:
             raise Passing(self._repository.host, "took only a part of a blob")
@@ -184,8 +183,8 @@ class Upload:
         headers: dict[str, str] | None = None,
         body: Body | bytes | None = None,
         within: float | None = None,
-    ) -> Answer:
-        """Send a request where the registry wants it, and be done with the content of its answer."""
+    ) -> tuple[Answer, Address]:
+        """Send a request where the registry wants it, and be done with the content of the answer; say who gave it."""
         for _ in range(_MAX_REDIRECTS):
             answer = self._repository.ask(method, place, headers or {}, body=body, within=within)
             answer.discard()
@@ -193,7 +192,7 @@ class Upload:
             if answer.status not in _ELSEWHERE or not location:
                 if answer.status >= 300:
                     raise Refused(self._repository.where, f"answered {answer.status}", answer.status)
-                return answer
+                return answer, place
             place = redirected(place, location)
         reason = f"redirects more than {_MAX_REDIRECTS} times; the registry is set up wrongly"
         raise SourceUnreadable(self._repository.host, reason)

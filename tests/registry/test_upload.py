@@ -266,12 +266,17 @@ def test_an_upload_that_is_redirected_is_sent_there(registry: Registry, proxy: P
     assert len(proxy.sent("POST")) == 2
 
 
-def test_an_upload_goes_where_the_registry_says_and_takes_no_secret_there(raw: RawRegistry, home: Path) -> None:
+@pytest.mark.parametrize("moved", [False, True])
+def test_an_upload_goes_where_the_registry_says_and_takes_no_secret_there(
+    raw: RawRegistry, home: Path, moved: bool
+) -> None:
     other = RawRegistry(raw.spec)
     other.start("127.0.0.2")
     raw.odd["GET /v2/$"] = lambda _line: [answer(401, b"", 'WWW-Authenticate: Basic realm="x"')]
     raw.odd["HEAD"] = lambda _line: [answer(404)]
-    raw.odd["POST"] = lambda _line: [answer(202, b"", f"Location: http://{other.host}/up?sig=%2b")]
+    there = f"Location: http://{other.host}/up?sig=%2b"
+    raw.odd["POST"] = lambda _line: [answer(202, b"", "Location: /up" if moved else there)]
+    raw.odd["PATCH"] = lambda _line: [answer(307, b"", there)]
     other.odd["PATCH"] = lambda _line: [answer(202, b"", "Location: /further?x=1")]
     other.odd["PUT"] = lambda _line: [answer(201)]
     credentials = home / "auth.json"
