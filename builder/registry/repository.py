@@ -147,7 +147,10 @@ class Repository:
     def _fetch(self, resource: str, headers: Mapping[str, str], what: str) -> tuple[Answer, bytes]:
         answer = self.ask("GET", resource, headers)
         try:
-            return answer, answer.json(MAX_DOCUMENT_SIZE + 1, what)
+            data = answer.json(MAX_DOCUMENT_SIZE + 1, what)
+            if not data:
+                raise Refused(self.where, f"{answer.explain()}, and nothing where {what} should be", answer.status)
+            return answer, data
         finally:
             answer.close()
 

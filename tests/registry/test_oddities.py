@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from collections.abc import Callable
 from contextlib import closing
@@ -166,6 +167,16 @@ def test_a_page_in_place_of_a_token_is_named(raw: RawRegistry, access: Access) -
     wants_token(raw, "t")
     raw.odd["/token"] = always(answer(200, PAGE, HTML))
     assert "sent a page of HTML with status 200 where a token should be" in str(refused(raw, access))
+
+
+@pytest.mark.parametrize("status", [200, 204, 300, 304])
+def test_nothing_in_place_of_a_manifest_is_the_registrys_failure_and_no_odd_image(
+    raw: RawRegistry, access: Access, status: int
+) -> None:
+    raw.odd["GET .*/manifests/"] = always(answer(status))
+    error = refused(raw, access)
+    assert error.exit_status == 1
+    assert re.fullmatch(rf".*/image: answered {status} .*, and nothing where a manifest should be, .*", str(error))
 
 
 def test_not_found_is_not_found_in_whatever_words(raw: RawRegistry, access: Access) -> None:
