@@ -34,6 +34,7 @@ from builder.sandbox.policy import AUTO, policy
 from builder.shortage import unless_short
 from builder.sources.access import Access
 from builder.sources.docker import DOCKER
+from builder.sources.docker.registries_conf import read_registries_conf
 from builder.sources.docker.repositories import open_repositories
 from builder.sources.reference import parse_reference
 from builder.sources.transport import Reference
@@ -120,7 +121,7 @@ def _confine(tmpdir: Path | None, access: Access, listen: Listener, stack: ExitS
     tmpdir, room = own_scratch(tmpdir, "push", listen, stack)
 
     def find() -> Places | str:
-        if starts_and_writes_nothing(access.registry.authfile):
+        if starts_and_writes_nothing(access.registry.authfile, read_registries_conf().credential_helpers or ()):
             return room
         return "credentials come from programs that need nobody knows what, or TLS is logged: log in with a file"
 

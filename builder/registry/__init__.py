@@ -17,7 +17,8 @@ class RegistryAccess:
     """How to reach registries, in the words of skopeo and podman; what is None is found where they look for it.
 
     `authfile` holds credentials (containers-auth.json(5)); `cert_dir` holds certificates for every registry
-    (containers-certs.d(5)). Without `tls_verify` certificates are not checked and plain HTTP will do.
+    (containers-certs.d(5)). Without `tls_verify` certificates are not checked and plain HTTP will do. `helpers` are no
+    option: they are what registries.conf says is asked for credentials, in its order.
     """
 
     authfile: Path | None = option(None, FILE, REGISTRY, "Credentials for registries, as podman and docker keep them.")
@@ -25,3 +26,4 @@ class RegistryAccess:
     tls_verify: bool = option(
         True, TRUTH, REGISTRY, "Check the certificates of registries; without, plain HTTP will do as well."
     )
+    helpers: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +30,8 @@ _HUB_SERVERS = ("https://index.docker.io/v1/", DOCKER_HUB)
 _HUB_HOSTS = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
 # Docker's file before version 1.7: all of it is what `auths` holds in the others.
 _OLD_DOCKER = ".dockercfg"
+# What stands among the helpers of registries.conf for the files (containers-registries.conf(5), "credential-helpers").
+_FILES = "containers-auth.json"
 # A helper's user name for a secret that is an identity token.
 _IDENTITY_TOKEN = "<token>"
 
@@ -64,15 +66,31 @@ class _Unusable(Exception):
     """What is there and is no use; why, without quoting it."""
 
 
-def find_credentials(authfile: Path | None, host: str, path: str, listen: Listener = ignore) -> Credentials | None:
+def find_credentials(
+    authfile: Path | None, host: str, path: str, listen: Listener = ignore, helpers: Sequence[str] = ()
+) -> Credentials | None:
     """Find the credentials for the repository `path` at `host`; None where there are none.
 
     The first file that has some counts: `authfile` or else $REGISTRY_AUTH_FILE alone where one is given, then podman's
-    and Docker's own. `listen` is told what is no use. Raises SourceUnreadable, or MissingRequirement, for a file
-    that was given.
+    and Docker's own. Where none is given and there are `helpers`, those are asked in their order, and the files where
+    they come. `listen` is told what is no use. Raises SourceUnreadable, or MissingRequirement, for a file that was
+    given.
     """
     given = _given(authfile)
-    for file in (given,) if given else auth_files(os.environ):
+    if given:
+        return _in_files([given], True, host, path, listen)
+    for helper in helpers or (_FILES,):
+        if helper == _FILES:
+            found = _in_files(auth_files(os.environ), False, host, path, listen)
+        else:
+            found = _from_helper(helper, host, listen)
+        if found is not None:
+            return found
+    return None
+
+
+def _in_files(files: Iterable[Path], given: bool, host: str, path: str, listen: Listener) -> Credentials | None:
+    for file in files:
         try:
             content = _read(file)
         except _Unusable as error:
@@ -91,9 +109,11 @@ def find_credentials(authfile: Path | None, host: str, path: str, listen: Listen
     return None
 
 
-def asks_helpers(authfile: Path | None) -> bool:
-    """Tell whether a program might be asked for credentials; the files are those of `find_credentials`."""
+def asks_helpers(authfile: Path | None, helpers: Sequence[str]) -> bool:
+    """Tell whether a program might be asked for credentials; the arguments are those of `find_credentials`."""
     given = _given(authfile)
+    if not given and any(helper != _FILES for helper in helpers):
+        return True
     for file in (given,) if given else auth_files(os.environ):
         with suppress(_Unusable):
             content = _read(file)
@@ -102,10 +122,10 @@ def asks_helpers(authfile: Path | None) -> bool:
     return False
 
 
-def starts_and_writes_nothing(authfile: Path | None) -> bool:
+def starts_and_writes_nothing(authfile: Path | None, helpers: Sequence[str]) -> bool:
     """Tell whether who speaks to a registry needs no more than the network, and files to read."""
     # What is written of a TLS connection, for who looks into it, goes where the user says.
-    return not asks_helpers(authfile) and "SSLKEYLOGFILE" not in os.environ
+    return not asks_helpers(authfile, helpers) and "SSLKEYLOGFILE" not in os.environ
 
 
 def auth_files(environment: Mapping[str, str]) -> Iterator[Path]:

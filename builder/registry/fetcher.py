@@ -93,6 +93,7 @@ class Fetcher:
             authfile=access.authfile and os.fspath(access.authfile),
             cert_dir=access.cert_dir and os.fspath(access.cert_dir),
             tls_verify=access.tls_verify,
+            helpers=access.helpers,
         )
         return origin
 

@@ -249,8 +249,8 @@ class _Service:
         with suppress(OSError):
             os.chdir(asked.directory)
         authfile, cert_dir = (Path(name) if name else None for name in (asked.authfile, asked.cert_dir))
-        access = RegistryAccess(authfile, cert_dir, asked.tls_verify)
-        if not self._origins and starts_and_writes_nothing(authfile):
+        access = RegistryAccess(authfile, cert_dir, asked.tls_verify, tuple(asked.helpers))
+        if not self._origins and starts_and_writes_nothing(authfile, access.helpers):
             from builder.sandbox.fetching import confine_fetching
 
             # A container may forbid it. Where that must not be, whoever is served finds out.

@@ -41,6 +41,7 @@ class Question(msgspec.Struct):
     authfile: str | None = None
     cert_dir: str | None = None
     tls_verify: bool = True
+    helpers: list[str] = []
 
 
 def parse_question(message: bytes) -> Question:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from threading import Event, Lock
 from typing import TypeVar
 from urllib.parse import quote
@@ -73,9 +74,8 @@ class Repository:
         self._server = _HUB if host == DOCKER_HUB else host
         self._http = Http(access, self._server, host)
         scopes = [scope_of(path, push=push), *map(scope_of, beside)]
-        self._authorization = Authorization(
-            self._http, scopes, self.where, lambda: find_credentials(access.authfile, host, path, listen)
-        )
+        find = partial(find_credentials, access.authfile, host, path, listen, access.helpers)
+        self._authorization = Authorization(self._http, scopes, self.where, find)
         # By where we were redirected to.
         self._introductions: dict[Origin, Authorization] = {}
         self._base: Address | None = None

@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from support.command import run
 from support.logins import auth, places, told, user, write
 from support.odd import MADE, wants_token
-from support.raw import RawRegistry
+from support.raw import RawRegistry, answer
 from support.remote import listen_to, read_image
 
 from builder.registry.credentials import Credentials, find_credentials
@@ -150,6 +151,43 @@ def test_each_file_has_its_own_helpers(home: Path, monkeypatch: pytest.MonkeyPat
     assert told(None, "other.example") == ("kept", [])
     notice = "docker-credential-absent: is not installed; going on without it"
     assert told(None) == ("kept", [notice])
+
+
+def test_the_helpers_of_registries_conf_are_asked_in_its_order_and_the_files_where_they_come(
+    home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As podman does, whose log-in puts a password there, too; of a file that was named no helper knows better."""
+    only_one = f"grep -q a.example {home}/asked || exit 0\n{ANSWER % 'helper'}"
+    asked = helper(home, monkeypatch, only_one)
+    write(places(home)["runtime"], auths={"a.example": auth("file"), "b.example": auth("file")})
+
+    def found(host: str, *helpers: str, authfile: Path | None = None) -> str | None:
+        known = find_credentials(authfile, host, "app", helpers=helpers)
+        return None if known is None else known.username
+
+    files = "containers-auth.json"
+    assert [found("b.example", "test", files), found("b.example", "test")] == ["file", None]
+    assert [found("a.example", "test", files), found("a.example", files, "test")] == ["helper", "file"]
+    asked.unlink()
+    given = write(tmp_path / "auth.json", auths={"a.example": auth("given")})
+    assert [found("a.example", "test", authfile=given), found("b.example", "test", authfile=given)] == ["given", None]
+    assert not asked.exists()
+
+
+@pytest.mark.heavy
+def test_the_process_that_fetches_asks_the_helpers_of_registries_conf(
+    raw: RawRegistry, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And is left what it takes to start one."""
+    asked = helper(home, monkeypatch, ANSWER % "me")
+    (home / "registries.conf").write_text('credential-helpers = ["test"]\n')
+    ordinary, wanted = raw.ordinary, auth("me", "hidden")["auth"].encode()
+    refusal = answer(401, b"", 'WWW-Authenticate: Basic realm="x"')
+    raw.odd["/v2/"] = lambda line: ordinary(line) if wanted in raw.heads[-1] else [refusal]
+    environment = {**os.environ, "CONTAINERS_REGISTRIES_CONF": str(home / "registries.conf")}
+    ran = run("-q", "inspect", f"docker://{raw.host}/image", "--platform", "linux/s390x", **environment)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert asked.read_text() == f"get {raw.host} marked\n"
 
 
 def test_an_empty_name_stands_for_no_helper(tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ class RegistriesConf(msgspec.Struct, rename="kebab"):
     """The parts of the file, or of all files together, that concern a pull by name."""
 
     unqualified_search_registries: list[str] | None = None
+    credential_helpers: list[str] | None = None
     registry: list[_Registry] = []
     aliases: dict[str, str] = {}
     registries: dict[str, _Version1] = {}
@@ -88,6 +89,8 @@ def read_registries_conf() -> RegistriesConf:
         part = _read(file)
         if part.unqualified_search_registries is not None:
             conf.unqualified_search_registries = part.unqualified_search_registries
+        if part.credential_helpers is not None:
+            conf.credential_helpers = part.credential_helpers
         by_scope |= {each.scope: each for each in part.registry}
         conf.aliases |= part.aliases
     conf.registry = list(by_scope.values())

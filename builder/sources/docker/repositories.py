@@ -14,7 +14,7 @@ from builder.image.name import ImageName
 from builder.registry import RegistryAccess
 from builder.registry.fetcher import running_fetcher
 from builder.registry.origin import Origin
-from builder.sources.docker.registries_conf import Location, locations, qualify, read_registries_conf
+from builder.sources.docker.registries_conf import Location, RegistriesConf, locations, qualify, read_registries_conf
 from builder.sources.transport import Reference
 from builder.words import quoted
 
@@ -33,12 +33,12 @@ def open_repositories(
     # Here, because who has another process ask should not wait for an HTTP client.
     from builder.registry.repository import Repository
 
-    name, places = _locate(reference, push=push)
+    name, places, conf = _locate(reference, push=push)
     stop = Event()
     opened = []
     for place in places:
         rights = (push, beside) if not place.mirror else (False, ())
-        how = _spoken_to(place, access)
+        how = _spoken_to(place, access, conf)
         opened.append(Repository(place.host, place.path, how, stop, listen, push=rights[0], beside=rights[1]))
     return name, opened
 
@@ -46,24 +46,25 @@ def open_repositories(
 def open_origins(reference: Reference, access: RegistryAccess, listen: Listener) -> tuple[ImageName, Sequence[Origin]]:
     """Do the same for an image that is to be read, by way of the process that fetches where there is one."""
     if (fetcher := running_fetcher()) is not None:
-        name, places = _locate(reference)
-        return name, [fetcher.open(each.host, each.path, _spoken_to(each, access), listen) for each in places]
+        name, places, conf = _locate(reference)
+        return name, [fetcher.open(each.host, each.path, _spoken_to(each, access, conf), listen) for each in places]
     from builder.registry.direct import DirectOrigin
 
     name, repositories = open_repositories(reference, access, listen)
     return name, [DirectOrigin(repository) for repository in repositories]
 
 
-def _locate(reference: Reference, *, push: bool = False) -> tuple[ImageName, list[Location]]:
+def _locate(reference: Reference, *, push: bool = False) -> tuple[ImageName, list[Location], RegistriesConf]:
     conf = read_registries_conf()
     name = qualify(_parse_name(reference), conf, reference.text)
     if name.digest is None and name.tag is None and not push:
         name = replace(name, tag="latest")
-    return name, locations(name, conf)
+    return name, locations(name, conf), conf
 
 
-def _spoken_to(place: Location, access: RegistryAccess) -> RegistryAccess:
-    return replace(access, tls_verify=access.tls_verify and not place.insecure)
+def _spoken_to(place: Location, access: RegistryAccess, conf: RegistriesConf) -> RegistryAccess:
+    helpers = tuple(conf.credential_helpers or ())
+    return replace(access, tls_verify=access.tls_verify and not place.insecure, helpers=helpers)
 
 
 def _parse_name(reference: Reference) -> ImageName:

@@ -216,6 +216,16 @@ def test_what_the_distribution_says_counts_where_the_administrator_says_nothing(
     assert read_registries_conf().aliases == {"a": "ours.example/a"}
 
 
+def test_the_last_list_of_credential_helpers_counts(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CONTAINERS_REGISTRIES_CONF")
+    place = home / ".config" / "containers"
+    (place / "registries.conf.d").mkdir(parents=True)
+    (place / "registries.conf").write_text('credential-helpers = ["a", "b"]\n')
+    (place / "registries.conf.d" / "1.conf").write_text('credential-helpers = ["c", "containers-auth.json"]\n')
+    (place / "registries.conf.d" / "2.conf").write_text("[aliases]\n")
+    assert read_registries_conf().credential_helpers == ["c", "containers-auth.json"]
+
+
 @pytest.mark.parametrize(
     ("name", "full"),
     [
