@@ -46,7 +46,7 @@ def _files_near(outputs: Iterable[Path], jobs: Sequence[Job]) -> Iterator[str]:
             reference = parse_reference(job.reference)
             if not reference.names_a_file or reference.is_url or resolve_output(reference.place) not in near:
                 continue
-            if Path(reference.place).is_file():
+            if os.path.isfile(reference.place):
                 yield reference.place
             else:
                 yield from _read_from(job, shared)

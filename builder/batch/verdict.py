@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 
@@ -67,7 +67,7 @@ def sweep(jobs: Sequence[Job], listen: Listener = ignore) -> None:
     for directory in {job.output.parent for job in jobs}:
         # What is wrong there is for the build to say.
         with suppress(BuilderError):
-            if directory.is_dir():
+            if os.path.isdir(directory):
                 sweep_directory(directory, listen)
 
 
@@ -76,7 +76,7 @@ def _takes_long(job: Job) -> bool:
     with suppress(BuilderError):
         reference = parse_reference(job.reference)
         remote = reference.transport is not None and reference.transport.remote
-        return remote or bool(job.options.additions) or reference.is_url or Path(reference.place).is_file()
+        return remote or bool(job.options.additions) or reference.is_url or os.path.isfile(reference.place)
     return False
 
 

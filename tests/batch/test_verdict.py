@@ -83,6 +83,14 @@ def move(image: Path) -> None:
     layout(image, Spec((LAYER,), config={"Cmd": ["/another"]}))
 
 
+def test_a_name_that_the_system_refuses_to_look_up_is_its_own_job_s_matter(job: Job) -> None:
+    """As this one, or one in a directory that this user may not search."""
+    long = "x" * 300
+    jobs = [replace(job, line=2, reference=f"oci:{long}"), replace(job, line=3, output=Path(long, long)), job]
+    sweep(jobs)
+    assert {each.job.line: each.fails for each in judge(jobs)} == {1: False, 2: True, 3: True}
+
+
 CHANGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "no disk": (lambda place: (place / "a.ext4").unlink(), "no disk"),
     "another image": (lambda place: move(place / "image"), "image changed"),
