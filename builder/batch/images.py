@@ -42,7 +42,8 @@ def plan_jobs(
     """Plan a job for each entry of the list `name`; disks go below `directory`.
 
     What an entry does not say is as in `defaults`, its output's name as in `template`. Raises InvalidList for the first
-    entry that cannot be meant, and when two would write the same file; OutputError where the current directory is gone.
+    entry that cannot be meant, and when two would write the same file, or one into what is another's; OutputError where
+    the current directory is gone.
     """
     jobs: list[Job] = []
     taken: dict[Path, str] = {}
@@ -58,6 +59,10 @@ def plan_jobs(
                 raise InvalidList(name, entry.place, f"writes {path}, and so does {other}; {advice}")
         taken.update((resolve_output(path), entry.place) for path in written(job))
         jobs.append(job)
+    for place, here in taken.items():
+        if (above := next((each for each in place.parents if each in taken), None)) is not None:
+            reason = f"writes {place}, and {taken[above]} a file {above}, in which nothing can be"
+            raise InvalidList(name, here, f"{reason}; name another")
     return jobs
 
 

@@ -14,6 +14,8 @@ from builder.words import quoted
 # What is quoted, which stays; or a comment, which may hold quotes of its own.
 _QUOTED_OR_COMMENT = re.compile(r"""('[^']*'|"(?:\\.|[^"\\])*+"|\\.)|(?:^|\s)#.*""")
 _KNOWN = ("output", *KEYS)
+# In characters, as Linux lets an argument of a command be long; what takes lines apart takes the square of more.
+_LONGEST = 1 << 17
 
 
 def parse_lines(text: str, name: str) -> Iterator[Entry]:
@@ -26,8 +28,11 @@ def parse_lines(text: str, name: str) -> Iterator[Entry]:
         place = f"line {number}"
         if "\0" in line:
             raise InvalidList(name, place, "this is no text; name a list of images")
+        line = _QUOTED_OR_COMMENT.sub(r"\1", line)
+        if len(line) > _LONGEST:
+            raise InvalidList(name, place, f"it is longer than {_LONGEST >> 10} KiB; name a list of images")
         try:
-            words = shlex.split(_QUOTED_OR_COMMENT.sub(r"\1", line))
+            words = shlex.split(line)
         except ValueError as error:
             raise InvalidList(name, place, f"{error}; quote words as in a shell") from error
         if words:

@@ -125,6 +125,9 @@ def test_words_may_be_quoted() -> None:
         ("oci:a\noci:b output=sub/../a", 2, "below the output directory"),
         ("oci:a\noci:b output=./a", 2, "and so does line 1"),
         ("oci:a\noci:b output=a.ext4", 2, "and so does line 1"),
+        ("oci:a\noci:b output=a.ext4/x/b", 2, "and line 1 a file"),
+        ("oci:a output=b.ext4.json/a\noci:b", 1, "and line 2 a file"),
+        (f"# {'x' * (1 << 17)}\noci:a env=A={'x' * (1 << 17)}", 2, "it is longer than 128 KiB"),
     ],
 )
 def test_mistakes_are_named_with_their_line(text: str, line: int, reason: str) -> None:
