@@ -29,6 +29,7 @@ from builder.errors import BuilderError, UsageError
 from builder.events import Progress, Stage
 from builder.option import COUNT, TIMES
 from builder.output.failures import failures_named
+from builder.shortage import unless_short
 from builder.sizes import counted
 from builder.words import legible
 
@@ -156,7 +157,10 @@ def batch(
 
 
 def _text(list_file: BinaryIO) -> str:
-    content = list_file.read(_MAX_LIST + 1)
+    try:
+        content = list_file.read(_MAX_LIST + 1)
+    except OSError as error:
+        raise InvalidList(list_file.name, "", f"it cannot be read: {unless_short(error).strerror}") from error
     if len(content) > _MAX_LIST:
         raise InvalidList(list_file.name, "", f"it is larger than {_MAX_LIST >> 20} MiB; name a list of images")
     # As paths are decoded, so that a list may name every file; some editors begin with a byte order mark.

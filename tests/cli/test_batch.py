@@ -139,6 +139,10 @@ def test_a_file_that_is_no_list_is_refused(place: Path) -> None:
         2,
         "rootfs-builder: error: list line 1: this is no text; name a list of images\n",
     )
+    # Whose first page nobody can read.
+    done = run_in(place, "batch", "/proc/self/mem", "-o", "disks")
+    said = "rootfs-builder: error: /proc/self/mem: it cannot be read: Input/output error\n"
+    assert (done.returncode, done.stderr) == (2, said)
 
 
 @pytest.mark.parametrize(
