@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from builder.actions.push import Pushed, push
     from builder.actions.result import BuildResult
     from builder.actions.unpack import unpack
-    from builder.actions.verify import Verification, verify
+    from builder.actions.verification import Verification
+    from builder.actions.verify import verify
     from builder.additions.addition import AddedTar, Addition, Removal
     from builder.disk.filesystem import DiskOptions
     from builder.errors import BuilderError
@@ -58,7 +59,7 @@ _PLACES = {
     "pull_disk": "builder.actions.pull_disk",
     "push": "builder.actions.push",
     "unpack": "builder.actions.unpack",
-    "Verification": "builder.actions.verify",
+    "Verification": "builder.actions.verification",
     "verify": "builder.actions.verify",
 }
 

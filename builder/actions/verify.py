@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder.actions.booting import format_in
 from builder.actions.confinement import Places, confine, confine_reading
 from builder.actions.opening import open_image, temporary_directory
 from builder.actions.remake import recall, remake
+from builder.actions.verification import Fault, Verification
 from builder.denied import unless_denied
 from builder.disk import FILESYSTEMS
 from builder.disk.check_verity import hash_faults
@@ -28,52 +28,10 @@ from builder.output.beside import metadata_path, read_as
 from builder.output.schema import Made
 from builder.sandbox.policy import policy
 from builder.shortage import LACKING, unless_short
-from builder.tree.compare import Comparison, Difference, found_of
+from builder.tree.compare import Comparison, found_of
 from builder.tree.spool import Spool, open_spool
 from builder.tree.tree import Tree
 from builder.words import legible, quoted
-
-# More are counted and not kept: a disk of something else has one for each of its names.
-_MOST = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What `by` (a tool, the hash tree, our reader, or the recorded digest) finds wrong with a disk by itself."""
-
-    by: str
-    finding: str
-
-    def __str__(self) -> str:
-        return legible(f"{self.by}: {self.finding}")
-
-
-@dataclass(slots=True)
-class Verification:
-    """What was found of a disk: `faults` in itself, `differences` from `reference`, of which `more` are not kept.
-
-    `config` is the digest of the image's config, `names` how many were compared. `recorded` and `actual` are sha256 of
-    the disk in hex, where one is on record; `has_verity` says that its hash tree was checked. `remarks` say what was
-    not compared, and why.
-    """
-
-    disk: Path
-    format: str
-    reference: str | None = None
-    config: str | None = None
-    names: int = 0
-    faults: list[Fault] = field(default_factory=list)
-    differences: list[Difference] = field(default_factory=list)
-    more: int = 0
-    recorded: str | None = None
-    actual: str | None = None
-    has_verity: bool = False
-    remarks: list[str] = field(default_factory=list)
-
-    @property
-    def equal(self) -> bool:
-        """Whether the disk is what it should be."""
-        return not self.faults and not self.differences
 
 
 def verify(
@@ -224,7 +182,7 @@ def _compare_names(found: Verification, comparison: Comparison, tree: Tree, spoo
             own = frozenset(_own(reader)) - tree.root.children.keys()
             comparison.holds, comparison.own = reader.holds, own
             for difference in comparison.differences(walk(reader, most), found_of(tree, spool)):
-                _keep(found, difference)
+                found.keep(difference)
         except DiskMalformed as malformed:
             found.faults.append(Fault("the disk", f"{malformed}; what is behind that was not compared"))
         found.names = comparison.names
@@ -245,13 +203,6 @@ def _own(reader: Reader) -> Iterator[bytes]:
     for entry in reader.entries(reader.inode(reader.root)):
         if reader.is_own(entry.name, reader.inode(entry.number)):
             yield entry.name
-
-
-def _keep(found: Verification, difference: Difference) -> None:
-    if len(found.differences) < _MOST:
-        found.differences.append(difference)
-    else:
-        found.more += 1
 
 
 def _check_hashes(found: Verification, verity: Verity | None, listen: Listener) -> None:

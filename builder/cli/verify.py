@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from builder.actions.fetching import fetching_apart
-from builder.actions.verify import Verification, recorded_reference
+from builder.actions.verification import Verification
+from builder.actions.verify import recorded_reference
 from builder.actions.verify import verify as verify_disk
 from builder.cli.command import Command
 from builder.cli.console import Console
