@@ -65,7 +65,7 @@ void mount_rest(void);
 void load_modules(void);
 void mount_disk(const char *at);
 void make_writable(const char *root, const char *scratch);
-void unmount_all(void);
+bool unmount_all(void);
 
 /* network.c */
 void set_up_network(void);

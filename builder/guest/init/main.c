@@ -34,7 +34,7 @@ _Noreturn void end(int status) {
         usleep(pid ? 0 : 10000);
     }
     finish_relays();
-    unmount_all();
+    if (!unmount_all() && !status) status = OURS;
     tell_status(status);
     /* Firecracker ends when the guest resets through the keyboard controller, the others when the power goes off. */
     reboot(*option("reboot", "") == 'k' ? RB_AUTOBOOT : RB_POWER_OFF);

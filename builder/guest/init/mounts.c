@@ -208,12 +208,24 @@ void make_writable(const char *root, const char *scratch) {
     mount_kernel();
 }
 
-/* What is read-only is clean on its disk; what is not in use is unmounted. */
-void unmount_all(void) {
+/* Make a file system read-only: it is clean on its disk then. False where that did not take all that was written to it:
+ * a process hears of that only where it asks (fsync(2)). */
+static bool closed(const char *at) {
+    int fd = open(at, O_RDONLY | O_CLOEXEC);
+    bool whole = fd < 0 || !syncfs(fd);
+    close(fd);
+    mount(NULL, at, NULL, MS_REMOUNT | MS_RDONLY, NULL);
+    return whole;
+}
+
+/* Close the disks; what is not in use is unmounted. False, and a word, where something is lost. */
+bool unmount_all(void) {
     const char *disk = flag("rb.ro") ? NULL : option("rb.data", NULL);
     sync();
-    mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL);
+    bool whole = closed("/");
     /* Where the init of the initramfs has mounted it nobody gets any more; here it is once more, the same one. */
-    if (disk && !mount(disk, "/run", "ext4", 0, NULL)) mount(NULL, "/run", NULL, MS_REMOUNT | MS_RDONLY, NULL);
+    if (disk && !mount(disk, "/run", "ext4", 0, NULL)) whole &= closed("/run");
+    if (!whole) say(disk ? disk : option("root", "/dev/vda"), " lacks some of what was written to it; is its host full?");
     umount2("/", MNT_DETACH);
+    return whole;
 }
