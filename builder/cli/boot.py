@@ -113,9 +113,10 @@ def boot(console: Console, /, disk: Path | str, args: Sequence[str], dry_run: bo
     """Boot DISK under QEMU, and exit with its process's status.
 
     DISK is one that `build --init auto` made. Standard input, output and error are the process's;
-    -v shows the kernel's and init's words as well. ARG... take the place of the image's Cmd. Ctrl-C
-    sends the process its stop signal. Nothing needs root; KVM is used where it works. A disk in a
-    registry is fetched, and is here as long as it runs; `pull` keeps it.
+    -v shows the console as well: the words of the kernel, of init, and of an init of the image's
+    own, such as systemd. ARG... take the place of the image's Cmd. Ctrl-C sends the process its
+    stop signal. Nothing needs root; KVM is used where it works. A disk in a registry is fetched,
+    and is here as long as it runs; `pull` keeps it.
 
     \b
     Examples:
@@ -144,6 +145,8 @@ def boot(console: Console, /, disk: Path | str, args: Sequence[str], dry_run: bo
             console.answer(os.fsencode(command))
             return
         ended = boot_disk(disk, options)
+        # What init says may be why: a status alone tells nobody what failed.
+        console.quiet = console.quiet and ended.status == 0
         for words in ended.words:
             console.notice(words)
         click.get_current_context().exit(ended.status)

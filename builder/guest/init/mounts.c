@@ -208,8 +208,8 @@ void make_writable(const char *root, const char *scratch) {
     mount_kernel();
 }
 
-/* Make a file system read-only: it is clean on its disk then. False where that did not take all that was written to it:
- * a process hears of that only where it asks (fsync(2)). */
+/* Make a file system read-only: it is clean on its disk then. False where that did not take all that was written to it,
+ * of which a process hears only where it asks (fsync(2)). */
 static bool closed(const char *at) {
     int fd = open(at, O_RDONLY | O_CLOEXEC);
     bool whole = fd < 0 || !syncfs(fd);
@@ -218,14 +218,16 @@ static bool closed(const char *at) {
     return whole;
 }
 
-/* Close the disks; what is not in use is unmounted. False, and a word, where something is lost. */
+/* Close the disks; what is not in use is unmounted. False, and a word, where they did not take all. */
 bool unmount_all(void) {
     const char *disk = flag("rb.ro") ? NULL : option("rb.data", NULL);
     sync();
     bool whole = closed("/");
     /* Where the init of the initramfs has mounted it nobody gets any more; here it is once more, the same one. */
     if (disk && !mount(disk, "/run", "ext4", 0, NULL)) whole &= closed("/run");
-    if (!whole) say(disk ? disk : option("root", "/dev/vda"), " lacks some of what was written to it; is its host full?");
+    if (!whole)
+        say(disk ? disk : option("root", "/dev/vda"),
+            " did not take all that was written to it, and what was not written anew is lost; make room on its host");
     umount2("/", MNT_DETACH);
     return whole;
 }
