@@ -213,6 +213,6 @@ def test_the_guest_can_write_to_every_directory(tmp_path: Path, spool: Spool) ->
 
 def test_debugfs_reads_what_the_tree_holds_without_root(tmp_path: Path, spool: Spool) -> None:
     pack_ext4(tree_of(etc=Directory(children={b"hosts": filled(spool, 70000, b"h")})), spool, tmp_path / "image")
-    argv = [find_tool("debugfs"), "-R", f"dump /etc/hosts {tmp_path / 'hosts'}", str(tmp_path / "image")]
+    argv = [find_tool("debugfs"), "-R", f'dump /etc/hosts "{tmp_path}/hosts"', str(tmp_path / "image")]
     subprocess.run(argv, check=True, capture_output=True)
     assert (tmp_path / "hosts").read_bytes() == b"h" * 70000
