@@ -9,7 +9,7 @@ from builder.errors import CorruptStream
 
 # In bytes. Whatever a little input inflates to comes out in pieces of at most PIECE. Memory for larger ones is fresh
 # each time: making its pages took a tenth of the inflating.
-PIECE = 256 * 1024
+PIECE = 512 * 1024
 # Smaller pieces are joined into chunks of this size. Joining larger ones, too, took a fifth of the inflating.
 _FAIR = 64 * 1024
 # A decompressor that meets the end of its stream hands back a copy of the rest of what it was given. Streams may be
