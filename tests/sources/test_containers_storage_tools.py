@@ -121,7 +121,7 @@ def test_layers_that_skopeo_copied_in_come_out_as_they_went_in(engine: Engine, t
     )  # fmt: skip
     layout(tmp_path / "oci", Spec(layers))
     engine.run(
-        f'skopeo copy -q oci:{tmp_path}/oci:latest "containers-storage:${{SPEC}}localhost/odd:1"', tools=("skopeo",)
+        f'skopeo copy -q "oci:{tmp_path}/oci:latest" "containers-storage:${{SPEC}}localhost/odd:1"', tools=("skopeo",)
     )
     reference = engine.reference("odd:1")
     with closing(open_source(reference)) as source:
@@ -136,13 +136,14 @@ def test_a_layer_with_a_sparse_file_is_refused(engine: Engine, tmp_path: Path) -
     member = Member(b"sparse", size=4 << 20, segments=((0, b"a" * 512), (4 << 20, b"")))
     layout(tmp_path / "oci", Spec((write_tar([member]),)))
     engine.run(
-        f'skopeo copy -q oci:{tmp_path}/oci:latest "containers-storage:${{SPEC}}localhost/sparse:1"', tools=("skopeo",)
+        f'skopeo copy -q "oci:{tmp_path}/oci:latest" "containers-storage:${{SPEC}}localhost/sparse:1"',
+        tools=("skopeo",),
     )
     done = run("build", engine.reference("sparse:1"), "-o", tmp_path / "disk.erofs")
     assert done.returncode == 3
     assert "entry 'sparse': was sparse in the layer's tar" in done.stderr
     with pytest.raises(AssertionError, match="Digest did not match"):
-        engine.run('skopeo copy "containers-storage:${SPEC}localhost/sparse:1" dir:$HOME/out', tools=("skopeo",))
+        engine.run('skopeo copy "containers-storage:${SPEC}localhost/sparse:1" "dir:$HOME/out"', tools=("skopeo",))
 
 
 @pytest.mark.heavy
@@ -153,7 +154,7 @@ def test_a_manifest_list_is_resolved_by_platform(engine: Engine, tmp_path: Path)
     for platform, spec in specs.items():
         name = f"localhost/for-{platform[6:]}:1"
         layout(tmp_path / platform[6:], spec)
-        script += f'skopeo copy -q oci:{tmp_path}/{platform[6:]}:latest "containers-storage:${{SPEC}}{name}" >&2\n'
+        script += f'skopeo copy -q "oci:{tmp_path}/{platform[6:]}:latest" "containers-storage:${{SPEC}}{name}" >&2\n'
         script += f"buildah manifest add localhost/list:1 containers-storage:{name} >&2\n"
     engine.run(script, tools=("buildah", "skopeo"))
     for platform in platforms:
