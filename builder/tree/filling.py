@@ -28,7 +28,8 @@ class Filling:
         self.fd = fd
         self._written = written
         self.runs = Runs()
-        self._buffer = bytearray(_SIZE)
+        # By a view: what is assigned to a part of a bytearray is made another one first.
+        self._buffer = memoryview(bytearray(_SIZE))
         # Where in the file the buffer begins, how much of it is filled, and how long the file is.
         self._start = self._filled = self._length = 0
 
@@ -73,8 +74,7 @@ class Filling:
     def _write(self) -> None:
         size = -(-self._filled // ALIGNMENT) * ALIGNMENT
         self._buffer[self._filled : size] = bytes(size - self._filled)
-        with memoryview(self._buffer) as view, view[:size] as blocks:
-            self._save(blocks, self._start)
+        self._save(self._buffer[:size], self._start)
         self._filled = 0
 
     def _save(self, blocks: memoryview, position: int) -> None:
