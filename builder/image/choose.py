@@ -23,8 +23,7 @@ def choose(descriptors: Iterable[Descriptor], wanted: Platform, name: str = "the
     `name` as its reference, and UnsupportedImage where every entry is of such a media type: BuildKit's caches are
     indexes of layers.
     """
-    # Equal entries are one, and no choice.
-    descriptors = tuple(dict.fromkeys(descriptors))
+    descriptors = tuple(descriptors)
     if descriptors and not any(entry.media_type in MANIFESTS | INDEXES for entry in descriptors):
         types = ", ".join(legible(kind, 64) for kind in sorted({entry.media_type for entry in descriptors})[:4])
         raise UnsupportedImage(name, f"leads to no image, but to {types}; it may be a build cache: name the image")
@@ -40,11 +39,12 @@ def choose(descriptors: Iterable[Descriptor], wanted: Platform, name: str = "the
         if ranked:
             return max(ranked, key=lambda pair: pair[0])[1]
     candidates = candidates or followed
-    indexes = [entry for entry in candidates if entry.platform is None and entry.media_type in INDEXES]
-    if len(indexes) == 1:
-        return indexes[0]
-    if len(candidates) == 1 and candidates[0].platform is None:
-        return candidates[0]
+    unstated = [entry for entry in candidates if entry.platform is None]
+    indexes = [entry for entry in unstated if entry.media_type in INDEXES]
+    for group in (indexes, unstated if len(unstated) == len(candidates) else []):
+        # Entries that lead to the same are one, and no choice.
+        if len({entry.digest for entry in group}) == 1:
+            return group[0]
     others = dict.fromkeys(stated(entry.platform) for entry in candidates if entry.platform is not None)
     raise PlatformNotFound(name, str(wanted), list(others))
 

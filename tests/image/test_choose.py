@@ -130,6 +130,9 @@ def test_nothing_is_guessed_between_entries_that_state_no_fitting_platform(entri
 @pytest.mark.parametrize("media_type", [OCI_INDEX, OCI_MANIFEST])
 def test_an_entry_that_is_there_twice_is_one_and_no_choice(media_type: str) -> None:
     assert chosen("linux/arm64", entry(None, media_type), entry(None, media_type)) == 0
+    # By two names, too; and to find that out takes no entry to be compared with each.
+    many = [entry(None, media_type, annotations={"name": str(number)}) for number in range(1 << 15)]
+    assert chosen("linux/arm64", *many) == 0
 
 
 def test_an_index_entry_with_a_platform_is_chosen_like_a_manifest() -> None:
