@@ -14,7 +14,7 @@ class NoInit(MissingRequirement):
     """Init was not compiled for the architecture of an image."""
 
     def __init__(self, architecture: str) -> None:
-        self.reason = f"this installation has no init for {architecture}"
+        self.reason = f"this installation has no init for {architecture or 'images that state no architecture'}"
         self.advice = "name your own with --init PATH, or leave init out with --init none"
         super().__init__(f"{self.reason}; {self.advice}")
 
