@@ -119,7 +119,7 @@ def plan(
         options,
         options.describe() | {"additions": [each.record() for each in surveyed]},
         tools | ({"init": guest.digest} if guest and has_init else {}),
-        Root(output, options.format or "", image.config.architecture, init=has_init, initrd=initrd),
+        Root(output, options.format or "", image.config.goarch, init=has_init, initrd=initrd),
         attested,
     )
     # That it can be run is known before any layer is read, its root hash only afterwards.

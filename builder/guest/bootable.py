@@ -121,7 +121,7 @@ def plan_guest(image: Image, options: GuestOptions, listen: Listener) -> Guest |
 def _planned(image: Image, options: GuestOptions) -> Guest:
     process = plan_process(image.config, options, image.reference)
     own = options.init != AUTO
-    init = read_host_file(Path(options.init), "init") if own else init_program(image.config.architecture)
+    init = read_host_file(Path(options.init), "init") if own else init_program(image.config.goarch)
     return Guest(image, options, process, init, _modules(options.modules))
 
 

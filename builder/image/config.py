@@ -80,6 +80,11 @@ class ImageConfig:
         """The platform that the config states."""
         return Platform(self.os, self.architecture, self.variant)
 
+    @property
+    def goarch(self) -> str:
+        """The architecture as Go calls it (GOARCH), also where the config calls it otherwise, such as x86_64."""
+        return self.platform.normalised().architecture
+
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 _Text = Annotated[str | None, LENIENT]

@@ -53,6 +53,14 @@ def test_an_image_that_names_a_program_gets_init_without_a_word(tmp_path: Path) 
     assert bare.disk.uuid != disk.disk.uuid
 
 
+def test_an_image_whose_architecture_has_another_name_gets_the_same_init(tmp_path: Path) -> None:
+    by_go = built(made(tmp_path, {"Cmd": ["/app"]}), tmp_path / "a.ext4", GuestOptions()).disk
+    by_others = built(
+        made(tmp_path, {"Cmd": ["/app"]}, platform="linux/x86_64"), tmp_path / "b.ext4", GuestOptions()
+    ).disk
+    assert by_go.tools["init"] == by_others.tools["init"]
+
+
 def test_an_image_that_names_no_program_gets_no_init_and_a_notice(tmp_path: Path) -> None:
     image = made(tmp_path, {})
     heard: list[str] = []
