@@ -14,7 +14,7 @@ from support.odd import MADE, wants_token
 from support.raw import RawRegistry, answer
 from support.remote import listen_to, read_image
 
-from builder.registry.credentials import Credentials, find_credentials
+from builder.registry.credentials import Credentials, find_credentials, starts_and_writes_nothing
 from builder.sandbox import seccomp
 from builder.sources.access import Access, Means
 
@@ -172,6 +172,17 @@ def test_the_helpers_of_registries_conf_are_asked_in_its_order_and_the_files_whe
     given = write(tmp_path / "auth.json", auths={"a.example": auth("given")})
     assert [found("a.example", "test", authfile=given), found("b.example", "test", authfile=given)] == ["given", None]
     assert not asked.exists()
+
+
+def test_who_fetches_may_start_programs_only_where_one_might_be_asked(home: Path, tmp_path: Path) -> None:
+    write(places(home)["runtime"], auths={"a.example": auth("file")})
+    given = write(tmp_path / "auth.json", auths={"a.example": auth("given")})
+    files = "containers-auth.json"
+    assert all(starts_and_writes_nothing(None, helpers) for helpers in ((), (files,)))
+    assert not any(starts_and_writes_nothing(None, helpers) for helpers in (("test",), (files, "test")))
+    assert starts_and_writes_nothing(given, ("test",))
+    write(places(home)["runtime"], credsStore="test")
+    assert not starts_and_writes_nothing(None, (files,))
 
 
 @pytest.mark.heavy

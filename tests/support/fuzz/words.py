@@ -190,6 +190,7 @@ class Archive:
 LIST = "oci:a:1 output=a.ext4 size=512M free=10M env=A=1 'cmd=[\"sh\"]' add=a:/b\n# no more\ndocker-archive:b.tar:c:1\n"
 TABLES = '[defaults]\nsize = "1G"\n[[image]]\nreference = "oci:a"\nenv = ["A=1"]\njournal = false\noutput = "b.erofs"\n'
 REGISTRIES = """unqualified-search-registries = ["docker.io"]
+credential-helpers = ["test", "containers-auth.json"]
 [aliases]
 busybox = "docker.io/library/busybox"
 [[registry]]
