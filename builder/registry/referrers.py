@@ -146,6 +146,11 @@ def _entries(repository: Repository, tag: str) -> tuple[list[Any] | None, str | 
         return [], None
     except (MalformedDocument, UnsupportedImage, DigestMismatch):
         return None, None
+    except Refused as error:
+        if error.status >= 400:
+            raise
+        # Nothing is no index, either.
+        return None, None
     return _listed(found.data), found.mark
 
 

@@ -186,6 +186,16 @@ def test_a_list_that_cannot_be_written_again_as_json_stays_and_is_said(proxy: Pr
     assert proxy.sent("PUT") == []
 
 
+def test_nothing_where_a_list_should_be_stays_and_is_said(proxy: Proxy) -> None:
+    """The disk has its own tag already: its push does not fail for it."""
+    proxy.faults.append(Fault(f"GET .*{TAG}", answer=answer(b"")))
+    heard: list[str] = []
+    with repository(proxy.host, "listed/nothing", listen=listen_to(heard)) as place:
+        refer(place, SUBJECT, described(1))
+    assert heard == [f"{proxy.host}/listed/nothing:{TAG}: is no index of what refers to an image; it stays"]
+    assert proxy.sent("PUT") == []
+
+
 @pytest.mark.heavy
 def test_a_full_list_is_left_as_it_is_and_said(proxy: Proxy) -> None:
     full = json.loads(index_of(*(described(number) for number in range(10_000))))
