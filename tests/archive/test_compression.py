@@ -154,6 +154,15 @@ def test_many_small_members_become_chunks_of_a_fair_size() -> None:
         assert min(map(len, chunks[:-1])) >= 64 * 1024
 
 
+@pytest.mark.parametrize("name", COMPRESS)
+def test_what_comes_by_the_byte_becomes_few_chunks(name: str) -> None:
+    content = CONTENT[:200_000]
+    packed = COMPRESS[name](content)
+    chunks = list(COMPRESSIONS[name].decompress(packed[i : i + 1] for i in range(len(packed))))
+    assert b"".join(chunks) == content
+    assert len(chunks) < 8
+
+
 def test_tiny_members_do_not_take_time_quadratic_in_the_chunk() -> None:
     stream = gzip.compress(b"") * 50_000
     started = time.process_time()

@@ -176,23 +176,21 @@ def test_entries_of_others_stay_whatever_they_are(proxy: Proxy, odd: bytes) -> N
     assert len(proxy.sent("PUT")) == 1
 
 
-def test_a_list_that_cannot_be_written_again_as_json_stays_and_is_said(proxy: Proxy) -> None:
-    """1e999 is a number of JSON; Infinity, which Python would write for it, is none."""
-    proxy.faults.append(Fault(f"GET .*{TAG}", answer=answer(b'{"manifests":[{"annotations":{"large":1e999}}]}')))
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        # A number of JSON; Infinity, which Python would write for it, is none.
+        (b'{"manifests":[{"annotations":{"large":1e999}}]}', "has a number beyond all that can be written again"),
+        # The disk has its own tag already: its push does not fail for it.
+        (b"", "is no index of what refers to an image"),
+    ],
+)
+def test_a_list_that_cannot_be_written_again_stays_and_is_said(proxy: Proxy, content: bytes, said: str) -> None:
+    proxy.faults.append(Fault(f"GET .*{TAG}", answer=answer(content)))
     heard: list[str] = []
     with repository(proxy.host, "listed/beyond", listen=listen_to(heard)) as place:
         refer(place, SUBJECT, described(1))
-    assert heard == [f"{proxy.host}/listed/beyond:{TAG}: has a number beyond all that can be written again; it stays"]
-    assert proxy.sent("PUT") == []
-
-
-def test_nothing_where_a_list_should_be_stays_and_is_said(proxy: Proxy) -> None:
-    """The disk has its own tag already: its push does not fail for it."""
-    proxy.faults.append(Fault(f"GET .*{TAG}", answer=answer(b"")))
-    heard: list[str] = []
-    with repository(proxy.host, "listed/nothing", listen=listen_to(heard)) as place:
-        refer(place, SUBJECT, described(1))
-    assert heard == [f"{proxy.host}/listed/nothing:{TAG}: is no index of what refers to an image; it stays"]
+    assert heard == [f"{proxy.host}/listed/beyond:{TAG}: {said}; it stays"]
     assert proxy.sent("PUT") == []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from builder.archive.block import BLOCK, ZEROS, check_checksum
-from builder.archive.compression.streams import MOST_INPUT
+from builder.archive.compression.streams import MOST_INPUT, gather
 from builder.errors import MalformedTar
 
 NAME = "none"
@@ -26,7 +26,11 @@ def matches(head: bytes) -> bool:
 
 
 def decompress(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the stream as it is, in chunks of at most 1 MiB."""
+    """Yield the stream as it is, in chunks of at most 1 MiB and of a fair size: it may come by the byte."""
+    return gather(_cut(chunks))
+
+
+def _cut(chunks: Iterable[bytes]) -> Iterator[bytes]:
     for chunk in chunks:
         if len(chunk) <= MOST_INPUT:
             yield chunk
