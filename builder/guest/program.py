@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import resources
 
 from builder.errors import MissingRequirement
+from builder.words import legible
 
 # The architectures of image configs (Go's names), and what compilers call them.
 ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
@@ -14,7 +15,8 @@ class NoInit(MissingRequirement):
     """Init was not compiled for the architecture of an image."""
 
     def __init__(self, architecture: str) -> None:
-        self.reason = f"this installation has no init for {architecture or 'images that state no architecture'}"
+        which = legible(architecture, 64) or "images that state no architecture"
+        self.reason = f"this installation has no init for {which}"
         self.advice = "name your own with --init PATH, or leave init out with --init none"
         super().__init__(f"{self.reason}; {self.advice}")
 
