@@ -69,11 +69,14 @@ class SourceUnreadable(FailedAt):
 
 
 class PlatformNotFound(ImageNotFound):
-    """An image is there, but not for the platform `wanted`; `available` are those it states (os/arch/variant)."""
+    """An image is there, but not for the platform `wanted`; `available` are those it states (os/arch/variant).
 
-    def __init__(self, reference: str, wanted: str, available: Sequence[str]) -> None:
+    A `hint` says more, and what to do.
+    """
+
+    def __init__(self, reference: str, wanted: str, available: Sequence[str], hint: str = "") -> None:
         others = f"available: {listed(available)}" if available else "and no entry states another platform"
-        super().__init__(reference, f"no image for {wanted}; {others}")
+        super().__init__(reference, f"no image for {wanted}; {others}{hint}")
         self.wanted = wanted
         self.available = tuple(available)
 

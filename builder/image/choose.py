@@ -49,13 +49,17 @@ def choose(descriptors: Iterable[Descriptor], wanted: Platform, name: str = "the
     raise PlatformNotFound(name, str(wanted), list(others))
 
 
-def confirm(offered: Platform, wanted: Platform, name: str) -> None:
+def confirm(offered: Platform, wanted: Platform, name: str, chosen: Descriptor | None = None) -> None:
     """Hold the platform that an image's config states against the one that was asked for.
 
-    Raises PlatformNotFound, with `name` as its reference.
+    It may have been `chosen` by what an index states of it. Raises PlatformNotFound, with `name` as its reference.
     """
-    if contradicts(offered, wanted):
-        raise PlatformNotFound(name, str(wanted), [stated(offered)])
+    if not contradicts(offered, wanted):
+        return
+    hint = ""
+    if chosen is not None and chosen.platform is not None:
+        hint = f", as its config says; its index says otherwise: name it with @{chosen.digest} to take it as it is"
+    raise PlatformNotFound(name, str(wanted), [stated(offered)], hint)
 
 
 def contradicts(offered: Platform, wanted: Platform) -> bool:

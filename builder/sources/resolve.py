@@ -60,6 +60,7 @@ def find_image(source: Source, reference: str, platform: Platform | None, listen
     attested: tuple[Descriptor, ...] = ()
     document = source.root()
     siblings: tuple[Descriptor, ...] = ()
+    entry: Descriptor | None = None
     for _ in range(MAX_NESTING):
         if isinstance(document, Descriptor):
             digest = original(source, document)
@@ -69,7 +70,7 @@ def find_image(source: Source, reference: str, platform: Platform | None, listen
             except BlobMissing as error:
                 raise BlobMissing(error.what, error.urls, _offer(source, siblings)) from error
         if isinstance(document, Manifest):
-            image = _read_image(source, reference, document, digest, wanted, listen)
+            image = _read_image(source, reference, document, digest, wanted, entry, listen)
             return replace(image, manifest_size=size, attestations=attested)
         entry, wanted = _choose(document, wanted, reference)
         attested = attestations(document.manifests, entry)
@@ -155,11 +156,12 @@ def _read_image(
     manifest: Manifest,
     digest: Digest | None,
     wanted: Platform | None,
+    chosen: Descriptor | None,
     listen: Listener,
 ) -> Image:
     name = f"{reference}: image config {manifest.config.digest}"
     config = parse_config(read_verified(open_named(source, manifest.config, name), manifest.config, name), name)
     say_remarks(config.remarks, name, listen)
     if wanted is not None:
-        confirm(config.platform, wanted, reference)
+        confirm(config.platform, wanted, reference, chosen)
     return pair(reference, digest, manifest, config)

@@ -135,10 +135,17 @@ def test_a_single_image_of_another_platform_than_asked_for_is_refused(tmp_path: 
 @pytest.mark.parametrize("platform", [HOST, None])
 def test_an_image_that_is_not_for_what_its_index_says_is_refused(tmp_path: Path, platform: str | None) -> None:
     files: Files = {}
-    _, entry = entry_of(files, spec(FOREIGN), HOST)
+    made, entry = entry_of(files, spec(FOREIGN), HOST)
     _, other = entry_of(files, spec(ABSENT), ABSENT)
     write_index(tmp_path, [entry, other], files)
-    assert isinstance(refusal(tmp_path, platform), PlatformNotFound)
+    error = refusal(tmp_path, platform)
+    assert isinstance(error, PlatformNotFound)
+    assert str(error) == (
+        f"oci:{tmp_path}: no image for {HOST}; available: {FOREIGN}, as its config says; its index says otherwise: "
+        f"name it with @{made.manifest} to take it as it is"
+    )
+    with closing(open_source(f"oci:{tmp_path}@{made.manifest}")) as source:
+        assert str(resolve(source, "as it is", None).config.platform) == FOREIGN
 
 
 @pytest.mark.parametrize("depth", [1, MAX_NESTING - 2])
