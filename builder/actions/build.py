@@ -24,8 +24,8 @@ from builder.output.beside import metadata_path
 from builder.output.checks import check_apart, named_output, resolve_output
 from builder.output.depfile import depfile
 from builder.output.failures import failures_named
+from builder.output.known_disk import KnownDisk, keep_recipe
 from builder.output.publish import Draft, publish_in_order, sync
-from builder.output.recipe import KnownDisk, keep_recipe
 from builder.sandbox.policy import policy
 from builder.sources.resolve import check_layers, find_image
 from builder.sources.source import Source

@@ -20,10 +20,10 @@ from builder.guest.facts import GuestFacts, Initrd
 from builder.options import BuildOptions
 from builder.output.beside import MAX_METADATA
 from builder.output.failures import failures_named
+from builder.output.known_disk import KnownDisk
 from builder.output.metadata import describe_build
 from builder.output.provenance import describe_provenance
 from builder.output.publish import Content, Draft, staged
-from builder.output.recipe import KnownDisk
 from builder.output.render import render_json, render_portable
 from builder.sizes import human_size
 from builder.sources.reference import parse_reference

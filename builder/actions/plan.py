@@ -17,7 +17,8 @@ from builder.guest.bootable import Guest, plan_guest
 from builder.image.image import Image
 from builder.options import BuildOptions
 from builder.output.checks import check_apart, check_distinct, check_output, check_side_output, resolve_output
-from builder.output.recipe import KnownDisk, Recipe, known_disk, reason_to_build
+from builder.output.known_disk import KnownDisk, known_disk, reason_to_build
+from builder.output.recipe import Recipe
 from builder.sources.attestations import NOTHING, Attested
 from builder.sources.resolve import say_foreign
 from builder.vm.machine import Root

@@ -29,7 +29,7 @@ from builder.sandbox.policy import AUTO, policy
 from builder.sources.access import Access
 
 _ADVICE = "choose another output"
-# Metadata of the disk's own time are believed about what it was made from (recipe.py). A registry's must not be, so
+# Metadata of the disk's own time are believed about what it was made from (known_disk.py). A registry's must not be, so
 # they are made older.
 _OLDER_NS = 10 * 10**9
 

@@ -22,7 +22,7 @@ from builder.image.verifier import Verifier
 from builder.options import BuildOptions
 from builder.output.checks import resolve_output
 from builder.output.failures import failures_named
-from builder.output.recipe import NO_DISK, KnownDisk
+from builder.output.known_disk import NO_DISK, KnownDisk
 from builder.sources.attestations import Attested
 from builder.sources.reference import parse_reference
 from builder.sources.resolve import find_image

@@ -1,7 +1,7 @@
 """The metadata of a disk as documents: the parts that `metadata.py` writes, and what of the whole each reader needs.
 
 No reader asks for more than it depends on: other versions wrote less or will write more, and what is wrong with the
-rest refuses nothing. What needs more than this names it where it is read: recipe.py, batch/worker.py.
+rest refuses nothing. What needs more than this names it where it is read: known_disk.py, batch/worker.py.
 """
 
 from __future__ import annotations

@@ -34,7 +34,8 @@ from builder.options import BuildOptions
 from builder.output import schema
 from builder.output.beside import read_as, read_verity
 from builder.output.kept_contents import contents_beside, unpack_contents
-from builder.output.recipe import Recipe, known_disk, reason_to_build
+from builder.output.known_disk import known_disk, reason_to_build
+from builder.output.recipe import Recipe
 from builder.sources import open_source
 from builder.sources.attestations import _line
 from builder.sources.docker_manifest import parse_saved_images
