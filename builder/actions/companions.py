@@ -56,8 +56,8 @@ class Rendered:
         return all(content.is_there() for content in (*self.before, *self.after))
 
 
-def render(plan: Plan, known: KnownDisk, disk: Path, digest: str, rule: bytes) -> Rendered:
-    """Write in memory all that goes with the disk whose bytes are at `disk` now, and whose sha256 is `digest`.
+def render(plan: Plan, known: KnownDisk, disk: Path, rule: bytes) -> Rendered:
+    """Write in memory all that goes with the disk whose bytes are at `disk` now.
 
     `rule` is the content of its depfile. Raises PackagesUnreadable.
     """
@@ -75,12 +75,12 @@ def render(plan: Plan, known: KnownDisk, disk: Path, digest: str, rule: bytes) -
     for path, each in options.vm.configurations(root):
         before.append(Content(path, each.content, executable=each.executable))
     lines = options.vm.lines(root)
-    record = describe_build(plan.image, guest, known.facts, digest, plan.described, lines, known.contents)
+    record = describe_build(plan.image, guest, known, plan.described, lines)
     if options.provenance:
         statement = describe_provenance(root.disk, record, plan.surveyed, plan.attested)
         before.append(Content(options.provenance, render_portable(statement)))
     if options.sbom:
-        document = _bill_of_materials(root, disk, digest, record["image"], options.source_date_epoch)
+        document = _bill_of_materials(root, disk, known.digest or "", record["image"], options.source_date_epoch)
         before.append(Content(options.sbom, render_portable(document)))
     if options.attestations:
         before.append(Content(options.attestations, plan.attested.lines))
@@ -95,13 +95,13 @@ def companions(plan: Plan, known: KnownDisk, disk: Path, rule: bytes, listen: Li
 
     Raises OutputError for what is to be pushed with the disk, and is larger than a registry is sent.
     """
-    digest, options = known.digest or "", plan.options
-    if (options.metadata_file or options.provenance or options.sbom) and not digest:
+    options = plan.options
+    if (options.metadata_file or options.provenance or options.sbom) and not known.digest:
         listen(Stage("hashing the disk"))
-        digest = disk_digest(disk)
+        known = replace(known, digest=disk_digest(disk))
     if options.sbom:
         listen(Stage("looking for packages"))
-    rendered = render(plan, known, disk, digest, rule)
+    rendered = render(plan, known, disk, rule)
     _see_what_push_takes(rendered.before, options, listen)
     with staged(rendered.before, listen) as before, staged(rendered.after, listen) as after:
         yield Companions(before, after, rendered.root, rendered.guest)

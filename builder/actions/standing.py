@@ -95,7 +95,7 @@ class Lookout:
             return "dependencies are to be written"
         if planned.options.metadata_file and known.digest is None:
             return "metadata are missing"
-        if not render(planned, known, planned.root.disk, known.digest or "", b"").are_there():
+        if not render(planned, known, planned.root.disk, b"").are_there():
             return "what goes with the disk is missing or changed"
         if self._verify:
             with failures_named(planned.root.disk):

@@ -7,12 +7,11 @@ from typing import Any
 
 import msgspec
 
-from builder.disk.filesystem import DiskFacts
 from builder.guest.facts import GuestFacts
 from builder.image.config import ImageConfig
 from builder.image.image import Image
+from builder.output.known_disk import KnownDisk
 from builder.output.schema import RecordedDisk, RecordedManifest
-from builder.tree.contents import Contents
 from builder.version import VERSION
 
 
@@ -39,27 +38,21 @@ def describe_image(image: Image) -> dict[str, Any]:
 def describe_build(
     image: Image,
     guest: GuestFacts | None,
-    disk: DiskFacts,
-    digest: str,
+    disk: KnownDisk,
     options: Mapping[str, Any],
     lines: Mapping[str, str],
-    contents: Contents | None = None,
 ) -> dict[str, Any]:
-    """Describe a build as plain JSON values.
-
-    `digest` is the disk's sha256 in hex, `options` how it was asked for, `lines` are kernel command lines by VMM, and
-    `contents`, where it is known, is what the disk holds.
-    """
+    """Describe a build as plain JSON values: `options` say how it was asked for, `lines` are kernel lines by VMM."""
     return {
         "builder": VERSION,
         "image": describe_image(image),
         "options": options,
         "guest": guest and msgspec.to_builtins(guest),
         "kernelCommandLine": lines,
-        "disk": msgspec.to_builtins(RecordedDisk.of(disk, digest)),
-        "contents": contents and msgspec.to_builtins(contents),
-        "verity": disk.verity and msgspec.to_builtins(disk.verity),
-        "tools": disk.tools,
+        "disk": msgspec.to_builtins(RecordedDisk.of(disk.facts, disk.digest)),
+        "contents": disk.contents and msgspec.to_builtins(disk.contents),
+        "verity": disk.facts.verity and msgspec.to_builtins(disk.facts.verity),
+        "tools": disk.facts.tools,
     }
 
 
