@@ -156,8 +156,13 @@ class BuildOptions:
 
     def settled(self) -> Self:
         """These options, where Python has said text read as on the command line, such as a path. Raises UsageError."""
-        said = {name: self.value(entry) for name, entry in OPTIONS.items() if not entry.repeats}
-        read = {name: OPTIONS[name].form.parse(text) for name, text in said.items() if text and isinstance(text, str)}
+        values = {name: self.value(entry) for name, entry in OPTIONS.items()}
+        said = {name: value for name, value in values.items() if value and isinstance(value, str)}
+        for name, text in said.items():
+            if OPTIONS[name].repeats:
+                # To Python, a text is a sequence, of its characters.
+                raise UsageError(f"--{name} may be said several times, and is a tuple: write ({quoted(text, 200)},)")
+        read = {name: OPTIONS[name].form.parse(text) for name, text in said.items()}
         return self.but({name: value for name, value in read.items() if value != said[name]})
 
     def value(self, entry: Option) -> Any:

@@ -38,6 +38,7 @@ from builder.sources.docker.registries_conf import read_registries_conf
 from builder.sources.docker.repositories import open_repositories
 from builder.sources.reference import parse_reference
 from builder.sources.transport import Reference
+from builder.words import quoted
 
 
 class TagTaken(BuilderError):
@@ -82,6 +83,8 @@ def push(
     system's place for temporary files. Raises UsageError, DiskUnreadable, TagTaken, UploadRefused and other
     BuilderError.
     """
+    if form not in FORMS:
+        raise UsageError(f"{quoted(form, 100)} is no form for a disk; choose one of {', '.join(FORMS)}")
     path = Path(disk)
     access = access or Access()
     with policy(sandbox), ExitStack() as stack:

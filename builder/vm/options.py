@@ -18,16 +18,20 @@ from builder.words import quoted
 
 @dataclass(frozen=True, slots=True)
 class VmConfig:
-    """A configuration to write to `file`, for a key of VMMS."""
+    """A configuration to write to `file`, for a key of VMMS. Raises UsageError for another."""
 
     vmm: str
     file: Path
+
+    def __post_init__(self) -> None:
+        if self.vmm not in VMMS:
+            raise UsageError(f"{quoted(self.vmm, 100)} is no VMM; choose one of {', '.join(VMMS)}")
 
 
 def parse_vm_config(text: str) -> VmConfig:
     """Read `VMM=FILE`. Raises UsageError."""
     vmm, _, file = text.partition("=")
-    if vmm not in VMMS or not file:
+    if not file:
         raise UsageError(f"{quoted(text)} is no VMM=FILE; a VMM is one of {', '.join(VMMS)}")
     return VmConfig(vmm, Path(file))
 

@@ -9,7 +9,7 @@ import pytest
 from support.images import Spec, layout
 from support.tars import file, tar
 
-from builder import BuildOptions, DiskOptions, build, unpack, verify
+from builder import BuildOptions, DiskOptions, MachineOptions, VmConfig, VmOptions, build, push, unpack, verify
 from builder.errors import UsageError
 
 
@@ -26,6 +26,8 @@ from builder.errors import UsageError
         BuildOptions(disk=DiskOptions(uuid="1")),  # type: ignore[arg-type]
         BuildOptions(platform="linux"),  # type: ignore[arg-type]
         BuildOptions(metadata_file="-"),  # type: ignore[arg-type]
+        # A text where there may be several, which is none of its characters.
+        BuildOptions(vm=VmOptions(machine=MachineOptions(append="quiet"))),  # type: ignore[arg-type]
     ],
     ids=str,
 )
@@ -33,6 +35,13 @@ def test_python_is_told_of_the_mistakes_that_the_command_line_is_told_of(said: B
     with pytest.raises(UsageError):
         build("oci:nowhere", tmp_path / "disk.ext4", said)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_python_is_told_what_there_is_where_it_names_what_is_not(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="'xen' is no VMM; choose one of firecracker, qemu"):
+        VmConfig("xen", tmp_path / "xen")
+    with pytest.raises(UsageError, match="'qcow2' is no form for a disk; choose one of artifact, "):
+        push(tmp_path / "disk.ext4", "docker://localhost:1/disk:1", form="qcow2")
 
 
 def test_paths_are_taken_as_paths_and_as_text(tmp_path: Path) -> None:
