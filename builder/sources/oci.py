@@ -20,7 +20,7 @@ from builder.sources.access import Access, Means
 from builder.sources.documents import read_bounded, read_verified
 from builder.sources.image_files import open_directory
 from builder.sources.resolve import say_remarks
-from builder.sources.source import BUNDLE, Beside, Root, Source, signature_tag
+from builder.sources.source import ATTACHED, BUNDLE, Beside, Root, Source, signature_tag
 from builder.sources.transport import Layout, Reference, Transport
 from builder.words import listed, quoted
 
@@ -28,8 +28,10 @@ REF_NAME = "org.opencontainers.image.ref.name"
 # containerd and Docker put only the tag into ref.name, and the full name here.
 CONTAINERD_NAME = "io.containerd.image.name"
 
-# How cosign marks signatures in a layout that it saves.
+# How cosign marks signatures in a layout that it saves, and what else it has beside an image.
 COSIGN_SAVED = "dev.cosignproject.cosign/sigs"
+_BESIDE = (COSIGN_SAVED, "dev.cosignproject.cosign/atts")
+_SIGNATURES = (BUNDLE, ATTACHED)
 
 
 class _Marker(msgspec.Struct, rename="camel"):
@@ -70,7 +72,8 @@ class OciLayout:
             return self._only(self._by_tag(index, self._reference.tag))
         if not index.manifests and index.unreadable:
             raise index.unreadable[0].error
-        return self._only(index.manifests)
+        # What stands beside an image is none to choose from.
+        return self._only(tuple(each for each in index.manifests if not _is_beside(each)) or index.manifests)
 
     def names(self) -> list[str]:
         """Give what index.json calls the image: a full name, a tag, or both."""
@@ -92,11 +95,11 @@ class OciLayout:
         return file
 
     def signatures(self, digest: Digest) -> Iterator[Beside]:
-        """Give the manifests with the tag of its signatures, or `cosign save`'s mark, and bundles that refer to it."""
+        """Give the manifests with the tag of its signatures, or `cosign save`'s mark, and those that refer to it."""
         tag = signature_tag(digest)
         for entry in self._read_index().manifests:
             named = tag in _names(entry) or entry.annotations.get("kind") == COSIGN_SAVED
-            if not named and entry.artifact_type != BUNDLE:
+            if not named and entry.artifact_type not in _SIGNATURES:
                 continue
             what = f"{self._files.place}/{blob_path(entry.digest)}"
             data = read_verified(self.open(entry), entry, what)
@@ -193,6 +196,11 @@ class OciLayout:
 def blob_path(digest: Digest) -> str:
     """Say where a layout keeps a blob (image-layout.md, "Blobs")."""
     return f"blobs/{digest.algorithm}/{digest.hex}"
+
+
+def _is_beside(entry: Descriptor) -> bool:
+    """Say whether an entry is a signature, or what cosign saves with an image."""
+    return entry.artifact_type in _SIGNATURES or entry.annotations.get("kind") in _BESIDE
 
 
 def _names(entry: Descriptor | UnreadableEntry) -> tuple[str, ...]:

@@ -1,9 +1,9 @@
 """Signatures of images, as cosign and skopeo put them beside an image.
 
 Those by a plain key, in both forms: a payload that names the digest of a manifest or an index (cosign, "Signature
-Specification"), and a sigstore bundle that refers to it (cosign, "Bundle Specification"; sigstore bundle v0.3), with a
-signature of the manifest's bytes, or of a statement that says as much (DSSE; in-toto). Certificates, transparency logs
-and timestamps are not looked at; whoever names a key trusts that.
+Specification"), under a tag or in what refers to that; and a sigstore bundle that refers to it (cosign, "Bundle
+Specification"; sigstore bundle v0.3), with a signature of the manifest's bytes, or of a statement that says as much
+(DSSE; in-toto). Certificates, transparency logs and timestamps are not looked at; whoever names a key trusts that.
 """
 
 from __future__ import annotations

@@ -87,6 +87,8 @@ def is_rebuilt(source: Source, layer: Descriptor) -> bool:
 
 # What a sigstore bundle is called as a manifest's artifact, and as the one layer of that.
 BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+# What cosign 2 calls a manifest of signatures that refers to the image, where it was told to have no tag for them.
+ATTACHED = "application/vnd.dev.cosign.artifact.sig.v1+json"
 
 
 @dataclass(frozen=True, slots=True)

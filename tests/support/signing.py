@@ -10,13 +10,14 @@ from pathlib import Path
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from support.images import OCI, Files, Made, Spec, add_blob, bytes_of, dumps, index_bytes, layout_files
+from support.images import OCI, Files, Made, Spec, add_blob, blob_path, bytes_of, dumps, index_bytes, layout_files
 from support.tars import file, tar
 
 from builder.sources import open_source
 from builder.sources.access import Access
 
 BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+ATTACHED = "application/vnd.dev.cosign.artifact.sig.v1+json"
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
@@ -68,6 +69,15 @@ def signatures(files: Files, *signed: tuple[bytes, bytes | str]) -> dict[str, ob
         layers.append({**layer, "annotations": {"dev.cosignproject.cosign/signature": text}})
     kind = OCI + "manifest.v1+json"
     return add_blob(files, dumps({"schemaVersion": 2, "mediaType": kind, "config": config, "layers": layers}), kind)
+
+
+def attached(files: Files, digest: str, *signed: tuple[bytes, bytes | str]) -> dict[str, object]:
+    """Put such a manifest that refers to `digest` into a layout, as `cosign sign --registry-referrers-mode=oci-1-1`."""
+    entry = signatures(files, *signed)
+    fields = json.loads(bytes_of(files[blob_path(str(entry["digest"]))]))
+    fields["config"]["mediaType"] = ATTACHED
+    fields["subject"] = {"mediaType": fields["mediaType"], "digest": digest, "size": 1}
+    return {**add_blob(files, dumps(fields), fields["mediaType"]), "artifactType": ATTACHED}
 
 
 def statement(digest: str, predicate_type: str = "https://sigstore.dev/cosign/sign/v1") -> bytes:

@@ -13,13 +13,13 @@ from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.registry.failures import NotThere
 from builder.registry.origin import Origin
-from builder.sources.source import BUNDLE, Beside, signature_tag
+from builder.sources.source import ATTACHED, BUNDLE, Beside, signature_tag
 
 # How cosign says what a bundle states, so that nobody has to read it.
 PREDICATE_TYPE = "dev.sigstore.bundle.predicateType"
 SIGNED = "https://sigstore.dev/cosign/sign/v1"
-# In entries: more are not looked at. Each image has a handful.
-_MAX_BUNDLES = 100
+# In entries of each type: more are not looked at. Each image has a handful.
+_MOST = 100
 
 
 def signatures(repository: Origin, digest: Digest) -> Iterator[Beside]:
@@ -27,15 +27,16 @@ def signatures(repository: Origin, digest: Digest) -> Iterator[Beside]:
     fetch = partial(_fetch, repository)
     with suppress(NotThere):
         yield Beside(repository.manifest(signature_tag(digest)).data, fetch)
-    bundles = (each for each in repository.referrers(digest, BUNDLE) if _may_sign(each))
-    for each in islice(bundles, _MAX_BUNDLES):
-        # What is listed may have been removed.
-        with suppress(NotThere):
-            yield Beside(repository.manifest(each.digest).data, fetch)
+    for kind in (BUNDLE, ATTACHED):
+        referring = (each for each in repository.referrers(digest, kind) if _may_sign(each))
+        for each in islice(referring, _MOST):
+            # What is listed may have been removed.
+            with suppress(NotThere):
+                yield Beside(repository.manifest(each.digest).data, fetch)
 
 
-def _may_sign(bundle: Descriptor) -> bool:
-    return bundle.annotations.get(PREDICATE_TYPE, SIGNED) == SIGNED
+def _may_sign(entry: Descriptor) -> bool:
+    return entry.annotations.get(PREDICATE_TYPE, SIGNED) == SIGNED
 
 
 def _fetch(repository: Origin, descriptor: Descriptor) -> BinaryIO:
