@@ -162,7 +162,8 @@ def _held(mode: int, uid: int, gid: int) -> tuple[int, int, int]:
     """Hold a mode, owner and group against what Linux has; return them, the mode without the type."""
     if not 0 <= uid <= MAX_ID or not 0 <= gid <= MAX_ID:
         raise MalformedTar(None, f"its owner {uid}:{gid} is not within 0 and {MAX_ID}")
-    if not 0 <= mode <= 0o177777:
+    # Some writers put Go's own file mode there, whose type bits are the upper ones of 32; no reader looks at them.
+    if not 0 <= mode < 1 << 32:
         raise MalformedTar(None, f"its mode {mode:o} is not a file mode")
     return mode & MODE_BITS, uid, gid
 

@@ -10,6 +10,7 @@ from support.reading import contents, cut, entries, only, refusal
 from support.tars import (
     BLOCK,
     GNU,
+    base256,
     character,
     directory,
     file,
@@ -158,6 +159,13 @@ def test_device_numbers_of_what_is_no_device_are_ignored() -> None:
             entry = only(extension + member)
             assert (entry.major, entry.minor) == (0, 0)
     assert "outside the header" in refusal(record + character("c", 1, 3))
+
+
+@pytest.mark.parametrize("above", [1 << 31, 0o20000000000 | 1 << 27, 0o7770000, 0o160000])
+def test_of_a_mode_only_the_permissions_count(above: int) -> None:
+    """Writers in Go put the language's own file mode there, 020000000755 for a directory."""
+    for member in (raw("d/", b"5", mode=above | 0o1755), raw("f", b"0", b"x", mode=base256(above | 0o1755, 8))):
+        assert only(member).mode == 0o1755
 
 
 def test_the_size_of_a_directory_is_ignored() -> None:
