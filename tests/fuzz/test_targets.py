@@ -37,7 +37,7 @@ _DECODER = re.compile(
 
 # Functions of such names that read nothing of others, or nothing but files as they are; and parsers of a kind.
 NOT_FUZZED = {
-    "actions/pull.py: _read": "a blob, which goes through as it is",
+    "actions/pull_blobs.py: _read": "a blob, which goes through as it is",
     "actions/remote_disk.py: fetch": "a blob, through a compression that is fuzzed",
     "actions/unpack.py: unpack": "the verb of the command",
     "archive/compression/__init__.py: decompress": "a protocol",
