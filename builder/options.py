@@ -87,7 +87,12 @@ class BuildOptions:
     )
     limits: Limits = field(default_factory=Limits)
     source_date_epoch: int | None = option(
-        None, SECONDS, IMAGE, "The latest time that any file keeps.", decides=True, variable="SOURCE_DATE_EPOCH"
+        None,
+        SECONDS,
+        IMAGE,
+        "The latest time that any file keeps, in seconds since 1970.",
+        decides=True,
+        variable="SOURCE_DATE_EPOCH",
     )
     tmpdir: Path | None = option(
         None, DIRECTORY, IMAGE, "Where temporary files go; by default beside the output, or in TMPDIR."

@@ -78,9 +78,7 @@ def parse_timeout(text: str) -> float:
 @click.option(
     "--cpus", "vcpus", type=click.IntRange(1, 255), default=1, show_default=True, metavar="NUMBER", help="Processors."
 )
-@click.option(
-    "--append", multiple=True, metavar="WORDS", help="Words for the kernel's command line.  [may be repeated]"
-)
+@click.option("--append", multiple=True, metavar="TEXT", help="Words for the kernel's command line.  [may be repeated]")
 @click.option(
     "--port",
     "forwards",

@@ -26,7 +26,7 @@ def table_option(name: str, **changes: Any) -> Callable[[F], F]:
     """Give a command the option `name` of the table; `changes` are words of click's about it."""
     entry = OPTIONS[name]
     declarations = [f"--{name}", name.replace("-", "_")]
-    words: dict[str, Any] = {"group": entry.group.title, "help": entry.help}
+    words: dict[str, Any] = {"group": entry.group.title, "help": changes.pop("help", entry.help)}
     if entry.is_switch:
         words |= {"is_flag": True, "default": entry.held(entry.default)}
         if words["default"] is not False:

@@ -26,9 +26,7 @@ _COMPARED = "type, mode, owner, size, content, target, device, attributes, hardl
 @click.argument("image", type=IMAGE, required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 @click.option("--quick", is_flag=True, help="Look at the disk's recorded sha256 only.")
-@click.option(
-    "--metadata", type=FILE, help="What --metadata-file wrote of the disk.  [default: DISK.json, if it is there]"
-)
+@click.option("--metadata", type=FILE, help="What --metadata-file wrote of DISK; by default DISK.json, if there.")
 @table_options("verify")
 @click.pass_obj
 def verify(

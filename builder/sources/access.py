@@ -24,7 +24,7 @@ class Access:
     """
 
     store: str | None = option(
-        None, PLACE, REGISTRY, "Root of the image store, a path or URL; by default the user's.", variable=STORE_VARIABLE
+        None, PLACE, REGISTRY, "Root of the image store; by default the user's.", variable=STORE_VARIABLE
     )
     keep: bool = option(True, SWITCH, REGISTRY, "Keep nothing that a registry sends.", name="no-store")
     verify_key: Path | None = option(
