@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.built_store import image
-from support.images import index_bytes, layout_files, write_directory
+from support.images import OCI, Files, index_bytes, layout_files, write_directory
 from support.registry import Registry
-from support.signing import KEY, OTHER, SPEC, add_entry, attached, check, make, payload, sign, signatures
+from support.signing import (
+    KEY,
+    OTHER,
+    SPEC,
+    add_entry,
+    attached,
+    bundled,
+    check,
+    dsse,
+    encoded,
+    make,
+    payload,
+    sign,
+    signatures,
+    statement,
+)
 
 from builder.sources import open_source
 from builder.sources.access import Access
@@ -18,6 +33,7 @@ from builder.sources.signatures import Unsigned
 
 MANIFEST = make()[1].manifest
 GOOD = (payload(MANIFEST), sign(KEY, payload(MANIFEST)))
+SAID = statement(MANIFEST)
 BAD = (payload(MANIFEST), sign(OTHER, payload(MANIFEST)))
 
 
@@ -33,24 +49,29 @@ def test_a_signature_that_refers_to_the_image_is_found_in_a_layout(tmp_path: Pat
     check(f"oci:{tmp_path}/signed:latest", key)
 
 
-def test_a_signature_that_refers_to_the_image_is_found_in_a_registry(
-    registry: Registry, tmp_path: Path, key: Path
+def bundle(files: Files, _signed: tuple[bytes, bytes]) -> dict[str, object]:
+    """A bundle's entry as cosign writes it."""
+    entry = bundled(files, MANIFEST, dsse(SAID, sign(KEY, encoded(SAID))))
+    return {**entry, "artifactType": "application/vnd.oci.empty.v1+json"}
+
+
+@pytest.mark.parametrize(
+    "make_entry", [lambda files, signed: attached(files, MANIFEST, signed), bundle], ids=["payload", "bundle"]
+)
+def test_a_signature_is_found_that_cosign_lists_where_the_registry_does_not(
+    registry: Registry, tmp_path: Path, key: Path, make_entry: Callable[..., dict[str, object]]
 ) -> None:
     files, _ = make()
-    registry.push_layout("attached/one", files, "latest")
+    name = f"attached/{tmp_path.name.lower()}"
+    registry.push_layout(name, files, "latest")
     access = Access(store=str(tmp_path / "store"), verify_key=key)
-    reference = f"docker://{registry.host}/attached/one"
-    entry = attached(files, MANIFEST, GOOD)
+    entry = make_entry(files, GOOD)
     files["index.json"] = index_bytes([entry])
-    registry.push_layout("attached/one", files, "x")
+    registry.push_layout(name, files, "x")
     with pytest.raises(Unsigned):
-        open_source(reference, access)
-    # This registry keeps no account of what refers to an image, so cosign does.
-    index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [entry]}
-    registry.push_manifest(
-        "attached/one", MANIFEST.replace(":", "-"), json.dumps(index).encode(), str(index["mediaType"])
-    )
-    open_source(reference, access).close()
+        open_source(f"docker://{registry.host}/{name}", access)
+    registry.push_manifest(name, MANIFEST.replace(":", "-"), index_bytes([entry]), f"{OCI}index.v1+json")
+    open_source(f"docker://{registry.host}/{name}", access).close()
 
 
 def test_what_stands_beside_the_only_image_of_a_layout_is_none_to_choose(tmp_path: Path, key: Path) -> None:
