@@ -50,19 +50,10 @@ def walk(found: Callable[[Header], None], instead: Callable[[bytes], None] = lam
             seen = 0
             while True:
                 if not block or block == ZEROS:
-                    if said.extended or said.path is not None or said.link is not None:
-                        raise MalformedTar(said.path, "the archive ends between its headers")
-                    if block:
-                        yield from _second_zero_block()
+                    yield from _end(block, said)
                     return 0
+                _check(block, position)
                 position += BLOCK
-                if len(block) < BLOCK:
-                    raise MalformedTar(None, CUT)
-                try:
-                    check_checksum(block)
-                except MalformedTar as error:
-                    begun = "" if position > BLOCK else "it does not begin with the header of a tar: "
-                    raise MalformedTar(None, begun + error.reason) from None
                 if block[156] not in EXTENSIONS:
                     break
                 if not seen:
@@ -100,10 +91,24 @@ def _take(count: int) -> Generator[Request, bytes | None, bytes]:
     return taken
 
 
-def _second_zero_block() -> Generator[Request, bytes | None, None]:
-    """Take the second half of the end-of-archive marker; some writers leave it out at the end of the stream."""
-    block = yield 0, BLOCK
-    if block and block.strip(b"\x00"):
+def _check(block: bytes, position: int) -> None:
+    """Check that what is at `position` of the tar is a header."""
+    if len(block) < BLOCK:
+        raise MalformedTar(None, CUT)
+    try:
+        check_checksum(block)
+    except MalformedTar as error:
+        begun = "" if position else "it does not begin with the header of a tar: "
+        raise MalformedTar(None, begun + error.reason) from None
+
+
+def _end(block: bytes, said: Extensions) -> Generator[Request, bytes | None, None]:
+    """Take the end of the archive, of whose marker `block` is the first half, or nothing."""
+    if said.extended or said.path is not None or said.link is not None:
+        raise MalformedTar(said.path, "the archive ends between its headers")
+    # Some writers leave out the second half at the end of the stream, or all of it.
+    second = (yield 0, BLOCK) if block else None
+    if second and second.strip(b"\x00"):
         # libarchive stops at the first one, GNU tar may go on, Go gives up.
         raise MalformedTar(None, "data follows on half an end-of-archive marker")
 

@@ -20,12 +20,10 @@ from support.tars import (
     hardlink,
     header,
     pax,
-    pax_record,
     raw,
     sparse_old,
     sparse_pax,
     symlink,
-    tar,
 )
 
 from builder.archive.entry import Entry, Kind
@@ -126,14 +124,3 @@ def compare_with_tarfile(stream: bytes, found: list[tuple[Entry, bytes]]) -> Non
     ours = [e.size if e.kind is Kind.FILE else 0 for e, _ in found]
     # It takes a later header that it does not like for the end.
     assert ours[: len(theirs)] == [size for _, size, _ in theirs]
-
-
-def check_pax(data: bytes) -> None:
-    """Check a member behind records of any words: lines of KEY=VALUE, the first one of what the member is."""
-    first, *lines = data.split(b"\n")
-    typeflag, kind, size, link = first[:1] or b"0", first[1:2], first[2:4], first[4:60]
-    records = (line.partition(b"=") for line in lines)
-    body = b"".join(pax_record(key, value) for key, _, value in records)
-    content = (b"1\n0\n10\n".ljust(BLOCK, b"\0") + INNER)[: int.from_bytes(size, "big") % 2048]
-    member = raw("m", typeflag, content, link=link)
-    check(tar(pax(body, typeflag=b"g" if kind == b"g" else b"x"), member, file("after", b"data")))
