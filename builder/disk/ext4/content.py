@@ -20,24 +20,24 @@ from builder.tree.spool import Spool
 # grow by a leaf and an index block.
 _TREE_BLOCKS_PER_GROUP = 6
 
-# Blocks of a content that hold more than zeros: (first, count) of each.
-Stretches = tuple[tuple[int, int], ...]
+# Logical blocks of a content that hold more than zeros, and so are mapped: (first, count) of each run.
+Mapped = tuple[tuple[int, int], ...]
 
 
 class Stored(Struct, frozen=True, gc=False):
-    """The content of inode `number`: its `stretches` of blocks that are not all zero.
+    """The content of inode `number`: its `mapped` blocks; all others are holes.
 
     A directory of more than one block has an index.
     """
 
     number: int
-    stretches: Stretches
+    mapped: Mapped
     index: Index | None = None
 
     @property
     def blocks(self) -> int:
         """How many blocks of the file system the content takes."""
-        return sum([count for _, count in self.stretches])
+        return sum([count for _, count in self.mapped])
 
 
 def collect(planned: Plan, spool: Spool, hash_seed: UUID) -> list[Stored]:
@@ -46,11 +46,11 @@ def collect(planned: Plan, spool: Spool, hash_seed: UUID) -> list[Stored]:
     Names in indexes are hashed with `hash_seed`. Files come in the order of the spool, so that what is next to each
     other there will be in the image.
     """
-    # Most contents are one stretch of few blocks: those are there once.
-    known: dict[Stretches, Stretches] = {}
+    # Most contents are one run of few blocks: those are there once.
+    known: dict[Mapped, Mapped] = {}
 
-    def add(number: int, stretches: Stretches, index: Index | None = None) -> None:
-        contents.append(Stored(number, known.setdefault(stretches, stretches), index))
+    def add(number: int, mapped: Mapped, index: Index | None = None) -> None:
+        contents.append(Stored(number, known.setdefault(mapped, mapped), index))
 
     contents: list[Stored] = []
     files: list[File] = []
@@ -105,6 +105,6 @@ def size_of(node: Node, blocks: int) -> int:
 
 def blocks_needed(contents: list[Stored], planned: Plan, inodes: int) -> int:
     """Return how many blocks the content takes in a file system of `inodes`, at most: with extent trees and xattrs."""
-    blocks = len(planned.xattr_blocks) + sum(each.blocks + tree_blocks(len(each.stretches)) for each in contents)
+    blocks = len(planned.xattr_blocks) + sum(each.blocks + tree_blocks(len(each.mapped)) for each in contents)
     groups = 2 + blocks // MAX_PER_GROUP + inodes // MAX_PER_GROUP
     return blocks + groups * _TREE_BLOCKS_PER_GROUP

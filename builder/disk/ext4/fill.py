@@ -105,7 +105,7 @@ class _Stores:
         if stored.index is not None:
             self._indexed.add(stored.number)
         extents = []
-        for logical, count in stored.stretches:
+        for logical, count in stored.mapped:
             for physical, length in self._groups.take(count):
                 extents.append(Extent(logical, physical, length))
                 start = logical * BLOCK_SIZE
