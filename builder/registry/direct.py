@@ -36,7 +36,7 @@ class DirectOrigin:
         return self._repository.tags(count)
 
     def referrers(self, subject: Digest, artifact_type: str) -> Iterator[Descriptor]:
-        """Name what refers to a manifest and is of that type."""
+        """Name what refers to a manifest and may be of that type."""
         # Here, because only images that must be signed want it.
         from builder.registry.referrers import referrers
 

@@ -84,7 +84,7 @@ class FetchedOrigin:
         return [tag for tag in self.ask("tags", list, count=count)[:count] if isinstance(tag, str)]
 
     def referrers(self, subject: Digest, artifact_type: str) -> list[Descriptor]:
-        """Name what refers to a manifest and is of that type."""
+        """Name what refers to a manifest and may be of that type."""
         data = self._whole("referrers", subject=str(subject), artifact_type=artifact_type)[0]
         try:
             read = msgspec.json.decode(data, type=list[EntryFields])

@@ -59,7 +59,7 @@ class Origin(Protocol):
         ...
 
     def referrers(self, subject: Digest, artifact_type: str) -> Iterable[Descriptor]:
-        """Name what refers to a manifest and is of that type; nothing of it is verified."""
+        """Name what refers to a manifest and may be of that type; nothing of it is verified."""
         ...
 
     def has_blob(self, digest: Digest) -> bool:

@@ -40,6 +40,9 @@ _PATIENCE = 4
 _LONGEST = 2.0
 # Some registries give so many referrers at a time; more of them than that are not looked at.
 _MAX_PAGES = 8
+# As what some list artifacts, whatever they are: by the type of their config, which is this one. So does
+# go-containerregistry, both as a registry and, in cosign up to version 3, where it keeps the tag.
+_ANY = "application/vnd.oci.empty.v1+json"
 # Where a list goes on (RFC 8288).
 _NEXT = re.compile(r'<([^<>]{1,4096})>[^<>,]{0,256}?;\s*rel="?next"?')
 # What those say that do not know what is asked: not found, or more or less that.
@@ -47,7 +50,7 @@ _UNKNOWN = frozenset({400, 405, 406, 415, 501})
 
 
 def referrers(repository: Repository, subject: Digest, artifact_type: str) -> Iterator[Descriptor]:
-    """Yield what refers to `subject` and is of that type, by the registry's account, or by the tag where it has none.
+    """Yield what refers to `subject` and may be of that type, by the registry's account, or by the tag if it has none.
 
     Nothing of it is verified. What cannot be read is none. Raises SourceUnreadable and AccessDenied.
     """
@@ -167,7 +170,7 @@ def _listed(data: bytes) -> list[Any] | None:
 def _of_type(entries: list[Any] | None, artifact_type: str) -> Iterator[Descriptor]:
     for entry in entries or ():
         # Registries need not choose, and by a tag nobody does.
-        if isinstance(entry, dict) and entry.get("artifactType") == artifact_type:
+        if isinstance(entry, dict) and entry.get("artifactType") in (artifact_type, _ANY):
             # What JSON may escape, half of a character among it, is not all text.
             with suppress(msgspec.ValidationError, UnicodeEncodeError, MalformedDocument):
                 yield read_descriptor(msgspec.convert(entry, EntryFields), "an index of referrers", "$")

@@ -160,6 +160,20 @@ def list_them(registry: Registry, name: str, subject: str, entries: list[dict[st
 
 
 @pytest.mark.heavy
+def test_what_is_listed_by_the_type_of_its_config_is_found(registry: Registry, disk: Path, tmp_path: Path) -> None:
+    name = "said/untyped"
+    pushed = str(push(disk, f"docker://{registry.host}/{name}:1").digest)
+    entries = listed(registry.host, name, pushed).values()
+    list_them(
+        registry, name, pushed, [{**each, "artifactType": "application/vnd.oci.empty.v1+json"} for each in entries]
+    )
+    provenance, sbom = tmp_path / "p.json", tmp_path / "s.json"
+    pull_disk(f"docker://{registry.host}/{name}:1", tmp_path / "d.ext4", provenance=provenance, sbom=sbom)
+    assert provenance.read_bytes() == PROVENANCE.path(disk).read_bytes()
+    assert sbom.read_bytes() == SBOM.path(disk).read_bytes()
+
+
+@pytest.mark.heavy
 def test_what_others_say_of_it_is_passed_over_unless_it_is_about_this_disk(
     registry: Registry, disk: Path, tmp_path: Path
 ) -> None:

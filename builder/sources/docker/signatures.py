@@ -18,8 +18,6 @@ from builder.sources.source import ATTACHED, BUNDLE, Beside, signature_tag
 # How cosign says what a bundle states, so that nobody has to read it.
 PREDICATE_TYPE = "dev.sigstore.bundle.predicateType"
 SIGNED = "https://sigstore.dev/cosign/sign/v1"
-# What cosign, up to version 3, lists a bundle as where it keeps the list itself: its manifest's config is of that type.
-_LISTED = "application/vnd.oci.empty.v1+json"
 # In entries of each type: more are not looked at. Each image has a handful.
 _MOST = 100
 
@@ -29,12 +27,16 @@ def signatures(repository: Origin, digest: Digest) -> Iterator[Beside]:
     fetch = partial(_fetch, repository)
     with suppress(NotThere):
         yield Beside(repository.manifest(signature_tag(digest)).data, fetch)
-    for kind in (BUNDLE, ATTACHED, _LISTED):
+    seen: set[Digest] = set()
+    for kind in (BUNDLE, ATTACHED):
         referring = (each for each in repository.referrers(digest, kind) if _may_sign(each))
         for each in islice(referring, _MOST):
-            # What is listed may have been removed.
-            with suppress(NotThere):
-                yield Beside(repository.manifest(each.digest).data, fetch)
+            # What may be of either type is listed twice.
+            if each.digest not in seen:
+                seen.add(each.digest)
+                # What is listed may have been removed.
+                with suppress(NotThere):
+                    yield Beside(repository.manifest(each.digest).data, fetch)
 
 
 def _may_sign(entry: Descriptor) -> bool:
