@@ -26,6 +26,8 @@ _MAX_JSON = 64 << 30
 _MAX_SIZE = (1 << 63) - 1
 
 _FILE, _SEGMENT = 1, 2
+# The checksum of no bytes (CRC-64, as ISO 3309 has it).
+_OF_NOTHING = bytes(8)
 # GNU tar's pax records of a sparse file; the tar-split has only the size that it unpacks to.
 _SPARSE = re.compile(rb"[0-9] GNU\.sparse\.(?:major|size|map|numblocks)=")
 
@@ -35,8 +37,8 @@ _Size = Annotated[int, msgspec.Meta(ge=0, le=_MAX_SIZE)]
 class Piece(msgspec.Struct, frozen=True):
     """A stretch of the tar: the bytes in `payload`, or the content of a file of `size` bytes (tar/storage/entry.go).
 
-    A name that is no UTF-8 is in `name_raw`. For a file the payload is a checksum, which is not looked at: the hash
-    of the whole tar says more.
+    A name that is no UTF-8 is in `name_raw`. For a file the payload is a checksum, which says whether there is any
+    content; whether it is the right one, the hash of the whole tar says.
     """
 
     type: int
@@ -49,6 +51,11 @@ class Piece(msgspec.Struct, frozen=True):
     def path(self) -> bytes:
         """The file's name."""
         return self.name_raw or self.name.encode()
+
+    @property
+    def content_size(self) -> int:
+        """How many bytes of a file the tar has: headers of directories and links may state a size, and have none."""
+        return 0 if self.payload == _OF_NOTHING else self.size
 
 
 def read_pieces(file: BinaryIO, where: str) -> Iterator[Piece]:
@@ -67,7 +74,7 @@ def read_pieces(file: BinaryIO, where: str) -> Iterator[Piece]:
 
 def tar_size(pieces: Iterable[Piece], where: str) -> int:
     """Add up how many bytes the tar has; raises MalformedArchive for more than a tar can have."""
-    total = sum(piece.size if piece.type == _FILE else len(piece.payload or b"") for piece in pieces)
+    total = sum(piece.content_size if piece.type == _FILE else len(piece.payload or b"") for piece in pieces)
     if total > _MAX_SIZE:
         raise _damaged(where, f"its files have {total} bytes")
     return total
@@ -84,8 +91,8 @@ def rebuild(pieces: Iterable[Piece], files: Unpacked) -> Iterator[bytes]:
         if piece.type == _SEGMENT:
             headers = piece.payload or b""
             yield headers
-        elif piece.size:
-            # Hardlinks, directories and the like are files of no size.
+        elif piece.content_size:
+            # Hardlinks, directories and the like are files of no content.
             if _SPARSE.search(headers):
                 reason = "was sparse in the layer's tar, and the store does not keep where its holes were"
                 raise UnsupportedImage(_where(piece, files), f"{reason}; build from where the image was pulled from")

@@ -77,6 +77,16 @@ def test_pieces_of_no_size_ask_for_no_file(tmp_path: Path) -> None:
     assert rebuilt(data, tmp_path) == b"AB"
 
 
+def test_a_size_in_the_header_of_what_has_no_content_is_none_of_content(tmp_path: Path) -> None:
+    """Some tars state that of a directory, or of a hardlink's target; the checksum is that of no bytes."""
+    (tmp_path / "d").mkdir()
+    (tmp_path / "h").write_bytes(b"data")
+    stated = [{"type": 1, "name": name, "size": 4, "payload": "AAAAAAAAAAA="} for name in ("d/", "h", "absent")]
+    data = packed(*stated, {"type": 2, "payload": "QUI="})
+    assert rebuilt(data, tmp_path) == b"AB"
+    assert size(data) == 2
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
