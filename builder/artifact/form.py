@@ -20,7 +20,7 @@ from builder.errors import InvalidDigest, MalformedDocument, UnsupportedImage
 from builder.image.descriptor import Descriptor, DescriptorFields, read_descriptor
 from builder.image.digest import Digest
 from builder.image.document import read_document
-from builder.image.media_types import DISK_ARTIFACT, OCI_MANIFEST
+from builder.image.media_types import DISK_ARTIFACT, IMAGE_CONFIGS, OCI_MANIFEST, OLD_DOCKER_CONFIGS
 from builder.image.render import render_descriptor
 from builder.image.shape import LENIENT, Remarks, convert_document
 from builder.output.schema import Record
@@ -67,8 +67,13 @@ class Artifact:
     metadata: Descriptor | None
 
 
+class _Config(msgspec.Struct, rename="camel"):
+    media_type: str = ""
+
+
 class _Fields(msgspec.Struct, rename="camel"):
     layers: list[DescriptorFields]
+    config: Annotated[_Config | None, LENIENT] = None
     artifact_type: Annotated[str | None, LENIENT] = None
     annotations: Annotated[dict[str, str] | None, LENIENT] = None
 
@@ -141,9 +146,7 @@ def parse_artifact(data: bytes, name: str) -> Artifact:
     said = fields.annotations or {}
     raw = any(each.media_type == EROFS_LAYER for each in fields.layers) and FORMAT in said
     if fields.artifact_type != ARTIFACT_TYPE and not raw:
-        kind = f"an artifact of type {quoted(fields.artifact_type, 200)}" if fields.artifact_type else "an image"
-        reason = f"is {kind}, and no disk; build a disk of an image with rootfs-builder build"
-        raise UnsupportedImage(name, reason)
+        raise UnsupportedImage(name, _what_it_is(fields))
     layers = [read_descriptor(each, name, f"$.layers[{i}]") for i, each in enumerate(fields.layers)]
     disks = [each for each in layers if each.media_type in (DISK_LAYER, EROFS_LAYER)]
     metadata = [each for each in layers if each.media_type == METADATA_LAYER]
@@ -155,6 +158,19 @@ def parse_artifact(data: bytes, name: str) -> Artifact:
         reason = f"has {disks[0].size} bytes for a disk of {disk.size}, far more than compression can make of it"
         raise MalformedDocument(name, "$.layers", reason)
     return Artifact(disk, disks[0], metadata[0] if metadata else None)
+
+
+def _what_it_is(fields: _Fields) -> str:
+    """Say what a manifest is that is no disk to pull."""
+    if FORMAT in (fields.annotations or {}):
+        return "is a disk as an image for others, and no artifact; push it without --as to pull it"
+    config = fields.config.media_type if fields.config else ""
+    # OCI image-spec, manifest.md, "Guidelines for Artifact Usage": without a type, that of the config says it.
+    is_image = config in IMAGE_CONFIGS | OLD_DOCKER_CONFIGS
+    kind = fields.artifact_type or ("" if is_image else config)
+    if kind:
+        return f"is an artifact of type {quoted(kind, 200)}, and no disk"
+    return "is an image, and no disk; build a disk of an image with rootfs-builder build"
 
 
 def _read_disk(said: Mapping[str, str], name: str) -> Disk:

@@ -15,7 +15,7 @@ from support.pushed import blob, make_disk, manifest, unpacked
 from support.registry import Registry, skopeo_copy
 
 from builder import blank, build, pull_disk, push
-from builder.errors import UsageError
+from builder.errors import UnsupportedImage, UsageError
 
 MIB = 1 << 20
 
@@ -49,6 +49,8 @@ def test_a_containerdisk_is_an_image_of_one_file_for_qemu_to_read(registry: Regi
     assert config == {"architecture": "amd64", "os": "linux", "config": {}, "rootfs": rootfs}
     said = found["annotations"]
     assert said["rootfs-builder.disk.digest"] == f"sha256:{hashlib.sha256(disk.read_bytes()).hexdigest()}"
+    with pytest.raises(UnsupportedImage, match="is a disk as an image for others"):
+        pull_disk(f"docker://{registry.host}/forms/vm:1", disk.parent / "none.ext4")
 
 
 @pytest.mark.root  # or more users than one has

@@ -82,6 +82,8 @@ def test_nonsense_is_refused(change: Change, said: str) -> None:
     [
         (b'{"layers":[],"artifactType":"application/x"}', "is an artifact of type 'application/x', and no disk"),
         (b'{"layers":[]}', "is an image, and no disk"),
+        (b'{"layers":[],"config":{"mediaType":"application/y"}}', "an artifact of type 'application/y', and no disk$"),
+        (b'{"layers":[],"config":1}', "is an image, and no disk"),
         (b'{"manifests":[]}', "is an index"),
         (b"[]", "is not a JSON object"),
         (b"\xff", "is not UTF-8"),
