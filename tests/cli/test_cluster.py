@@ -135,12 +135,24 @@ def test_tls_is_as_dask_is_configured(place: Path, cluster: Cluster, tmp_path: P
     worker = cluster.worker(scheduler, environment=environment)
     without = batch(place, "oci:small\n", "--scheduler", scheduler.address)
     done = batch(place, "oci:small\n", "--scheduler", scheduler.address, **environment)
+    (place / "disks/small.ext4").unlink()
+    trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
+    other = environment | {f"{tls}CA_FILE": f"{tmp_path}/other.pem"}
+    distrusted = batch(place, "oci:small\n", "--scheduler", scheduler.address, **other)
+    none = environment | {f"{tls}CA_FILE": f"{tmp_path}/none.pem"}
+    unreadable = batch(place, "oci:small\n", "--scheduler", scheduler.address, **none)
     for process in (scheduler, worker):
         process.kill()
     assert scheduler.address.startswith("tls://")
     assert (done.returncode, done.stdout, done.stderr) == (0, "disks/small.ext4\n", "")
     assert without.returncode == 1
     assert without.stderr.endswith("no certificates for tls:// (distributed.comm.tls); name them there\n")
+    advice = "; name certificates that both trust in Dask's configuration (distributed.comm.tls)\n"
+    for refused, why in ((distrusted, "certificate verify failed"), (unreadable, "No such file or directory")):
+        assert refused.returncode == 1
+        assert refused.stderr.startswith(f"rootfs-builder: error: the scheduler {scheduler.address}: no TLS with it (")
+        assert why in refused.stderr
+        assert refused.stderr.endswith(advice)
 
 
 def unused_port() -> int:

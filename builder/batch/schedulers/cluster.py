@@ -9,6 +9,7 @@ import logging
 import os
 import pkgutil
 import re
+import ssl
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -31,6 +32,8 @@ _DASK_NAME = "distributed:__version__"
 _DASK = pkgutil.resolve_name(_DASK_NAME)
 _LARGEST_FILE = 1 << 20
 _ADVICE = "install one version everywhere"
+# Files of certificates and keys that cannot be read come up as errors of the connection.
+_FAILURES_OF_TLS = (ssl.SSLError, FileNotFoundError, IsADirectoryError, PermissionError)
 _LOGGERS = ("distributed", "tornado", "asyncio", "dask")
 
 
@@ -121,7 +124,7 @@ async def connected(address: str, security: Security | None = None) -> AsyncIter
     except Exception as error:
         if client is not None:
             await _close(client)
-        raise ClusterUnreachable(address, _reason(error)) from error
+        raise ClusterUnreachable(address, _reason(address, error)) from error
     try:
         if theirs != _DASK:
             raise ClusterRefused(address, f"it is Dask {theirs}, and here is {_DASK}; {_ADVICE}")
@@ -170,10 +173,14 @@ async def _close(client: Client) -> None:
         return
 
 
-def _reason(error: BaseException) -> str:
+def _reason(address: str, error: BaseException) -> str:
     """Say in one short line what an exception of Dask's means."""
     while isinstance(error, OSError) and error.__cause__ is not None:
         error = error.__cause__
+    said = str(getattr(error, "strerror", None) or error)
+    if address.startswith("tls:") and (isinstance(error, _FAILURES_OF_TLS) or "SSLError: " in said):
+        advice = "name certificates that both trust in Dask's configuration (distributed.comm.tls)"
+        return f"no TLS with it ({said.rpartition('SSLError: ')[2]}); {advice}"
     if isinstance(error, TimeoutError):
         return f"no answer in {_CONNECT_SECONDS:.0f} s; start it, or name another"
     if isinstance(error, OSError) and error.strerror:
@@ -181,5 +188,5 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, TypeError) and "ssl_context" in str(error):
         return "Dask's configuration has no certificates for tls:// (distributed.comm.tls); name them there"
     # Dask takes the first words of another protocol for the length of a message, which memory may not hold.
-    said = "" if isinstance(error, MemoryError) else f" ({' '.join(str(error).split()) or type(error).__name__})"
-    return f"what answers there is no scheduler of Dask that takes us{said}; name another"
+    why = "" if isinstance(error, MemoryError) else f" ({' '.join(str(error).split()) or type(error).__name__})"
+    return f"what answers there is no scheduler of Dask that takes us{why}; name another"
