@@ -80,7 +80,7 @@ def test_an_interrupted_batch_that_waits_for_a_worker_leaves_nothing(place: Path
         process.stdin.write("oci:small\n")
         process.stdin.close()
         assert process.stderr.readline() == "building 1 disk\n"
-        line = f"rootfs-builder: notice: {farm.scheduler.address} has no worker that answers; waiting for one\n"
+        line = f"rootfs-builder: notice: {farm.scheduler.address} has no worker that takes builds; waiting for one\n"
         assert process.stderr.readline() == line
         process.send_signal(signal.SIGINT)
         assert process.stderr.read() == ""

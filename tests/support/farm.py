@@ -65,6 +65,10 @@ class Hung:
         """Wait until somebody builds from it."""
         self.taken.append(self._server.accept()[0])
 
+    def connect(self) -> None:
+        """Be one who builds from it."""
+        socket.create_connection(("127.0.0.1", self.port)).close()
+
     def image(self, output: str = "hanging") -> str:
         """A line of a list for a disk that is never built."""
         return f"docker://127.0.0.1:{self.port}/a:b tls-verify=no no-store=yes output={output}\n"

@@ -62,22 +62,20 @@ class Session:
         self._changed = asyncio.Event()
         self._ended = False
         self._looked = 0.0
+        self._limited = self._waiting = self._begun = False
 
     async def begin(self) -> None:
         """Wait for the first worker. Raises ClusterRefused if one that is there cannot build for us."""
-        told = False
-        while not self._workers:
+        while True:
             await self._look()
             if self._examined:
                 await asyncio.wait(self._examined.values())
             if self._unfit:
                 address, reason = next(iter(self._unfit.items()))
                 raise ClusterRefused(f"the worker {address}", reason)
-            if not self._workers:
-                if not told:
-                    self._note(f"{self._address} has no worker that answers; waiting for one")
-                told = True
-                await asyncio.sleep(_LOOK_SECONDS)
+            if not self._waits():
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
 
     @property
     def machines(self) -> int:
@@ -107,11 +105,13 @@ class Session:
 
     async def run(self) -> None:
         """Give jobs to workers until told to end. Raises ClusterUnreachable when the scheduler is gone."""
+        self._begun = True
         try:
             while not self._ended:
                 self._check()
                 if time.monotonic() > self._looked + _LOOK_SECONDS:
                     await self._look()
+                    self._waits()
                 self._give()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK_SECONDS):
@@ -147,14 +147,15 @@ class Session:
         for address in [address for address in self._workers if address not in there]:
             self._lose(self._workers.pop(address))
         self._unfit = {address: reason for address, reason in self._unfit.items() if address in there}
-        limited = any(RESOURCE in info["resources"] for info in there.values())
+        # From then on, also when who declared it is lost: the others were not to build.
+        self._limited |= any(RESOURCE in info["resources"] for info in there.values())
         for address, info in there.items():
             if worker := self._workers.get(address):
-                worker.describe(info, limited)
+                worker.describe(info, self._limited)
             elif address not in self._unfit and address not in self._examined and info["status"] == "running":
-                self._examined[address] = asyncio.create_task(self._examine(ClusterWorker(address), info, limited))
+                self._examined[address] = asyncio.create_task(self._examine(ClusterWorker(address), info))
 
-    async def _examine(self, worker: ClusterWorker, info: dict[str, Any], limited: bool) -> None:
+    async def _examine(self, worker: ClusterWorker, info: dict[str, Any]) -> None:
         try:
             async with asyncio.timeout(_WORKER_SECONDS):
                 reason = await refusal(self._client, worker.address, self._outputs)
@@ -163,20 +164,25 @@ class Session:
         finally:
             del self._examined[worker.address]
         if reason is None:
-            worker.describe(info, limited)
+            worker.describe(info, self._limited)
             self._workers[worker.address] = worker
             self._changed.set()
             return
         self._unfit[worker.address] = reason
-        if self._workers:
+        if self._begun:
             self._note(f"the worker {worker.address} is left out: {reason}")
 
     def _lose(self, worker: ClusterWorker) -> None:
         self._placement.worker_lost()
         for attempt in worker.attempts:
             attempt.given_up.set()
-        if not self._workers and not self._stopping:
-            self._note(f"{self._address} has no worker any more; waiting for one")
+
+    def _waits(self) -> bool:
+        """Tell whether no worker takes builds; the user hears when that comes to be so."""
+        before, self._waiting = self._waiting, not any(worker.slots for worker in self._workers.values())
+        if self._waiting and not before and not self._stopping:
+            self._note(f"{self._address} has no worker that takes builds; waiting for one")
+        return self._waiting
 
     # --- The jobs ---
 

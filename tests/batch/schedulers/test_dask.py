@@ -112,7 +112,8 @@ def test_a_job_that_takes_its_workers_along_fails_and_says_so(place: Path, farm:
         killing.result()
     assert outcome.status == "failed"
     assert outcome.error is not None
-    assert outcome.error.startswith(f"lost 4 times, each time with its worker, the last {farm.workers[-2].address}; ")
+    last = farm.workers[-2].address
+    assert outcome.error.startswith(f"lost 4 times, each time with its worker, the last {last}; ")
     assert disks(place) == []
 
 
