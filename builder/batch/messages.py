@@ -6,7 +6,7 @@ Both ends have to be the same version: an option that one of them does not know 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -115,6 +115,15 @@ def write_outcome(outcome: Outcome) -> str:
 def write_refusal(error: JobRefused) -> str:
     """Write that a job was refused, and why."""
     return _line({"refused": str(error)})
+
+
+def failed_at(text: str, where: str) -> str:
+    """Say `where` in what `write_outcome` or `write_refusal` wrote, if the job failed."""
+    try:
+        outcome = read_outcome(text)
+    except JobRefused as error:
+        return write_refusal(JobRefused(f"{where}: {error}"))
+    return text if outcome.error is None else write_outcome(replace(outcome, error=f"{where}: {outcome.error}"))
 
 
 def is_event(text: str) -> bool:

@@ -42,14 +42,17 @@ main(float(idle))
 """
 # What becomes of a build's process: that it has begun, then its status; or that there is none, and an error number.
 BEGUN, FAILED = "begun", "failed"
-_ADVICE = "; build this image alone to see why"
 # How often a process that is ready to build may end before it has begun to: by itself, or by somebody's hand.
 _ATTEMPTS = 3
 _IDLE_SECONDS = 60.0
 
 
 class BuildLost(BuilderError):
-    """A process that builds ended without an answer."""
+    """A build ended without an answer; `how` in words."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__(f"{how}; build this image alone to see why")
+        self.how = how
 
 
 class Builders:
@@ -80,9 +83,9 @@ class Builders:
             if said[:1] == [FAILED]:
                 raise OSError(int(said[1]), os.strerror(int(said[1])))
             if said:
-                raise BuildLost(f"its build process {_how(*said[1:])} without an answer{_ADVICE}")
+                raise BuildLost(f"its build process {_how(*said[1:])} without an answer")
             self._end(ready)
-        raise BuildLost(f"the process for its build {_how(ready.process.returncode)} before it began{_ADVICE}")
+        raise BuildLost(f"the process for its build {_how(ready.process.returncode)} before it began")
 
     def close(self) -> None:
         """End the process that is ready to build, if there is one; builds that run go on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from builder import BuildOptions, DiskOptions
 from builder.batch.images import Job
 from builder.batch.messages import (
     JobRefused,
+    failed_at,
     is_event,
     read_event,
     read_job,
@@ -107,6 +109,14 @@ def test_what_is_no_job_is_refused(text: str) -> None:
 def test_a_refusal_is_one_at_the_other_end() -> None:
     with pytest.raises(JobRefused, match=r"^of old$"):
         read_outcome(write_refusal(JobRefused("of old")))
+
+
+def test_where_a_job_failed_is_said_of_failures_alone() -> None:
+    good = Outcome(3, "oci:a", "d/a.ext4", BUILT)
+    assert failed_at(write_outcome(good), "there") == write_outcome(good)
+    assert read_outcome(failed_at(write_outcome(replace(good, error="full")), "there")).error == "there: full"
+    with pytest.raises(JobRefused, match=r"^there: other version$"):
+        read_outcome(failed_at(write_refusal(JobRefused("other version")), "there"))
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"outcome": {}}', '{"outcome": 3}', '{"event": "stage"}'])

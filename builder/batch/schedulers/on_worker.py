@@ -17,7 +17,7 @@ from threading import Event, Lock, Thread
 from distributed import Worker, get_worker
 
 from builder.batch.messages import is_progress
-from builder.batch.process import Builders
+from builder.batch.process import Builders, BuildLost
 from builder.batch.schedulers.lifeline import Lifeline
 from builder.errors import BuilderError
 from builder.shortage import LACKING
@@ -103,7 +103,9 @@ def sees(path: str) -> bool:
 
 def lost(error: Exception) -> str:
     """Write that a job has no outcome, and why."""
-    return json.dumps({"lost": " ".join(str(error).split()) or type(error).__name__})
+    # The advice is for who hears of the last time.
+    why = error.how if isinstance(error, BuildLost) else str(error)
+    return json.dumps({"lost": " ".join(why.split()) or type(error).__name__})
 
 
 def why_lost(answer: str) -> str | None:

@@ -26,6 +26,7 @@ from typing import Any
 from distributed import Client
 from distributed import Future as Task
 
+from builder.batch.messages import failed_at
 from builder.batch.process import BuildLost
 from builder.batch.schedulers import on_worker
 from builder.batch.schedulers.cluster import ClusterRefused, ClusterUnreachable, refusal
@@ -209,13 +210,13 @@ class Session:
         self._changed.set()
         lost = None if answer is None else on_worker.why_lost(answer)
         if answer is not None and lost is None:
-            job.future.set_result(answer)
+            job.future.set_result(failed_at(answer, f"the worker {worker.address}"))
         elif self._stopping:
             job.cancel()
         elif not self._placement.job_lost(job, alone=answer is not None):
             what = "its worker" if answer is None else f"its build ({lost})"
-            reason = f"lost {job.lost} times, each time with {what}, the last {worker.address}"
-            job.future.set_exception(BuildLost(f"{reason}; build this image alone to see why"))
+            how = f"lost {job.lost} times, each time with {what}, the last at {worker.address}"
+            job.future.set_exception(BuildLost(how))
 
     async def _answer(self, worker: ClusterWorker, attempt: Attempt) -> str | None:
         """Have a job built; return what comes of it, or None if the worker was lost, or nobody waits any more."""

@@ -75,6 +75,12 @@ def test_disks_land_where_the_client_stands_and_what_builds_say_is_heard(place: 
     assert statuses(run(farm, "oci:small\noci:small output=b")) == ["up to date", "built"]
 
 
+def test_a_failure_says_on_which_worker_it_was(place: Path, farm: Farm) -> None:
+    (outcome,) = run(farm, "oci:nowhere")
+    assert outcome.error is not None
+    assert outcome.error.startswith(f"the worker {farm.workers[0].address}: nowhere: ")
+
+
 def test_fail_fast_leaves_no_builder_and_no_further_disk(place: Path, farm: Farm, hung: Hung) -> None:
     farm.worker()
     lines = hung.image() + "oci:nowhere\n" + "".join(hung.image(f"d{n}") for n in range(4))
@@ -113,7 +119,7 @@ def test_a_job_that_takes_its_workers_along_fails_and_says_so(place: Path, farm:
     assert outcome.status == "failed"
     assert outcome.error is not None
     last = farm.workers[-2].address
-    assert outcome.error.startswith(f"lost 4 times, each time with its worker, the last {last}; ")
+    assert outcome.error.startswith(f"lost 4 times, each time with its worker, the last at {last}; ")
     assert disks(place) == []
 
 
