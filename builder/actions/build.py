@@ -86,7 +86,7 @@ def _with_metadata(target: Path, options: BuildOptions) -> BuildOptions:
     if options.push is None:
         return options
     # Here, because it imports an HTTP client, which nobody else should wait for.
-    from builder.actions.push import check_target
+    from builder.actions.push_target import check_target
 
     check_target(options.push)
     return replace(options, metadata_file=options.metadata_file or metadata_path(target))

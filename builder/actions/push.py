@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,10 +13,11 @@ from builder.actions.booting import format_in
 from builder.actions.confinement import Places, confine_sending
 from builder.actions.opening import own_scratch
 from builder.actions.push_forms import FORMS, Blob, Opened
+from builder.actions.push_target import open_target
 from builder.artifact.form import describe, is_disk, render_manifest
 from builder.denied import unless_denied
 from builder.disk.reading import DiskUnreadable
-from builder.errors import BuilderError, InvalidDigest, InvalidReference, UnsupportedImage, UsageError
+from builder.errors import BuilderError, InvalidDigest, UnsupportedImage, UsageError
 from builder.events import Listener, Meter, Stage, ignore
 from builder.files.descriptors import opened
 from builder.image.descriptor import Descriptor
@@ -33,11 +34,7 @@ from builder.registry.upload import Upload, put_manifest
 from builder.sandbox.policy import AUTO, policy
 from builder.shortage import unless_short
 from builder.sources.access import Access
-from builder.sources.docker import DOCKER
 from builder.sources.docker.registries_conf import read_registries_conf
-from builder.sources.docker.repositories import open_repositories
-from builder.sources.reference import parse_reference
-from builder.sources.transport import Reference
 from builder.words import quoted
 
 
@@ -90,7 +87,7 @@ def push(
     with policy(sandbox), ExitStack() as stack:
         content, record = _record(path, metadata)
         image = record.image if record else None
-        name, repository, source = _target(reference, image, access, listen, stack)
+        name, repository, source = open_target(reference, image, access, listen, stack)
         subject = _subject(path, image)
         said = read_said(path, provenance, sbom)
         fd, format = _open(path, stack)
@@ -130,46 +127,6 @@ def _confine(tmpdir: Path | None, access: Access, listen: Listener, stack: ExitS
 
     confine_sending(find)
     return tmpdir
-
-
-def check_target(reference: str) -> ImageName:
-    """See that a reference names a place for a disk, without asking the registry. Raises InvalidReference."""
-    with ExitStack() as stack:
-        return _target(reference, None, Access(), ignore, stack)[0]
-
-
-def _target(
-    reference: str, image: HandedImage | None, access: Access, listen: Listener, stack: ExitStack
-) -> tuple[ImageName, Repository, str | None]:
-    """Say where a disk goes, by what name, and from which repository there its blobs might be taken.
-
-    Raises InvalidReference.
-    """
-    parsed = parse_reference(reference)
-    if parsed.transport is not DOCKER:
-        raise InvalidReference(reference, "disks are pushed to registries: write docker://REGISTRY/REPO:TAG")
-    source = _beside(parsed, image)
-    beside = (source,) if source else ()
-    name, repositories = open_repositories(parsed, access.registry, listen, push=True, beside=beside)
-    for each in repositories:
-        stack.enter_context(closing(each))
-    if name.digest is not None or name.tag is None:
-        raise InvalidReference(reference, "a disk is pushed under a tag: write docker://REGISTRY/REPO:TAG")
-    return name, repositories[-1], source
-
-
-def _beside(target: Reference, image: HandedImage | None) -> str | None:
-    """Name the repository that the image of a disk is in, if the disk goes to another one of the same registry.
-
-    Disks are pushed there, too, and are handed on from there.
-    """
-    if image is None or not image.reference.startswith("docker://"):
-        return None
-    with suppress(InvalidReference):
-        there = ImageName.parse(image.reference.removeprefix("docker://")).qualified()
-        here = ImageName.parse(target.place.removeprefix("//")).qualified()
-        return there.path if there.domain == here.domain and there.path != here.path else None
-    return None
 
 
 def _subject(disk: Path, image: HandedImage | None) -> Descriptor | None:
