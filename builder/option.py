@@ -216,6 +216,11 @@ def parse_file(text: str) -> Path:
     return Path(text)
 
 
+def as_path(said: Path | str | None) -> Path | None:
+    """Take a path as it is, and text in its place, which Python may say, as `parse_file`. Raises UsageError."""
+    return parse_file(said) if isinstance(said, str) else said
+
+
 def write_file(path: Path) -> str:
     """Write the name of a file as `parse_file` reads it."""
     return "./-" if str(path) == "-" else str(path)

@@ -18,6 +18,7 @@ from builder.files.workspace import workspace_of
 from builder.image.digest import Digest
 from builder.image.name import ImageName
 from builder.limits import Limits
+from builder.option import as_path
 from builder.output.beside import mark_pulled, metadata_path, read_as
 from builder.output.checks import check_distinct, check_output, check_side_output, named_output, resolve_output
 from builder.output.failures import failures_named
@@ -55,9 +56,9 @@ def pull_disk(
     output: Path | str,
     access: Access | None = None,
     *,
-    metadata_file: Path | None = None,
-    provenance: Path | None = None,
-    sbom: Path | None = None,
+    metadata_file: Path | str | None = None,
+    provenance: Path | str | None = None,
+    sbom: Path | str | None = None,
     limits: Limits | None = None,
     force: bool = False,
     wait: bool = True,
@@ -73,8 +74,9 @@ def pull_disk(
     OutputError, ImageRefused and other BuilderError.
     """
     target = named_output(output)
-    beside = metadata_file or metadata_path(target)
-    wanted = {kind: path for kind, path in ((PROVENANCE, provenance), (SBOM, sbom)) if path is not None}
+    beside = as_path(metadata_file) or metadata_path(target)
+    asked = ((PROVENANCE, as_path(provenance)), (SBOM, as_path(sbom)))
+    wanted = {kind: path for kind, path in asked if path is not None}
     with failures_named(advice=_ADVICE):
         check_distinct([target, beside, *wanted.values()])
         check_output(target, force)

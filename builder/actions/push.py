@@ -24,6 +24,7 @@ from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.image.media_types import OCI_CONFIG, OCI_MANIFEST
 from builder.image.name import ImageName
+from builder.option import as_path
 from builder.output.beside import metadata_path, read_beside, read_json, unmarked
 from builder.output.schema import HandedImage, Record
 from builder.registry.credentials import starts_and_writes_nothing
@@ -61,10 +62,10 @@ def push(
     access: Access | None = None,
     *,
     form: str = "artifact",
-    metadata: Path | None = None,
-    provenance: Path | None = None,
-    sbom: Path | None = None,
-    tmpdir: Path | None = None,
+    metadata: Path | str | None = None,
+    provenance: Path | str | None = None,
+    sbom: Path | str | None = None,
+    tmpdir: Path | str | None = None,
     force: bool = False,
     sandbox: str = AUTO,
     listen: Listener = ignore,
@@ -85,18 +86,18 @@ def push(
     path = Path(disk)
     access = access or Access()
     with policy(sandbox), ExitStack() as stack:
-        content, record = _record(path, metadata)
+        content, record = _record(path, as_path(metadata))
         image = record.image if record else None
         name, repository, source = open_target(reference, image, access, listen, stack)
         subject = _subject(path, image)
-        said = read_said(path, provenance, sbom)
+        said = read_said(path, as_path(provenance), as_path(sbom))
         fd, format = _open(path, stack)
-        tmpdir = _confine(tmpdir, access, listen, stack)
+        room = _confine(as_path(tmpdir), access, listen, stack)
         _check_tag(name, repository, force)
         before = os.fstat(fd)
         # Of a block device, too.
         size = os.lseek(fd, 0, os.SEEK_END)
-        shape = FORMS[form](Opened(path, fd, format, size, content, record), tmpdir, listen, stack)
+        shape = FORMS[form](Opened(path, fd, format, size, content, record), room, listen, stack)
         _check_same(path, before, os.fstat(fd), shape.disk.digest, record)
         facts = describe(shape.disk, record)
         layers = [layer.descriptor for layer in shape.layers]

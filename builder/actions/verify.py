@@ -23,6 +23,7 @@ from builder.errors import BuilderError, ImageNotFound, MissingRequirement, Usag
 from builder.events import Listener, Stage, ignore
 from builder.files.descriptors import opened
 from builder.guest.layer import HOME
+from builder.option import as_path
 from builder.options import BuildOptions
 from builder.output.beside import metadata_path, read_as
 from builder.output.schema import Made
@@ -40,7 +41,7 @@ def verify(
     options: BuildOptions | None = None,
     listen: Listener = ignore,
     *,
-    metadata: Path | None = None,
+    metadata: Path | str | None = None,
     quick: bool = False,
 ) -> Verification:
     """Hold `disk` against the image at `reference`, or against the one that its metadata name.
@@ -54,7 +55,7 @@ def verify(
     and nothing written to. Raises BuilderError: MissingRequirement where nothing is found and the installed
     checker is older than the disk.
     """
-    disk, options = Path(disk), (options or BuildOptions()).settled()
+    disk, options, metadata = Path(disk), (options or BuildOptions()).settled(), as_path(metadata)
     reference = None if reference is None else os.fspath(reference)
     # Without waiting for somebody to write to a fifo.
     with _failures_named(disk), opened(disk, os.O_RDONLY | os.O_NONBLOCK) as fd:

@@ -48,6 +48,7 @@ def test_paths_are_taken_as_paths_and_as_text(tmp_path: Path) -> None:
     layout(tmp_path / "image", Spec((tar(file("file", b"content")),)))
     text: Any = str(tmp_path / "m.json")
     build(tmp_path / "image", tmp_path / "disk.erofs", BuildOptions(metadata_file=text))
-    assert verify(str(tmp_path / "disk.erofs"), tmp_path / "image").differences == []
+    for metadata in (tmp_path / "m.json", text):
+        assert verify(str(tmp_path / "disk.erofs"), tmp_path / "image", metadata=metadata).differences == []
     unpack(tmp_path / "image", tmp_path / "tree")
     assert (tmp_path / "tree/file").read_bytes() == b"content"
