@@ -20,7 +20,7 @@ from builder.errors import InvalidDigest, MalformedDocument, UnsupportedImage
 from builder.image.descriptor import Descriptor, DescriptorFields, read_descriptor
 from builder.image.digest import Digest
 from builder.image.document import read_document
-from builder.image.media_types import DISK_ARTIFACT, IMAGE_CONFIGS, OCI_MANIFEST, OLD_DOCKER_CONFIGS
+from builder.image.media_types import DISK_ARTIFACT, IMAGE_CONFIGS, OCI_EMPTY, OCI_MANIFEST, OLD_DOCKER_CONFIGS
 from builder.image.render import render_descriptor
 from builder.image.shape import LENIENT, Remarks, convert_document
 from builder.output.schema import Record
@@ -34,7 +34,7 @@ METADATA_LAYER = "application/vnd.rootfs-builder.disk.metadata.v1+json"
 
 # The two bytes of an empty JSON object, which registries want to have like any config.
 EMPTY = b"{}"
-EMPTY_CONFIG = Descriptor("application/vnd.oci.empty.v1+json", Digest.of(EMPTY), len(EMPTY))
+EMPTY_CONFIG = Descriptor(OCI_EMPTY, Digest.of(EMPTY), len(EMPTY))
 
 # Without a domain in reverse before them: there is none that is ours.
 _OURS = "rootfs-builder."

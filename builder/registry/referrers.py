@@ -25,7 +25,7 @@ from builder.events import Notice
 from builder.image.descriptor import Descriptor, EntryFields, read_descriptor
 from builder.image.digest import Digest
 from builder.image.document import MAX_DOCUMENT_SIZE, read_document
-from builder.image.media_types import OCI_INDEX
+from builder.image.media_types import OCI_EMPTY, OCI_INDEX
 from builder.image.render import render_descriptor
 from builder.registry.address import Address
 from builder.registry.failures import NotThere, Refused
@@ -40,9 +40,6 @@ _PATIENCE = 4
 _LONGEST = 2.0
 # Some registries give so many referrers at a time; more of them than that are not looked at.
 _MAX_PAGES = 8
-# As what some list artifacts, whatever they are: by the type of their config, which is this one. So does
-# go-containerregistry, both as a registry and, in cosign up to version 3, where it keeps the tag.
-_ANY = "application/vnd.oci.empty.v1+json"
 # Where a list goes on (RFC 8288).
 _NEXT = re.compile(r'<([^<>]{1,4096})>[^<>,]{0,256}?;\s*rel="?next"?')
 # What those say that do not know what is asked: not found, or more or less that.
@@ -169,8 +166,9 @@ def _listed(data: bytes) -> list[Any] | None:
 
 def _of_type(entries: list[Any] | None, artifact_type: str) -> Iterator[Descriptor]:
     for entry in entries or ():
-        # Registries need not choose, and by a tag nobody does.
-        if isinstance(entry, dict) and entry.get("artifactType") in (artifact_type, _ANY):
+        # Registries need not choose, and by a tag nobody does. Some list artifacts by the type of their config: as a
+        # registry, go-containerregistry; where it keeps the tag, as in cosign up to version 3, that, too.
+        if isinstance(entry, dict) and entry.get("artifactType") in (artifact_type, OCI_EMPTY):
             # What JSON may escape, half of a character among it, is not all text.
             with suppress(msgspec.ValidationError, UnicodeEncodeError, MalformedDocument):
                 yield read_descriptor(msgspec.convert(entry, EntryFields), "an index of referrers", "$")

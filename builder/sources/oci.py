@@ -13,7 +13,7 @@ from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.image.document import read_document
 from builder.image.manifest import Index, UnreadableEntry, parse_document
-from builder.image.media_types import OCI_INDEX
+from builder.image.media_types import OCI_EMPTY, OCI_INDEX
 from builder.image.name import same_name
 from builder.image.shape import convert_document
 from builder.sources.access import Access, Means
@@ -31,7 +31,8 @@ CONTAINERD_NAME = "io.containerd.image.name"
 # How cosign marks signatures in a layout that it saves, and what else it has beside an image.
 COSIGN_SAVED = "dev.cosignproject.cosign/sigs"
 _BESIDE = (COSIGN_SAVED, "dev.cosignproject.cosign/atts")
-_SIGNATURES = (BUNDLE, ATTACHED)
+# The last is what some list a bundle as, by the type of its config.
+_SIGNATURES = (BUNDLE, ATTACHED, OCI_EMPTY)
 
 
 class _Marker(msgspec.Struct, rename="camel"):
@@ -199,7 +200,7 @@ def blob_path(digest: Digest) -> str:
 
 
 def _is_beside(entry: Descriptor) -> bool:
-    """Say whether an entry is a signature, or what cosign saves with an image."""
+    """Say whether an entry may be a signature, or is what cosign saves with an image: no image, in any case."""
     return entry.artifact_type in _SIGNATURES or entry.annotations.get("kind") in _BESIDE
 
 

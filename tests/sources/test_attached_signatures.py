@@ -37,35 +37,43 @@ SAID = statement(MANIFEST)
 BAD = (payload(MANIFEST), sign(OTHER, payload(MANIFEST)))
 
 
-def test_a_signature_that_refers_to_the_image_is_found_in_a_layout(tmp_path: Path, key: Path) -> None:
+def payloads(files: Files) -> dict[str, object]:
+    """Signatures that refer to the image, of which one counts."""
+    return attached(files, MANIFEST, BAD, GOOD)
+
+
+def bundle(files: Files) -> dict[str, object]:
+    """A bundle as cosign lists it where the registry does not, by the type of its config."""
+    entry = bundled(files, MANIFEST, dsse(SAID, sign(KEY, encoded(SAID))))
+    return {**entry, "artifactType": "application/vnd.oci.empty.v1+json"}
+
+
+FORMS = pytest.mark.parametrize("signed", [payloads, bundle])
+Form = Callable[[Files], dict[str, object]]
+
+
+@FORMS
+def test_a_signature_that_refers_to_the_image_is_found_in_a_layout(tmp_path: Path, key: Path, signed: Form) -> None:
     files, _ = make()
     # Of another image, which is in nobody's way.
     add_entry(files, attached(files, "sha256:" + "0" * 64, BAD), {})
     write_directory(tmp_path / "unsigned", files)
     with pytest.raises(Unsigned):
         check(f"oci:{tmp_path}/unsigned:latest", key)
-    add_entry(files, attached(files, MANIFEST, BAD, GOOD), {})
+    add_entry(files, signed(files), {})
     write_directory(tmp_path / "signed", files)
     check(f"oci:{tmp_path}/signed:latest", key)
 
 
-def bundle(files: Files, _signed: tuple[bytes, bytes]) -> dict[str, object]:
-    """A bundle's entry as cosign writes it."""
-    entry = bundled(files, MANIFEST, dsse(SAID, sign(KEY, encoded(SAID))))
-    return {**entry, "artifactType": "application/vnd.oci.empty.v1+json"}
-
-
-@pytest.mark.parametrize(
-    "make_entry", [lambda files, signed: attached(files, MANIFEST, signed), bundle], ids=["payload", "bundle"]
-)
+@FORMS
 def test_a_signature_is_found_that_cosign_lists_where_the_registry_does_not(
-    registry: Registry, tmp_path: Path, key: Path, make_entry: Callable[..., dict[str, object]]
+    registry: Registry, tmp_path: Path, key: Path, signed: Form
 ) -> None:
     files, _ = make()
     name = f"attached/{tmp_path.name.lower()}"
     registry.push_layout(name, files, "latest")
     access = Access(store=str(tmp_path / "store"), verify_key=key)
-    entry = make_entry(files, GOOD)
+    entry = signed(files)
     files["index.json"] = index_bytes([entry])
     registry.push_layout(name, files, "x")
     with pytest.raises(Unsigned):
