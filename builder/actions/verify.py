@@ -29,7 +29,8 @@ from builder.output.beside import metadata_path, read_as
 from builder.output.schema import Made
 from builder.sandbox.policy import policy
 from builder.shortage import LACKING, unless_short
-from builder.tree.compare import Comparison, found_of
+from builder.tree.compare import Comparison
+from builder.tree.expected import found_of
 from builder.tree.spool import Spool, open_spool
 from builder.tree.tree import Tree
 from builder.words import legible, quoted

@@ -16,7 +16,8 @@ from builder.disk.filesystem import HEAD, Filesystem
 from builder.disk.judge import DiskFaulty
 from builder.disk.reading import DiskMalformed, walk
 from builder.errors import BuilderError, ToolFailed
-from builder.tree.compare import Comparison, found_of
+from builder.tree.compare import Comparison
+from builder.tree.expected import found_of
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
 

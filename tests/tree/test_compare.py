@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from support.everything import ACCESS_ACL, acl, everything
 
 from builder.errors import ImageRefused
-from builder.tree.compare import Comparison, Difference, LeftOut, found_of
+from builder.tree.compare import Comparison, Difference, LeftOut
 from builder.tree.difference import Comparing
+from builder.tree.expected import found_of
 from builder.tree.found import Found, Stretches
 from builder.tree.nodes import Device, Directory, Fifo, File, Node, Symlink
 from builder.tree.spool import Spool

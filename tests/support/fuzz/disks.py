@@ -34,7 +34,8 @@ from builder.disk.verity import Verity
 from builder.events import ignore
 from builder.guest.description import Description
 from builder.tool import find_tool
-from builder.tree.compare import Comparison, found_of
+from builder.tree.compare import Comparison
+from builder.tree.expected import found_of
 from builder.tree.nodes import Directory, File, Node
 from builder.tree.spool import Spool, open_spool
 from builder.tree.tree import Tree
