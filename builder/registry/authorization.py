@@ -1,16 +1,15 @@
 """How requests to one repository are authorized: not at all, by password, or by a bearer token fetched for it.
 
-What is wanted is in the challenges of a WWW-Authenticate header (RFC 9110, 11.6.1). The token protocol is Docker's
-(distribution, "Token Authentication Specification" and "OAuth2"), which all registries speak. Tokens and passwords
-stay in this file: no message, event or `repr` has them.
+What is wanted is in a registry's challenges. The token protocol is Docker's (distribution, "Token Authentication
+Specification" and "OAuth2"), which all registries speak. Tokens and passwords stay in this file: no message, event or
+`repr` has them.
 """
 
 from __future__ import annotations
 
-import re
 import time
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
@@ -20,6 +19,7 @@ import msgspec
 
 from builder.errors import SourceUnreadable
 from builder.registry.address import Address, is_loopback
+from builder.registry.challenges import SCHEMES, Challenge, choose
 from builder.registry.credentials import Credentials
 from builder.registry.failures import AccessDenied, busy
 from builder.registry.http import Http
@@ -32,27 +32,7 @@ _PULL, _PUSH = ":pull", ":pull,push"
 _LIFETIME = 60.0
 _LONGEST = 1e9
 _MARGIN = 10
-# Schemes in the order in which they are preferred.
-_KNOWN = ("bearer", "basic")
 _LOG_IN = "log in with podman login, skopeo login or docker login, or name the file of credentials with --authfile"
-# In characters; real ones have some two hundred.
-_MAX_HEADER = 8192
-_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_SEPARATORS = re.compile(r"[ \t,]*")
-# A value without quotes should be a token; some servers write a URL there.
-_PARAMETER = re.compile(
-    rf'({_TOKEN})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s,"=][^\s,"]*)(?=[ \t]*(?:,|$)))', re.DOTALL
-)
-# The scheme, and the credentials in one piece (token68) that stand in place of parameters in some schemes.
-_SCHEME = re.compile(rf"({_TOKEN})(?=[ \t,]|$)(?:[ \t]+[A-Za-z0-9._~+/-]+=*(?=[ \t]*(?:,|$)))?")
-
-
-@dataclass(frozen=True, slots=True)
-class Challenge:
-    """A scheme in lower case, such as `bearer`, and its parameters by lower-case name."""
-
-    scheme: str
-    parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +74,7 @@ class Authorization:
         """Take the challenges of another answer of the registry for a hint at what this repository will want."""
         with self._lock:
             if self._challenge is None:
-                self._challenge = _choose(headers)
+                self._challenge = choose(headers)
 
     def header(self, secure: bool) -> str | None:
         """Give the header's value, fetching a token where it takes one; None where none is wanted, or is to be had.
@@ -118,10 +98,10 @@ class Authorization:
         AccessDenied for the token server's failures.
         """
         with self._lock:
-            challenge = _choose(headers) or self._challenge
+            challenge = choose(headers) or self._challenge
             if challenge is None:
                 return False
-            if challenge.scheme not in _KNOWN:
+            if challenge.scheme not in SCHEMES:
                 asked = legible(challenge.scheme, 20)
                 raise AccessDenied(self._where, f"wants to be asked in a way that is not known here: {asked}")
             self._scoped = self._scoped or challenge is not self._challenge
@@ -209,44 +189,6 @@ class Authorization:
         if server.scheme == "http" and secure and not is_loopback(server.host):
             raise SourceUnreadable(self._where, reason)
         return server
-
-
-def parse_challenges(header: str) -> tuple[Challenge, ...]:
-    """Read the challenges of a header, in order; what cannot be read ends the list."""
-    challenges: list[tuple[str, dict[str, str]]] = []
-    header = header[:_MAX_HEADER]
-    position = _behind_separators(header, 0)
-    while position < len(header):
-        if challenges and (parameter := _PARAMETER.match(header, position)):
-            name, quoted, plain = parameter.groups()
-            value = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL)
-            # The first counts: a second one of that name is a mistake or an attempt.
-            challenges[-1][1].setdefault(name.lower(), value)
-            position = parameter.end()
-        elif scheme := _SCHEME.match(header, position):
-            challenges.append((scheme[1].lower(), {}))
-            position = scheme.end()
-        else:
-            break
-        position = _behind_separators(header, position)
-    return tuple(Challenge(scheme, parameters) for scheme, parameters in challenges)
-
-
-def _behind_separators(header: str, position: int) -> int:
-    match = _SEPARATORS.match(header, position)
-    return match.end() if match else position
-
-
-def _choose(headers: Sequence[str]) -> Challenge | None:
-    """Choose the challenge to meet: a token, if it is said where, before a password, before what is not known."""
-    challenges = [each for header in headers for each in parse_challenges(header)]
-
-    def rank(challenge: Challenge) -> int:
-        if challenge.scheme == "bearer" and challenge.parameters.get("realm"):
-            return 0
-        return _KNOWN.index(challenge.scheme) + 1 if challenge.scheme in _KNOWN else len(_KNOWN) + 1
-
-    return min(challenges, key=rank, default=None)
 
 
 def _read_token(body: bytes, began: float, where: str) -> _Token:

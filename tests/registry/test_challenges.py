@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.registry.authorization import Challenge, parse_challenges
+from builder.registry.challenges import Challenge, parse_challenges
 
 HUB = 'Bearer realm="https://auth.docker.io/token",service="registry.docker.io"'
 HUB_PARAMETERS = {"realm": "https://auth.docker.io/token", "service": "registry.docker.io"}

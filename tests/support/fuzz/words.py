@@ -29,7 +29,8 @@ from builder.option import declared, parse_times
 from builder.options import BuildOptions
 from builder.registry import RegistryAccess
 from builder.registry.address import Address
-from builder.registry.authorization import Authorization, _read_token, parse_challenges
+from builder.registry.authorization import Authorization, _read_token
+from builder.registry.challenges import parse_challenges
 from builder.registry.credentials import Credentials, find_credentials
 from builder.registry.helper import HelperFailed, ask_helper
 from builder.registry.http import Http
