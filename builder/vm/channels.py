@@ -41,7 +41,7 @@ class Channels:
 
     `status` is what the guest said its process ended with; `expected` whether its standard output has had the text to
     `expect`; `halted` when (time.monotonic) its kernel said that it goes no further; `last_words` are the console's
-    last lines, and `corrupt` is the first block that dm-verity found to be another than was built.
+    last lines until then, and `corrupt` is the first block that dm-verity found to be another than was built.
     """
 
     def __init__(self, stdin: int, stdout: int, stderr: int, show_console: bool, expect: str | None = None) -> None:
@@ -146,10 +146,12 @@ class Channels:
         for line in lines:
             if self.corrupt is None and (found := _CORRUPT.search(line)):
                 self.corrupt = found[1].decode("ascii")
-            if self.halted is None and HALTED.match(line):
+            if self.halted is not None:
+                continue  # behind a panic comes its trace, which may be longer than all that is kept
+            self._words.append(line[-4096:])
+            if HALTED.match(line):
                 self.halted = time.monotonic()
         self._line = self._line[-4096:]
-        self._words.extend(line[-4096:] for line in lines)
 
 
 def _receive(source: socket.socket, take: Callable[[bytes], object]) -> None:

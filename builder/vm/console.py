@@ -34,8 +34,8 @@ class Console:
 
     The others' go to `others`, if that is not None. `status` is what init said last that its process ended with;
     `panicked` whether, and `halted` when (time.monotonic), the kernel said that it goes no further; `expected` whether
-    the process's words have had the text to `expect`; `last_words` are the last lines of all. `lost` is why standard
-    output took no more, if it still had a reader.
+    the process's words have had the text to `expect`; `last_words` are the last lines of all, until then. `lost` is why
+    standard output took no more, if it still had a reader.
     """
 
     def __init__(self, stdout: int, others: int | None, expect: str | None = None) -> None:
@@ -76,7 +76,8 @@ class Console:
         self._take(rest.removesuffix(b"\r"), b"")
 
     def _take(self, line: bytes, end: bytes) -> None:
-        if line.strip():
+        # Behind a panic comes its trace, which may be longer than all that is kept.
+        if line.strip() and self.halted is None:
             self.last_words.append(legible(line[-4096:].strip(b"\r")))
         if _OTHERS.match(line):
             self.panicked |= _PANIC in line

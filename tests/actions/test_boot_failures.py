@@ -114,6 +114,11 @@ def test_of_a_panic_not_the_trace_is_told() -> None:
     assert "last words: [ 1.0] early / [ 2.0] VFS: no root / [ 2.0] Kernel panic - not syncing; look" in str(failure)
 
 
+def test_of_a_guest_without_memory_it_is_said_how_it_gets_more() -> None:
+    failure = of_guest(Path("/disk"), ["[ 2.0] Kernel panic - not syncing: System is deadlocked on memory"], None)
+    assert str(failure).endswith("System is deadlocked on memory; give it more with --memory")
+
+
 @pytest.mark.parametrize(
     ("said", "kernel", "kind", "words"),
     [

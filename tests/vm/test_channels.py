@@ -85,6 +85,17 @@ def test_the_kernels_own_word_that_it_goes_no_further_is_one() -> None:
         assert (channels.halted is not None) == over, words
 
 
+def test_a_long_trace_behind_a_panic_leaves_its_reason() -> None:
+    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    channels = Channels(nothing, nothing, nothing, show_console=False)
+    os.write(channels.console, b"[ 9.000000] no memory\r\n[ 9.000001] Kernel panic - not syncing: x\r\n")
+    os.write(channels.console, b"[ 9.000002]  trace\r\n" * 100)
+    channels.handed_over()
+    channels.finish()
+    os.close(nothing)
+    assert channels.last_words == ["[ 9.000000] no memory", "[ 9.000001] Kernel panic - not syncing: x"]
+
+
 # A job in the background of a terminal, as `boot &` is; what it is given there, and whether that stopped it.
 _JOB = """
 import os, signal, sys, time

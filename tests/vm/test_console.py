@@ -75,7 +75,8 @@ def test_what_else_init_says_is_kept() -> None:
 
 
 def test_a_panic_is_seen() -> None:
-    console, own, _ = heard(b"[    1.000000] Kernel panic - not syncing: VFS: Unable to mount root fs\r\n")
+    panic = b"[    1.000000] Kernel panic - not syncing: VFS: Unable to mount root fs\r\n"
+    console, own, _ = heard(panic, b"[    1.000001]  trace\r\n" * 100)
     assert (console.panicked, console.status, own) == (True, None, b"")
     assert "VFS: Unable to mount root fs" in console.last_words[-1]
     assert not heard(b"I say: Kernel panic - not syncing\r\n")[0].panicked
