@@ -59,5 +59,6 @@ def _file(spool: Spool, path: str, data: bytes, mode: int) -> tuple[Entry, Conte
 
 
 def _is_missing(tree: Tree, path: str) -> bool:
+    # Not through a link there: where that leads, if anywhere, is for the machine to find.
     parts = components(path.encode("utf-8", "surrogateescape"))
-    return bool(parts) and find_node(tree, parts) is None and find_node(tree, parts, follow=False) is None
+    return bool(parts) and find_node(tree, parts, follow=False) is None

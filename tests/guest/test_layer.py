@@ -64,6 +64,15 @@ def test_what_the_image_has_is_left_alone(tmp_path: Path) -> None:
         assert tree.root.children[b"proc"].mode == 0o711
 
 
+def test_links_that_lead_nowhere_are_left_to_the_machine(tmp_path: Path) -> None:
+    own = [directory("var"), symlink("run", "/var/run"), symlink("var/run", "/run"), symlink("tmp", "gone")]
+    with open_spool(tmp_path) as spool:
+        tree = made(spool, [*own, symlink("work", "work")])
+        apply_layer(tree, "guest", guest_layer(tree, spool, Description(cmd=("/app",), cwd="/work"), b"init"))
+        kinds = {name: type(node).__name__ for name, node in tree.root.children.items()}
+    assert [kinds[name] for name in (b"run", b"tmp", b"work", b"proc")] == ["Symlink"] * 3 + ["Directory"]
+
+
 def test_an_image_cannot_put_something_in_inits_place(tmp_path: Path) -> None:
     with open_spool(tmp_path) as spool:
         tree = made(spool, [symlink(".rootfs-builder", "/etc")], passwd=b"")
