@@ -23,6 +23,7 @@ from builder.actions.booting import (
     architecture_here,
     check_progress,
     check_readable,
+    check_writable,
     chosen_kernel,
     format_of,
     on_the_line,
@@ -111,6 +112,7 @@ def _prepared(disk: Path, options: BootOptions) -> Iterator[Guest]:
     root = Root(disk, format_, machine.image_architecture, init=True, verity=verity)
     said = MachineOptions(memory=options.memory, data=options.data, writable=options.writable)
     said.check(root)
+    check_writable(said, root)
     # What dm-verity finds, it says as an error.
     quiet = ["quiet", f"loglevel={4 if verity else 3}"]
     words = [f"console={machine.console}", "panic=-1", *machine.words, *([] if options.show_console else quiet)]

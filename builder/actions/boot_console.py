@@ -22,6 +22,7 @@ from builder.actions.booting import (
     architecture_here,
     check_progress,
     check_readable,
+    check_writable,
     chosen_kernel,
     format_of,
     on_the_line,
@@ -143,6 +144,7 @@ def _prepared(disk: Path, options: BootOptions, runner: Runner) -> Iterator[tupl
     )
     root = Root(disk, format_, architecture, init=True, verity=verity_of(disk, options))
     line = VMMS[options.vmm].line(root, machine)
+    check_writable(machine, root)
     with ExitStack() as stack:
         place = temporary(stack)
         cache = boot_cache(stack)

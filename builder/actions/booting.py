@@ -18,8 +18,10 @@ from builder.exact import read_up_to
 from builder.files.descriptors import opened
 from builder.guest.kernel_line import guest_word
 from builder.output.beside import metadata_path, read_verity
+from builder.output.failures import failures_named
 from builder.shortage import unless_short
 from builder.vm.kernels import modules_of, newest_kernel
+from builder.vm.machine import MachineOptions, Root
 from builder.vm.qemu import Forward
 
 # The kernel's tests of its own cryptography take a tenth of an emulated boot.
@@ -144,6 +146,14 @@ def check_readable(disk: Path, options: BootOptions) -> None:
         raise UsageError(f"{disk}: is the root itself, and data need a disk of their own; {_BLANK}")
     if options.memory < _LEAST_MEMORY:
         raise UsageError(f"no kernel starts in {options.memory} bytes of memory; give it 64M or more")
+
+
+def check_writable(machine: MachineOptions, root: Root) -> None:
+    """Look whether this user may write to what a guest may write to. Raises OutputDenied, OutputError."""
+    for path, writable in machine.disks(root):
+        if writable:
+            with failures_named(path, "make it writable for this user, or boot a copy"):
+                os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
 
 
 def _check_readable(path: Path) -> None:

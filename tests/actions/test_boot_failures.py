@@ -9,11 +9,12 @@ import pytest
 from support.images import Spec, layout
 from support.tars import file, tar
 
+from builder.actions.blank import blank
 from builder.actions.boot import boot
 from builder.actions.boot_failures import ForeignInit, NoInit, PortTaken, of_guest, of_qemu
 from builder.actions.booting import BootOptions, FileUnreadable, GuestFailed, format_of
 from builder.actions.build import build
-from builder.errors import MissingRequirement, ToolFailed, UsageError
+from builder.errors import MissingRequirement, OutputDenied, ToolFailed, UsageError
 from builder.vm.kernels import newest_kernel
 
 
@@ -50,6 +51,16 @@ def test_data_want_ext4_and_a_kernel_memory(disk: Path) -> None:
         boot(disk, BootOptions(kernel=disk, data=disk))
     with pytest.raises(UsageError, match="no kernel starts in 1024 bytes of memory; give it 64M or more"):
         boot(disk, BootOptions(kernel=disk, memory=1024))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everything")
+@pytest.mark.parametrize("name", ["writable", "data"])
+def test_what_a_guest_writes_to_and_this_user_may_not_is_named(disk: Path, name: str) -> None:
+    denied = blank(disk.with_name("denied.ext4"), 16 << 20).output
+    denied.chmod(0o444)
+    options = BootOptions(kernel=disk, **({"data": denied} if name == "data" else {"writable": True}))
+    with pytest.raises(OutputDenied, match=r"denied.ext4: Permission denied; make it writable for this user"):
+        boot(disk if name == "data" else denied, options)
 
 
 def test_a_system_without_a_kernel_is_told_what_to_install(tmp_path: Path) -> None:
