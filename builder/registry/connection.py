@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import http.client
 import io
-import ipaddress
 import socket
 import ssl
 import time
@@ -18,15 +17,15 @@ from http import HTTPStatus
 from threading import Lock
 from typing import Any
 from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 from urllib3 import exceptions
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from builder.registry import RegistryAccess
-from builder.registry.address import Address, Origin, is_loopback
+from builder.registry.address import Address, Origin
 from builder.registry.certificates import tls_context
+from builder.registry.proxy import proxy_for
 from builder.registry.translation import translate
 
 # In seconds: for each connection, and for the head of each answer from the request on, whatever comes before its end.
@@ -157,34 +156,6 @@ class Connections:
     def _context(self, address: Address) -> ssl.SSLContext:
         own = Address.parse(f"https://{self._own}").origin == address.origin
         return tls_context(self._access, address.authority, own, self._written if own else None)
-
-
-def proxy_for(address: Address) -> str | None:
-    """Name the proxy that the environment has for a place (HTTPS_PROXY and the like); None for none."""
-    proxies = getproxies()
-    proxy = proxies.get(address.scheme) or proxies.get("all")
-    if (
-        not proxy
-        or is_loopback(address.host)
-        or proxy_bypass(f"{address.host}:{address.port}")
-        or _is_exempt(address, proxies.get("no", ""))
-    ):
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"
-
-
-def _is_exempt(address: Address, no_proxy: str) -> bool:
-    """Say whether NO_PROXY has a place as podman and Docker heed it, and Python does not: 10.0.0.0/8, *.example.com."""
-    places = address.host, f"{address.host}:{address.port}"
-    for entry in map(str.strip, no_proxy.lower().split(",")):
-        if entry == "*" or (entry.startswith("*.") and any(place.endswith(entry[1:]) for place in places)):
-            return True
-        try:
-            if "/" in entry and ipaddress.ip_address(address.host) in ipaddress.ip_network(entry, strict=False):
-                return True
-        except ValueError:
-            continue  # a host name, or no network
-    return False
 
 
 def _proxied(proxy: str, context: object) -> urllib3.ProxyManager:

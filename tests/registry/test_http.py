@@ -14,8 +14,8 @@ from support.registry import Registry
 
 from builder.errors import SourceUnreadable
 from builder.registry.address import Address, is_loopback
-from builder.registry.connection import proxy_for
 from builder.registry.http import Http, redirected
+from builder.registry.proxy import proxy_for
 
 
 @pytest.fixture(autouse=True)
