@@ -27,7 +27,9 @@ def open_recognised(reference: Reference, means: Means, layouts: Sequence[Layout
             if layout.matches(files):
                 return layout.open(files, reference, means)
         signs = " or ".join(layout.sign for layout in layouts)
-        raise ImageNotFound(files.place, f"is no image: at its top there is no {signs}")
+        # Such as docker export writes.
+        advice = "make one of a tree of files with podman import or docker import"
+        raise ImageNotFound(files.place, f"is no image: at its top there is no {signs}; {advice}")
     except BaseException:
         files.close()
         raise

@@ -88,7 +88,8 @@ def test_anything_else_says_what_was_looked_for(tmp_path: Path) -> None:
         assert str(caught.value) == (
             f"{place}: is no image: at its top there is no oci-layout with index.json (an OCI image layout) or "
             "manifest.json with one image's manifest (what skopeo calls dir:) or "
-            "manifest.json (what docker save writes)"
+            "manifest.json (what docker save writes); "
+            "make one of a tree of files with podman import or docker import"
         )
 
 
