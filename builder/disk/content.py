@@ -15,12 +15,12 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Protocol
 
+from builder.disk.early import written_early
 from builder.disk.filesystem import rounded_up
 from builder.disk.shift import BLOCK, Move, add, can_shift, shift
-from builder.exact import copy, punch, start_writing
+from builder.exact import copy, start_writing
 from builder.files.descriptors import opened, path_of
 from builder.files.holes import written_pieces
-from builder.threads import Worker
 from builder.tree.nodes import Content
 from builder.tree.spool import Spool
 
@@ -59,7 +59,7 @@ def begun(
     """
     if spool.spent and _is_worthwhile(spool, contents) and can_shift(spool.fd) and _is_named(spool.fd, output):
         held = list(_held(spool, [*contents, *read]))
-        with TemporaryFile(dir=scratch, buffering=0) as rest, _written_early(spool.fd, held) as settle:
+        with TemporaryFile(dir=scratch, buffering=0) as rest, written_early(spool.fd, held) as settle:
             yield _Shifted(rest.fileno(), spool, settle)
     else:
         with opened(output, os.O_RDWR | os.O_CREAT | os.O_EXCL) as fd:
@@ -132,53 +132,6 @@ def _touching(stretches: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]
         last = max(last, end)
     if first < last:
         yield first, last
-
-
-@contextmanager
-def _written_early(fd: int, held: Sequence[tuple[int, int]]) -> Iterator[Callable[[], None]]:
-    """Have what is held of a file written to the drive meanwhile, and the rest never; yield how to wait for that."""
-    ended = False
-    errors: list[Exception] = []
-    # The thread's own: where waiting for it is cut short, `fd` may be closed, and its number used for another file.
-    own = [os.dup(fd)]
-
-    def close() -> None:
-        with suppress(IndexError):
-            os.close(own.pop())
-
-    def work() -> None:
-        try:
-            [fd], last = own, 0
-            for begin, end in held:
-                if ended:
-                    return
-                punch(fd, last, begin - last)
-                last = end
-            for position in range(0, last, _STEP):
-                if ended:
-                    return
-                start_writing(fd, position, _STEP)
-        except Exception as error:
-            errors.append(error)
-        finally:
-            close()
-
-    def settle() -> None:
-        worker.join()
-        worker.check()
-        if errors:
-            raise errors[0]
-
-    worker = Worker(work)
-    try:
-        worker.start()
-        yield settle
-    finally:
-        ended = True
-        worker.join()
-        if not worker.is_alive():
-            # It may never have begun.
-            close()
 
 
 def _is_named(fd: int, output: Path) -> bool:

@@ -18,6 +18,7 @@ from support.moves import BLOCK, MANY, Piece, asked, is_moved, made, pieces, shi
 
 from builder import exact
 from builder.disk import content as placing
+from builder.disk import early
 from builder.disk.content import begun
 from builder.disk.shift import Move, shift
 from builder.exact import write_at
@@ -49,7 +50,7 @@ def test_what_is_still_to_be_read_is_there_until_content_is_moved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tails: int
 ) -> None:
     punched = Event()
-    monkeypatch.setattr(placing, "start_writing", lambda *_: punched.set())
+    monkeypatch.setattr(early, "start_writing", lambda *_: punched.set())
     with open_spool(tmp_path, tails=tails, spent=True) as spool:
         wanted = asked(spool, MANY, tails)
         read = [spool.keep(b"%05d" % number * number) for number in range(1, 9000, 611)]
