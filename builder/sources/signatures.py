@@ -13,7 +13,7 @@ import binascii
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -24,7 +24,7 @@ from builder.image.document import read_document
 from builder.image.shape import Remarks, convert_part
 from builder.sources.documents import read_verified
 from builder.sources.keys import read_key
-from builder.sources.source import BUNDLE, Signed, Source
+from builder.sources.source import BUNDLE, Beside, Signed, Source
 from builder.words import quoted
 
 PAYLOAD = "application/vnd.dev.cosign.simplesigning.v1+json"
@@ -96,13 +96,14 @@ class _Statement(msgspec.Struct, rename="camel"):
 
 # What was signed, the signature, and what tells of which digest it says that it is signed.
 _Claim = tuple[bytes, bytes, Callable[[], "set[Digest]"]]
+_T = TypeVar("_T")
 
 
 def check_signature(source: Source, reference: str, key: Path) -> None:
     """See that what `reference` names, a manifest or an index, has a signature by the public key in the file `key`.
 
-    Raises Unsigned; UsageError for a key that cannot be used, and for a source that has no signatures;
-    MissingRequirement; and what the source does.
+    Raises Unsigned, or what the first is refused for that is none; UsageError for a key that cannot be used, and for a
+    source that has no signatures; MissingRequirement; and what the source does.
     """
     is_by = read_key(key)
     if not isinstance(source, Signed):
@@ -112,35 +113,53 @@ def check_signature(source: Source, reference: str, key: Path) -> None:
     if not isinstance(root, Descriptor):
         reason = "it names an image for each of several platforms, and none for all; name one with @DIGEST"
         raise UsageError(f"--verify-key: {reference}: {reason}")
-    other = 0
-    for data, signature, said in _claims(source, root, reference):
-        if is_by(signature, data) and root.digest in said():
-            return
+    name = f"{reference}: signatures of {root.digest}"
+    other, refused = 0, list[ImageRefused]()
+    for data, signature, said in _claims(source, root, name, refused):
+        try:
+            if is_by(signature, data) and root.digest in said():
+                return
+        except ImageRefused as error:
+            refused.append(error)
         other += 1
-    raise Unsigned(reference, root.digest, key, other)
+    raise refused[0] if refused else Unsigned(reference, root.digest, key, other)
 
 
-def _claims(source: Source, root: Descriptor, reference: str) -> Iterator[_Claim]:
-    """Yield what is signed, none of it verified."""
+def _claims(source: Source, root: Descriptor, name: str, refused: list[ImageRefused]) -> Iterator[_Claim]:
+    """Yield what is signed, none of it verified; what is refused of it goes to `refused`, and hides nothing behind."""
     assert isinstance(source, Signed)
     left = _MAX_SIGNATURES
-    name = f"{reference}: signatures of {root.digest}"
     # A manifest without a signature costs as much as one with many.
     for beside in islice(source.signatures(root.digest), _MAX_SIGNATURES):
-        manifest = _read(beside.data, _Manifest, name)
-        for number, fields in enumerate(manifest.layers or ()):
-            layer = read_descriptor(fields, name, f"$.layers[{number}]")
+        for layer in _unless_refused(_layers(beside.data, name), refused):
             if layer.media_type not in (PAYLOAD, BUNDLE) or layer.size > _MAX_PAYLOAD:
                 continue
             left -= 1
             if left < 0:
                 return
-            data = read_verified(beside.open(layer), layer, f"{name}: payload")
-            if layer.media_type == PAYLOAD:
-                signature = _decoded(layer.annotations.get(SIGNATURE, ""))
-                yield data, signature, lambda data=data: _of_payload(data, name)  # type: ignore[misc]
-            else:
-                yield from _of_bundle(_read(data, _Bundle, name), source, root, name)
+            yield from _unless_refused(_of_layer(layer, beside, source, root, name), refused)
+
+
+def _unless_refused(items: Iterator[_T], refused: list[ImageRefused]) -> Iterator[_T]:
+    """Yield what comes before an error, if there is one."""
+    try:
+        yield from items
+    except ImageRefused as error:
+        refused.append(error)
+
+
+def _layers(manifest: bytes, name: str) -> Iterator[Descriptor]:
+    for number, fields in enumerate(_read(manifest, _Manifest, name).layers or ()):
+        yield read_descriptor(fields, name, f"$.layers[{number}]")
+
+
+def _of_layer(layer: Descriptor, beside: Beside, source: Source, root: Descriptor, name: str) -> Iterator[_Claim]:
+    data = read_verified(beside.open(layer), layer, f"{name}: payload")
+    if layer.media_type == PAYLOAD:
+        signature = _decoded(layer.annotations.get(SIGNATURE, ""))
+        yield data, signature, lambda: _of_payload(data, name)
+    else:
+        yield from _of_bundle(_read(data, _Bundle, name), source, root, name)
 
 
 def _of_bundle(bundle: _Bundle, source: Source, root: Descriptor, name: str) -> Iterator[_Claim]:

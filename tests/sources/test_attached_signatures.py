@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.built_store import image
-from support.images import OCI, Files, index_bytes, layout_files, write_directory
+from support.images import OCI, TAG, Files, add_blob, blob_path, digest, index_bytes, layout_files, write_directory
 from support.registry import Registry
 from support.signing import (
     KEY,
@@ -23,10 +23,12 @@ from support.signing import (
     make,
     payload,
     sign,
+    signature_tag,
     signatures,
     statement,
 )
 
+from builder.errors import ImageRefused
 from builder.sources import open_source
 from builder.sources.access import Access
 from builder.sources.signatures import Unsigned
@@ -80,6 +82,34 @@ def test_a_signature_is_found_that_cosign_lists_where_the_registry_does_not(
         open_source(f"docker://{registry.host}/{name}", access)
     registry.push_manifest(name, MANIFEST.replace(":", "-"), index_bytes([entry]), f"{OCI}index.v1+json")
     open_source(f"docker://{registry.host}/{name}", access).close()
+
+
+BEFORE = {
+    "no manifest": lambda files: add_blob(files, b"[]", f"{OCI}manifest.v1+json"),
+    "another payload": lambda files: damaged(files, signatures(files, BAD)),
+    "no payload, though the key signed it": lambda files: signatures(files, (b"{}", sign(KEY, b"{}"))),
+    "no bundle": lambda files: bundled(files, MANIFEST, b"{"),
+    "of the same manifest": lambda files: signatures(files, (b"{}", sign(KEY, b"{}")), GOOD),
+}
+
+
+def damaged(files: Files, entry: dict[str, object]) -> dict[str, object]:
+    files[blob_path(digest(BAD[0]))] = b"x" * len(BAD[0])
+    return entry
+
+
+@pytest.mark.parametrize("case", BEFORE)
+def test_what_is_no_signature_hides_none_behind_it(tmp_path: Path, key: Path, case: str) -> None:
+    files, _ = make()
+    tag = {TAG: signature_tag(MANIFEST)}
+    add_entry(files, BEFORE[case](files), tag)
+    if case != "of the same manifest":
+        write_directory(tmp_path / "bad", files)
+        with pytest.raises(ImageRefused):
+            check(f"oci:{tmp_path}/bad:latest", key)
+        add_entry(files, bundle(files), {})
+    write_directory(tmp_path / "image", files)
+    check(f"oci:{tmp_path}/image:latest", key)
 
 
 def test_what_stands_beside_the_only_image_of_a_layout_is_none_to_choose(tmp_path: Path, key: Path) -> None:

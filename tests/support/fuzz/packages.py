@@ -112,7 +112,7 @@ def claims(data: bytes) -> None:
         for manifest, blob in ((data, b"{}"), (images.dumps({"layers": [layer]}), data)):
             source = Signatures(manifest, blob)
             with refused():
-                for _, _, said in _claims(source, source.root(), "image"):
+                for _, _, said in _claims(source, source.root(), "image", []):
                     said()
 
 
