@@ -26,6 +26,8 @@ class VmConfig:
     def __post_init__(self) -> None:
         if self.vmm not in VMMS:
             raise UsageError(f"{quoted(self.vmm, 100)} is no VMM; choose one of {', '.join(VMMS)}")
+        # Python may have said text.
+        object.__setattr__(self, "file", Path(self.file))
 
 
 def parse_vm_config(text: str) -> VmConfig:

@@ -47,7 +47,10 @@ def test_python_is_told_what_there_is_where_it_names_what_is_not(tmp_path: Path)
 def test_paths_are_taken_as_paths_and_as_text(tmp_path: Path) -> None:
     layout(tmp_path / "image", Spec((tar(file("file", b"content")),)))
     text: Any = str(tmp_path / "m.json")
-    build(tmp_path / "image", tmp_path / "disk.erofs", BuildOptions(metadata_file=text))
+    script: Any = str(tmp_path / "script")
+    vm = VmOptions((VmConfig("qemu", script),), MachineOptions(kernel=tmp_path / "vmlinuz"))
+    build(tmp_path / "image", tmp_path / "disk.erofs", BuildOptions(metadata_file=text, vm=vm))
+    assert (tmp_path / "script").exists()
     for metadata in (tmp_path / "m.json", text):
         assert verify(str(tmp_path / "disk.erofs"), tmp_path / "image", metadata=metadata).differences == []
     unpack(tmp_path / "image", tmp_path / "tree")
