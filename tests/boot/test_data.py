@@ -12,9 +12,10 @@ from support.hosts import host
 pytestmark = pytest.mark.slow
 
 
-def test_what_the_guest_writes_is_there_at_the_second_boot(tmp_path: Path) -> None:
+def test_what_the_guest_writes_is_there_at_the_second_boot_and_a_full_disk_can_be_written_to(tmp_path: Path) -> None:
     guests.skip_without_machines()
-    cmd = ["/bin/sh", "-c", "cat /etc/group /count; echo x >>/count; echo new >/etc/group"]
+    keep = "cat /etc/group /count; echo x >>/count; echo new >/etc/group"
+    cmd = ["/bin/sh", "-c", f"busybox rm -f /full || exit 9; {keep}; cat /dev/zero >/full 2>/dev/null; true"]
     disk = guests.build(guests.image(tmp_path / "image", {"Cmd": cmd}), tmp_path / "disk.erofs")
     made = command.run("blank", "-o", tmp_path / "data.ext4", "--size", "32M")
     assert made.returncode == 0, made.stderr

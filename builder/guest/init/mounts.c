@@ -167,6 +167,9 @@ static void create_mapped(const char *root) {
     close(control);
 }
 
+/* Why a disk is not mounted: the C library has no words for one that is damaged. */
+static const char *reason(void) { return errno == EUCLEAN ? "it is damaged" : strerror(errno); }
+
 /* Mount the root as the kernel would: read-only, unless `rw` says otherwise and the disk lets us. */
 void mount_disk(const char *at) {
     const char *device = option("root", "/dev/vda"), *type = option("rootfstype", "ext4");
@@ -175,8 +178,19 @@ void mount_disk(const char *at) {
     if (!wait_for(device) ||
         ((!flag("rw") || mount(device, at, type, 0, NULL)) && mount(device, at, type, MS_RDONLY, NULL) &&
          (flag("rootfstype") || mount(device, at, "erofs", MS_RDONLY, NULL))))
-        fail(device, strerror(errno),
+        fail(device, reason(),
              "root= and rootfstype= have to name the disk, and the kernel needs their drivers");
+}
+
+/* Lay an overlay at a place. On a disk that is full it is read-only, until what it has deleted there, to begin anew, is
+ * written. */
+static bool overlaid(const char *at, const char *layers) {
+    struct statfs on = {0};
+    bool done = !mount("overlay", at, "overlay", 0, layers);
+    if (!done || statfs(at, &on) || !(on.f_flags & MS_RDONLY)) return done;
+    umount2(at, 0);
+    sync();
+    return !mount("overlay", at, "overlay", 0, layers);
 }
 
 /* Go to `root`, and have an overlay over one that is read-only, unless rb.ro says no: its upper half is in memory or on
@@ -191,10 +205,10 @@ void make_writable(const char *root, const char *scratch) {
         mkdir(top, 0755);
         mkdir(merged, 0755);
         if (disk ? !wait_for(disk) || mount(disk, top, "ext4", 0, NULL) : mount("tmpfs", top, "tmpfs", 0, "mode=0755"))
-            fail(disk ? disk : "tmpfs", strerror(errno), "rb.data= has to name a disk with ext4");
+            fail(disk ? disk : "tmpfs", reason(), "rb.data= has to name a disk with ext4");
         mkdir(upper, 0755);
         mkdir(work, 0755);
-        if (!mount("overlay", merged, "overlay", 0, join("lowerdir=", root, ",upperdir=", upper, ",workdir=", work)))
+        if (overlaid(merged, join("lowerdir=", root, ",upperdir=", upper, ",workdir=", work)))
             root = merged;
         else if (disk)
             fail("rb.data", strerror(errno), "take a kernel with overlayfs");
