@@ -39,9 +39,9 @@ _KEPT_LINES = 40
 class Channels:
     """Sockets for QEMU, and threads that carry bytes between them and this process's own streams.
 
-    `status` is what the guest said its process ended with; `expected` whether its standard output has had the text to
-    `expect`; `halted` when (time.monotonic) its kernel said that it goes no further; `last_words` are the console's
-    last lines until then, and `corrupt` is the first block that dm-verity found to be another than was built.
+    `status` is what the guest said its process ended with; `expected` whether its standard output or error has had the
+    text to `expect`; `halted` when (time.monotonic) its kernel said that it goes no further; `last_words` are the
+    console's last lines until then, and `corrupt` is the first block that dm-verity found to be another than was built.
     """
 
     def __init__(self, stdin: int, stdout: int, stderr: int, show_console: bool, expect: str | None = None) -> None:
@@ -49,7 +49,7 @@ class Channels:
         self.corrupt: str | None = None
         self.lost: OSError | None = None
         self.halted: float | None = None
-        self._expectation = Expectation(expect)
+        self._expectations = {name: Expectation(expect) for name in (OUT, ERR)}
         self._gone = False
         self._said = b""
         self._words: deque[bytes] = deque(maxlen=_KEPT_LINES)
@@ -62,7 +62,7 @@ class Channels:
         self._input, self._control = ours[IN], ours[CONTROL]
         self._start(lambda: _send(stdin, self._input), wait=False)
         self._start(lambda: _receive(ours[OUT], lambda data: self._show(data, stdout)))
-        self._start(lambda: _receive(ours[ERR], lambda data: _write(stderr, data)))
+        self._start(lambda: _receive(ours[ERR], lambda data: self._complain(data, stderr)))
         self._start(lambda: _receive(self._control, self._read_status))
         shown = stderr if show_console else None
         self._start(lambda: _receive(ours["console"], lambda data: self._keep(data, shown)))
@@ -70,7 +70,7 @@ class Channels:
     @property
     def expected(self) -> bool:
         """Whether the process has printed what was to be expected."""
-        return self._expectation.met
+        return any(expectation.met for expectation in self._expectations.values())
 
     @property
     def ports(self) -> dict[str, int]:
@@ -137,7 +137,11 @@ class Channels:
             self._gone = True
             self.lost = None if isinstance(error, BrokenPipeError) else error
             self.ask_to_stop()
-        self._expectation.see(data)
+        self._expectations[OUT].see(data)
+
+    def _complain(self, data: bytes, stderr: int) -> None:
+        _write(stderr, data)
+        self._expectations[ERR].see(data)
 
     def _keep(self, data: bytes, shown: int | None) -> None:
         if shown is not None:

@@ -49,6 +49,10 @@ def test_an_expected_text_is_found_across_pieces_and_all_is_shown() -> None:
     assert (channels.expected, shown) == (True, b"it is ready now")
 
 
+def test_an_expected_text_may_be_one_of_standard_error_as_servers_log_there() -> None:
+    assert heard(ERR, b"it is re", b"ady now", expect="ready")[0].expected
+
+
 def test_output_that_takes_no_more_is_said_and_the_guest_asked_to_end() -> None:
     nothing, full = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC), os.open("/dev/full", os.O_WRONLY | os.O_CLOEXEC)
     try:
