@@ -144,6 +144,8 @@ def check_readable(disk: Path, options: BootOptions) -> None:
         raise UsageError(f"{options.data}: is no ext4, as data need it; {_BLANK}")
     if options.data and options.data.samefile(disk):
         raise UsageError(f"{disk}: is the root itself, and data need a disk of their own; {_BLANK}")
+    if options.expect == "":
+        raise UsageError("the text to expect is empty, and so there from the start; say what the process will print")
     if options.memory < _LEAST_MEMORY:
         raise UsageError(f"no kernel starts in {options.memory} bytes of memory; give it 64M or more")
 

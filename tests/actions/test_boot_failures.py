@@ -53,6 +53,12 @@ def test_data_want_ext4_and_a_kernel_memory(disk: Path) -> None:
         boot(disk, BootOptions(kernel=disk, memory=1024))
 
 
+def test_an_empty_text_is_nothing_to_expect(disk: Path) -> None:
+    # As of a variable that a script has not set: whatever the process did would be well.
+    with pytest.raises(UsageError, match="the text to expect is empty"):
+        boot(disk, BootOptions(kernel=disk, expect=""))
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everything")
 @pytest.mark.parametrize("name", ["writable", "data"])
 def test_what_a_guest_writes_to_and_this_user_may_not_is_named(disk: Path, name: str) -> None:
