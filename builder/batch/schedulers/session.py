@@ -201,13 +201,17 @@ class Session:
                 worker.attempts.add(attempt)
                 task = asyncio.create_task(self._build(worker, attempt))
                 self._attempts.add(task)
-                task.add_done_callback(self._attempts.discard)
+                task.add_done_callback(self._attempt_ended)
+
+    def _attempt_ended(self, task: asyncio.Task[None]) -> None:
+        self._attempts.discard(task)
+        # Not before, or `_give` would count it among those that run.
+        self._changed.set()
 
     async def _build(self, worker: ClusterWorker, attempt: Attempt) -> None:
         job = attempt.job
         answer = await self._answer(worker, attempt)
         worker.attempts.discard(attempt)
-        self._changed.set()
         lost = None if answer is None else on_worker.why_lost(answer)
         if answer is not None and lost is None:
             job.future.set_result(failed_at(answer, f"the worker {worker.address}"))

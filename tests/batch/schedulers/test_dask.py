@@ -39,13 +39,14 @@ def run(
     lines: str,
     *,
     fail_fast: bool = False,
+    limit: int | None = None,
     finished: Callable[[Outcome], None] = lambda _outcome: None,
     heard: Callable[[Job, Event], None] = lambda _job, _event: None,
     note: Callable[[str], None] = lambda _text: None,
 ) -> list[Outcome]:
     jobs = parse_list(lines, "list", Path("disks"), BuildOptions())
     terms = Terms(fail_fast=fail_fast, finished=finished, heard=heard)
-    return run_on_cluster(jobs, farm.scheduler.address, terms, note=note)
+    return run_on_cluster(jobs, farm.scheduler.address, terms, note=note, limit=limit)
 
 
 def statuses(outcomes: list[Outcome]) -> list[str]:
@@ -216,18 +217,20 @@ def test_a_worker_takes_as_many_builds_as_it_declares_or_has_threads(
     assert slots({"status": status, "nthreads": threads, "resources": resources}, limited) == taken
 
 
-def test_images_that_share_a_layer_follow_each_other_on_a_machine_and_only_where_builds_are_allowed(
-    place: Path, cluster: Cluster, tmp_path: Path
+def test_images_that_share_a_layer_follow_each_other_on_a_machine_with_no_pause_between(
+    place: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("builder.batch.schedulers.session._LOOK_SECONDS", 3600.0)
     bases = [tar(file("base", name * 1000)) for name in (b"a", b"b")]
     for name, base in (("a1", 0), ("b1", 1), ("a2", 0), ("b2", 1)):
         layout(place / name, Spec((bases[base], tar(file("own", name.encode()))), config={"Cmd": ["/a"]}))
     scheduler = cluster.scheduler()
-    farm = Farm(cluster, scheduler, [cluster.worker(scheduler, resources={"rootfs-builder": 1})], "")
-    # Another machine, so that it matters who builds what; it declares nothing, so it builds nothing.
-    farm.workers.append(cluster.worker(scheduler, host="127.0.0.2"))
+    # Two machines, so that it matters who builds what.
+    farm = Farm(cluster, scheduler, [cluster.worker(scheduler), cluster.worker(scheduler, host="127.0.0.2")], "")
     order: list[str] = []
-    run(farm, "oci:a1\noci:b1\noci:a2\noci:b2", finished=lambda outcome: order.append(outcome.reference))
+    # With one build at a time, the first machine always has room.
+    lines = "oci:a1\noci:b1\noci:a2\noci:b2"
+    run(farm, lines, limit=1, finished=lambda outcome: order.append(outcome.reference))
     for process in (scheduler, *farm.workers):
         process.kill()
     assert order == ["oci:a1", "oci:a2", "oci:b1", "oci:b2"]
