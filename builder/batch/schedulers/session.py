@@ -30,7 +30,7 @@ from builder.batch.messages import failed_at
 from builder.batch.process import BuildLost
 from builder.batch.schedulers import on_worker
 from builder.batch.schedulers.cluster import ClusterRefused, ClusterUnreachable, refusal
-from builder.batch.schedulers.cluster_worker import RESOURCE, Attempt, ClusterWorker
+from builder.batch.schedulers.cluster_worker import RESOURCE, Attempt, ClusterWorker, slots
 from builder.batch.schedulers.placement import Placement, Waiting
 
 _BUILD = "builder.batch.schedulers.on_worker:build"
@@ -66,7 +66,7 @@ class Session:
         self._limited = self._waiting = self._begun = False
 
     async def begin(self) -> None:
-        """Wait for the first worker. Raises ClusterRefused if one that is there cannot build for us."""
+        """Wait for the first worker. Raises ClusterRefused if one that is to build cannot do so for us."""
         while True:
             await self._look()
             if self._examined:
@@ -153,7 +153,7 @@ class Session:
         for address, info in there.items():
             if worker := self._workers.get(address):
                 worker.describe(info, self._limited)
-            elif address not in self._unfit and address not in self._examined and info["status"] == "running":
+            elif address not in self._unfit and address not in self._examined and slots(info, self._limited):
                 self._examined[address] = asyncio.create_task(self._examine(ClusterWorker(address), info))
 
     async def _examine(self, worker: ClusterWorker, info: dict[str, Any]) -> None:

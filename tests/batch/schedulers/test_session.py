@@ -13,15 +13,16 @@ from support.farm import Farm, Hung
 from builder import BuildOptions
 from builder.batch.images import parse_list
 from builder.batch.on_cluster import run_on_cluster
+from builder.batch.report import Outcome
 from builder.batch.schedulers.cluster import ClusterUnreachable
 from builder.batch.terms import Terms
 
 pytestmark = pytest.mark.heavy
 
 
-def run(farm: Farm, lines: str, directory: Path, note: Callable[[str], None]) -> None:
+def run(farm: Farm, lines: str, directory: Path, note: Callable[[str], None] = lambda _text: None) -> list[Outcome]:
     jobs = parse_list(lines, "list", directory, BuildOptions())
-    run_on_cluster(jobs, farm.scheduler.address, Terms(), note=note)
+    return run_on_cluster(jobs, farm.scheduler.address, Terms(), note=note)
 
 
 def test_a_worker_that_does_not_fit_is_told_of_where_there_is_no_other(tmp_path: Path, farm: Farm, hung: Hung) -> None:
@@ -72,3 +73,13 @@ def test_who_declares_nothing_builds_nothing_also_when_who_did_is_lost(
         hung.connect()
     workers[1].kill()
     assert noted == [f"{scheduler.address} has no worker that takes builds; waiting for one"]
+
+
+def test_a_worker_that_is_to_build_nothing_need_not_fit(tmp_path: Path, cluster: Cluster) -> None:
+    scheduler = cluster.scheduler()
+    workers = [cluster.worker(scheduler, product=False), cluster.worker(scheduler, resources={"rootfs-builder": 1})]
+    (outcome,) = run(Farm(cluster, scheduler, workers, ""), f"oci:{tmp_path}/nowhere", tmp_path)
+    for process in (scheduler, *workers):
+        process.kill()
+    assert outcome.error is not None
+    assert outcome.error.startswith(f"the worker {workers[1].address}: {tmp_path}/nowhere: ")
