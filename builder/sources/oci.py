@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from builder.errors import BlobMissing, BuilderError, ImageNotFound, InvalidReference, MalformedDocument
+from builder.errors import BlobMissing, BuilderError, ImageNotFound, ImageRefused, InvalidReference, MalformedDocument
 from builder.files.files import Files
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
@@ -95,7 +95,7 @@ class OciLayout:
             raise BlobMissing(f"looked for at {self._files.place}/{path}", descriptor.urls)
         return file
 
-    def signatures(self, digest: Digest) -> Iterator[Beside]:
+    def signatures(self, digest: Digest) -> Iterator[Beside | ImageRefused]:
         """Give the manifests with the tag of its signatures, or `cosign save`'s mark, and those that refer to it."""
         tag = signature_tag(digest)
         for entry in self._read_index().manifests:
@@ -103,10 +103,13 @@ class OciLayout:
             if not named and entry.artifact_type not in _SIGNATURES:
                 continue
             what = f"{self._files.place}/{blob_path(entry.digest)}"
-            data = read_verified(self.open(entry), entry, what)
-            # A layout may have hundreds of images, each with its own: not all are looked at.
-            if named or _refers_to(data, digest, what):
-                yield Beside(data, self.open)
+            try:
+                data = read_verified(self.open(entry), entry, what)
+                # A layout may have hundreds of images, each with its own: not all are looked at.
+                if named or _refers_to(data, digest, what):
+                    yield Beside(data, self.open)
+            except ImageRefused as error:
+                yield error
 
     def inputs(self) -> list[str]:
         """Name the files that were read so far."""

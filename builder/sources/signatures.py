@@ -120,7 +120,7 @@ def check_signature(source: Source, reference: str, key: Path) -> None:
             if is_by(signature, data) and root.digest in said():
                 return
         except ImageRefused as error:
-            refused.append(error)
+            _note(error, refused)
         other += 1
     raise refused[0] if refused else Unsigned(reference, root.digest, key, other)
 
@@ -131,6 +131,9 @@ def _claims(source: Source, root: Descriptor, name: str, refused: list[ImageRefu
     left = _MAX_SIGNATURES
     # A manifest without a signature costs as much as one with many.
     for beside in islice(source.signatures(root.digest), _MAX_SIGNATURES):
+        if isinstance(beside, ImageRefused):
+            _note(beside, refused)
+            continue
         for layer in _unless_refused(_layers(beside.data, name), refused):
             if layer.media_type not in (PAYLOAD, BUNDLE) or layer.size > _MAX_PAYLOAD:
                 continue
@@ -145,6 +148,12 @@ def _unless_refused(items: Iterator[_T], refused: list[ImageRefused]) -> Iterato
     try:
         yield from items
     except ImageRefused as error:
+        _note(error, refused)
+
+
+def _note(error: ImageRefused, refused: list[ImageRefused]) -> None:
+    # The first alone: an error holds the document that it is of, which may be large.
+    if not refused:
         refused.append(error)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol, runtime_checkable
 
+from builder.errors import ImageRefused
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.image.manifest import Index, Manifest
@@ -103,8 +104,11 @@ class Beside:
 class Signed(Protocol):
     """What a source can do besides, where signatures of images stand beside them."""
 
-    def signatures(self, digest: Digest) -> Iterable[Beside]:
-        """Give the manifests that hold signatures of what has this digest, which `root` named; not verified."""
+    def signatures(self, digest: Digest) -> Iterable[Beside | ImageRefused]:
+        """Give the manifests that hold signatures of what has this digest, which `root` named; not verified.
+
+        In place of one that is listed and cannot be had, it gives the reason.
+        """
         ...
 
 

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.built_store import image
-from support.images import OCI, TAG, Files, add_blob, blob_path, digest, index_bytes, layout_files, write_directory
+from support.images import (
+    OCI,
+    TAG,
+    Files,
+    add_blob,
+    blob_path,
+    digest,
+    dumps,
+    index_bytes,
+    layout_files,
+    write_directory,
+)
+from support.proxy import Fault, Proxy
 from support.registry import Registry
 from support.signing import (
     KEY,
@@ -28,7 +41,7 @@ from support.signing import (
     statement,
 )
 
-from builder.errors import ImageRefused
+from builder.errors import ImageRefused, MalformedDocument
 from builder.sources import open_source
 from builder.sources.access import Access
 from builder.sources.signatures import Unsigned
@@ -86,11 +99,18 @@ def test_a_signature_is_found_that_cosign_lists_where_the_registry_does_not(
 
 BEFORE = {
     "no manifest": lambda files: add_blob(files, b"[]", f"{OCI}manifest.v1+json"),
+    "no manifest at all": lambda files: absent(files),
     "another payload": lambda files: damaged(files, signatures(files, BAD)),
     "no payload, though the key signed it": lambda files: signatures(files, (b"{}", sign(KEY, b"{}"))),
     "no bundle": lambda files: bundled(files, MANIFEST, b"{"),
     "of the same manifest": lambda files: signatures(files, (b"{}", sign(KEY, b"{}")), GOOD),
 }
+
+
+def absent(files: Files) -> dict[str, object]:
+    entry = attached(files, MANIFEST, BAD)
+    del files[blob_path(str(entry["digest"]))]
+    return entry
 
 
 def damaged(files: Files, entry: dict[str, object]) -> dict[str, object]:
@@ -110,6 +130,38 @@ def test_what_is_no_signature_hides_none_behind_it(tmp_path: Path, key: Path, ca
         add_entry(files, bundle(files), {})
     write_directory(tmp_path / "image", files)
     check(f"oci:{tmp_path}/image:latest", key)
+
+
+def test_of_all_that_is_no_signature_only_the_first_is_held(tmp_path: Path, key: Path) -> None:
+    files, _ = make()
+    for number in range(20):
+        # An error holds the document that it is of.
+        bad = dumps({"layers": number, "padding": "x" * (1 << 20)})
+        add_entry(files, add_blob(files, bad, f"{OCI}manifest.v1+json"), {TAG: signature_tag(MANIFEST)})
+    write_directory(tmp_path / "image", files)
+    tracemalloc.start()
+    try:
+        with pytest.raises(MalformedDocument):
+            check(f"oci:{tmp_path}/image:latest", key)
+        assert tracemalloc.get_traced_memory()[1] < 12 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_a_registry_cannot_give_hides_no_signature_behind_it(
+    registry: Registry, proxy: Proxy, tmp_path: Path, key: Path
+) -> None:
+    files, _ = make()
+    name = f"attached/{tmp_path.name.lower()}"
+    registry.push_layout(name, files, "latest")
+    bad, good = signatures(files, BAD), payloads(files)
+    for entry, tag in ((bad, signature_tag(MANIFEST)), (good, "x")):
+        files["index.json"] = index_bytes([entry])
+        registry.push_layout(name, files, tag)
+    registry.push_manifest(name, MANIFEST.replace(":", "-"), index_bytes([good]), f"{OCI}index.v1+json")
+    damage = Fault(r"GET .*\.sig$", change=lambda answer: setattr(answer, "body", b" " + answer.body[1:]))
+    proxy.faults.append(damage)
+    open_source(f"docker://{proxy.host}/{name}", Access(store=str(tmp_path / "store"), verify_key=key)).close()
 
 
 def test_what_stands_beside_the_only_image_of_a_layout_is_none_to_choose(tmp_path: Path, key: Path) -> None:

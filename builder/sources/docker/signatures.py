@@ -9,6 +9,7 @@ from functools import partial
 from itertools import islice
 from typing import BinaryIO
 
+from builder.errors import ImageRefused
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.registry.failures import NotThere
@@ -22,11 +23,9 @@ SIGNED = "https://sigstore.dev/cosign/sign/v1"
 _MOST = 100
 
 
-def signatures(repository: Origin, digest: Digest) -> Iterator[Beside]:
+def signatures(repository: Origin, digest: Digest) -> Iterator[Beside | ImageRefused]:
     """Yield the manifests; they and what they name are not verified. Raises SourceUnreadable, AccessDenied."""
-    fetch = partial(_fetch, repository)
-    with suppress(NotThere):
-        yield Beside(repository.manifest(signature_tag(digest)).data, fetch)
+    yield from _beside(repository, signature_tag(digest))
     seen: set[Digest] = set()
     for kind in (BUNDLE, ATTACHED):
         referring = (each for each in repository.referrers(digest, kind) if _may_sign(each))
@@ -34,9 +33,16 @@ def signatures(repository: Origin, digest: Digest) -> Iterator[Beside]:
             # What may be of either type is listed twice.
             if each.digest not in seen:
                 seen.add(each.digest)
-                # What is listed may have been removed.
-                with suppress(NotThere):
-                    yield Beside(repository.manifest(each.digest).data, fetch)
+                yield from _beside(repository, each.digest)
+
+
+def _beside(repository: Origin, reference: str | Digest) -> Iterator[Beside | ImageRefused]:
+    # What is listed may have been removed.
+    with suppress(NotThere):
+        try:
+            yield Beside(repository.manifest(reference).data, partial(_fetch, repository))
+        except ImageRefused as error:
+            yield error
 
 
 def _may_sign(entry: Descriptor) -> bool:

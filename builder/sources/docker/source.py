@@ -96,7 +96,7 @@ class DockerSource:
             self._seen.add(descriptor.digest)
         return cast(BinaryIO, self._downloads.open(descriptor))
 
-    def signatures(self, digest: Digest) -> Iterator[Beside]:
+    def signatures(self, digest: Digest) -> Iterator[Beside | ImageRefused]:
         """Give the manifests of signatures, of where the image is, and of where that place mirrors."""
         for repository in dict.fromkeys((self._repository, self._repositories[-1])):
             try:
