@@ -98,10 +98,12 @@ class OciLayout:
     def signatures(self, digest: Digest) -> Iterator[Beside | ImageRefused]:
         """Give the manifests with the tag of its signatures, or `cosign save`'s mark, and those that refer to it."""
         tag = signature_tag(digest)
+        seen: set[tuple[Digest, bool]] = set()
         for entry in self._read_index().manifests:
             named = tag in _names(entry) or entry.annotations.get("kind") == COSIGN_SAVED
-            if not named and entry.artifact_type not in _SIGNATURES:
+            if (entry.digest, named) in seen or (not named and entry.artifact_type not in _SIGNATURES):
                 continue
+            seen.add((entry.digest, named))
             what = f"{self._files.place}/{blob_path(entry.digest)}"
             try:
                 data = read_verified(self.open(entry), entry, what)

@@ -64,7 +64,8 @@ def test_a_batch_pushes_what_is_up_to_date_too(registry: Registry, image: str, t
     listed = tmp_path / "images.txt"
     listed.write_text(f"{image} init=none output=disk.ext4\n")
     words = ["batch", listed, "-o", tmp_path / "disks", "--report", tmp_path / "report.json"]
-    assert run(*words).returncode == 0
+    done = run(*words)
+    assert done.returncode == 0, done.stderr
     listed.write_text(f"{image} init=none output=disk.ext4 push=docker://{registry.host}/built/batch:1\n")
     done = run(*words)
     assert done.returncode == 0, done.stderr

@@ -148,6 +148,23 @@ def test_of_all_that_is_no_signature_only_the_first_is_held(tmp_path: Path, key:
         tracemalloc.stop()
 
 
+def test_what_is_listed_again_and_again_hides_no_signature_behind_it(
+    registry: Registry, tmp_path: Path, key: Path
+) -> None:
+    files, _ = make()
+    name = f"attached/{tmp_path.name.lower()}"
+    registry.push_layout(name, files, "latest")
+    listed = [*[attached(files, MANIFEST, BAD)] * 100, attached(files, MANIFEST, GOOD)]
+    for entry in listed:
+        add_entry(files, entry, {})
+    write_directory(tmp_path / "image", files)
+    check(f"oci:{tmp_path}/image:latest", key)
+    files["index.json"] = index_bytes(listed[-2:])
+    registry.push_layout(name, files, "x")
+    registry.push_manifest(name, MANIFEST.replace(":", "-"), index_bytes(listed), f"{OCI}index.v1+json")
+    open_source(f"docker://{registry.host}/{name}", Access(store=str(tmp_path / "store"), verify_key=key)).close()
+
+
 def test_what_a_registry_cannot_give_hides_no_signature_behind_it(
     registry: Registry, proxy: Proxy, tmp_path: Path, key: Path
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
-from support.images import TAG, Files, docker_archive, layout_files, write_directory, write_tar
+from support.images import OCI, TAG, Files, add_blob, docker_archive, layout_files, write_directory, write_tar
 from support.registry import Registry
 from support.signing import (
     KEY,
@@ -167,8 +167,6 @@ def test_a_payload_is_held_against_its_digest(tmp_path: Path, key: Path) -> None
 
 @pytest.mark.parametrize("data", [b"[]", b"{", b'{"layers": 1}', b'{"layers": [{}]}', b"\xff"])
 def test_a_manifest_of_signatures_that_is_none_is_refused(tmp_path: Path, key: Path, data: bytes) -> None:
-    from support.images import OCI, add_blob
-
     files, made = make()
     add_entry(files, add_blob(files, data, OCI + "manifest.v1+json"), {TAG: signature_tag(made.manifest)})
     with pytest.raises(MalformedDocument) as caught:
@@ -191,16 +189,17 @@ def test_so_many_signatures_are_looked_at_and_no_more(tmp_path: Path, key: Path)
 
 def test_so_many_manifests_are_looked_at_and_no_more_even_if_they_are_empty(tmp_path: Path, key: Path) -> None:
     files, made = make()
-    for _ in range(99):
-        add_entry(files, signatures(files), {TAG: signature_tag(made.manifest)})
-    add_entry(files, signatures(files, GOOD), {TAG: signature_tag(made.manifest)})
-    check(place(tmp_path, files), key)
-    files, made = make()
-    for _ in range(100):
-        add_entry(files, signatures(files), {TAG: signature_tag(made.manifest)})
-    add_entry(files, signatures(files, GOOD), {TAG: signature_tag(made.manifest)})
+    tag = {TAG: signature_tag(made.manifest)}
+    good = signatures(files, GOOD)
+    for place_of_good in (99, 100):
+        files["index.json"] = make()[0]["index.json"]
+        for number in range(place_of_good):
+            add_entry(files, add_blob(files, b'{"layers": [], "number": %d}' % number, OCI + "manifest.v1+json"), tag)
+        add_entry(files, good, tag)
+        write_directory(tmp_path / str(place_of_good), files)
+    check(f"oci:{tmp_path}/99:latest", key)
     with pytest.raises(Unsigned):
-        check(place(tmp_path / "more", files), key)
+        check(f"oci:{tmp_path}/100:latest", key)
 
 
 @pytest.mark.parametrize("what", ["missing", "directory", "text", "private", "DSA", "short RSA", "certificate"])

@@ -28,12 +28,12 @@ def signatures(repository: Origin, digest: Digest) -> Iterator[Beside | ImageRef
     yield from _beside(repository, signature_tag(digest))
     seen: set[Digest] = set()
     for kind in (BUNDLE, ATTACHED):
-        referring = (each for each in repository.referrers(digest, kind) if _may_sign(each))
+        # What may be of either type is listed twice.
+        listed = repository.referrers(digest, kind)
+        referring = (each.digest for each in listed if _may_sign(each) and each.digest not in seen)
         for each in islice(referring, _MOST):
-            # What may be of either type is listed twice.
-            if each.digest not in seen:
-                seen.add(each.digest)
-                yield from _beside(repository, each.digest)
+            seen.add(each)
+            yield from _beside(repository, each)
 
 
 def _beside(repository: Origin, reference: str | Digest) -> Iterator[Beside | ImageRefused]:
