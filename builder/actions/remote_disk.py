@@ -111,8 +111,10 @@ class RemoteDisk:
                     raise LimitExceeded(name, None, f"it has more than {MAX_METADATA} bytes")
                 content = b"".join(self._blob(layer, f"{name} {layer.digest}", lambda _count: None))
                 if is_about(kind, content, self.artifact.disk.digest.hex, name):
-                    if len(found) > 1:
-                        listen(Notice(f"{name}: of {len(found)} that refer to the disk, {entry.digest} is taken"))
+                    # What is listed without its own type may be of another kind.
+                    count = sum(each.artifact_type == kind.media_type for each in found)
+                    if count > 1:
+                        listen(Notice(f"{name}: of {count} that refer to the disk, {entry.digest} is taken"))
                     return content
             except (NotThere, UsageError, MalformedDocument):
                 # Others may refer to it with what they like.

@@ -168,9 +168,13 @@ def test_what_is_listed_by_the_type_of_its_config_is_found(registry: Registry, d
         registry, name, pushed, [{**each, "artifactType": "application/vnd.oci.empty.v1+json"} for each in entries]
     )
     provenance, sbom = tmp_path / "p.json", tmp_path / "s.json"
-    pull_disk(f"docker://{registry.host}/{name}:1", tmp_path / "d.ext4", provenance=provenance, sbom=sbom)
+    heard: list[str] = []
+    reference, output = f"docker://{registry.host}/{name}:1", tmp_path / "d.ext4"
+    pull_disk(reference, output, provenance=provenance, sbom=sbom, listen=listen_to(heard))
     assert provenance.read_bytes() == PROVENANCE.path(disk).read_bytes()
     assert sbom.read_bytes() == SBOM.path(disk).read_bytes()
+    # The other is no second one of its kind.
+    assert heard == []
 
 
 @pytest.mark.heavy
