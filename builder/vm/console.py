@@ -44,7 +44,7 @@ class Console:
         self.halted: float | None = None
         self.lost: OSError | None = None
         self.last_words: deque[str] = deque(maxlen=_KEPT_LINES)
-        self.init_words: list[str] = []
+        self.init_words: deque[str] = deque(maxlen=_KEPT_LINES)
         self._stdout: int | None = stdout
         self._others = others
         self._expectation = Expectation(expect)
@@ -94,7 +94,7 @@ class Console:
             if status:
                 self.status = int(status[1]) & 0xFF
             else:
-                self.init_words.append(legible(words))
+                self.init_words.append(legible(words[-4096:]))
             self._tell(said + words + end)
 
     def _show(self, data: bytes) -> None:

@@ -39,7 +39,7 @@ def ended(status: int) -> bytes:
 def test_the_process_has_what_is_nobody_elses() -> None:
     console, own, others = heard(BOOT, b"hello\r\n\r\n [ 1.5] mine\r\n", ended(3), END)
     assert own == b"hello\n\n [ 1.5] mine\n"
-    assert (console.status, console.panicked, console.init_words) == (3, False, [])
+    assert (console.status, console.panicked, [*console.init_words]) == (3, False, [])
     assert b"Running Firecracker" in others
     assert b"status 3" in others
 
@@ -71,7 +71,12 @@ def test_what_init_did_not_say_so_is_no_status(line: bytes) -> None:
 
 def test_what_else_init_says_is_kept() -> None:
     console, own, _ = heard(b"rootfs-builder init: /x is not in the image\r\n", ended(127))
-    assert (own, console.status, console.init_words) == (b"", 127, ["/x is not in the image"])
+    assert (own, console.status, [*console.init_words]) == (b"", 127, ["/x is not in the image"])
+
+
+def test_who_speaks_for_init_without_end_fills_no_memory() -> None:
+    console, _, _ = heard(*[INIT + b"%d\r\n" % n for n in range(1000)], INIT + b"x" * 100_000 + b"\r\n")
+    assert list(map(len, console.init_words)) == [3] * 39 + [4096]
 
 
 def test_a_panic_is_seen() -> None:
