@@ -182,7 +182,9 @@ class Session:
         """Tell whether no worker takes builds; the user hears when that comes to be so."""
         before, self._waiting = self._waiting, not any(worker.slots for worker in self._workers.values())
         if self._waiting and not before and not self._stopping:
-            self._note(f"{self._address} has no worker that takes builds; waiting for one")
+            # Others may be idle there, which is a riddle to who does not know that they were not to build.
+            one = f"one with --resources {RESOURCE}=1" if self._limited else "one"
+            self._note(f"{self._address} has no worker that takes builds; waiting for {one}")
         return self._waiting
 
     # --- The jobs ---

@@ -72,7 +72,8 @@ def test_who_declares_nothing_builds_nothing_also_when_who_did_is_lost(
             run(farm, hung.image(), tmp_path, note)
         hung.connect()
     workers[1].kill()
-    assert noted == [f"{scheduler.address} has no worker that takes builds; waiting for one"]
+    waiting = "waiting for one with --resources rootfs-builder=1"
+    assert noted == [f"{scheduler.address} has no worker that takes builds; {waiting}"]
 
 
 def test_a_worker_that_is_to_build_nothing_need_not_fit(tmp_path: Path, cluster: Cluster) -> None:
