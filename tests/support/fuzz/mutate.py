@@ -30,6 +30,8 @@ _VALUES: tuple[object, ...] = (
     *("\ud800", "\udcff", "..", "/", "-", " ", "\n", "\u202e", "%s", "sha256:", "sha256:" + "0" * 64, "linux/amd64"),
     *([], {}, [None], [[]], {"": None}, {"a": {"a": {"a": []}}}, ["x"] * 300, "2" * 4301),
 )
+# In bytes: what a list becomes at most by being said again.
+_MUCH = 4 << 20
 _DEEP = (b"[" * 3000, b'{"a":' * 3000, b"[" * 200_000, b"(" * 3000, b"a." * 3000, b'"' * 3000, b"{" * 100_000)
 
 
@@ -56,9 +58,9 @@ def of_json(data: bytes, chosen: random.Random) -> bytes:
         document = json.loads(data)
     except (ValueError, RecursionError):
         return of_text(data, chosen)
-    for _ in range(chosen.choice((1, 1, 2, 3))):
-        document = _value(document, chosen)
     try:
+        for _ in range(chosen.choice((1, 1, 2, 3))):
+            document = _value(document, chosen)
         # Halves of characters stay what they are: escapes.
         return json.dumps(document).encode()
     except (ValueError, RecursionError):
@@ -189,7 +191,8 @@ def _value(document: object, chosen: random.Random) -> object:
         elif action < 0.15 and isinstance(changed, dict):
             changed[chosen.choice(("", "\0", "a" * 300, str(key).upper(), "\ud800"))] = changed.pop(str(key))
         elif action < 0.2 and isinstance(changed, list):
-            changed *= chosen.choice((2, 300))
+            # Lists in lists, of a document of megabytes, were written for a minute, in gigabytes.
+            changed *= min(chosen.choice((2, 300)), 1 + _MUCH // len(json.dumps(changed)))
         else:
             changed[key] = _value(changed[key], chosen)  # type: ignore[call-overload]
         return changed
