@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
@@ -121,6 +122,9 @@ def helper(data: bytes) -> None:
     ask_helper("fuzzed", "example.com")
 
 
+_ANY_HTTP = re.compile("https?:", re.IGNORECASE)
+
+
 def headers(data: bytes) -> None:
     """Read what a registry says in headers, which are Latin-1; no token can be fetched here."""
     words = data.decode("latin-1")
@@ -130,7 +134,7 @@ def headers(data: bytes) -> None:
         for credentials in (None, Credentials("u", "p")):
             asked = Authorization(http, ["repository:a:pull"], "example.com/a", partial(_found, credentials))
             with refused():
-                asked.meet([words.replace("https:", "http:").replace("http:", "none:")], [None], True)
+                asked.meet([_ANY_HTTP.sub("none:", words)], [None], True)
 
 
 def _found(credentials: Credentials | None) -> Credentials | None:
