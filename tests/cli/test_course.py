@@ -20,7 +20,8 @@ def test_a_report_that_cannot_be_written_for_a_while_stops_no_build(tmp_path: Pa
     place, away = tmp_path / "reports", tmp_path / "away"
     place.mkdir()
     jobs = [Job(number, "oci:a", Path(f"{number}.ext4"), BuildOptions()) for number in (1, 2)]
-    course = Course(Console(), jobs, Reports([place / "r.json"]))
+    console = Console()
+    course = Course(console, jobs, Reports([place / "r.json"]))
     with course:
         place.rename(away)
         course.finished(replace(without_disk(jobs[0], BUILT), size=1))
@@ -31,3 +32,5 @@ def test_a_report_that_cannot_be_written_for_a_while_stops_no_build(tmp_path: Pa
         with pytest.raises(OutputError, match="reports"):
             course.__exit__(None, None, None)
         away.rename(place)
+    # Its signs of life would come up in what other tests of this process look at.
+    console.end()
