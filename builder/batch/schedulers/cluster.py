@@ -175,7 +175,8 @@ async def _close(client: Client) -> None:
 
 def _reason(address: str, error: BaseException) -> str:
     """Say in one short line what an exception of Dask's means."""
-    while isinstance(error, OSError) and error.__cause__ is not None:
+    # Not to what is no Exception: from Python 3.12 on, it is a cancellation that a TimeoutError comes of.
+    while isinstance(error, OSError) and isinstance(error.__cause__, Exception):
         error = error.__cause__
     said = str(getattr(error, "strerror", None) or error)
     if address.startswith("tls:") and (isinstance(error, _FAILURES_OF_TLS) or "SSLError: " in said):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from pathlib import Path
 
 import pytest
 
-from builder.batch.schedulers.cluster import scheduler_address
+from builder.batch.schedulers import cluster
+from builder.batch.schedulers.cluster import ClusterUnreachable, connected, scheduler_address
 from builder.errors import UsageError
 
 
@@ -66,3 +68,13 @@ def test_what_is_far_too_large_for_a_scheduler_file_is_not_read(tmp_path: Path) 
         file.truncate(1 << 40)
     with pytest.raises(UsageError, match="this is no scheduler file"):
         scheduler_address(str(tmp_path / "disk.ext4"), insecure=True)
+
+
+def test_a_scheduler_that_does_not_answer_in_time_is_said_not_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def connect() -> None:
+        async with connected("tcp://127.0.0.1:1"):
+            pass
+
+    monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 0)
+    with pytest.raises(ClusterUnreachable, match=": no answer in 0 s; start it, or name another"):
+        asyncio.run(connect())
