@@ -7,9 +7,13 @@ libc first, which takes a minute, so what is there of the same sources is taken 
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 COMPILER = "ziglang==0.15.2"
 
@@ -45,11 +49,13 @@ class Programs:
             return
         self._folder.mkdir(exist_ok=True)
         self._record.unlink(missing_ok=True)
-        for machine, path in zip(MACHINES, self.paths, strict=True):
-            # From the folder of the sources: names are part of what is compiled.
-            compiler = [sys.executable, "-m", "ziglang", "cc", "-target", f"{machine}-linux-musl"]
-            names = [source.name for source in self._files() if source.suffix == ".c"]
-            subprocess.run([*compiler, *_FLAGS, "-o", path.resolve(), *names], cwd=self._sources, check=True)
+        names = [source.name for source in self._files() if source.suffix == ".c"]
+        with environment() as settings:
+            for machine, path in zip(MACHINES, self.paths, strict=True):
+                compiler = [sys.executable, "-m", "ziglang", "cc", "-target", f"{machine}-linux-musl"]
+                command = [*compiler, *_FLAGS, "-o", str(path.resolve()), *names]
+                # From the folder of the sources: names are part of what is compiled.
+                subprocess.run(command, cwd=self._sources, env=settings, check=True)
         self._record.write_text(self._digest())
 
     def _files(self) -> list[Path]:
@@ -58,3 +64,24 @@ class Programs:
     def _digest(self) -> str:
         parts = [COMPILER, *_FLAGS, *MACHINES, *(f"{path.name}\n{path.read_text()}" for path in self._files())]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+@contextmanager
+def environment() -> Iterator[dict[str, str]]:
+    """Yield the variables for the compiler, which gives up where it has no place for the libc: its user has no home."""
+    settings = dict(os.environ)
+    with TemporaryDirectory() as instead:
+        if not _keeps_caches():
+            settings["ZIG_GLOBAL_CACHE_DIR"] = instead
+        yield settings
+
+
+def _keeps_caches() -> bool:
+    if "ZIG_GLOBAL_CACHE_DIR" in os.environ:
+        return True
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path(os.environ["HOME"], ".cache"), "zig")
+        cache.mkdir(parents=True, exist_ok=True)
+    except (KeyError, OSError):
+        return False
+    return os.access(cache, os.W_OK)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from oldest import oldest
+from programs import environment
 
 from builder.version import VERSION
 
@@ -94,3 +95,25 @@ def test_the_oldest_versions_are_the_lower_bounds() -> None:
     with pytest.raises(ValueError, match=r"pyproject\.toml: click<9 has no lower bound"):
         oldest("click<9")
     assert len([oldest(each) for each in PROJECT["dependencies"]]) == len(PROJECT["dependencies"])
+
+
+@pytest.mark.parametrize("home", [None, "/proc/home"])
+def test_the_compiler_of_init_has_a_place_also_where_its_user_has_no_home(
+    monkeypatch: pytest.MonkeyPatch, home: str | None
+) -> None:
+    for name in ("HOME", "XDG_CACHE_HOME", "ZIG_GLOBAL_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    if home is not None:
+        monkeypatch.setenv("HOME", home)
+    with environment() as settings:
+        assert os.access(settings["ZIG_GLOBAL_CACHE_DIR"], os.W_OK)
+
+
+def test_the_compiler_of_init_keeps_the_libc_where_its_user_keeps_what_can_be_made_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("ZIG_GLOBAL_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with environment() as settings:
+        assert "ZIG_GLOBAL_CACHE_DIR" not in settings
+    assert (tmp_path / "zig").is_dir()
