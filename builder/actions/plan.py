@@ -95,8 +95,7 @@ def check_outputs(target: Path, options: BuildOptions) -> None:
     check_outside(options.additions, map(resolve_output, written))
     for path in beside:
         check_side_output(path)
-    keys = (options.access.verify_key, options.access.registry.authfile)
-    check_apart([target, *beside], [str(path) for path in keys if path])
+    check_apart([target, *beside], options.access.inputs())
 
 
 def plan(

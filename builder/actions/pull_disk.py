@@ -20,7 +20,14 @@ from builder.image.name import ImageName
 from builder.limits import Limits
 from builder.option import as_path
 from builder.output.beside import mark_pulled, metadata_path, read_as
-from builder.output.checks import check_distinct, check_output, check_side_output, named_output, resolve_output
+from builder.output.checks import (
+    check_apart,
+    check_distinct,
+    check_output,
+    check_side_output,
+    named_output,
+    resolve_output,
+)
 from builder.output.failures import failures_named
 from builder.output.publish import Content, Draft, publish_in_order, staged
 from builder.output.schema import Record
@@ -69,16 +76,19 @@ def pull_disk(
 
     It is verified against its digest, has holes where it is empty, and appears complete and synced, or not at all; then
     the metadata that came with it, marked as pulled, in `metadata_file`, by default OUTPUT.json. What was pushed with
-    it about this very disk goes to `provenance` and `sbom`, where that is wanted, before it; nobody has signed that. An
-    older disk is replaced, anything else only with `force`; one that has just these bytes stays. Raises UsageError,
-    OutputError, ImageRefused and other BuilderError.
+    it about this very disk goes to `provenance` and `sbom`, where that is wanted, before it; nobody has signed that.
+    What a key is to have signed is disk and metadata. An older disk is replaced, anything else only with `force`; one
+    that has just these bytes stays. Raises UsageError, OutputError, ImageRefused, among them Unsigned, and other
+    BuilderError.
     """
     target = named_output(output)
     beside = as_path(metadata_file) or metadata_path(target)
     asked = ((PROVENANCE, as_path(provenance)), (SBOM, as_path(sbom)))
     wanted = {kind: path for kind, path in asked if path is not None}
+    access = access or Access()
     with failures_named(advice=_ADVICE):
         check_distinct([target, beside, *wanted.values()])
+        check_apart([target, beside, *wanted.values()], access.inputs())
         check_output(target, force)
         for path in (beside, *wanted.values()):
             check_side_output(path)
@@ -86,9 +96,7 @@ def pull_disk(
     written = [resolve_output(path).parent for path in (target, beside, *wanted.values())]
     with (
         policy(sandbox),
-        remote_disk(
-            reference, access or Access(), limits or Limits(), listen, lambda origins: _confine(origins, written)
-        ) as found,
+        remote_disk(reference, access, limits or Limits(), listen, lambda origins: _confine(origins, written)) as found,
         workspace_of(place, listen, wait=wait) as work,
     ):
         record = found.metadata()

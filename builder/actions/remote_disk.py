@@ -39,7 +39,10 @@ from builder.sources.access import Access
 from builder.sources.docker import DOCKER
 from builder.sources.docker.asking import first_answer, not_found
 from builder.sources.docker.repositories import open_origins
+from builder.sources.docker.signatures import signatures
+from builder.sources.keys import read_key
 from builder.sources.reference import parse_reference
+from builder.sources.signatures import Signable, check_signed
 
 # How much that is said of a disk is looked at.
 _MAX_SAID = 20
@@ -146,12 +149,14 @@ def remote_disk(
     """Find the disk at `reference`, docker://REGISTRY/REPO[:TAG][@DIGEST], for as long as the context lasts.
 
     `ready` is called once it is known who will be asked, and nobody was yet. Raises InvalidReference, ImageNotFound,
-    UnsupportedImage for what is no disk, LimitExceeded for one of more bytes than `limits` has for an image, and what a
-    registry does.
+    UnsupportedImage for what is no disk, LimitExceeded for one of more bytes than `limits` has for an image, what
+    `check_signed` does where a signature is asked for, and what a registry does.
     """
     parsed = parse_reference(reference)
     if parsed.transport is not DOCKER:
         raise InvalidReference(reference, "disks are pulled from registries: write docker://REGISTRY/REPO:TAG")
+    # Here, for `ready` may put it out of reach.
+    key = None if access.verify_key is None else read_key(access.verify_key)
     name, origins = open_origins(parsed, access.registry, listen)
     with ExitStack() as stack:
         for each in origins:
@@ -164,6 +169,9 @@ def remote_disk(
             raise LimitExceeded(str(name), None, reason)
         if artifact.metadata and artifact.metadata.size > MAX_METADATA:
             raise LimitExceeded(str(name), None, f"its metadata have more than {MAX_METADATA} bytes")
+        if key is not None:
+            beside = signatures(origin, origins[-1], found.digest, listen)
+            check_signed(Signable(found.digest, lambda: found.data, beside), reference, key)
         yield RemoteDisk(name, found.digest, artifact, origin)
 
 

@@ -29,7 +29,7 @@ from builder.words import quoted
 
 _SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
 # What the table says of registries, for a disk that is in one.
-_REGISTRY = ("max-size", "authfile", "cert-dir", "tls-verify")
+_REGISTRY = ("max-size", "authfile", "cert-dir", "tls-verify", "verify-key")
 _NAMES = tuple(name.replace("-", "_") for name in _REGISTRY)
 _PORT = re.compile(r"(\d{1,5}):(\d{1,5})(?:/(tcp|udp))?", re.ASCII)
 
@@ -137,6 +137,8 @@ def boot(console: Console, /, disk: Path | str, args: Sequence[str], dry_run: bo
             disk = stack.enter_context(fetched)
             # What is printed from here on is the guest's.
             console.end()
+        elif registry.access.verify_key is not None:
+            raise UsageError(f"--verify-key: {disk}: signatures can be had of a disk in a registry (docker://) only")
         if dry_run:
             qemu = options.vmm == "qemu"
             command = shlex.join(boot_command(disk, options)) if qemu else console_command(disk, options)

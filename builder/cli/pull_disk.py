@@ -28,14 +28,15 @@ from builder.sizes import human_size
 @table_option("sandbox")
 @table_option("max-size", help="Refuse a disk of more bytes.")
 @registry_options
+@table_option("verify-key")
 @click.pass_obj
 def pull(console: Console, /, reference: str, output: Path, **options: Any) -> None:
     """Write a disk that was pushed to a registry.
 
     The disk is the one that was pushed, byte for byte, its digest is verified, and it appears when
     it is complete. Its metadata come with it, so that it boots as it would where it was built.
-    Provenance and bill of materials come when they are asked for; nobody has signed them. For
-    images, see `build` and `store pull`.
+    Provenance and bill of materials come when they are asked for; nobody has signed them, and
+    --verify-key is about the disk and its metadata. For images, see `build` and `store pull`.
 
     \b
     Examples:

@@ -20,17 +20,19 @@ class Access:
 
     `store` is the root of the image store, a path or a PyFilesystem URL, by default the user's own; `keep` says whether
     what comes over a network is kept there; `verify_key` is a file with the public key without whose signature no image
-    is taken; `registry` how registries are spoken to.
+    or disk is taken; `registry` how registries are spoken to.
     """
 
     store: str | None = option(
         None, PLACE, REGISTRY, "Root of the image store; by default the user's.", variable=STORE_VARIABLE
     )
     keep: bool = option(True, SWITCH, REGISTRY, "Keep nothing that a registry sends.", name="no-store")
-    verify_key: Path | None = option(
-        None, FILE, REGISTRY, "Refuse an image that has no cosign signature by this public key."
-    )
+    verify_key: Path | None = option(None, FILE, REGISTRY, "Refuse what has no cosign signature by this public key.")
     registry: RegistryAccess = field(default_factory=RegistryAccess)
+
+    def inputs(self) -> list[str]:
+        """Name the files that are read for this, which no output may be written over."""
+        return [str(path) for path in (self.verify_key, self.registry.authfile) if path]
 
 
 @dataclass(frozen=True, slots=True)

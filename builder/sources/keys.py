@@ -1,8 +1,9 @@
-"""Public keys with which images are signed, of the kinds that cosign takes."""
+"""Public keys with which images and disks are signed, of the kinds that cosign takes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,16 +15,21 @@ from builder.words import quoted
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
-# Says whether a signature, the first, is by the key, of the second.
-IsBy = Callable[[bytes, bytes], bool]
-
 _MAX_KEY = 1 << 16
 # In bits. NIST SP 800-57 has had no use for less since 2013.
 _LEAST_RSA = 2048
 _KINDS = "ECDSA on P-256, P-384 or P-521, RSA of 2048 bits or more, or Ed25519"
 
 
-def read_key(path: Path) -> IsBy:
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A public key, from the file `path`; `is_by` says whether a signature, the first, is by it, of the second."""
+
+    path: Path
+    is_by: Callable[[bytes, bytes], bool]
+
+
+def read_key(path: Path) -> Key:
     """Read a public key in PEM form; raises UsageError for what is none, MissingRequirement without `cryptography`."""
     try:
         # Here, because nobody else needs it, and it is not always there.
@@ -51,7 +57,7 @@ def read_key(path: Path) -> IsBy:
             return True
         return False
 
-    return is_by
+    return Key(path, is_by)
 
 
 def _checks(key: PublicKeyTypes, path: Path) -> list[Callable[[bytes, bytes], None]]:

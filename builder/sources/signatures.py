@@ -1,4 +1,4 @@
-"""Signatures of images, as cosign and skopeo put them beside an image.
+"""Signatures of images and disks, as cosign and skopeo put them beside an image.
 
 Those by a plain key, in both forms: a payload that names the digest of a manifest or an index (cosign, "Signature
 Specification"), under a tag or in what refers to that; and a sigstore bundle that refers to it (cosign, "Bundle
@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,7 +24,7 @@ from builder.image.digest import Digest
 from builder.image.document import read_document
 from builder.image.shape import Remarks, convert_part
 from builder.sources.documents import read_verified
-from builder.sources.keys import read_key
+from builder.sources.keys import Key, read_key
 from builder.sources.source import BUNDLE, Beside, Signed, Source
 from builder.words import quoted
 
@@ -40,7 +41,7 @@ _MAX_SIGNATURES = 100
 
 
 class Unsigned(ImageRefused):
-    """No signature of an image is by the key that was asked for; `other` counts those that are not."""
+    """No signature of a manifest is by the key that was asked for; `other` counts those that are not."""
 
     def __init__(self, reference: str, digest: Digest, key: Path, other: int) -> None:
         others = f"; of {other} by others none counts" if other else ""
@@ -94,6 +95,15 @@ class _Statement(msgspec.Struct, rename="camel"):
     subject: list[_Subject]
 
 
+@dataclass(frozen=True, slots=True)
+class Signable:
+    """A manifest or an index that may be signed: its digest, how to `read` it, and the manifests `beside` it."""
+
+    digest: Digest
+    read: Callable[[], bytes]
+    beside: Iterable[Beside | ImageRefused]
+
+
 # What was signed, the signature, and what tells of which digest it says that it is signed.
 _Claim = tuple[bytes, bytes, Callable[[], "set[Digest]"]]
 _T = TypeVar("_T")
@@ -105,7 +115,7 @@ def check_signature(source: Source, reference: str, key: Path) -> None:
     Raises Unsigned, or what the first is refused for that is none; UsageError for a key that cannot be used, and for a
     source that has no signatures; MissingRequirement; and what the source does.
     """
-    is_by = read_key(key)
+    signed_by = read_key(key)
     if not isinstance(source, Signed):
         places = "a registry (docker://) or in an OCI layout (oci:, oci-archive:)"
         raise UsageError(f"--verify-key: {reference}: signatures can be had of an image in {places} only")
@@ -113,24 +123,35 @@ def check_signature(source: Source, reference: str, key: Path) -> None:
     if not isinstance(root, Descriptor):
         reason = "it names an image for each of several platforms, and none for all; name one with @DIGEST"
         raise UsageError(f"--verify-key: {reference}: {reason}")
-    name = f"{reference}: signatures of {root.digest}"
+
+    def read() -> bytes:
+        return read_verified(source.open(root), root, reference)
+
+    check_signed(Signable(root.digest, read, source.signatures(root.digest)), reference, signed_by)
+
+
+def check_signed(document: Signable, reference: str, key: Key) -> None:
+    """See that what `reference` names has a signature by the key.
+
+    Raises Unsigned, or what the first is refused for that is none, and what is raised by reading.
+    """
+    name = f"{reference}: signatures of {document.digest}"
     other, refused = 0, list[ImageRefused]()
-    for data, signature, said in _claims(source, root, name, refused):
+    for data, signature, said in _claims(document, name, refused):
         try:
-            if is_by(signature, data) and root.digest in said():
+            if key.is_by(signature, data) and document.digest in said():
                 return
         except ImageRefused as error:
             _note(error, refused)
         other += 1
-    raise refused[0] if refused else Unsigned(reference, root.digest, key, other)
+    raise refused[0] if refused else Unsigned(reference, document.digest, key.path, other)
 
 
-def _claims(source: Source, root: Descriptor, name: str, refused: list[ImageRefused]) -> Iterator[_Claim]:
+def _claims(document: Signable, name: str, refused: list[ImageRefused]) -> Iterator[_Claim]:
     """Yield what is signed, none of it verified; what is refused of it goes to `refused`, and hides nothing behind."""
-    assert isinstance(source, Signed)
     left = _MAX_SIGNATURES
     # A manifest without a signature costs as much as one with many.
-    for beside in islice(source.signatures(root.digest), _MAX_SIGNATURES):
+    for beside in islice(document.beside, _MAX_SIGNATURES):
         if isinstance(beside, ImageRefused):
             _note(beside, refused)
             continue
@@ -140,7 +161,7 @@ def _claims(source: Source, root: Descriptor, name: str, refused: list[ImageRefu
             left -= 1
             if left < 0:
                 return
-            yield from _unless_refused(_of_layer(layer, beside, source, root, name), refused)
+            yield from _unless_refused(_of_layer(layer, beside, document, name), refused)
 
 
 def _unless_refused(items: Iterator[_T], refused: list[ImageRefused]) -> Iterator[_T]:
@@ -162,19 +183,18 @@ def _layers(manifest: bytes, name: str) -> Iterator[Descriptor]:
         yield read_descriptor(fields, name, f"$.layers[{number}]")
 
 
-def _of_layer(layer: Descriptor, beside: Beside, source: Source, root: Descriptor, name: str) -> Iterator[_Claim]:
+def _of_layer(layer: Descriptor, beside: Beside, document: Signable, name: str) -> Iterator[_Claim]:
     data = read_verified(beside.open(layer), layer, f"{name}: payload")
     if layer.media_type == PAYLOAD:
         signature = _decoded(layer.annotations.get(SIGNATURE, ""))
         yield data, signature, lambda: _of_payload(data, name)
     else:
-        yield from _of_bundle(_read(data, _Bundle, name), source, root, name)
+        yield from _of_bundle(_read(data, _Bundle, name), document, name)
 
 
-def _of_bundle(bundle: _Bundle, source: Source, root: Descriptor, name: str) -> Iterator[_Claim]:
+def _of_bundle(bundle: _Bundle, document: Signable, name: str) -> Iterator[_Claim]:
     if bundle.message_signature is not None:
-        whole = read_verified(source.open(root), root, name)
-        yield whole, _decoded(bundle.message_signature.signature), lambda: {root.digest}
+        yield document.read(), _decoded(bundle.message_signature.signature), lambda: {document.digest}
     envelope = bundle.dsse_envelope
     # By sigstore's bundle, it has one signature.
     if envelope is not None and envelope.payload_type == STATEMENT and len(envelope.signatures) == 1:

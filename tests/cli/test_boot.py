@@ -67,6 +67,7 @@ def test_where_temporary_files_have_no_place_that_is_said(tmp_path: Path) -> Non
         (["docker://x.invalid/disk:1", "--dry-run"], "is not here; pull it, and name that for --dry-run"),
         (["docker://x.invalid/disk:1", "--writable"], "would be lost; pull it first, or leave out --writable"),
         (["docker://host.example/UPPER"], "is no repository"),
+        (["disk.ext4", "--verify-key", "cosign.pub"], "can be had of a disk in a registry (docker://) only"),
     ],
 )
 def test_what_a_disk_of_a_registry_is_not_for(words: list[str], said: str, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from support.registry import Registry, skopeo_copy
 from support.signing import OTHER, SPEC, check, signature_tag, write_public
 
 from builder import pull_disk, push
+from builder.sources.access import Access
 from builder.sources.signatures import Unsigned
 
 INDEX = (SPEC, Spec(SPEC.layers, platform="linux/arm64"))
@@ -108,6 +109,23 @@ def test_cosign_signs_a_pushed_disk_and_verifies_it(programs: Programs, name: st
     # The signature is in nobody's way.
     assert push(disk, f"docker://{name}:disk").digest == pushed.digest
     assert pull_disk(f"docker://{name}:disk", tmp_path / "pulled.ext4").digest == pushed.digest
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("sign", [under_a_tag, referring, as_a_bundle])
+def test_a_disk_that_cosign_signs_is_pulled_by_who_wants_that(
+    programs: Programs, name: str, tmp_path: Path, sign: Callable[[Programs, str], None]
+) -> None:
+    reference = f"docker://{name}:disk"
+    pushed = push(make_disk(tmp_path), reference)
+    signed = Access(verify_key=programs.key)
+    with pytest.raises(Unsigned):
+        pull_disk(reference, tmp_path / "pulled.ext4", signed)
+    sign(programs, f"{name}@{pushed.digest}")
+    assert pull_disk(reference, tmp_path / "pulled.ext4", signed).digest == pushed.digest
+    other = Access(verify_key=write_public(OTHER, tmp_path / "other.pub"))
+    with pytest.raises(Unsigned, match="none counts"):
+        pull_disk(reference, tmp_path / "pulled.ext4", other)
 
 
 @pytest.mark.heavy

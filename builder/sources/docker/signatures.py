@@ -1,4 +1,4 @@
-"""Signatures that a repository has of an image: under a tag, and as what refers to it."""
+"""Signatures that repositories have of an image or a disk: under a tag, and as what refers to it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from functools import partial
 from itertools import islice
 from typing import BinaryIO
 
-from builder.errors import ImageRefused
+from builder.errors import ImageRefused, SourceUnreadable
+from builder.events import Listener, Notice
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
-from builder.registry.failures import NotThere
+from builder.registry.failures import AccessDenied, NotThere
 from builder.registry.origin import Origin
 from builder.sources.source import ATTACHED, BUNDLE, Beside, signature_tag
 
@@ -23,8 +24,21 @@ SIGNED = "https://sigstore.dev/cosign/sign/v1"
 _MOST = 100
 
 
-def signatures(repository: Origin, digest: Digest) -> Iterator[Beside | ImageRefused]:
-    """Yield the manifests; they and what they name are not verified. Raises SourceUnreadable, AccessDenied."""
+def signatures(repository: Origin, last: Origin, digest: Digest, listen: Listener) -> Iterator[Beside | ImageRefused]:
+    """Yield the manifests of where something was found, and of the `last` place, which that one may mirror.
+
+    They and what they name are not verified. Raises SourceUnreadable, AccessDenied.
+    """
+    for each in dict.fromkeys((repository, last)):
+        try:
+            yield from _in(each, digest)
+        except (SourceUnreadable, AccessDenied, ImageRefused) as error:
+            if each is last:
+                raise
+            listen(Notice(f"mirror {each.where}: signatures: {error}; asking the next"))
+
+
+def _in(repository: Origin, digest: Digest) -> Iterator[Beside | ImageRefused]:
     yield from _beside(repository, signature_tag(digest))
     seen: set[Digest] = set()
     for kind in (BUNDLE, ATTACHED):

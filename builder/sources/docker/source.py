@@ -10,14 +10,14 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, cast
 
-from builder.errors import BlobMissing, ImageRefused, SourceUnreadable
+from builder.errors import BlobMissing, ImageRefused
 from builder.events import Notice
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.image.manifest import parse_document
 from builder.image.media_types import INDEXES, MANIFESTS
 from builder.image.name import ImageName
-from builder.registry.failures import AccessDenied, NotThere
+from builder.registry.failures import NotThere
 from builder.registry.fetched import FetchedOrigin
 from builder.registry.origin import Origin
 from builder.sources.access import Access, Means
@@ -98,13 +98,7 @@ class DockerSource:
 
     def signatures(self, digest: Digest) -> Iterator[Beside | ImageRefused]:
         """Give the manifests of signatures, of where the image is, and of where that place mirrors."""
-        for repository in dict.fromkeys((self._repository, self._repositories[-1])):
-            try:
-                yield from signatures(repository, digest)
-            except (SourceUnreadable, AccessDenied, ImageRefused) as error:
-                if repository is self._repositories[-1]:
-                    raise
-                self._listen(Notice(f"mirror {repository.where}: signatures: {error}; asking the next"))
+        return signatures(self._repository, self._repositories[-1], digest, self._listen)
 
     def look_for(self, blobs: Sequence[Descriptor]) -> None:
         """Ask for those that are not here, and were not asked for."""

@@ -26,7 +26,15 @@ from builder.packages.inventory import read_inventory
 from builder.packages.rpm_header import parse_header
 from builder.registry.referrers import _listed, _of_type
 from builder.sources import open_source
-from builder.sources.signatures import PAYLOAD, SIGNATURE, _claims, _of_payload, _of_statement, check_signature
+from builder.sources.signatures import (
+    PAYLOAD,
+    SIGNATURE,
+    Signable,
+    _claims,
+    _of_payload,
+    _of_statement,
+    check_signature,
+)
 from builder.sources.source import BUNDLE, Beside
 
 
@@ -112,7 +120,8 @@ def claims(data: bytes) -> None:
         for manifest, blob in ((data, b"{}"), (images.dumps({"layers": [layer]}), data)):
             source = Signatures(manifest, blob)
             with refused():
-                for _, _, said in _claims(source, source.root(), "image", []):
+                of = source.root().digest
+                for _, _, said in _claims(Signable(of, lambda: b"", source.signatures(of)), "image", []):
                     said()
 
 
