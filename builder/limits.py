@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from builder.errors import UsageError
-from builder.option import COUNT, IMAGE, SIZE, option
+from builder.form import COUNT, SIZE
+from builder.option import IMAGE, option
 
 GIB = 1 << 30
 _MAX_RATIO = 2000

@@ -12,25 +12,11 @@ from builder.decoded.options import CacheOptions
 from builder.disk import FILESYSTEMS
 from builder.disk.filesystem import DiskOptions
 from builder.errors import UsageError
+from builder.form import DIRECTORY, FILE, SECONDS, SWITCH, Form
 from builder.guest.options import GuestOptions
 from builder.image.platform import Platform
 from builder.limits import Limits
-from builder.option import (
-    DIRECTORY,
-    DISK,
-    FILE,
-    FILES,
-    IMAGE,
-    OUTPUT,
-    SECONDS,
-    SWITCH,
-    Form,
-    Option,
-    Written,
-    declared,
-    in_one_order,
-    option,
-)
+from builder.option import DISK, FILES, IMAGE, OUTPUT, Option, Written, declared, in_one_order, option
 from builder.sandbox.policy import AUTO, POLICY
 from builder.sources.access import Access
 from builder.vm.options import VmOptions

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,20 +19,11 @@ from builder.cli.options import build_options, table_option
 from builder.decoded.options import CacheOptions
 from builder.disk.filesystem import Compression
 from builder.errors import UsageError
+from builder.form import DIRECTORY, FILE, PLACE, parse_truth
 from builder.guest.options import INIT, GuestOptions
 from builder.image.platform import Platform
 from builder.limits import Limits
-from builder.option import (
-    DIRECTORY,
-    FILE,
-    PLACE,
-    Option,
-    parse_count,
-    parse_size,
-    parse_truth,
-    parse_uuid,
-    write_size,
-)
+from builder.option import Option
 from builder.options import OPTIONS
 from builder.registry import RegistryAccess
 from builder.sources.access import Access
@@ -256,36 +246,6 @@ def test_no_line_of_help_is_longer_than_80_columns() -> None:
     for command in commands:
         with click.Context(command, info_name="rootfs-builder store x", terminal_width=80) as context:
             assert [line for line in command.get_help(context).splitlines() if len(line) > 80] == []
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [
-        ("4096", 4096),
-        ("4096B", 4096),
-        ("512M", 512 << 20),
-        ("512MiB", 512 << 20),
-        ("1.5g", 3 << 29),
-        ("50MB", 50_000_000),
-        ("1.5kb", 1500),
-        ("2TB", 2 * 10**12),
-    ],
-)
-def test_a_size_means_what_it_says(text: str, size: int) -> None:
-    assert parse_size(text) == size
-    assert parse_size(write_size(size)) == size
-
-
-@pytest.mark.parametrize("text", ["", "M", "-1", "1 0", "0x10", "2iB", "1E", "1MBit", "8388608T", "9" * 5000, "\u0661"])
-def test_what_is_no_size_is_refused(text: str) -> None:
-    with pytest.raises(UsageError):
-        parse_size(text)
-
-
-@pytest.mark.parametrize(("parse", "text"), [(parse_count, "0"), (parse_uuid, "1"), (parse_truth, "maybe")])
-def test_what_cannot_be_read_is_refused(parse: Callable[[str], object], text: str) -> None:
-    with pytest.raises(UsageError, match=repr(text)):
-        parse(text)
 
 
 def test_an_empty_command_is_said_and_nothing_of_a_list_is_not() -> None:

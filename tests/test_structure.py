@@ -12,8 +12,8 @@ PACKAGE = Path(__file__).parents[1] / "builder"
 
 # Left to right, as data flows; a part may import only from itself and from parts to its left.
 ORDER = [
-    "version", "words", "sizes", "errors", "shortage", "denied", "exact", "option", "limits", "linux", "events",
-    "signals", "threads", "sandbox", "tool_output", "tool", "archive", "image", "files", "store", "registry",
+    "version", "words", "sizes", "errors", "shortage", "denied", "exact", "form", "option", "limits", "linux",
+    "events", "signals", "threads", "sandbox", "tool_output", "tool", "archive", "image", "files", "store", "registry",
     "containers_storage", "sources", "layers", "tree", "decoded", "additions", "guest", "disk", "packages", "vm",
     "options", "output", "artifact", "actions", "batch", "cli",
 ]  # fmt: skip

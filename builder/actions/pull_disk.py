@@ -15,10 +15,10 @@ from builder.disk.digest import disk_digest
 from builder.errors import BuilderError, OutputError
 from builder.events import Listener, Meter, Stage, ignore
 from builder.files.workspace import workspace_of
+from builder.form import as_path
 from builder.image.digest import Digest
 from builder.image.name import ImageName
 from builder.limits import Limits
-from builder.option import as_path
 from builder.output.beside import mark_pulled, metadata_path, read_as
 from builder.output.checks import (
     check_apart,

@@ -20,11 +20,11 @@ from builder.disk.reading import DiskUnreadable
 from builder.errors import BuilderError, InvalidDigest, UnsupportedImage, UsageError
 from builder.events import Listener, Meter, Stage, ignore
 from builder.files.descriptors import opened
+from builder.form import as_path
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.image.media_types import OCI_CONFIG, OCI_MANIFEST
 from builder.image.name import ImageName
-from builder.option import as_path
 from builder.output.beside import metadata_path, read_beside, read_json, unmarked
 from builder.output.schema import HandedImage, Record
 from builder.registry.credentials import starts_and_writes_nothing

@@ -22,8 +22,8 @@ from builder.disk.verity import Verity
 from builder.errors import BuilderError, ImageNotFound, MissingRequirement, UsageError
 from builder.events import Listener, Stage, ignore
 from builder.files.descriptors import opened
+from builder.form import as_path
 from builder.guest.layer import HOME
-from builder.option import as_path
 from builder.options import BuildOptions
 from builder.output.beside import metadata_path, read_as
 from builder.output.schema import Made

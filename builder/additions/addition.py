@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from builder.errors import UsageError
+from builder.form import Form
 from builder.linux import MAX_ID, MODE_BITS, WHITEOUT
-from builder.option import Form
 from builder.tree.paths import Refusal, components
 from builder.words import quoted
 

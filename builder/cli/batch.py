@@ -27,7 +27,7 @@ from builder.cli.options import build_options, table_options
 from builder.cli.types import DIRECTORY, FILE, Parsed
 from builder.errors import BuilderError, UsageError
 from builder.events import Progress, Stage
-from builder.option import COUNT, TIMES
+from builder.form import COUNT, TIMES
 from builder.output.failures import failures_named
 from builder.shortage import unless_short
 from builder.sizes import counted

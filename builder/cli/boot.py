@@ -21,8 +21,8 @@ from builder.cli.console import Console
 from builder.cli.options import all_of, build_options, table_option
 from builder.cli.types import DIRECTORY, DISK, FILE, Parsed
 from builder.errors import UsageError
+from builder.form import parse_size
 from builder.guest.options import VARIABLE
-from builder.option import parse_size
 from builder.vm.qemu import MACHINES, Forward
 from builder.vm.vmms import VMMS
 from builder.words import quoted

@@ -17,7 +17,7 @@ from builder.cli.console import Console
 from builder.cli.options import build_options, table_options
 from builder.cli.types import IMAGE, Parsed
 from builder.errors import UsageError
-from builder.option import COUNT
+from builder.form import COUNT
 from builder.options import BuildOptions
 from builder.output.metadata import describe_image
 from builder.output.render import render_json

@@ -7,14 +7,14 @@ from typing import Any, TypeVar
 
 import click
 
-from builder import option
+from builder import form
 from builder.cli.command import ORDER, GroupedOption
 from builder.cli.types import DIRECTORY, FILE, Parsed
 from builder.options import OPTIONS, BuildOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 # Forms for which shells can complete what is typed.
-_COMPLETED = {option.FILE: FILE, option.DIRECTORY: DIRECTORY}
+_COMPLETED = {form.FILE: FILE, form.DIRECTORY: DIRECTORY}
 
 
 def table_options(command: str) -> Callable[[F], F]:

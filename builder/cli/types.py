@@ -10,7 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from builder.errors import UsageError
-from builder.option import parse_directory, parse_file
+from builder.form import parse_directory, parse_file
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[Any]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.option import DIRECTORY, SIZE, SWITCH, Group, option
+from builder.form import DIRECTORY, SIZE, SWITCH
+from builder.option import Group, option
 
 CACHE_VARIABLE = "ROOTFS_BUILDER_CACHE"
 _CACHE = Group("Decoded layers", frozenset({"build", "batch", "unpack", "inspect"}))

@@ -13,7 +13,8 @@ from uuid import UUID
 from builder.disk.verity import Verity
 from builder.errors import UsageError
 from builder.events import Listener
-from builder.option import COUNT, DISK, IDENTITY, SIZE, SWITCH, TEXT, Form, option
+from builder.form import COUNT, IDENTITY, SIZE, SWITCH, TEXT, Form
+from builder.option import DISK, option
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
 from builder.words import quoted

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from builder.errors import UsageError
+from builder.form import DIRECTORY, FILE, Form
 from builder.guest.stop_signal import parse_signal
-from builder.option import DIRECTORY, FILE, GUEST, Form, Option, option
+from builder.option import GUEST, Option, option
 from builder.words import quoted
 
 AUTO, NONE = "auto", "none"

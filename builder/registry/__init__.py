@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.option import DIRECTORY, FILE, REGISTRY, TRUTH, option
+from builder.form import DIRECTORY, FILE, TRUTH
+from builder.option import REGISTRY, option
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from builder.errors import MissingRequirement, UsageError
-from builder.option import Form
+from builder.form import Form
 from builder.words import quoted
 
 AUTO, REQUIRE, OFF = "auto", "require", "off"

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder.events import Listener, ignore
+from builder.form import FILE, PLACE, SWITCH
 from builder.limits import Limits
-from builder.option import FILE, PLACE, REGISTRY, SWITCH, option
+from builder.option import REGISTRY, option
 from builder.registry import RegistryAccess
 from builder.sources.shared import Shared
 

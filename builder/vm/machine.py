@@ -8,8 +8,9 @@ from pathlib import Path
 
 from builder.disk.verity import Verity
 from builder.errors import UsageError
+from builder.form import COUNT, FILE, SIZE, SWITCH, TEXT
 from builder.guest.kernel_line import INIT, ROOT_DISK, kernel_line, root_words
-from builder.option import COUNT, FILE, MACHINE, SIZE, SWITCH, TEXT, option
+from builder.option import MACHINE, option
 
 # How Linux calls the second disk.
 DATA = "/dev/vdb"

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from builder.errors import UsageError
-from builder.option import MACHINE, Form, option
+from builder.form import Form
+from builder.option import MACHINE, option
 from builder.vm.machine import MachineOptions, Root
 from builder.vm.vmm import Configuration
 from builder.vm.vmms import VMMS

@@ -58,6 +58,7 @@ LOGIC = (
     "sources/test_stored_name.py",
     "store/test_faults.py",
     "store/test_reference_files.py",
+    "test_form.py",
     "test_options.py",
     "test_repeated.py",
     "test_structure.py",

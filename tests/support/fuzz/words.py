@@ -19,6 +19,7 @@ from builder.cli.boot import parse_forward, parse_timeout
 from builder.containers_storage.conf import find_place, parse_conf
 from builder.disk.filesystem import parse_compression
 from builder.events import ignore
+from builder.form import parse_times
 from builder.guest.stop_signal import parse_signal
 from builder.guest.users import find_account
 from builder.image.descriptor import Descriptor
@@ -26,7 +27,7 @@ from builder.image.digest import Digest
 from builder.image.name import ImageName, normalise, same_name
 from builder.image.platform import Platform
 from builder.image.port import ExposedPort
-from builder.option import declared, parse_times
+from builder.option import declared
 from builder.options import BuildOptions
 from builder.registry import RegistryAccess
 from builder.registry.address import Address
