@@ -194,8 +194,9 @@ class _Shifted:
     def fill(self, moves: Sequence[Move], size: int, progress: Progress) -> None:
         disk = self._spool.fd
         self._settle()
-        shift(disk, [part for fd, part in _parts(self._spool, moves) if fd == disk], size)
-        for fd, (source, target, length) in _parts(self._spool, moves):
+        parts = list(_parts(self._spool, moves))
+        shift(disk, [part for fd, part in parts if fd == disk], size)
+        for fd, (source, target, length) in parts:
             if fd != disk:
                 copy(fd, source, disk, target, length)
         # A file system may say of holes that they are data: zeros, which must not get to where content is.

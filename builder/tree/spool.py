@@ -127,8 +127,10 @@ class Spool:
 
     def read_at(self, position: int, size: int) -> bytes:
         """Return `size` bytes of one content, holes as zeros, and of the block in which it ends."""
-        parts = [read_at(fd, length, start) for fd, start, length in self.parts(position, size)]
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        fd, first, end = self._file(position)
+        if position + size <= end:
+            return read_at(fd, size, position - first)
+        return b"".join(read_at(fd, length, start) for fd, start, length in self.parts(position, size))
 
     def data(self, content: Content) -> Iterable[tuple[int, int]]:
         """Give (position in the spool, length) of each stretch of `content` that holds more than zeros, in order.
@@ -137,7 +139,7 @@ class Spool:
         """
         position, end = content.offset, content.offset + content.size
         last = end - content.size % ALIGNMENT
-        is_apart = last < end and self._tails.start(last) is not None
+        is_apart = last < end and self._tails.find(last)[1]
         whole = last if is_apart else end
         start, runs = self._runs(position)
         first, behind = (position - start) // ALIGNMENT, _aligned(whole - start) // ALIGNMENT
@@ -198,16 +200,17 @@ class Spool:
             start = self._starts[place]
             return self._lent[place].fd, start, start + _aligned(self._lent[place].size)
         self.settle()
-        if (start_of_tail := self._tails.start(position)) is not None:
+        number, is_apart = self._tails.find(position)
+        if is_apart:
             block = position - position % ALIGNMENT
-            return self._tails.fd, block - start_of_tail, block + ALIGNMENT
+            return self._tails.fd, block - self._tails.start(number), block + ALIGNMENT
         behind = bisect_right(self._starts, position)
         end = self._starts[behind] if behind < len(self._starts) else self.end
-        return self._own.fd, self._missing(position), self._tails.following(position, end)
+        return self._own.fd, number * ALIGNMENT, min(end, self._tails.block(number, end))
 
     def _missing(self, position: int) -> int:
         """Say how many of the positions before one the own file has no room for: those of tails."""
-        return self._tails.before(position) * ALIGNMENT
+        return self._tails.find(position)[0] * ALIGNMENT
 
 
 def _stretches(start: int, runs: Iterable[Run], end: int) -> Iterator[tuple[int, int]]:

@@ -6,7 +6,7 @@ A format that stores tails apart from whole blocks so gets each kind in few long
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 
 from builder.exact import Data
 from builder.tree.filling import Filling
@@ -48,17 +48,16 @@ class Tails:
         self._end = -(-self._end // ALIGNMENT) * ALIGNMENT
         self._filling.settle(self._end)
 
-    def before(self, position: int) -> int:
-        """Count the tails that stand for blocks in front of the one in which a position is."""
-        return bisect_left(self._blocks, position - position % ALIGNMENT)
+    def find(self, position: int) -> tuple[int, bool]:
+        """Count the tails for blocks in front of the one in which a position is, and say if that has one."""
+        block = position - position % ALIGNMENT
+        number = bisect_left(self._blocks, block)
+        return number, number < len(self._blocks) and self._blocks[number] == block
 
-    def start(self, position: int) -> int | None:
-        """Say where in the file the tail begins that stands for the block in which a position is, if one does."""
-        number = self.before(position)
-        is_there = number < len(self._blocks) and self._blocks[number] <= position
-        return self._starts[number] if is_there else None
+    def start(self, number: int) -> int:
+        """Say where in the file a tail begins."""
+        return self._starts[number]
 
-    def following(self, position: int, otherwise: int) -> int:
-        """Say for which block behind a position the next tail stands; `otherwise`, if none does."""
-        number = bisect_right(self._blocks, position)
-        return min(self._blocks[number], otherwise) if number < len(self._blocks) else otherwise
+    def block(self, number: int, otherwise: int) -> int:
+        """Say for which block a tail stands; `otherwise`, if there are not so many."""
+        return self._blocks[number] if number < len(self._blocks) else otherwise
