@@ -16,7 +16,8 @@ from support.fuzz.target import Target, refused, text
 from builder.additions.addition import parse_addition, parse_tar
 from builder.batch.images import parse_list
 from builder.cli.boot import parse_forward, parse_timeout
-from builder.containers_storage.conf import find_place, parse_conf
+from builder.containers_storage.conf import find_place
+from builder.containers_storage.conf_files import Conf
 from builder.disk.filesystem import parse_compression
 from builder.events import ignore
 from builder.form import parse_times
@@ -97,7 +98,7 @@ def registries_conf(data: bytes) -> None:
 
 def storage_conf(data: bytes) -> None:
     with refused():
-        parse_conf(data, "storage.conf")
+        Conf().parse(data, "storage.conf")
     Path("storage.conf").write_bytes(data)
     find_place({"HOME": "/root", "CONTAINERS_STORAGE_CONF": "storage.conf", "STORAGE_OPTS": text(data)[:99]}, 0)
     find_place({"HOME": "/root", "CONTAINERS_STORAGE_CONF": "storage.conf"}, 1000)
