@@ -15,8 +15,9 @@ from urllib3 import exceptions
 from builder.errors import SourceUnreadable
 from builder.registry import RegistryAccess
 from builder.registry.address import Address
-from builder.registry.connection import Body, Connections, Deadline
+from builder.registry.connection import Deadline
 from builder.registry.failures import Passing
+from builder.registry.pool import Body, Connections
 from builder.registry.translation import translate
 from builder.words import legible
 

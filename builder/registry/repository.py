@@ -26,11 +26,11 @@ from builder.image.verifier import verify
 from builder.registry import RegistryAccess
 from builder.registry.address import Address, Origin, is_loopback
 from builder.registry.authorization import Authorization, scope_of
-from builder.registry.connection import Body
 from builder.registry.credentials import find_credentials
 from builder.registry.failures import AccessDenied, NoTls, NotThere, Passing, Refused, busy
 from builder.registry.http import Answer, Http
 from builder.registry.origin import Document
+from builder.registry.pool import Body
 from builder.registry.retry import Patience, retry_after
 from builder.words import quoted
 

@@ -15,9 +15,10 @@ from builder.errors import BuilderError, SourceUnreadable
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 from builder.registry.address import Address
-from builder.registry.connection import HEAD_TIMEOUT, Body
+from builder.registry.connection import HEAD_TIMEOUT
 from builder.registry.failures import AccessDenied, NotThere, Passing, Refused
 from builder.registry.http import Answer, redirected
+from builder.registry.pool import Body
 from builder.registry.repository import Repository
 from builder.registry.retry import ENOUGH_PROGRESS, Patience
 from builder.words import legible

@@ -49,7 +49,7 @@ NOT_FUZZED = {
     "cli/unpack.py: unpack": "the verb of the command",
     "files/below.py: read_link": "a link of the host",
     "output/checks.py: _is_append_only": "a number of the kernel's",
-    "registry/connection.py: _proxied": "a variable, through parsers of Python and urllib3",
+    "registry/pool.py: _proxied": "a variable, through parsers of Python and urllib3",
     "sandbox/calls.py: give_up_capability": "an answer of the kernel's",
 }
 

@@ -14,7 +14,7 @@ from support.remote import listen_to, read_image
 from support.tars import file, tar
 
 from builder.errors import BuilderError, SourceUnreadable
-from builder.registry import connection, http, retry
+from builder.registry import connection, http, pool, retry
 from builder.sources.access import Access, Means
 
 IMAGE = Spec((tar(file("file", b"content\n" * 1000)),), platform="linux/s390x")
@@ -119,7 +119,7 @@ def test_a_proxy_that_never_answers_to_connect_is_given_up(
 def test_a_tls_handshake_without_end_is_given_up(
     registry: RawRegistry, access: Access, monkeypatch: pytest.MonkeyPatch, more: bytes
 ) -> None:
-    monkeypatch.setattr(connection, "CONNECT_TIMEOUT", 0.3)
+    monkeypatch.setattr(pool, "CONNECT_TIMEOUT", 0.3)
     record = b"\x16\x03\x03\x40\x00"
     registry.odd["TLS"] = lambda _: drip(record, more) if more else silence(b"")
     assert "no answer in time" in str(given_up(registry, access))
