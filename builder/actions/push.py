@@ -109,7 +109,9 @@ def push(
             # Before the tag: who finds the disk by that finds what is said of it.
             put_manifest(repository, entry.digest, manifest, OCI_MANIFEST)
             attach(repository, said, shape.disk, entry)
-        answer = put_manifest(repository, name.tag or "", manifest, OCI_MANIFEST)
+        # A tag that cannot be replaced is not put again, either, though it would stay what it is.
+        is_there = repository.tag_hint(name.tag or "") == (entry.digest, entry.size)
+        answer = put_manifest(repository, entry.digest if is_there else name.tag or "", manifest, OCI_MANIFEST)
         # A registry that says so keeps account itself of what refers to an image.
         if subject is not None and "OCI-Subject" not in answer.headers:
             artifact_type = shape.artifact_type or OCI_CONFIG

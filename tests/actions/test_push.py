@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,9 +86,20 @@ def test_two_pushes_have_one_digest_and_the_second_sends_nothing(
     os.truncate(other, other.stat().st_size)
     second = push(other, f"docker://{proxy.host}/disks/twice:2", metadata=Path(f"{disk}.json"), tmpdir=tmp_path)
     assert (first.digest, second.sent) == (second.digest, 0)
-    assert [each.method for each in proxy.requests] == ["GET", "GET", "HEAD", "HEAD", "HEAD", "PUT", "GET"]
+    assert [each.method for each in proxy.requests] == ["GET", "GET", "HEAD", "HEAD", "HEAD", "HEAD", "PUT", "GET"]
     assert sorted(os.listdir(tmp_path)) == ["home", "other.img"]
     assert first.sent > 500_000
+
+
+def test_what_has_a_tag_that_cannot_be_replaced_may_be_pushed_again(proxy: Proxy, disk: Path, tmp_path: Path) -> None:
+    """ECR, Harbor and Artifactory can be told so, and refuse the same manifest, too."""
+    reference = f"docker://{proxy.host}/disks/immutable:1"
+    first = push(disk, reference)
+    refusal = b'{"errors":[{"code":"TAG_INVALID"}]}'
+    proxy.faults.append(Fault("PUT .*manifests/1$", answer=Answer(400, {}, refusal)))
+    assert push(disk, reference) == replace(first, sent=0)
+    with pytest.raises(UploadRefused, match="TAG_INVALID"):
+        push(make_disk(tmp_path, size=5), reference)
 
 
 def test_a_tag_that_is_no_disk_stays(registry: Registry, disk: Path) -> None:
