@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from builder.errors import DigestMismatch, MalformedDocument, UnsupportedImage
+from builder.errors import DigestMismatch, MalformedDocument, SourceUnreadable, UnsupportedImage
 from builder.events import Notice
 from builder.image.descriptor import Descriptor, EntryFields, read_descriptor
 from builder.image.digest import Digest
@@ -28,8 +28,8 @@ from builder.image.document import MAX_DOCUMENT_SIZE, read_document
 from builder.image.media_types import OCI_EMPTY, OCI_INDEX
 from builder.image.render import render_descriptor
 from builder.registry.address import Address
-from builder.registry.failures import NotThere, Refused
-from builder.registry.http import redirected
+from builder.registry.failures import AccessDenied, NotThere, Refused
+from builder.registry.http import Answer, redirected
 from builder.registry.repository import Repository
 from builder.registry.upload import UploadRefused, put_manifest
 
@@ -51,24 +51,28 @@ def referrers(repository: Repository, subject: Digest, artifact_type: str) -> It
 
     Nothing of it is verified. What cannot be read is none. Raises SourceUnreadable and AccessDenied.
     """
+    some = False
     try:
         for data in _pages(repository, subject, artifact_type):
-            yield from _of_type(_listed(data), artifact_type)
-        return
-    except NotThere:
+            entries = _listed(data)
+            some = some or bool(entries)
+            yield from _of_type(entries, artifact_type)
+    except (NotThere, AccessDenied):
+        # Harbor, up to version 2.7, denies what it does not know; the manifest itself was given to us.
         pass
     except Refused as error:
         if error.status not in _UNKNOWN:
             raise
-    entries, _ = _entries(repository, _tag(subject))
-    yield from _of_type(entries, artifact_type)
+    if not some:
+        # Also of an empty account: what caches another registry keeps one of its own, and has the tag from there.
+        yield from _of_type(_entries(repository, _tag(subject))[0], artifact_type)
 
 
 def refer(repository: Repository, subject: Digest, *own: Descriptor) -> None:
     """See that the tag for `subject` has an entry for each of `own`.
 
-    What has that tag and is no such index stays, and the user is told; so they are of an entry that is lost each time.
-    Raises SourceUnreadable, AccessDenied and UploadRefused.
+    What has that tag and is no such index stays, and the user is told; so they are of an entry that is lost each time,
+    and where the registry takes none. Raises SourceUnreadable, and AccessDenied where the tag may not be read.
     """
     tag = _tag(subject)
     where = f"{repository.where}:{tag}"
@@ -95,8 +99,13 @@ def refer(repository: Repository, subject: Digest, *own: Descriptor) -> None:
         if len(data) > MAX_DOCUMENT_SIZE:
             repository.listen(Notice(f"{where}: lists {len(entries)}, and has no room for more; remove some"))
             return
-        # At last without: what is on the way may have made another mark of it.
-        _put(repository, tag, data, mark if left > 1 else None)
+        try:
+            # At last without: what is on the way may have made another mark of it.
+            _put(repository, tag, data, mark if left > 1 else None)
+        except (UploadRefused, AccessDenied) as error:
+            # Such as one whose tags cannot be replaced; the disk has its own.
+            repository.listen(Notice(f"{error}; so {tag} does not list this disk"))
+            return
         # Not all as long, or those that were in each other's way would be so again.
         repository.stop.wait(min(_PATIENCE * (1 + random.random()) * (time.monotonic() - began), _LONGEST))
     reason = "does not keep what was put there, so it does not list this disk; push it again when nobody else does"
@@ -117,7 +126,18 @@ def _pages(repository: Repository, subject: Digest, artifact_type: str) -> Itera
 
 def _page(repository: Repository, place: Address) -> tuple[bytes, str | None]:
     """Fetch a page, and tell where the next one is."""
-    answer = repository.ask("GET", place, {"Accept": OCI_INDEX})
+    answer = repository.ask("GET", place, {"Accept": OCI_INDEX}, follow=False)
+    if answer.status < 300:
+        return _read(answer)
+    answer.discard()
+    try:
+        return _read(repository.ask("GET", place, {"Accept": OCI_INDEX}))
+    except (SourceUnreadable, AccessDenied) as error:
+        # GHCR sends us to the web site of GitHub, which turns away who asks often; others to where people log in.
+        raise NotThere(str(error)) from error
+
+
+def _read(answer: Answer) -> tuple[bytes, str | None]:
     try:
         link = _NEXT.search(answer.headers.get("Link", ""))
         return answer.json(MAX_DOCUMENT_SIZE + 1, "a list of referrers"), link and link[1]

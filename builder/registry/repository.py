@@ -183,12 +183,13 @@ class Repository:
         also: frozenset[int] = frozenset(),
         body: bytes | Body | None = None,
         within: float | None = None,
+        follow: bool = True,
     ) -> Answer:
         """Send one request, again with what a challenge asks for; raises what an answer means that is no success.
 
         `place` is a resource of the repository, or where the registry said to go: elsewhere it gets no Authorization.
         `also` are statuses to return besides successes, and besides redirects where they are not followed; `within`
-        is as for Http. Raises NotThere, AccessDenied, Refused, Passing and other SourceUnreadable.
+        and `follow` are as for Http. Raises NotThere, AccessDenied, Refused, Passing and other SourceUnreadable.
         """
         base = self._connect()
         address = place if isinstance(place, Address) else self.address(place)
@@ -199,7 +200,7 @@ class Repository:
         while True:
             authorization = self._authorization.header(secure)
             sent = {**headers, "Authorization": authorization} if authorization else dict(headers)
-            answer = self._http.request(method, address, sent, body, within=within, stranger=self._introduce)
+            answer = self._http.request(method, address, sent, body, follow, within, self._introduce)
             if 200 <= answer.status < 400 or answer.status in also:
                 return answer
             how = answer.explain()

@@ -148,6 +148,67 @@ def test_they_are_listed_page_by_page_by_a_registry_that_keeps_account(proxy: Pr
     assert proxy.sent("GET .*/referrers/")[0].path.endswith("?artifactType=application%2Fvnd.in-toto%2Bjson")
 
 
+NO_ACCOUNT = {
+    # Harbor up to version 2.7, without a challenge.
+    "denied": Answer(401, {}, b'{"errors":[{"code":"UNAUTHORIZED"}]}'),
+    # A cache of another registry, as Harbor's up to version 2.14: it has an account of its own.
+    "empty": answer(dumps({"schemaVersion": 2, "mediaType": f"{OCI}index.v1+json", "manifests": []})),
+    # GHCR, to pages of a web site, which then say that it was often enough.
+    "elsewhere, too often": Answer(303, {"Location": "http://ELSEWHERE/busy"}, b""),
+    # registry.k8s.io, to where people log in.
+    "elsewhere, a page": Answer(307, {"Location": "http://ELSEWHERE/page"}, b""),
+}
+
+
+@pytest.mark.parametrize("case", NO_ACCOUNT)
+def test_a_registry_without_an_account_is_asked_for_the_tag_however_it_says_so(
+    proxy: Proxy, registry: Registry, case: str
+) -> None:
+    path = f"listed/{len(case)}"
+    mine = entry(registry, path, KIND, 1)
+    elsewhere = Proxy(registry.host)
+    elsewhere.faults.append(Fault("GET /busy", answer=Answer(429, {"Retry-After": "60"}, b"")))
+    elsewhere.faults.append(Fault("GET /page", answer=Answer(200, {"Content-Type": "text/html"}, b"<html>")))
+    elsewhere.start()
+
+    def point(said: Answer) -> None:
+        said.set("Location", (said.header("Location") or "").replace("ELSEWHERE", elsewhere.host) or None)
+
+    proxy.faults.append(Fault("GET .*/referrers/", answer=NO_ACCOUNT[case], change=point))
+    try:
+        with repository(proxy.host, path) as place:
+            refer(place, SUBJECT, mine)
+            assert [each.digest for each in referrers(place, SUBJECT, KIND)] == [mine.digest]
+    finally:
+        elsewhere.stop()
+
+
+def test_an_account_at_another_place_counts(proxy: Proxy, registry: Registry) -> None:
+    elsewhere = Proxy(registry.host)
+    elsewhere.faults.append(Fault("GET /account", answer=answer(index_of(described(1)))))
+    elsewhere.start()
+    proxy.faults.append(
+        Fault("GET .*/referrers/", answer=Answer(307, {"Location": f"http://{elsewhere.host}/account"}, b""))
+    )
+    try:
+        with repository(proxy.host, "listed/gateway") as place:
+            assert [each.digest for each in referrers(place, SUBJECT, KIND)] == [described(1).digest]
+    finally:
+        elsewhere.stop()
+
+
+@pytest.mark.parametrize("status", [400, 403, 409, 412])
+def test_where_the_tag_is_not_taken_that_is_said_and_no_failure(proxy: Proxy, status: int) -> None:
+    """As where tags cannot be replaced: the disk has its own already."""
+    proxy.faults.append(Fault("PUT ", answer=Answer(status, {}, b"")))
+    heard: list[str] = []
+    with repository(proxy.host, "listed/immutable", listen=listen_to(heard)) as place:
+        refer(place, SUBJECT, described(1))
+    (said,) = heard
+    assert f"answered {status}" in said
+    assert said.endswith(f"; so {TAG} does not list this disk")
+
+
 @pytest.mark.parametrize("to", ["/v2/listed/endless/referrers/x", "http://192.0.2.1/", "/v2/other"])
 def test_pages_end_and_lead_nowhere_else(proxy: Proxy, to: str) -> None:
     further = iter(range(1000))
