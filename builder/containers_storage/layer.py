@@ -9,6 +9,8 @@ from contextlib import ExitStack
 from typing import BinaryIO
 
 from builder.archive.compression.streams import gather
+from builder.containers_storage.composefs import MAX_TABLE, TABLE, ByDigest
+from builder.containers_storage.handles import Handle
 from builder.containers_storage.records import LayerRecord
 from builder.containers_storage.store import Store
 from builder.containers_storage.tarsplit import READ_SIZE, read_pieces, rebuild, tar_size
@@ -82,10 +84,13 @@ def _open_tar_split(stores: Sequence[Store], layer: LayerRecord) -> tuple[Binary
     return None
 
 
-def _open_files(stores: Sequence[Store], layer: LayerRecord, stack: ExitStack) -> Unpacked:
+def _open_files(stores: Sequence[Store], layer: LayerRecord, stack: ExitStack) -> Unpacked | ByDigest:
     for store in stores:
         diff = store.open_diff(layer.id)
         if diff is not None:
+            stack.callback(diff.close)
+            if store.is_composefs(layer.id):
+                return _by_digest(stores, layer, diff)
             files = Unpacked(diff)
             stack.callback(files.close)
             return files
@@ -93,8 +98,21 @@ def _open_files(stores: Sequence[Store], layer: LayerRecord, stack: ExitStack) -
     raise MalformedArchive(f"layer {layer.id}", f"its files are not in {where}; pull or build the image again")
 
 
+def _by_digest(stores: Sequence[Store], layer: LayerRecord, diff: Handle) -> ByDigest:
+    for store in stores:
+        table = store.layer_data(layer.id, TABLE, MAX_TABLE)
+        if table is not None:
+            return ByDigest(diff, table, f"layer {layer.id}: {TABLE}")
+    raise MalformedArchive(
+        f"layer {layer.id}", "is kept as a composefs without names for its files; pull the image again"
+    )
+
+
 def _made_of_files(stores: Sequence[Store], layer: LayerRecord, stack: ExitStack, listen: Listener) -> Iterator[bytes]:
-    return gather(write_tar(_open_files(stores, layer, stack), layer, listen))
+    files = _open_files(stores, layer, stack)
+    if isinstance(files, ByDigest):
+        raise UnsupportedImage(f"layer {layer.id}", "is kept as a composefs, without a tar-split; pull the image again")
+    return gather(write_tar(files, layer, listen))
 
 
 class _Stream(io.RawIOBase):

@@ -14,11 +14,8 @@ from builder.events import Listener
 from builder.image.document import MAX_DOCUMENT_SIZE
 
 IMAGES_LOCK, LAYERS_LOCK = "images.lock", "layers.lock"
-# Entries of a layer's directory that say that its files are somewhere else, or under other names.
-_ELSEWHERE = {
-    "composefs-data": "is a zstd:chunked layer that was pulled in parts and is kept as a composefs",
-    "additionallayer": "is kept in an additional layer store",
-}
+# Entries of a layer's directory that say that its files are somewhere else, or have other names.
+_ELSEWHERE, _COMPOSEFS = "additionallayer", "composefs-data"
 
 
 class Store:
@@ -93,17 +90,32 @@ class Store:
     def open_diff(self, layer: str) -> Handle | None:
         """Open the directory that a layer was unpacked into; None where it is not here.
 
-        Raises UnsupportedImage where that does not hold the layer's files under their names.
+        Raises UnsupportedImage where that does not hold the layer's files.
         """
         directory = None if self._overlay is None else self._overlay.directory(layer)
         if directory is None:
             return None
         with closing(directory):
-            for name, reason in _ELSEWHERE.items():
-                if directory.status(name) is not None:
-                    todo = "copy the image out of the store first, as with skopeo copy, and build from the copy"
-                    raise UnsupportedImage(directory.where, f"{reason}; {todo}")
+            if directory.status(_ELSEWHERE) is not None:
+                todo = "copy the image out of the store first, as with skopeo copy, and build from the copy"
+                raise UnsupportedImage(directory.where, f"is kept in an additional layer store; {todo}")
             return directory.directory("diff")
+
+    def is_composefs(self, layer: str) -> bool:
+        """Say whether a layer's directory has its files under their digests, as a composefs wants them."""
+        directory = None if self._overlay is None else self._overlay.directory(layer)
+        if directory is None:
+            return False
+        with closing(directory):
+            return directory.status(_COMPOSEFS) is not None
+
+    def layer_data(self, layer: str, key: str, limit: int) -> bytes | None:
+        """Read what is kept of a layer under a key, `limit` bytes at most; None where there is nothing."""
+        directory = None if self._layers is None else self._layers.directory(layer)
+        if directory is None:
+            return None
+        with closing(directory):
+            return directory.read(data_name(key), limit)
 
     def layers_locked(self) -> AbstractContextManager[None]:
         """Lock the layers for reading, as long as the context lasts."""

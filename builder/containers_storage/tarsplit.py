@@ -14,6 +14,7 @@ from typing import Annotated, BinaryIO
 import msgspec
 
 from builder.archive.compression.gzip import decompress
+from builder.containers_storage.composefs import ByDigest
 from builder.containers_storage.handles import reading
 from builder.containers_storage.unpacked import Unpacked
 from builder.errors import CorruptStream, MalformedArchive, UnsupportedImage
@@ -80,7 +81,7 @@ def tar_size(pieces: Iterable[Piece], where: str) -> int:
     return total
 
 
-def rebuild(pieces: Iterable[Piece], files: Unpacked) -> Iterator[bytes]:
+def rebuild(pieces: Iterable[Piece], files: Unpacked | ByDigest) -> Iterator[bytes]:
     """Yield the tar, in small pieces.
 
     Raises MalformedArchive and UnsafeFile for a file that is not there, is no file or of another size, and
@@ -99,7 +100,7 @@ def rebuild(pieces: Iterable[Piece], files: Unpacked) -> Iterator[bytes]:
             yield from _content(piece, files)
 
 
-def _content(piece: Piece, files: Unpacked) -> Iterator[bytes]:
+def _content(piece: Piece, files: Unpacked | ByDigest) -> Iterator[bytes]:
     """Read a file of exactly the size that the piece says."""
     fd = files.open(piece.path)
     try:
@@ -117,7 +118,7 @@ def _content(piece: Piece, files: Unpacked) -> Iterator[bytes]:
         os.close(fd)
 
 
-def _where(piece: Piece, files: Unpacked) -> str:
+def _where(piece: Piece, files: Unpacked | ByDigest) -> str:
     return f"{files.root.where}, entry {quoted(piece.path)}"
 
 

@@ -80,12 +80,6 @@ def test_a_store_of_overlay_is_read_whatever_else_is_there(store: Path) -> None:
     assert image(reference(store, "app:1")).layers != ()
 
 
-def test_a_layer_kept_as_composefs_is_refused(store: Path) -> None:
-    (diff_path(store, layer_ids(store)[0]).parent / "composefs-data").mkdir()
-    with pytest.raises(UnsupportedImage, match="zstd:chunked layer that was pulled in parts"):
-        contents(reference(store, "app:1"))
-
-
 def test_a_layer_of_an_additional_layer_store_is_refused(store: Path, tmp_path: Path) -> None:
     diff = diff_path(store, layer_ids(store)[0])
     diff.rename(tmp_path / "elsewhere")
