@@ -161,29 +161,27 @@ class _Walk:
         """Yield the directory that is open as `fd`, which is closed then, and all below it."""
         yield Found(b"", Kind.DIRECTORY)
         with Descent(fd) as descent:
-            above: list[bytes] = []
-            pending = [self._names(descent, b"")]
+            # The directories on the way down: what each puts in front of its names, and the names still to come.
+            pending = [(b"", self._names(descent, b""))]
             while pending:
-                prefix = b"".join(each + b"/" for each in above)
-                for name in pending[-1]:
-                    path = prefix + name
-                    with self.reading(path):
-                        mode = os.stat(name, dir_fd=descent.fd, follow_symlinks=False).st_mode
-                    if not stat.S_ISDIR(mode):
-                        yield from self._leaf(descent.fd, name, path, mode)
-                        continue
-                    with self.reading(path):
-                        descent.enter(name)
-                    yield Found(path, Kind.DIRECTORY)
-                    above.append(name)
-                    pending.append(self._names(descent, path))
-                    break
-                else:
+                prefix, names = pending[-1]
+                name = next(names, None)
+                if name is None:
                     pending.pop()
-                    if above:
-                        above.pop()
+                    if pending:
                         with self.reading(prefix):
                             os.close(descent.leave())
+                    continue
+                path = prefix + name
+                with self.reading(path):
+                    mode = os.stat(name, dir_fd=descent.fd, follow_symlinks=False).st_mode
+                if not stat.S_ISDIR(mode):
+                    yield from self._leaf(descent.fd, name, path, mode)
+                    continue
+                with self.reading(path):
+                    descent.enter(name)
+                yield Found(path, Kind.DIRECTORY)
+                pending.append((path + b"/", self._names(descent, path)))
 
     @contextmanager
     def reading(self, path: bytes) -> Iterator[None]:
