@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -70,22 +70,8 @@ def check(store: Store, quarantine: bool = False, listen: Listener = ignore) -> 
     anew. May run beside anything else. Raises StoreError, StoreDenied.
     """
     with store.lease() as lease:
-        damages: list[Damage] = []
-        images: list[StoredImage] = []
-        for path in list(store.reference_files()):
-            stamp = store.room.stamp(path)
-            try:
-                images += _hold(store, path, lease)
-            except StoreCorrupt as error:
-                # Unless it was replaced or removed meanwhile.
-                if stamp is not None and store.room.stamp(path) == stamp:
-                    moved = _move_away(store, path, stamp) if quarantine else None
-                    damages.append(Damage(error.where, error.reason, (), moved))
-        reach = Reach(store)
-        users: dict[Digest, list[str]] = {}
-        for image in images:
-            for digest in reach.of([(image.descriptor.digest, image.descriptor.media_type)]):
-                users.setdefault(digest, []).append(str(image.name))
+        images, damages = _read_references(store, lease, quarantine)
+        users = _users(store, images)
         digests = list(blobs_of(store))
         total = sum((store.room.stamp(blob_path(digest)) or (0,))[0] for digest in digests)
         listen(Stage(f"verifying {len(digests)} blobs", total))
@@ -98,6 +84,32 @@ def check(store: Store, quarantine: bool = False, listen: Listener = ignore) -> 
         known = {name for damage in damages for name in damage.images}
         damages += _incomplete(store, images, known, listen)
     return Checked(len(digests), total, len(images), tuple(damages))
+
+
+def _read_references(store: Store, lease: Lease, quarantine: bool) -> tuple[list[StoredImage], list[Damage]]:
+    """Read every reference, and keep what it needs from being collected; list the damaged ones apart."""
+    images: list[StoredImage] = []
+    damages: list[Damage] = []
+    for path in list(store.reference_files()):
+        stamp = store.room.stamp(path)
+        try:
+            images += _hold(store, path, lease)
+        except StoreCorrupt as error:
+            # Unless it was replaced or removed meanwhile.
+            if stamp is not None and store.room.stamp(path) == stamp:
+                moved = _move_away(store, path, stamp) if quarantine else None
+                damages.append(Damage(error.where, error.reason, (), moved))
+    return images, damages
+
+
+def _users(store: Store, images: Iterable[StoredImage]) -> dict[Digest, list[str]]:
+    """Name, for every blob, the images that need it."""
+    reach = Reach(store)
+    users: dict[Digest, list[str]] = {}
+    for image in images:
+        for digest in reach.of([(image.descriptor.digest, image.descriptor.media_type)]):
+            users.setdefault(digest, []).append(str(image.name))
+    return users
 
 
 def _hold(store: Store, path: str, lease: Lease) -> Iterator[StoredImage]:
