@@ -139,11 +139,7 @@ def read_header(block: bytes, said: Extensions, path: bytes, position: int, cont
         mtime_ns = _mtime_ns(block[136:148])
     major = minor = 0
     if kind is CHARACTER_DEVICE or kind is BLOCK_DEVICE:
-        major, minor = number(block, 329, 337, "device number"), number(block, 337, 345, "device number")
-        if said.device:
-            raise MalformedTar(path, "its device number is outside the header")
-        if not 0 <= major <= MAX_MAJOR or not 0 <= minor <= MAX_MINOR:
-            raise MalformedTar(path, f"its device number {major}, {minor} does not exist on Linux")
+        major, minor = _device(block, said, path)
     numbers = mode, uid, gid, mtime_ns, major, minor
     # Positional, in the order of the fields: keywords cost as much again, and this runs for every entry.
     return Header(position, content, stated, path, kind, stated, link, numbers, said.xattrs, said.acls)
@@ -178,6 +174,16 @@ def _link(block: bytes, said: Extensions, path: bytes) -> bytes:
     if not link:
         raise MalformedTar(path, "it is a link to nothing")
     return link
+
+
+def _device(block: bytes, said: Extensions, path: bytes) -> tuple[int, int]:
+    """Read a device's major and minor number."""
+    major, minor = number(block, 329, 337, "device number"), number(block, 337, 345, "device number")
+    if said.device:
+        raise MalformedTar(path, "its device number is outside the header")
+    if not 0 <= major <= MAX_MAJOR or not 0 <= minor <= MAX_MINOR:
+        raise MalformedTar(path, f"its device number {major}, {minor} does not exist on Linux")
+    return major, minor
 
 
 def _mode_with_acl(mode: int, said: Extensions, path: bytes) -> int:
