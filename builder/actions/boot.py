@@ -63,7 +63,7 @@ def boot(disk: Path, options: BootOptions, streams: tuple[int, int, int] = (0, 1
 
         def stop(signal: int) -> None:
             nonlocal asked
-            if asked:  # Whoever asks again does not want to wait for the process.
+            if asked:  # whoever asks again does not want to wait for the process
                 raise SystemExit(128 + signal)
             asked = True
             channels.ask_to_stop()
@@ -83,6 +83,11 @@ def boot(disk: Path, options: BootOptions, streams: tuple[int, int, int] = (0, 1
             channels.handed_over()
             channels.end_input()
         channels.finish()
+    return _outcome(disk, options, channels)
+
+
+def _outcome(disk: Path, options: BootOptions, channels: Channels) -> Booted:
+    """Tell how a guest ended by what it said. Raises what `boot` raises of a guest."""
     if channels.expected:
         return Booted(0)
     if channels.status is None and channels.corrupt:
