@@ -27,8 +27,8 @@ def main() -> "NoReturn":
             from builder.cli.main import run
             from builder.sandbox.owned import own_process
     except (ImportError, MemoryError, OSError, SystemError) as error:
-        # In words of its own: nothing more may be there to import. An import that runs out of memory may lose its
-        # MemoryError on the way through the interpreter, which then has a SystemError to say.
+        # In words of its own: the modules that have others may not import. Where an import runs out of memory, the
+        # interpreter may lose the MemoryError on the way and raise a SystemError instead.
         short = isinstance(error, (MemoryError, SystemError)) or "failed to map segment" in str(error)
         _fail(_NO_MEMORY if short else f"cannot start: {error}; install it again")
         sys.exit(4 if isinstance(error, ImportError) and not short else 1)
@@ -39,7 +39,7 @@ def main() -> "NoReturn":
         status = None
     no_more_signals()
     if status is None:
-        # There was none left to say so with. There is now: what the exception held is gone.
+        # There was too little memory left to say so. Now there is enough: what the exception held is freed.
         _fail(_NO_MEMORY)
         sys.exit(1)
     sys.exit(status)

@@ -11,7 +11,7 @@ ADVICE = "make it readable for this user"
 
 
 def unless_denied(error: OSError, where: Path | str) -> OSError:
-    """Return what is no missing permission to read `where`. Raises MissingRequirement for what is one."""
+    """Return `error`, unless it means that this user may not read `where`: then MissingRequirement is raised."""
     if (denied := denial(error, where)) is not None:
         raise denied from error
     return error

@@ -23,7 +23,7 @@ class BuilderError(Exception):
         super().__init__(legible(without_password(text)))
 
     def __reduce__(self) -> tuple[object, ...]:
-        # To another process it goes as it is: an exception's own way is to be made anew, of its text alone.
+        # Pickled with all its facts: by default, an exception is made anew from its text alone.
         return _again, (type(self), *self.args), vars(self)
 
 

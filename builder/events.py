@@ -93,7 +93,7 @@ class Stopwatch:
     """Passes on what it hears, and tells besides what each stage took, once it has ended; threads share it.
 
     A stage or step ends where the next one of the same image begins, where the build of that image ends, or at `stop`.
-    What fails or is cut short has not ended, and is told nothing of: `fail`. Steps are not passed on.
+    Of what fails or is cut short nothing is told: see `fail`. Steps are not passed on.
     """
 
     def __init__(self, listen: Listener, clock: Callable[[], float] = time.monotonic) -> None:
@@ -112,12 +112,12 @@ class Stopwatch:
             self._listen(event)
 
     def stop(self) -> None:
-        """Tell what was begun that it has ended."""
+        """End what is going on, and tell what it took."""
         for image in list(self._running):
             self._turn(image, None)
 
     def fail(self, image: str | None = None) -> None:
-        """Tell nothing of the stage of an image at which it failed; without an image, of none that is going on."""
+        """Forget the stage at which an image failed; without an image, every stage that is going on."""
         with self._lock:
             for failed in list(self._running) if image is None else [image]:
                 self._running.pop(failed, None)

@@ -44,7 +44,7 @@ def write_next(fd: int, data: Data) -> None:
         try:
             rest = rest[_some(os.write(fd, rest)) :]
         except BlockingIOError:
-            # A pipe or terminal that somebody who shares it has made so; it is full.
+            # A full pipe or terminal, which somebody who shares it has made non-blocking.
             full = select.poll()
             full.register(fd, select.POLLOUT)
             full.poll()
@@ -121,7 +121,7 @@ def start_writing(fd: int, position: int, length: int) -> None:
 
 def _change_range(fd: int, mode: int, position: int, length: int) -> None:
     while length and _fallocate(fd, mode, position, length):
-        # A signal's handler has run meanwhile. Nothing is moved twice: nobody knows how far that came.
+        # On EINTR, a hole is made once more; what moves content is not repeated: nobody knows how far it came.
         if (error := ctypes.get_errno()) != errno.EINTR or not mode & _KEEP_SIZE:
             raise OSError(error, os.strerror(error))
 

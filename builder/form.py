@@ -63,7 +63,7 @@ def parse_count(text: str) -> int:
 
 
 def parse_times(text: str) -> int:
-    """Read how often something may be done, perhaps never; more than a thousand times is a mistake."""
+    """Read how often something may be done, from 0 to 999 times; more is a mistake."""
     if not re.fullmatch(r"[0-9]{1,3}", text):
         raise UsageError(f"{quoted(text, 100)} is not a number from 0 to 999")
     return int(text)
@@ -96,7 +96,7 @@ def parse_file(text: str) -> Path:
 
 
 def as_path(said: Path | str | None) -> Path | None:
-    """Take a path as it is, and text in its place, which Python may say, as `parse_file`. Raises UsageError."""
+    """Return a path as it is; text, which callers from Python may pass, as `parse_file` reads it. Raises UsageError."""
     return parse_file(said) if isinstance(said, str) else said
 
 
@@ -135,6 +135,6 @@ IDENTITY = Form("UUID", parse_uuid)
 FILE = Form("FILE", parse_file, write_file)
 DIRECTORY = Form("DIRECTORY", parse_directory)
 PLACE = Form("DIRECTORY|URL", parse_place)
-# The one is said without a value on the command line (`--dedupe`, `--no-journal`), the other with (`--tls-verify=no`).
+# On the command line a SWITCH takes no value (`--dedupe`, `--no-journal`), and a TRUTH does (`--tls-verify=no`).
 SWITCH = Form("", parse_truth)
 TRUTH = Form("yes|no", parse_truth, lambda truth: "yes" if truth else "no")

@@ -1,4 +1,4 @@
-"""How much an image may make of itself."""
+"""How much an image may unpack to."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Limits:
     def __post_init__(self) -> None:
         for name, form in (("max_size", SIZE), ("max_entries", COUNT), ("max_ratio", COUNT)):
             value = getattr(self, name)
-            # Text is read at once: limits go other ways than with the options of builds, too.
+            # Text is read here and not by BuildOptions, because limits are passed alone, too.
             if isinstance(value, str):
                 value = form.parse(value)
                 object.__setattr__(self, name, value)
@@ -41,9 +41,9 @@ class Limits:
 
     @property
     def ratio_floor(self) -> int:
-        """Up to how many bytes of a layer the ratio is not looked at.
+        """How many bytes a layer may unpack to before its ratio counts.
 
         gzip reaches 1030 at most, but a short run of zeros under a better algorithm goes further, and does no harm.
         """
-        # Who wants less than the default means it for layers of every size.
+        # A limit below the default is meant for layers of every size.
         return 8 * GIB if self.max_ratio >= _MAX_RATIO else 1 << 20

@@ -1,4 +1,4 @@
-"""One thing that a user can say of a build: declared where its value is held, with all that is known of it.
+"""An option of a build, declared once: at the field that holds its value, with all that is known of it.
 
 The command line, lists of images, jobs that travel, metadata and Python derive from the declarations (`options.py` has
 the table of them); nothing of an option is said a second time.
@@ -54,7 +54,7 @@ class Option:
 
     @property
     def shown_default(self) -> str | None:
-        """The default as help shows it, where it is a value and not a way to find one."""
+        """The default as help shows it; None for a switch, and where none is set or the build chooses."""
         return None if self.is_switch or self.default in (None, "", 0, ()) else self.form.write(self.default)
 
     @property
@@ -63,7 +63,7 @@ class Option:
         return self.is_switch and self.name.startswith("no-")
 
     def held(self, said: Any) -> Any:
-        """Turn what was said, parsed, into the value at `path`; the way back is the same."""
+        """Turn what was said, parsed, into the value at `path`, and back: a switch that begins with `no-` negates."""
         return not said if self.switches_off else said
 
     def read(self, text: str) -> Any:
@@ -96,7 +96,7 @@ def option(
     variable: str | None = None,
     repeats: bool = False,
 ) -> Any:
-    """Declare a field of a dataclass to be an option; what is not said is as the field's name and the group have it."""
+    """Declare a field of a dataclass to be an option; name and commands are the field's and the group's by default."""
     declared = Option(
         form,
         group,
@@ -112,7 +112,7 @@ def option(
 
 
 def in_one_order(*fields: Any) -> Any:
-    """Declare a field of a dataclass that several options say, each with a name of its own, in the order of all."""
+    """Declare a field of a dataclass that several named options fill, in the order in which they were said."""
     options = tuple(each for field in fields for each in field.metadata["options"])
     return dataclasses.field(default=options[0].default, metadata={"options": options})
 

@@ -54,7 +54,7 @@ class BuildOptions:
     format: str | None = option(None, FORMAT, DISK, "File system of the disk; by default as the output's name says.")
     disk: DiskOptions = field(default_factory=DiskOptions)
     guest: GuestOptions = field(default_factory=GuestOptions)
-    # What they are on this machine decides the bytes, and is described with its digest once it was looked at.
+    # Not `decides`: what is in the files decides, and is described with its digest (additions/survey.py).
     additions: tuple[Change, ...] = in_one_order(
         option(
             (),
@@ -146,7 +146,10 @@ class BuildOptions:
         return changed
 
     def settled(self) -> Self:
-        """These options, where Python has said text read as on the command line, such as a path. Raises UsageError."""
+        """These options, with text in the place of a path, a size and so on read as on the command line.
+
+        Raises UsageError.
+        """
         values = {name: self.value(entry) for name, entry in OPTIONS.items()}
         said = {name: value for name, value in values.items() if value and isinstance(value, str)}
         for name, text in said.items():

@@ -40,7 +40,7 @@ LACKING = (MemoryError, OSError, RuntimeError, SystemError)
 
 
 def unless_short(error: Exception) -> OSError:
-    """Return the OSError among what LACKING names that means no shortage. Raises Shortage, or what else it is."""
+    """Return an OSError that means no shortage. Raises Shortage for what means one, and any other error as it is."""
     if (short := shortage(error)) is not None:
         raise short from error
     if not isinstance(error, OSError):

@@ -19,8 +19,8 @@ else:
     import _signal as signal
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# By these, programs that call us have an exception come into their own work, and so into ours: after some time, as
-# test runners and task runners do, or when they are told to.
+# Programs that call us may have these raise exceptions, which then come into our work: after some time, as test runners
+# and task runners do, or when they are told to.
 _OF_OTHERS = (signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2)
 _received: int | None = None
 # In seconds: what cannot be raised where it came is raised so much later.

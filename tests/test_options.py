@@ -248,6 +248,6 @@ def test_no_line_of_help_is_longer_than_80_columns() -> None:
             assert [line for line in command.get_help(context).splitlines() if len(line) > 80] == []
 
 
-def test_an_empty_command_is_said_and_nothing_of_a_list_is_not() -> None:
+def test_an_empty_command_counts_and_an_empty_list_of_others_does_not() -> None:
     assert build_options(entrypoint=(), env=()) == BuildOptions(guest=GuestOptions(entrypoint=()))
     assert OPTIONS["entrypoint"].read("") == ()

@@ -71,7 +71,7 @@ def version() -> int:
 
 
 def restrict(grants: Iterable[Grant], *, network: bool = False, free: int = 0) -> None:
-    """Take from this thread, for ever, all that is not granted; what there is not is left out.
+    """Take from this thread, for ever, all that is not granted; a path that does not exist grants nothing.
 
     It signals no process outside, reaches no abstract socket, and without `network` no TCP port, as far as the kernel's
     version knows of these; rights that are `free` it keeps everywhere. Raises OSError.

@@ -1,4 +1,4 @@
-"""What a failure is called that comes of what this process gave up: nobody should wonder who refuses a file."""
+"""Failures that the sandbox causes, named as such: nobody should wonder who refuses a file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from builder.sandbox.owned import is_confined
 
 
 def told(error: BaseException) -> str:
-    """Say what went wrong; and how to do without confinement, where that is what refused a file its user may have."""
+    """Say what went wrong; where the sandbox refused a file that its user may have, say how to do without it, too."""
     text = str(error)
     if is_confined() and _is_ours(error):
         return f"{text}; this user may, so that is --sandbox: it did not know that it is needed; add --sandbox off"
