@@ -30,7 +30,7 @@ _Shape = TypeVar("_Shape", bound=msgspec.Struct)
 
 
 class Remarks:
-    """What was overlooked while one document was read, by JSON path: said once, with a count; its items are counted."""
+    """What was overlooked while one document was read, by JSON path; and how many items its lists and maps have."""
 
     def __init__(self) -> None:
         self.left_out: list[str] = []
@@ -45,7 +45,7 @@ class Remarks:
             raise MalformedDocument(name, path, reason)
 
     def texts(self) -> tuple[str, ...]:
-        """Give one sentence for each kind of thing."""
+        """Give one sentence for each kind of remark, with a count and the first of them."""
         texts = []
         if self.left_out:
             values = "1 value is" if len(self.left_out) == 1 else f"{len(self.left_out)} values are"

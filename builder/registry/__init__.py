@@ -1,4 +1,4 @@
-"""An HTTP client for registries: the pull side of the OCI distribution-spec, and what surrounds it on users' machines.
+"""An HTTP client for registries: the OCI distribution-spec, pull and push, and what surrounds it on users' machines.
 
 It stands on urllib3 alone. oras-py, httpx and requests bring credentials, redirects, cookies or authorities of their
 own, which would have to be switched off again so that no secret goes where it must not.

@@ -25,7 +25,7 @@ WITHIN = ":within"
 class Deadline:
     """Until when to wait for one connection; whoever reads from it sets it.
 
-    `head` is how many seconds the head of the next answer may take, where that is not as always.
+    `head` is how many seconds the head of the next answer may take, where that is not HEAD_TIMEOUT.
     """
 
     def __init__(self) -> None:

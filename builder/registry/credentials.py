@@ -63,7 +63,7 @@ class _AuthFile(msgspec.Struct):
 
 
 class _Unusable(Exception):
-    """What is there and is no use; why, without quoting it."""
+    """Credentials that are there and cannot be used; its text says why, without quoting them."""
 
 
 def find_credentials(

@@ -97,7 +97,7 @@ class FetchedOrigin:
         return self.ask("has_blob", bool, digest=str(digest))
 
     def which_blobs(self, digests: Sequence[Digest]) -> set[Digest]:
-        """Do so (see Origin) with some at once, as each answer may come from far away."""
+        """Say which blobs are there (see Origin), asking for several at once: answers may come from far away."""
         there: set[Digest] = set()
         for start in range(0, len(digests), _AT_ONCE):
             with ExitStack() as stack:

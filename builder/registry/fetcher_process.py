@@ -32,7 +32,7 @@ from builder.registry.questions import Nonsense, Question, parse_question
 from builder.shortage import shortage
 from builder.threads import Worker
 
-# The exit status that says so to whoever is served: no more can be said then.
+# The exit status by which who is served learns that memory has run out: nothing else can be said then.
 NO_MEMORY = 75
 
 _LONGEST = 1 << 16
@@ -46,14 +46,14 @@ class _Settled(BuilderError):
 
 
 def become_fetcher(control: socket.socket) -> NoReturn:
-    """Be that process, from a fork on, until nobody holds the other end of `control`."""
+    """Be the process that fetches, from the fork on, until nobody holds the other end of `control`."""
     status = 0
     try:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             # Ctrl-C reaches whoever is served, too, and is heard of through that. Not SIG_IGN: helpers would have that.
             signal.signal(number, _pass_over)
         _keep_only(control.fileno())
-        # While the other one is at something else; what is wrong with it is said to who opens a repository.
+        # Now, while the other process is at something else; if it fails, who opens a repository hears of it.
         with suppress(Exception):
             import_module(_CLIENT)
         # Who asks hears of it as of any other end.
@@ -96,7 +96,7 @@ class _Answer:
         self._ends = 0
 
     def end(self) -> None:
-        """Be told of one of the two."""
+        """Take note that one of the two has happened."""
         with self._lock:
             self._ends += 1
             if self._ends == 2:

@@ -40,7 +40,7 @@ _LENGTH = re.compile(r"[0-9]{1,19}", re.ASCII)
 _CODE = re.compile(r'"code"\s*:\s*"([A-Z][A-Z_]{1,40})"')
 
 
-# Says what a host wants, by its challenges, of somebody whom it does not know.
+# Gives the Authorization for a host that we were redirected to, by its challenges; None where there is none.
 Stranger = Callable[[Address, Sequence[str]], str | None]
 
 
@@ -167,7 +167,7 @@ class Http:
         """Send a request and return the answer, its content unread; the caller reads or closes it.
 
         Redirects of GET are followed if `follow`: never from https to http, and without Authorization once the origin
-        changes; `stranger` says what is sent there to who wants some. An answer has to begin `within` seconds, by
+        changes; `stranger` gives one for a host there that wants some. An answer has to begin `within` seconds, by
         default HEAD_TIMEOUT. Raises SourceUnreadable, as Passing or NoTls where that is what it is, and what reading
         `body`, or `stranger`, raises.
         """

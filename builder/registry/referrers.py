@@ -42,7 +42,7 @@ _LONGEST = 2.0
 _MAX_PAGES = 8
 # Where a list goes on (RFC 8288).
 _NEXT = re.compile(r'<([^<>]{1,4096})>[^<>,]{0,256}?;\s*rel="?next"?')
-# What those say that do not know what is asked: not found, or more or less that.
+# How registries answer that do not know the referrers API, besides 404.
 _UNKNOWN = frozenset({400, 405, 406, 415, 501})
 
 

@@ -35,7 +35,7 @@ _MAX_REDIRECTS = 5
 _ELSEWHERE = frozenset({307, 308})
 _RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,19})", re.ASCII)
 _OCTETS = {"Content-Type": "application/octet-stream"}
-# What those who take nothing answer, and what to do about it.
+# By status: why a registry takes nothing, and what to do about it.
 _ADVICE = {
     405: "the registry takes nothing: it is read-only, or no registry",
     412: "the registry takes no more: look at its quota, and whether it lets that tag be replaced",

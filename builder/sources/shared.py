@@ -29,7 +29,7 @@ class Once(Generic[T]):
 
     def all(self) -> list[T]:
         """Give all that was made."""
-        # As they are now: who still asks adds to them.
+        # A copy: threads that still ask add to them.
         return [each for _, made in list(self._entries.values()) for each in made]
 
 

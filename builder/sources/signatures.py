@@ -112,8 +112,8 @@ _T = TypeVar("_T")
 def check_signature(source: Source, reference: str, key: Path) -> None:
     """See that what `reference` names, a manifest or an index, has a signature by the public key in the file `key`.
 
-    Raises Unsigned, or what the first is refused for that is none; UsageError for a key that cannot be used, and for a
-    source that has no signatures; MissingRequirement; and what the source does.
+    Raises what `check_signed` raises; UsageError for a key that cannot be used, and for a source that has no
+    signatures; MissingRequirement; and what the source does.
     """
     signed_by = read_key(key)
     if not isinstance(source, Signed):
@@ -133,7 +133,7 @@ def check_signature(source: Source, reference: str, key: Path) -> None:
 def check_signed(document: Signable, reference: str, key: Key) -> None:
     """See that what `reference` names has a signature by the key.
 
-    Raises Unsigned, or what the first is refused for that is none, and what is raised by reading.
+    Raises Unsigned, or in its place the error of the first signature that cannot be read; and what reading raises.
     """
     name = f"{reference}: signatures of {document.digest}"
     other, refused = 0, list[ImageRefused]()

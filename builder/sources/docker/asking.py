@@ -1,4 +1,4 @@
-"""What a name means is asked of mirrors first, and what is not there is said with what is."""
+"""Asking mirrors first, and the registry last; and an error for what is not there that names what is."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SOME = 20
 
 
 def first_answer(origins: Sequence[Origin], ask: Callable[[Origin], T], listen: Listener) -> T:
-    """Ask one after the other, of which only the last is no mirror; what that one raises is the answer."""
+    """Ask one after the other, all mirrors but the last, until one answers; what the last one raises is raised."""
     for origin in origins[:-1]:
         try:
             return ask(origin)
