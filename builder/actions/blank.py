@@ -33,7 +33,7 @@ class DataDiskThere(OutputError):
 
 @dataclass(frozen=True, slots=True)
 class BlankResult:
-    """An empty disk: where it is, and what it is. Not `built` is one that was there, with just these bytes."""
+    """An empty disk: where it is, and what it is; not `built` if it was there already, with just these bytes."""
 
     output: Path
     disk: DiskFacts

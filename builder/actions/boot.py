@@ -151,7 +151,7 @@ def _prepared(disk: Path, options: BootOptions) -> Iterator[Guest]:
 
 
 def _temporary() -> dict[str, str]:
-    """Have QEMU keep what a guest writes where the user's temporary files are; where nobody says, it knows a place."""
+    """Have QEMU keep what a guest writes in TMPDIR; where that is not set or no use, QEMU chooses a place itself."""
     place = os.environ.get("TMPDIR", "")
     return {"TMPDIR": place} if os.path.isabs(place) and os.access(place, os.W_OK | os.X_OK) else {}
 

@@ -30,9 +30,9 @@ TEMPORARY = "choose another TMPDIR"
 
 
 def boot_cache(stack: ExitStack) -> Path:
-    """Tell where initramfs are kept: $XDG_CACHE_HOME/rootfs-builder; until `stack` ends for who cannot have that.
+    """Tell where initramfs are kept: $XDG_CACHE_HOME/rootfs-builder, or else a directory that goes when `stack` ends.
 
-    What a boot that failed left there goes. Raises what `sweep_directory` raises.
+    What a killed boot left there is removed. Raises what `sweep_directory` raises.
     """
     named, home = os.environ.get("XDG_CACHE_HOME"), home_directory()
     if named or home:
@@ -40,7 +40,7 @@ def boot_cache(stack: ExitStack) -> Path:
         with suppress(OSError):
             place.mkdir(parents=True, exist_ok=True)
         if os.access(place, os.R_OK | os.W_OK | os.X_OK):
-            # Most boots keep nothing new, by which this would be done.
+            # To keep something new would do this, too, but most boots have nothing new to keep.
             sweep_directory(place)
             return place
     return temporary(stack)

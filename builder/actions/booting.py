@@ -56,7 +56,7 @@ class GuestFailed(BuilderError):
     """A guest ended without saying how its process did; `last_words` are the console's last lines."""
 
     def __init__(self, disk: Path, last_words: Sequence[str]) -> None:
-        # Behind a panic comes where in the kernel it was, for twenty lines and more.
+        # A panic is followed by its trace, of twenty lines and more.
         panic = next((number for number, line in enumerate(last_words, 1) if "Kernel panic" in line), None)
         told = list(last_words)[:panic][-3:]
         silence = " without a word, as one does that has too little memory"
@@ -204,7 +204,7 @@ def format_in(fd: int, disk: Path, advice: str = _BUILD) -> str:
 
 
 def on_the_line(options: BootOptions) -> BootOptions:
-    """Return options that say on the kernel's command line what `args` and `env` say, for who starts the guest."""
+    """Move `args` and `env` to the kernel's command line, for whoever is to start the guest by a command."""
     words = [guest_word("cmd", word) for word in options.args] + [guest_word("env", word) for word in options.env]
     return replace(options, args=(), env=(), append=(*options.append, *words))
 

@@ -29,16 +29,16 @@ from builder.tool import search_path
 
 NONE, TOOLS, ALL = "none", "tools", "all"
 
-# By format, what of making a disk is imported late, and compiled for the next time: now, while that can be written.
+# By format, a module that a build imports late: it is imported before, while Python can still write it down compiled.
 LATE = {"ext4": "builder.disk.ext4.fill", "erofs": "builder.disk.erofs.restore"}
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """What a piece of work needs of this machine's files besides the system; what there is not is left out.
+    """The files of this machine that a piece of work needs, besides the system's; those that do not exist do not count.
 
-    It reads what is at the paths `read`, changes anything below the directories `changed`, and takes empty directories
-    away from those that are `left`, as its work directory in the end.
+    It reads what is at the paths `read`, changes anything below the directories `changed`, and removes empty
+    directories from those in `left`, such as its work directory at the end.
     """
 
     read: Iterable[str | Path] = ()
@@ -51,10 +51,10 @@ class Places:
 
 
 def confine(find: Callable[[], Places | str], *, late: Sequence[str] = (), restores: bool = False) -> str:
-    """Give up all but the places that `find` gives, which may say instead why nobody knows them.
+    """Give up all but the places that `find` gives; it may give the reason instead why nobody knows them.
 
-    Modules that are imported `late` are compiled before. What `restores` a tree gives files owners and modes. Returns
-    what is confined from now on: NONE, TOOLS or ALL. Raises UsageError where more is required than can be.
+    Modules that would be imported `late` are imported before. With `restores`, files can be given owners and modes.
+    Returns what is confined from now on: NONE, TOOLS or ALL. Raises UsageError where more is required than can be.
     """
     places = _places(find)
     if isinstance(places, str):
@@ -186,7 +186,7 @@ def why_unknown(source: Source | None, reference: str, access: Access) -> str | 
 
 
 def make_directories(places: Iterable[str]) -> None:
-    """Make directories in which something is to be kept, for above them nothing can be made any more."""
+    """Make directories that will be written to: once this process is confined, it cannot."""
     for place in places:
         # Whoever writes there says what is wrong with it.
         with suppress(OSError):
@@ -194,7 +194,7 @@ def make_directories(places: Iterable[str]) -> None:
 
 
 def _cache(options: BuildOptions) -> list[str]:
-    """Make the place of decoded layers, for above it nothing can be made any more, and say where it is."""
+    """Make the place of decoded layers, which a confined process cannot, and say where it is."""
     place = options.cache.place or default_place()
     if not options.cache.keep or place is None:
         return []

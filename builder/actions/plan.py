@@ -23,13 +23,13 @@ from builder.sources.attestations import NOTHING, Attested
 from builder.sources.resolve import say_foreign
 from builder.vm.machine import Root
 
-# What is said of a disk that is built whether it is there or not.
+# The reason to build a disk whether it is up to date or not.
 FORCED = "asked for by --force"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A disk that is about to be: of `image` with what is `surveyed`, perhaps with a `guest` to boot, as `root`.
+    """A disk to be built: of `image` and what is `surveyed`, perhaps with a `guest`; a machine has it as `root`.
 
     `described` are the options as metadata have them, `tools` the versions of what makes the disk, `attested` is what
     others say of the image, where it is to be handed on.

@@ -46,7 +46,7 @@ _OLDER_NS = 10 * 10**9
 class PulledDisk:
     """A disk that is here now: where, its full name and manifest's digest in the registry, and its metadata's file.
 
-    Not `fetched` is one that was here already, with just these bytes. Sizes in bytes.
+    It is not `fetched` if it was here already, with just these bytes. Sizes in bytes.
     """
 
     output: Path

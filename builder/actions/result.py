@@ -14,7 +14,7 @@ from builder.vm.machine import MachineOptions, Root
 
 
 class Wishes(TypedDict, total=False):
-    """What else can be said of a machine, as of MachineOptions; and an `initrd`, if not the one that was built."""
+    """Settings of a machine, as in MachineOptions; and its `initrd`, if it is not the one that was built."""
 
     memory: int
     vcpus: int
@@ -28,9 +28,9 @@ class Wishes(TypedDict, total=False):
 class BuildResult:
     """A disk: where it is, of which image, what the tools made of it, and what it is to a machine.
 
-    Not `built` is one that was there: it would have come out the same. The configurations of machines are for VMMs that
-    are started, and scripts that stand, in `folder`, by default the disk's own; they raise UsageError. `pushed` is its
-    name in a registry, by digest.
+    It is not `built` if it was there already, and would have come out the same. Configurations of machines are for VMMs
+    started in `folder`, by default the disk's own, and scripts stand there; making one raises UsageError. `pushed` is
+    the disk's name in a registry, by digest.
     """
 
     output: Path

@@ -1,6 +1,6 @@
-"""Whether disks are there already that builds would make again: by a build's own rules, and nothing is touched.
+"""Which disks are up to date, by a build's own rules; nothing is built or changed.
 
-Of many images at once: what several have in common is read once, and so are files that are added to several.
+For many images at once: what several have in common is read once, and so are files that are added to several.
 """
 
 from __future__ import annotations

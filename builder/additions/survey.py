@@ -100,7 +100,7 @@ def survey(changes: Sequence[Change], limits: Limits, listen: Listener = ignore)
 
 
 def identity_with(identity: bytes, surveyed: Sequence[Surveyed]) -> bytes:
-    """Give 32 bytes that stand for an image's content, which `identity` stands for, with these changes.
+    """Give 32 bytes that stand for the content of an image, of this `identity`, together with these changes.
 
     Where on this machine the sources are does not count.
     """
@@ -149,7 +149,7 @@ def _survey(change: Change, account: Account) -> Surveyed:
     if isinstance(change, AddedTar):
         with open_file(source, name) as file:
             account.packed(name, file.size)
-            # As a tool leaves it that failed.
+            # A tool that has failed leaves such a file.
             if not file.size:
                 raise AdditionFailed(name, "it is empty, and even a tar of nothing has an end; make it again")
             return Surveyed(change, Kind.FILE, None, _digest(file, name), (source,))

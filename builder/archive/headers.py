@@ -23,7 +23,7 @@ MAX_EXTENSION = 1024 * 1024
 EXTENSIONS = frozenset(b"xgLK")
 CUT = "the tar stream ends in a header"
 
-# Of the members that no extension header stands in front of: most.
+# Of members without extension headers, as most are.
 _UNSAID = Extensions()
 
 
