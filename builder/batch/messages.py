@@ -98,7 +98,7 @@ def read_job(text: str) -> tuple[Job, str]:
 
 
 def line_of(message: str) -> int:
-    """Tell of which line of its list a job is that was written here."""
+    """Tell from which line of the list a job comes, that `write_job` has written."""
     return int(json.loads(message)["line"])
 
 
@@ -118,7 +118,7 @@ def write_refusal(error: JobRefused) -> str:
 
 
 def failed_at(text: str, where: str) -> str:
-    """Say `where` in what `write_outcome` or `write_refusal` wrote, if the job failed."""
+    """Add `where` a job ran to what `write_outcome` or `write_refusal` wrote, if the job failed."""
     try:
         outcome = read_outcome(text)
     except JobRefused as error:

@@ -118,7 +118,7 @@ def _fork(given: Sequence[int]) -> _Child | None:
 
 
 def _bury(child: _Child) -> None:
-    """Wait for a process that has let go of what it holds for life, and say how it ended."""
+    """Wait for a process that has closed the pipe it holds for life, and tell whoever asked how it ended."""
     _, status = os.waitpid(child.pid, 0)
     _say(child.ended, str(os.waitstatus_to_exitcode(status)))
     _close(child.alive, child.ended)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from builder.batch.report import Outcome
 
-# What ends and what takes its place are stamped by two threads.
+# The end of a job and the beginning of the one that takes its place are noted by two threads.
 _SLACK_SECONDS = 0.05
 
 
@@ -23,9 +23,9 @@ class Timeline:
         return time.monotonic() - self._began
 
     def place(self, outcome: Outcome, ended: float) -> Outcome:
-        """Say when a job ran that had `ended` by then; call it in the order in which they end.
+        """Say when a job ran, and as which worker's, that has `ended`; to be called in the order in which jobs end.
 
-        Who starts a job is the scheduler's to know. That one follows another is seen by its beginning where that ends.
+        Only the scheduler knows who ran it. A job that began where another ended counts as the same worker's.
         """
         if outcome.seconds is None:
             return outcome

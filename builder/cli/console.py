@@ -83,7 +83,7 @@ class Console:
             cause = cause.__cause__
 
     def abandon(self, image: str | None = None) -> None:
-        """Say of nothing that is going on, for one of many images or at all, what it took: it has not ended."""
+        """Forget the stages of an image, or of all, that are going on: they have not ended, and took no time."""
         self._stopwatch.fail(image)
 
     def answer(self, text: bytes) -> None:

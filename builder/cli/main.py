@@ -124,14 +124,14 @@ def run(words: Sequence[str]) -> int:
 
 
 def _behind(error: BaseException | None) -> BuilderError | None:
-    """Say why click could not open a file, where its name is no wrong word: it is not for us, or nothing is left to."""
+    """Say why click could not open a file, where it was not misnamed: it may not be read, or the machine lacks room."""
     if isinstance(error, PermissionError):
         return denial(error, os.fsdecode(error.filename or "a file"))
     return None if error is None else shortage(error)
 
 
 def _named(error: BaseException) -> BuilderError | None:
-    """Say in this program's words what may go wrong anywhere, if it is that."""
+    """Say in this program's words what can go wrong anywhere; None for what else an error means."""
     if (short := shortage(error)) is not None:
         return short
     if isinstance(error, ImportError):

@@ -48,7 +48,7 @@ def build_options(**said: Any) -> BuildOptions:
     together: dict[str, dict[str, Sequence[Any]]] = {}
     for name, value in said.items():
         entry = OPTIONS[name.replace("_", "-")]
-        # Nothing of what can be repeated is not said; an empty command is.
+        # An option that can be repeated is () where it was not given; an empty --entrypoint or --cmd was given.
         if value is None or (entry.repeats and value == ()):
             continue
         if entry.repeats:

@@ -86,7 +86,7 @@ class Dask:
         return self._session.machines
 
     def keep_together(self, bases: Mapping[int, str]) -> None:
-        """Let jobs that have the same here, by their lines, go to one machine where that keeps none waiting."""
+        """Send jobs of one base to one machine where that keeps none waiting; `bases` are by line of the list."""
         self._bases = bases
 
     def submit(self, message: str) -> Future[str]:

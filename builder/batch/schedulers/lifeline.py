@@ -21,7 +21,7 @@ class Lifeline:
         fcntl.lockf(self._fd, fcntl.LOCK_EX)
 
     def close(self) -> None:
-        """Let it be nothing any more, once nobody looks for it."""
+        """Close it, once nobody looks for it any more."""
         os.close(self._fd)
 
     @property
@@ -30,7 +30,7 @@ class Lifeline:
         return path_for_others(self._fd)
 
     def cut(self) -> None:
-        """Let go of it. It stays open: its number must not come to stand for another file."""
+        """Let go of the lock, which ends the builds. The file stays open, so that no other gets its number."""
         fcntl.lockf(self._fd, fcntl.LOCK_UN)
 
 
