@@ -1,8 +1,8 @@
-"""Layers that are kept, each in a file named after its diff_id, and who makes one that is not.
+"""Decoded layers, each in a file named after its diff_id, and who makes one that is missing.
 
-Who makes one writes a file of another name, which it has locked, and renames it when all is in it; others that want the
-layer wait for the lock. A maker that is killed lets go of it: the next one takes over and begins anew. Who uses a layer
-shares a lock on its file, so that it is not removed for want of room; if it is removed all the same, an open file
+A maker writes a file of another name, which it holds locked, and renames it when it is complete; others that want the
+layer wait for the lock. A maker that is killed loses its lock: the next one takes over and begins anew. Users of a
+layer share a lock on its file, so that it is not removed to make room; if it is removed all the same, an open file
 outlives its name.
 """
 
@@ -35,7 +35,7 @@ _WRITE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A layer that was kept, open and verified: what it takes, and for which `blob` it holds, if not for all."""
+    """A layer of the cache, open and verified: what it takes, and for which `blob` it holds, if not for all."""
 
     fd: int
     decoded: form.Decoded
@@ -123,9 +123,9 @@ class LayerCache:
         self.directory = directory
 
     def find(self, diff_id: Digest) -> Kept | None:
-        """Open a layer that is kept, all of it read and verified; None where there is none.
+        """Open a layer of the cache, all of it read and verified; None where it is not there.
 
-        Raises Damaged if it is not what was kept, and has removed it then; OSError.
+        Raises Damaged if it is not what was put there, and removes it then; OSError.
         """
         try:
             fd = os.open(_name(diff_id), _READ, dir_fd=self.directory)
@@ -150,9 +150,9 @@ class LayerCache:
         return Kept(fd, decoded)
 
     def claim(self, diff_id: Digest, waiting: Callable[[], None]) -> Kept | Claim:
-        """Take on making a layer; or wait, once `waiting` is told, for who is at it, and open what was made.
+        """Take on making a layer; where another maker is at it, call `waiting`, wait, and open what was made.
 
-        Raises Damaged if what was there is not what was kept, and OSError.
+        Raises what `find` raises.
         """
         name = _name(diff_id) + _MAKING
         while True:

@@ -26,7 +26,7 @@ _MAX_RUNS = 1 << 20
 
 
 class Damaged(Exception):
-    """What is kept of a layer is not what was kept; `reason` is a sentence about it."""
+    """A layer in the cache is not what was put there; `reason` is a sentence about it."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -34,7 +34,7 @@ class Damaged(Exception):
 
 
 class Outdated(Damaged):
-    """What is kept of a layer was kept by another version of this program; nothing is wrong with it."""
+    """A layer in the cache is another version's of this program; nothing is wrong with it."""
 
 
 class Unkept(Exception):

@@ -26,7 +26,7 @@ class Unusable(Exception):
 def default_place() -> Path | None:
     """Say where a user's cache is (XDG Base Directory Specification, XDG_CACHE_HOME); None for who has no home.
 
-    The variable of the option, set to nothing, is a wish for none.
+    The option's variable, set to nothing, asks for no cache.
     """
     if os.environ.get(CACHE_VARIABLE) == "":
         return None
@@ -35,7 +35,7 @@ def default_place() -> Path | None:
     if os.path.isabs(named):
         return Path(named, "rootfs-builder")
     home = home_directory()
-    # Nobody's home is not ours to make; and another user's, as sudo may leave it, is none.
+    # A home that is not there is not ours to make; containers run under users without one.
     return home / ".cache" / "rootfs-builder" if home is not None and os.path.isdir(home) else None
 
 

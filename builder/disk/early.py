@@ -15,9 +15,10 @@ _STEP = 16 << 20
 
 @contextmanager
 def written_early(fd: int, held: Sequence[tuple[int, int]]) -> Iterator[Callable[[], None]]:
-    """Have what is `held` of a file, (begin, end) in bytes and in order, written to the drive meanwhile.
+    """Have the parts of a file that are `held`, (begin, end) in bytes and in order, written to the drive by a thread.
 
-    The rest becomes holes, which are never written. Yields what waits for that to be done, and raises OSError.
+    The rest becomes holes, which are never written. Yields a function that waits until all has begun, and raises
+    OSError.
     """
     ended = False
     errors: list[Exception] = []

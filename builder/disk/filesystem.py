@@ -106,7 +106,7 @@ class DiskOptions:
     check: bool = option(True, SWITCH, DISK, "Have e2fsck or fsck.erofs check the disk, as by default.", decides=False)
 
     def decided(self) -> Self:
-        """These options, with a journal or not where nobody said: for what is written to."""
+        """These options, with a journal where nobody said, unless a hash tree forbids writing."""
         return self if self.journal is not None else replace(self, journal=not self.verity)
 
 

@@ -30,7 +30,7 @@ class Move(NamedTuple):
 
 
 def add(moves: list[Move], source: int, target: int, length: int) -> None:
-    """Append a move; what goes on where the last one ends, in both places, goes with it."""
+    """Append a move, or make the last one longer where this goes on where it ends, in both places."""
     if moves:
         before = moves[-1]
         if source == before.source + before.length and target == before.target + before.length:

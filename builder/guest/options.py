@@ -128,7 +128,7 @@ INIT = Form(f"{AUTO}|{NONE}|PATH", parse_init)
 
 @dataclass(frozen=True, slots=True)
 class GuestOptions:
-    """What runs in the guest; None, or nothing of a list, leaves what the image says.
+    """What runs in the guest; what is None, or an empty list of several, is left as the image says.
 
     `init` is `auto`, `none`, or the path of a program of the user's own; with `auto`, an image that names no program,
     or is of an architecture for which there is no init, gets none. `initrd` is a file to write an initramfs to, with

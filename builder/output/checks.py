@@ -53,7 +53,7 @@ def check_distinct(outputs: Iterable[Path]) -> None:
 
 def check_apart(outputs: Iterable[Path], inputs: Iterable[str]) -> None:
     """Refuse an output in the place of a file that is read for the disk: it would be gone. Raises UsageError."""
-    # What is not there yet is no input, and most often none is there. What cannot be looked at others explain.
+    # Only an output that exists can be an input, and most often none does. Other checks name what cannot be looked at.
     places = {os.path.realpath(path): path for path in outputs if os.path.exists(path)}
     for each in inputs if places else ():
         if path := places.get(os.path.realpath(each)):

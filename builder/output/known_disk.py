@@ -2,10 +2,10 @@
 
 It is kept twice: in the metadata beside the disk, if there is any, and in an extended attribute of the disk, where the
 file system has those. Either is believed only as long as the disk has the size and the time of modification that it had
-when it was published; mounting a disk for writing changes the second. Neither is believed of another user: who may put
-a file where root builds could put any disk there, and what speaks for it. Metadata have no clock in them, so their file
-gets the disk's time. The time of the last change of the inode (ctime) is not asked for: links, new owners and copies
-that keep everything else change it.
+when it was published; mounting a disk for writing changes the second. Neither is believed where it is another user's:
+who may write where root builds could put any disk there, with a record to match. Metadata have no clock in them, so
+their file gets the disk's time. The time of the last change of the inode (ctime) is not asked for: links, new owners
+and copies that keep everything else change it.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def known_disk(disk: Path, recipe: Recipe, metadata: Path | None, *, checked: bo
 
 
 def reason_to_build(disk: Path, recipe: Recipe, metadata: Path | None, *, checked: bool) -> str:
-    """Say in a few words why a disk is not known, as far as its metadata tell; only for one that is not."""
+    """Say in a few words why `known_disk` knew nothing of a disk, as far as its metadata tell."""
     try:
         status = disk.stat()
     except OSError:

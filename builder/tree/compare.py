@@ -1,7 +1,7 @@
 """Two trees held against each other, name by name: each a stream in the order of Tree.walk, neither in memory.
 
-Of a file's holes the content is compared, which is zeros. Where they are no guest can tell by reading: it is looked at
-for a disk of which it is known that blocks of zeros alone are none there.
+Holes are compared as the zeros that they read as. A guest cannot tell by reading where they are: that is compared only
+for disks that are known to store no block of nothing but zeros.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Comparison:
     """How what is found is held against what is expected.
 
     `holds` says what becomes of a time on that disk; `own` are directories in the root that are its maker's;
-    `has_holes` says that blocks of zeros alone are none there, and `has_symlink_modes` that a symlink has the
+    `has_holes` says that no block of nothing but zeros is stored there, and `has_symlink_modes` that a symlink has the
     permissions that Linux gives it. `names` counts what was compared.
     """
 

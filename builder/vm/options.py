@@ -57,7 +57,7 @@ class VmOptions:
     machine: MachineOptions = field(default_factory=MachineOptions)
 
     def check(self, outputs: Iterable[Path]) -> None:
-        """Raise UsageError for what is said of a machine that nobody is told of, and for what would be written over."""
+        """Raise UsageError for a machine without a configuration to say it in, and for what would be written over."""
         if self != self.if_configured():
             raise UsageError("--kernel, --memory and --vcpus are for --vm-config: add it, or leave them out")
         read = {os.path.realpath(path): path for path in (self.machine.kernel, self.machine.data) if path}
