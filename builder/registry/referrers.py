@@ -171,6 +171,9 @@ def _entries(repository: Repository, tag: str) -> tuple[list[Any] | None, str | 
             raise
         # Nothing is no index, either.
         return None, None
+    if _tag(found.digest) == tag:
+        # GitLab takes that for the digest, and gives what should be referred to, whose own images are no account.
+        return None, None
     return _listed(found.data), found.mark
 
 
@@ -187,8 +190,8 @@ def _listed(data: bytes) -> list[Any] | None:
 def _of_type(entries: list[Any] | None, artifact_type: str) -> Iterator[Descriptor]:
     for entry in entries or ():
         # Registries need not choose, and by a tag nobody does. Some list artifacts by the type of their config: as a
-        # registry, go-containerregistry; where it keeps the tag, as in cosign up to version 3, that, too.
-        if isinstance(entry, dict) and entry.get("artifactType") in (artifact_type, OCI_EMPTY):
+        # registry, go-containerregistry; where it keeps the tag, as in cosign up to version 3, that, too. Or by none.
+        if isinstance(entry, dict) and (entry.get("artifactType") or OCI_EMPTY) in (artifact_type, OCI_EMPTY):
             # What JSON may escape, half of a character among it, is not all text.
             with suppress(msgspec.ValidationError, UnicodeEncodeError, MalformedDocument):
                 yield read_descriptor(msgspec.convert(entry, EntryFields), "an index of referrers", "$")

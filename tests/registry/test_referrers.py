@@ -130,6 +130,26 @@ def test_they_are_listed_by_type_from_the_tag_of_a_registry_without_an_account(r
         assert [each.digest for each in referrers(place, SUBJECT, OTHER)] == [two.digest]
 
 
+@pytest.mark.parametrize("kind", [{}, {"artifactType": ""}, {"artifactType": "application/vnd.oci.empty.v1+json"}])
+def test_what_is_listed_without_its_type_may_be_of_any(proxy: Proxy, kind: dict[str, str]) -> None:
+    entry = {"mediaType": f"{OCI}manifest.v1+json", "digest": str(described(1).digest), "size": 1, **kind}
+    proxy.faults.append(Fault("GET .*/referrers/", answer=answer(dumps({"manifests": [entry]}))))
+    with repository(proxy.host, "listed/untyped") as place:
+        assert [each.digest for each in referrers(place, SUBJECT, KIND)] == [described(1).digest]
+
+
+def test_the_images_of_what_is_referred_to_do_not_refer_to_it(proxy: Proxy) -> None:
+    """GitLab's registry takes the tag for the digest that is in it."""
+    index = index_of(described(1))
+    proxy.faults.append(Fault("GET .*manifests/sha256-", answer=answer(index)))
+    heard: list[str] = []
+    with repository(proxy.host, "listed/gitlab", listen=listen_to(heard)) as place:
+        assert list(referrers(place, Digest.of(index), KIND)) == []
+        refer(place, Digest.of(index), described(2))
+    assert heard[0].endswith(": is no index of what refers to an image; it stays")
+    assert proxy.sent("PUT") == []
+
+
 def answer(body: bytes, **headers: str) -> Answer:
     return Answer(200, {"Content-Type": f"{OCI}index.v1+json", **headers}, body)
 
