@@ -30,6 +30,9 @@ _HUB_SERVERS = ("https://index.docker.io/v1/", DOCKER_HUB)
 _HUB_HOSTS = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
 # Docker's file before version 1.7: all of it is what `auths` holds in the others.
 _OLD_DOCKER = ".dockercfg"
+# A variable of the environment with what else is in such a file, as CI systems set it, and Docker heeds it.
+_VARIABLE = "DOCKER_AUTH_CONFIG"
+_IN_VARIABLE = Path(f"${_VARIABLE}")
 # What stands among the helpers of registries.conf for the files (containers-registries.conf(5), "credential-helpers").
 _FILES = "containers-auth.json"
 # A helper's user name for a secret that is an identity token.
@@ -129,7 +132,7 @@ def starts_and_writes_nothing(authfile: Path | None, helpers: Sequence[str]) -> 
 
 
 def auth_files(environment: Mapping[str, str]) -> Iterator[Path]:
-    """Name the files that may hold credentials, in the order in which podman looks into them."""
+    """Name what may hold credentials, in the order in which podman looks into its files, and Docker into its own."""
     home = home_directory(environment)
     runtime = environment.get("XDG_RUNTIME_DIR") or f"/run/containers/{os.getuid()}"
     config = environment.get("XDG_CONFIG_HOME") or (home and home / ".config")
@@ -137,6 +140,8 @@ def auth_files(environment: Mapping[str, str]) -> Iterator[Path]:
     yield Path(runtime, "containers", "auth.json")
     if config:
         yield Path(config, "containers", "auth.json")
+    if environment.get(_VARIABLE):
+        yield _IN_VARIABLE
     if docker:
         yield Path(docker, "config.json")
     if home:
@@ -152,8 +157,11 @@ def _given(authfile: Path | None) -> Path | None:
 def _read(file: Path) -> _AuthFile | None:
     """Read a file, None where there is none; keys are in any letter case, as for Go."""
     try:
-        with file.open("rb") as stream:
-            data = stream.read(MAX_DOCUMENT_SIZE + 1)
+        if file is _IN_VARIABLE:
+            data = os.fsencode(os.environ[_VARIABLE])
+        else:
+            with file.open("rb") as stream:
+                data = stream.read(MAX_DOCUMENT_SIZE + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

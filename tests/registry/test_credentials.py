@@ -55,6 +55,28 @@ def test_the_environment_names_one_file(home: Path, tmp_path: Path, monkeypatch:
     assert user(write(tmp_path / "given", auths={})) is None
 
 
+def test_what_ci_has_in_the_environment_counts_before_what_docker_has_in_files(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(places(home)["docker"], auths={"registry.example": auth("docker")})
+    monkeypatch.setenv("DOCKER_AUTH_CONFIG", json.dumps({"auths": {"registry.example": auth("ci")}}))
+    assert user(None) == "ci"
+    assert user(None, host="other.example") is None
+    write(places(home)["config"], auths={"registry.example": auth("podman")})
+    assert user(None) == "podman"
+    assert user(write(home / "given", auths={})) is None
+
+
+def test_what_is_none_in_the_environment_is_said_and_not_repeated(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(places(home)["docker"], auths={"registry.example": auth("docker")})
+    for odd in ("secret", "[]", "$DOCKER_AUTH_CONFIG"):
+        monkeypatch.setenv("DOCKER_AUTH_CONFIG", odd)
+        said = "$DOCKER_AUTH_CONFIG: is no file of credentials; going on without it"
+        assert told(None) == ("docker", [said])
+    monkeypatch.setenv("DOCKER_AUTH_CONFIG", "")
+    assert told(None) == ("docker", [])
+
+
 def test_docker_config_names_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "docker" / "config.json", auths={"registry.example": auth("docker")})
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))

@@ -63,6 +63,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name.lower(), raising=False)
     for name in ("REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "ROOTFS_BUILDER_STORE"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("DOCKER_AUTH_CONFIG", raising=False)
     place = tmp_path / "home"
     (place / "run").mkdir(parents=True)
     monkeypatch.setenv("HOME", str(place))
