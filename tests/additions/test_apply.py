@@ -130,7 +130,7 @@ def test_hardlinks_in_a_directory_are_kept() -> None:
     ]
 
 
-def test_bytes_are_a_file() -> None:
+def test_bytes_become_a_file() -> None:
     added = add(Addition(b"port = 80\n", "/etc/app.conf", mode=0o600, owner=(5, 6)), Addition(b"", "/etc/empty"))
     assert added.lines("etc/app") == ["etc/app.conf 600 5:6"]
     assert added.lines("etc/e") == ["etc/empty 644 0:0"]

@@ -76,20 +76,20 @@ def test_an_acl_of_a_hardlink_or_beside_the_same_xattr() -> None:
         "user::rw-\0,group::r--,other::r--",
     ],
 )
-def test_malformed_acls(text: str) -> None:
+def test_malformed_acls_are_refused(text: str) -> None:
     for key in ("SCHILY.acl.access", "SCHILY.acl.default"):
         assert "ACL" in refusal(pax({key: text}) + file("f"))
 
 
-def test_an_acl_for_somebody_without_a_number() -> None:
+def test_an_acl_for_somebody_without_a_number_is_refused() -> None:
     assert "names user 'anna' without a number" in refusal(acl(NAMED.replace("1234", "anna")))
 
 
-def test_an_acl_that_contradicts_the_mode() -> None:
+def test_an_acl_that_contradicts_the_mode_is_refused() -> None:
     assert "its mode is 604, but its ACL says 670" in refusal(acl(NAMED, mode=0o604))
 
 
-def test_far_too_many_entries() -> None:
+def test_far_too_many_entries_are_refused() -> None:
     text = NAMED + "".join(f",user:{number}:r--" for number in range(2000, 4000))
     with pytest.raises(MalformedTar, match="malformed"):
         encode(text.encode())

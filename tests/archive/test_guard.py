@@ -57,17 +57,17 @@ def record(text: bytes) -> bytes:
         b"99999999999999999999 path=x\n",
     ],
 )
-def test_malformed_pax_records(body: bytes) -> None:
+def test_malformed_pax_records_are_refused(body: bytes) -> None:
     assert "pax header has" in refusal(record(body))
 
 
 @pytest.mark.parametrize("key", ["uid", "gid", "size", "mtime"])
 @pytest.mark.parametrize("value", ["x", "1x", " 1", "0x10", "1e3", "1_0", "1\0", "99999999999999999999", "+1", "--1"])
-def test_pax_numbers_that_are_none(key: str, value: str) -> None:
+def test_pax_numbers_that_are_none_are_refused(key: str, value: str) -> None:
     assert f"pax {key} is not a" in refusal(pax({key: value}) + header(b"f"))
 
 
-def test_negative_numbers_where_there_are_none() -> None:
+def test_negative_numbers_are_refused_where_there_are_none() -> None:
     for key in ("uid", "gid", "size"):
         assert "not a number" in refusal(pax({key: "-1"}) + header(b"f"))
     assert "owner" in refusal(raw("f", b"0", uid=-1))
@@ -78,7 +78,7 @@ def test_negative_numbers_where_there_are_none() -> None:
     assert "mode" in refusal(raw("f", b"0", mode=-1))
 
 
-def test_owners_of_two_to_the_32nd_minus_one_and_above() -> None:
+def test_owners_of_two_to_the_32nd_minus_one_and_above_are_refused() -> None:
     for owner in (2**32 - 1, 2**32, 2**63 - 1):
         assert "owner" in refusal(file("f", uid=owner))
         assert "owner" in refusal(file("f", gid=owner))
@@ -89,20 +89,20 @@ def test_owners_of_two_to_the_32nd_minus_one_and_above() -> None:
 @pytest.mark.parametrize(
     "value", [b"8", b"abc", b"-1", b"0x1", b"1 1", b"\x001", b"1,", b"+1", b"\t1", b"\x80" + b"\xff" * 11]
 )
-def test_header_numbers_that_are_none(field: str, value: bytes) -> None:
+def test_header_numbers_that_are_none_are_refused(field: str, value: bytes) -> None:
     width = 12 if field in ("size", "mtime") else 8
     reason = refusal(header(b"f", **{field: value[:width]}))
     assert "is not a number" in reason or "owner" in reason or "mode" in reason
 
 
-def test_device_numbers_that_are_none() -> None:
+def test_device_numbers_that_are_none_are_refused() -> None:
     assert "device number is not" in refusal(header(b"d", b"3", major=b"x"))
     assert "does not exist" in refusal(header(b"d", b"3", major=4096))
     assert "does not exist" in refusal(header(b"d", b"4", minor=2**20))
     assert "no device numbers" in refusal(header(b"d", b"3", magic=V7))
 
 
-def test_names_with_a_nul_or_without_anything() -> None:
+def test_names_with_a_nul_or_without_anything_are_refused() -> None:
     assert "holds a NUL" in refusal(pax({"path": "good\0evil"}) + file("f"))
     assert "holds a NUL" in refusal(pax({"linkpath": "good\0evil"}) + symlink("f", "t"))
     assert "holds a NUL" in refusal(gnu_long("good\0evil") + file("f"))
@@ -113,7 +113,7 @@ def test_names_with_a_nul_or_without_anything() -> None:
     assert "link to nothing" in refusal(header(b"f", b"2"))
 
 
-def test_names_said_twice() -> None:
+def test_a_member_with_two_names_is_refused() -> None:
     for first, second in ((gnu_long("a"), gnu_long("b")), (gnu_long("a", b"K"), gnu_long("b", b"K"))):
         assert "two long names" in refusal(first + second + symlink("f", "t"))
     for pair in ((gnu_long("a"), pax({"path": "b"})), (pax({"path": "b"}), gnu_long("a"))):
@@ -126,12 +126,12 @@ def test_names_said_twice() -> None:
     assert "two pax headers" in refusal(pax({"path": "a"}) + pax({"uid": "1"}) + file("f"))
 
 
-def test_too_many_extension_headers() -> None:
+def test_too_many_extension_headers_are_refused() -> None:
     comment = pax({"comment": "x"}, typeflag=b"g")
     assert "too many" in refusal(comment * 5 + file("f"))
 
 
-def test_extension_headers_that_are_too_long_or_for_nobody() -> None:
+def test_extension_headers_that_are_too_long_or_for_nobody_are_refused() -> None:
     assert "too long" in refusal(pax_header(pax_record(b"comment", b"x" * (1 << 20))) + file("f"))
     assert "too long" in refusal(gnu_long("n" * (1 << 20)) + file("f"))
     for extension in (pax({"uid": "1"}), pax_header(b""), gnu_long("a"), gnu_long("a", b"K")):
@@ -144,14 +144,14 @@ def test_extension_headers_that_are_too_long_or_for_nobody() -> None:
 
 
 @pytest.mark.parametrize("typeflag", [b"A", b"D", b"M", b"N", b"V", b"X", b"Z", b"8", b"\xff", b" ", b"E", b"I"])
-def test_unknown_types(typeflag: bytes) -> None:
+def test_members_of_an_unknown_type_are_refused(typeflag: bytes) -> None:
     assert "unknown" in refusal(header(b"f", typeflag))
 
 
 @pytest.mark.parametrize(
     "records", [{"comment": "0123abc"}, {"GNU.volume.label": "v"}, {"SCHILY.archtype": "pax", "SCHILY.release": "star"}]
 )
-def test_global_headers_that_change_nothing(records: dict[str, str]) -> None:
+def test_global_headers_that_change_nothing_are_passed_over(records: dict[str, str]) -> None:
     with TarReader([tar(pax(records, typeflag=b"g"), file("f"))]) as reader:
         assert [entry.path for entry in reader] == [b"f"]
 
@@ -162,7 +162,7 @@ def test_a_ustar_header_without_its_version() -> None:
         assert [entry.path for entry in reader] == [b"dir/f", b"g"]
 
 
-def test_wrong_checksums() -> None:
+def test_wrong_checksums_are_refused() -> None:
     good = header(b"f", size=3)
     assert "checksum is wrong" in refusal(b"g" + good[1:] + padded(b"abc"))
     assert "checksum" in refusal(header(b"f", checksum=b"garbage"))
@@ -184,17 +184,17 @@ def test_signed_checksums_of_old_systems_are_right() -> None:
         assert [entry.path for entry in reader] == [name]
 
 
-def test_half_an_end_marker_with_data_behind_it() -> None:
+def test_half_an_end_marker_with_data_behind_it_is_refused() -> None:
     assert "half an end-of-archive marker" in refusal(bytes(BLOCK))
 
 
-def test_files_whose_name_ends_in_a_slash() -> None:
+def test_files_whose_name_ends_in_a_slash_are_refused() -> None:
     for typeflag in (b"0", b"7"):
         assert "ends in a slash" in refusal(raw("d/", typeflag))
     assert "ends in a slash" in refusal(sparse_pax("d/", [(0, b"x")], 5, "1.0"))
 
 
-def test_content_that_only_some_readers_see() -> None:
+def test_content_that_only_some_readers_see_is_refused() -> None:
     for typeflag in b"12346":
         link = b"x" if typeflag in b"12" else b""
         member = pax({"size": "512"}) + header(b"m", bytes([typeflag]), link=link) + file("hidden")
@@ -205,7 +205,7 @@ def test_content_that_only_some_readers_see() -> None:
     )
 
 
-def test_formats_that_can_be_read_in_two_ways() -> None:
+def test_formats_that_can_be_read_in_two_ways_are_refused() -> None:
     for magic in (b"ustar   ", b"ustarX00", b"ustar  0"):
         assert "ustar" in refusal(header(b"f", magic=magic))
     star = bytearray(header(b"f", prefix=b"p" * 131 + b"00000000001\0" + b"00000000001\0"))
@@ -220,7 +220,7 @@ def test_what_star_solaris_and_acls_say() -> None:
         assert f"'{key}' cannot be obeyed" in refusal(pax({key: "1"}) + file("f"))
 
 
-def test_xattrs_that_can_be_read_in_two_ways() -> None:
+def test_xattrs_that_can_be_read_in_two_ways_are_refused() -> None:
     assert "two values" in reader_refusal(
         record(pax_record(b"SCHILY.xattr.user.a", b"1") + pax_record(b"SCHILY.xattr.user.a", b"2"))
     )

@@ -115,18 +115,18 @@ def test_the_maps_that_the_bad_ones_are_made_of_are_good() -> None:
 
 
 @pytest.mark.parametrize("name", BAD_MAPS)
-def test_sparse_maps_that_lie(name: str) -> None:
+def test_sparse_maps_that_lie_are_refused(name: str) -> None:
     for _, member in maps(BAD_MAPS[name]):
         assert "its sparse map" in refusal(member)
 
 
-def test_sparse_maps_with_negative_numbers() -> None:
+def test_sparse_maps_with_negative_numbers_are_refused() -> None:
     for version, member in maps([(0, 1000), (-5, 1000)]):
         reason = refusal(member)
         assert "sparse" in reason, version
 
 
-def test_sparse_records_that_do_not_fit_together() -> None:
+def test_sparse_records_that_do_not_fit_together_are_refused() -> None:
     good = {"GNU.sparse.size": "5", "GNU.sparse.numblocks": "1", "GNU.sparse.map": "0,1"}
     bad = [
         {**good, "GNU.sparse.numblocks": "2"},
@@ -150,7 +150,7 @@ def test_sparse_records_that_do_not_fit_together() -> None:
         assert refusal(pax(good) + header(b"s", typeflag, link=link))
 
 
-def test_sparse_maps_in_front_of_content_that_are_malformed() -> None:
+def test_malformed_sparse_maps_in_front_of_content_are_refused() -> None:
     marks = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "9"}
     for text in (
         b"",

@@ -109,7 +109,7 @@ def test_owners_reach_two_below_two_to_the_32nd() -> None:
             assert (only(stream).uid, only(stream).gid) == (owner, owner)
 
 
-def test_numbers_in_all_their_spellings() -> None:
+def test_numbers_are_read_in_all_their_spellings() -> None:
     for field in (b"0000644\0", b"000644 \0", b"   644 \0", b"644\0\0\0\0\0", b"00000644", b"0100644\0"):
         assert only(raw("f", b"0", mode=field)).mode == 0o644
     assert only(raw("f", b"0", uid=b" " * 8, gid=bytes(8))).uid == 0
@@ -140,7 +140,7 @@ def test_a_harmless_global_header_is_passed_over() -> None:
     assert entries(tar(pax({"comment": "x"}, typeflag=b"g"))) == []
 
 
-def test_empty_archives() -> None:
+def test_an_archive_of_nothing_has_no_entries() -> None:
     for stream in (b"", END, bytes(10240), bytes(512)):
         assert entries(stream) == []
     assert entries([b"", b""]) == []

@@ -142,7 +142,7 @@ def test_commands_below_a_command_heed_it_at_each_level(tmp_path: Path) -> None:
     assert json.loads(run("store", "--log-format=json", "remove", "name").stderr)["level"] == "error"
 
 
-def test_the_last_word_holds(tmp_path: Path, image: str) -> None:
+def test_the_last_of_several_equal_options_holds(tmp_path: Path, image: str) -> None:
     words = ["--progress", "json", "build", image, "-o", str(tmp_path / "d.ext4"), "--progress", "none"]
     assert len(run(*words, "--log-format", "text").stderr.splitlines()) == 1
 

@@ -60,7 +60,7 @@ IMAGES = [LOCAL, HUB, QUAY, NONE, PINNED, SHORT, PREFIX]
         ("abc7", PREFIX),
     ],
 )
-def test_names_and_ids(text: str, found: ImageRecord) -> None:
+def test_an_image_is_found_by_its_names_and_ids(text: str, found: ImageRecord) -> None:
     assert list(find_images(IMAGES, text)) == [found]
 
 
@@ -84,7 +84,7 @@ def test_names_and_ids(text: str, found: ImageRecord) -> None:
         f"anything@{OTHER}",
     ],
 )
-def test_names_of_nothing(text: str) -> None:
+def test_a_name_of_nothing_finds_nothing(text: str) -> None:
     assert list(find_images(IMAGES, text)) == []
 
 

@@ -24,7 +24,7 @@ from builder.errors import InvalidReference
         ("[/root]", Place("/root"), ""),
     ],
 )
-def test_store_and_name(text: str, place: Place | None, name: str) -> None:
+def test_a_store_stands_in_brackets_before_the_name(text: str, place: Place | None, name: str) -> None:
     assert split_place(text, "R") == (place, name)
 
 

@@ -69,11 +69,11 @@ def test_a_new_memory_file_system_holds_no_layout() -> None:
 
 
 @pytest.mark.parametrize("protocol", ["zip", "tar", "osfs"])
-def test_a_url_of_nothing(tmp_path: Path, protocol: str) -> None:
+def test_a_url_of_nothing_is_not_found(tmp_path: Path, protocol: str) -> None:
     assert isinstance(refusal(f"oci:{protocol}://{tmp_path}/absent"), ImageNotFound)
 
 
-def test_a_path_that_is_not_in_the_zip(tmp_path: Path) -> None:
+def test_a_path_that_is_not_in_the_zip_is_not_found(tmp_path: Path) -> None:
     layout_zip(tmp_path / "layout.zip", IMAGE)
     error = refusal(f"oci:zip://{tmp_path}/layout.zip!/absent")
     assert isinstance(error, ImageNotFound)

@@ -52,7 +52,7 @@ def test_what_is_there_is_found_as_the_machine_finds_it(tree: Tree, program: str
         ("a\x1b[2J", r"the image has no program 'a\x1b[2J' in '/usr/bin:/bin::rel' (status 127)"),
     ],
 )
-def test_what_is_not_is_said(tree: Tree, program: str, reason: str) -> None:
+def test_a_program_that_is_not_there_is_said(tree: Tree, program: str, reason: str) -> None:
     assert found(tree, program) == reason
 
 

@@ -30,7 +30,7 @@ HUB_PARAMETERS = {"realm": "https://auth.docker.io/token", "service": "registry.
         ('=, Basic realm="a"', ()),
     ],
 )  # fmt: skip
-def test_challenges(header: str, expected: tuple[Challenge, ...]) -> None:
+def test_challenges_are_read_as_servers_write_them(header: str, expected: tuple[Challenge, ...]) -> None:
     assert parse_challenges(header) == expected
 
 

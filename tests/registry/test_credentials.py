@@ -112,7 +112,7 @@ def test_passwords_may_hold_colons(tmp_path: Path) -> None:
     assert find_credentials(file, "registry.example", "app") == Credentials("me", "a:b:c")
 
 
-def test_identity_tokens(tmp_path: Path) -> None:
+def test_an_identity_token_comes_before_a_password(tmp_path: Path) -> None:
     file = write(tmp_path / "auth.json", auths={"registry.example": {**auth("me"), "identitytoken": "token"}})
     assert find_credentials(file, "registry.example", "app") == Credentials("me", identity_token="token")
 

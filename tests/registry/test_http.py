@@ -196,18 +196,18 @@ def test_a_refusal_elsewhere_is_not_taken_for_the_registrys(registry: Registry, 
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "::1"])
-def test_loopback(host: str) -> None:
+def test_the_loopback_has_these_names(host: str) -> None:
     assert is_loopback(host)
 
 
 @pytest.mark.parametrize(
     "host", ["example.com", "localhost.example.com", "128.0.0.1", "127.0.0.1.example.com", "", "::2"]
 )
-def test_not_loopback(host: str) -> None:
+def test_what_only_looks_like_the_loopback_is_none(host: str) -> None:
     assert not is_loopback(host)
 
 
-def test_origins() -> None:
+def test_an_origin_is_scheme_host_and_port() -> None:
     assert Address.parse("https://Example.com/x").origin == Address.parse("https://example.com:443/y?z").origin
     urls = ("https://a", "http://a", "https://b", "https://a:5000")
     assert len({Address.parse(f"{each}/").origin for each in urls}) == 4

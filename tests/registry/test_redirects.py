@@ -49,7 +49,7 @@ def test_the_target_of_a_redirect_goes_over_the_wire_as_it_is(
         ("", None),
     ],
 )
-def test_relative_redirects(raw: RawRegistry, access: Access, location: str, line: str | None) -> None:
+def test_a_redirect_may_be_relative(raw: RawRegistry, access: Access, location: str, line: str | None) -> None:
     own = f"GET /v2/image/blobs/{MADE.layers[0]}$"
     raw.odd[own] = always(answer(307, b"", f"Location: {location}"))
     raw.odd["GET /(b|v2/b|caf)|other|[?]x|sha256:x"] = always(answer(200, BLOB))

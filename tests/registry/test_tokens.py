@@ -24,7 +24,7 @@ from builder.sources.access import Access
         'WWW-Authenticate: Bearer realm="{realm}?account=x"',
     ],
 )
-def test_challenges_in_every_spelling(raw: RawRegistry, access: Access, challenge: str) -> None:
+def test_challenges_are_met_in_every_spelling(raw: RawRegistry, access: Access, challenge: str) -> None:
     wants_token(raw, "t", challenge)
     assert reads(raw, access) == []
     assert "scope=repository%3Aimage%3Apull" in raw.lines("/token")[0]
@@ -49,7 +49,7 @@ LIFETIMES: list[object] = ["300", "soon", -1, 1e300, 10**400, True, [], 0.5]
         {"token": "t", "issued_at": 5, "refresh_token": []},
     ],
 )
-def test_tokens_in_every_spelling(raw: RawRegistry, access: Access, said: object) -> None:
+def test_tokens_are_read_in_every_spelling(raw: RawRegistry, access: Access, said: object) -> None:
     wants_token(raw, "t")
     raw.odd["/token"] = always(answer(200, json.dumps(said).encode(), "Content-Type: text/plain"))
     assert reads(raw, access) == []

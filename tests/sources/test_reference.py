@@ -47,7 +47,9 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("absent", None, "absent", None),
     ],
 )
-def test_place_and_tag(text: str, transport: str | None, place: str, tag: str | None) -> None:
+def test_a_reference_is_a_transport_a_place_and_a_tag(
+    text: str, transport: str | None, place: str, tag: str | None
+) -> None:
     assert parse_reference(text) == Reference(text, TRANSPORTS.get(transport or ""), place, tag)
 
 
@@ -68,12 +70,12 @@ def test_the_longest_existing_path_is_the_place(text: str, place: str, tag: str 
 
 @pytest.mark.parametrize("place", ["layout", "absent", "./absent", "/absent/a@b"])
 @pytest.mark.parametrize("transport", ["oci:", "oci-archive:", ""])
-def test_digest(transport: str, place: str) -> None:
+def test_a_digest_stands_behind_an_at_sign(transport: str, place: str) -> None:
     text = f"{transport}{place}@{DIGEST}"
     assert parse_reference(text) == Reference(text, TRANSPORTS.get(transport[:-1]), place, digest=DIGEST)
 
 
-def test_position() -> None:
+def test_a_position_stands_behind_a_colon_and_an_at_sign() -> None:
     text = "docker-archive:file.tar:@12"
     assert parse_reference(text) == Reference(text, TRANSPORTS["docker-archive"], "file.tar", position=12)
 
@@ -93,7 +95,7 @@ def test_position() -> None:
         ("osfs://layout:tag", "osfs://layout", "tag"),
     ],
 )
-def test_urls(text: str, place: str, choice: str | Digest | None) -> None:
+def test_a_urls_own_colons_and_at_signs_choose_nothing(text: str, place: str, choice: str | Digest | None) -> None:
     reference = parse_reference(text)
     assert reference.is_url
     assert (reference.place, reference.tag or reference.digest) == (place, choice)

@@ -40,18 +40,20 @@ def name(reference: str) -> str:
         ("app", "no legal tag", "", "localhost/app"),
     ],
 )
-def test_a_layout(tmp_path: Path, directory: str, tag: str | None, choice: str, expected: str) -> None:
+def test_a_layouts_image_has_its_own_name_or_that_of_the_directory(
+    tmp_path: Path, directory: str, tag: str | None, choice: str, expected: str
+) -> None:
     layout(tmp_path / directory, Spec(LAYERS, tag))
     for form in ("oci:{}", "{}", "oci:osfs://{}"):
         assert name(form.format(tmp_path / directory) + choice) == expected
 
 
-def test_a_layout_by_digest(tmp_path: Path) -> None:
+def test_a_layouts_image_by_digest_has_that_digest(tmp_path: Path) -> None:
     (made,) = layout(tmp_path / "app", Spec(LAYERS))
     assert name(f"oci:{tmp_path}/app@{made.manifest}") == f"localhost/app@{made.manifest}"
 
 
-def test_an_image_of_podmans(tmp_path: Path) -> None:
+def test_an_image_of_podmans_has_the_name_it_was_asked_for_by(tmp_path: Path) -> None:
     made = write_image(tmp_path, Spec(LAYERS), ["localhost/app:1", "quay.io/team/app:2", "localhost/app:2"], tmp_path)
     other = write_image(tmp_path, Spec(()), [], tmp_path)
     write_image(tmp_path, Spec(()), [f"quay.io/other@{other.manifest}"], tmp_path)
@@ -69,7 +71,7 @@ def test_an_image_of_podmans(tmp_path: Path) -> None:
         name(reference(tmp_path, f"other@{other.manifest}"))
 
 
-def test_a_full_name_beside_the_tag(tmp_path: Path) -> None:
+def test_a_full_name_comes_before_the_tag_beside_it(tmp_path: Path) -> None:
     """As Docker and containerd export."""
     layout(tmp_path / "app", Spec(LAYERS, "1"))
     index = tmp_path / "app/index.json"
@@ -84,7 +86,7 @@ def test_one_image_with_two_tags_is_called_what_was_asked_for(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("file_name", ["app.tar", "app.oci.tar", "app.tar.gz", "APP.TGZ", "app"])
-def test_an_oci_archive(tmp_path: Path, file_name: str) -> None:
+def test_an_oci_archives_image_has_the_name_of_the_file_without_its_suffixes(tmp_path: Path, file_name: str) -> None:
     oci_archive(tmp_path / file_name, Spec(LAYERS, "1.0"))
     assert name(f"oci-archive:{tmp_path}/{file_name}:1.0") == "localhost/app:1.0"
 
@@ -98,7 +100,9 @@ def test_an_oci_archive(tmp_path: Path, file_name: str) -> None:
         (None, "", "localhost/saved"),
     ],
 )
-def test_a_docker_archive(tmp_path: Path, tag: str | None, choice: str, expected: str) -> None:
+def test_a_docker_archives_image_has_the_name_that_docker_saved(
+    tmp_path: Path, tag: str | None, choice: str, expected: str
+) -> None:
     docker_archive(tmp_path / "saved.tar", Spec(LAYERS, tag))
     assert name(f"docker-archive:{tmp_path}/saved.tar{choice}") == expected
 

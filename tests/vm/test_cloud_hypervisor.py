@@ -26,7 +26,7 @@ def test_its_api_takes_the_json(machine: MachineOptions, initrd: Path | None, ar
     validate(json.loads(made.content), "cloud-hypervisor")
 
 
-def test_a_whole_configuration() -> None:
+def test_a_configuration_says_all_that_was_asked_for() -> None:
     said = replace(FULL, kernel=HERE / "vmlinux", data=HERE / "data.ext4", append=())
     assert document(root(HERE / "web.erofs", "arm64", "erofs", initrd=HERE / "initrd"), said, HERE) == {
         "payload": {

@@ -40,7 +40,7 @@ def test_the_definition_takes_not_just_anything(change: dict[str, Any]) -> None:
         validate({**document(DISK, LEAST, HERE), **change}, "firecracker")
 
 
-def test_a_whole_configuration() -> None:
+def test_a_configuration_says_all_that_was_asked_for() -> None:
     said = replace(FULL, kernel=HERE / "vmlinux", data=HERE / "data/web.ext4", append=("quiet",))
     assert document(DISK, said, HERE) == {
         "boot-source": {
