@@ -42,14 +42,16 @@ def plan_jobs(
     """Plan a job for each entry of the list `name`; disks go below `directory`.
 
     What an entry does not say is as in `defaults`, its output's name as in `template`. Raises InvalidList for the first
-    entry that cannot be meant, and when two would write the same file, or one into what is another's; OutputError where
-    the current directory is gone.
+    entry that cannot be meant, and when two would write the same file, or one into what is another's, or push to the
+    same tag; OutputError where the current directory is gone.
     """
     jobs: list[Job] = []
     taken: dict[Path, str] = {}
+    pushed: dict[str, str] = {}
     for entry in entries:
         try:
             job = _job(entry, directory, defaults, template)
+            target = _target(job)
         except BuilderError as error:
             raise InvalidList(name, entry.place, str(error)) from error
         for path in written(job):
@@ -57,6 +59,11 @@ def plan_jobs(
             if (other := taken.get(place)) is not None:
                 advice = "give one of them output=NAME" if path == job.output else "name another"
                 raise InvalidList(name, entry.place, f"writes {path}, and so does {other}; {advice}")
+        if target in pushed:
+            reason = f"pushes to {target}, where only the last would stay, and so does {pushed[target]}"
+            raise InvalidList(name, entry.place, f"{reason}; give each a push=docker://REGISTRY/REPO:TAG of its own")
+        if target is not None:
+            pushed[target] = entry.place
         taken.update((resolve_output(path), entry.place) for path in written(job))
         jobs.append(job)
     for place, here in taken.items():
@@ -69,6 +76,16 @@ def plan_jobs(
 def written(job: Job) -> list[Path]:
     """Name all files that a job writes."""
     return [job.output, *job.options.beside()]
+
+
+def _target(job: Job) -> str | None:
+    """Name in full the tag that a job pushes to, if it does. Raises InvalidReference."""
+    if job.options.push is None:
+        return None
+    # Here, because it imports an HTTP client, which nobody else should wait for.
+    from builder.actions.push_target import check_target
+
+    return str(check_target(job.options.push))
 
 
 def _job(entry: Entry, directory: Path, defaults: BuildOptions, template: Template | None) -> Job:

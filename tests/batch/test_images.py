@@ -57,6 +57,28 @@ def test_disks_are_named_after_place_tag_and_asked_for_architecture() -> None:
     ]
 
 
+def test_two_disks_are_not_pushed_to_the_same_tag(home: Path) -> None:
+    """Only the last would stay there, and all would be said to be well."""
+    tag = "docker://registry.example/disks:1"
+    for text, defaults in (
+        ("oci:a\noci:b", BuildOptions(push=tag)),
+        (f"oci:a push={tag}\noci:b push={tag}", BuildOptions()),
+    ):
+        with pytest.raises(
+            InvalidList, match=r"list line 2: pushes to registry.example/disks:1, .* so does line 1; give"
+        ):
+            outputs(text, defaults)
+    assert len(outputs(f"oci:a push={tag}\noci:b push={tag}.2\noci:c\noci:d")) == 4
+
+
+@pytest.mark.parametrize(
+    "push", ["oci:layout:1", "docker://registry.example/disks", "docker://registry.example/UPPER:1"]
+)
+def test_where_no_disk_can_go_is_found_before_anything_starts(home: Path, push: str) -> None:
+    with pytest.raises(InvalidList, match=r"list line 2: image reference"):
+        outputs(f"oci:a\noci:b push={push}")
+
+
 def test_a_line_overrides_the_defaults() -> None:
     defaults = BuildOptions(format="erofs", disk=DiskOptions(label="all", free=1))
     line = "oci:web platform=linux/arm64 format=ext4 size=1G free=2M inodes=5000 journal=no label=web output=sub/w"
