@@ -15,6 +15,9 @@ from builder.words import quoted
 # The kernel's MAX_ARG_STRLEN (linux/binfmts.h), in bytes, with the NUL.
 _MAX_STRING = 1 << 17
 
+# Where init mounts what it cannot go on without.
+_MOUNT_POINTS = ("dev", "proc", "sys")
+
 # What only a running guest has, or may have more of.
 _LATER = ("/proc/", "/sys/", "/dev/", "/run/", "/tmp/")
 
@@ -27,6 +30,8 @@ def doubt(process: Process, tree: Tree) -> str | None:
     settings = [f"{name}={value}" for name, value in process.env.items()]
     if any(len(text.encode("utf-8", "surrogateescape")) >= _MAX_STRING for text in (*process.argv, *settings)):
         return f"Linux takes no argument or variable of more than {_MAX_STRING - 1} bytes (status 126)"
+    if (blocked := next((name for name in _MOUNT_POINTS if not _can_be_mounted_at(tree, name)), None)) is not None:
+        return f"/{blocked} is no directory, and init has to mount the machine's own there"
     if not _can_be_entered(tree, process.cwd):
         return f"the working directory {quoted(process.cwd, 200)} is no directory (status 126)"
     program = process.argv[0]
@@ -44,6 +49,15 @@ def doubt(process: Process, tree: Tree) -> str | None:
         return f"nobody may execute {quoted(program, 200)} (status 126)"
     where = "" if "/" in program else f" in {quoted(process.env.get('PATH') or '', 200)}"
     return f"the image has no program {quoted(program, 200)}{where} (status 127)"
+
+
+def _can_be_mounted_at(tree: Tree, name: str) -> bool:
+    """Say whether a name at the root is a directory, also by a link, or missing, so that init makes one."""
+    parts = components(name.encode())
+    try:
+        return find_node(tree, parts, follow=False) is None or isinstance(find_node(tree, parts), Directory)
+    except Refusal:
+        return False  # a loop of links
 
 
 def _can_be_entered(tree: Tree, path: str) -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 from support.entries import directory, file, symlink
 
+from builder.archive.entry import Entry
 from builder.guest.executable import doubt
 from builder.guest.options import GuestOptions
 from builder.guest.process import plan_process
 from builder.image.config import ImageConfig
 from builder.tree.entries import Entries
 from builder.tree.merge import apply_layer
+from builder.tree.nodes import Content
 from builder.tree.tree import Tree
 
 PATH = "PATH=/usr/bin:/bin::rel"
@@ -65,6 +67,18 @@ def test_a_working_directory_that_is_none_is_said(tree: Tree, cwd: str) -> None:
 def test_one_that_is_there_or_will_be_is_not(tree: Tree, cwd: str) -> None:
     assert found(tree, "tool", cwd=cwd) is None
     assert found(tree, "/nothing", cwd=cwd) == "the image has no program '/nothing' (status 127)"
+
+
+@pytest.mark.parametrize("odd", [file("dev"), symlink("dev", "/elsewhere"), symlink("dev", "dev"), symlink("dev", "f")])
+def test_what_init_has_to_mount_over_is_a_directory(odd: tuple[Entry, Content]) -> None:
+    tree = Tree()
+    apply_layer(tree, "layer", Entries([odd, file("f"), file("usr/bin/tool", mode=0o755)]))
+    assert found(tree, "tool") == "/dev is no directory, and init has to mount the machine's own there"
+
+
+def test_a_link_to_one_is_one(tree: Tree) -> None:
+    apply_layer(tree, "layer", Entries([directory("other"), symlink("sys", "other")]))
+    assert found(tree, "tool") is None
 
 
 def test_without_a_path_there_is_the_default(tree: Tree) -> None:
