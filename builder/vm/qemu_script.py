@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from builder.vm.machine import MachineOptions, Root, path_from
@@ -39,17 +40,19 @@ forward=${{FORWARD:+,hostfwd=tcp:127.0.0.1:${{FORWARD%%:*}}-{address}:${{FORWARD
 
 def shell_script(root: Root, machine: MachineOptions, folder: Path) -> Configuration:
     """Return a script, to stand in `folder`, that runs QEMU. Raises UsageError."""
-    kernel, line = QEMU.payload(root, machine)
+    kernel, _ = QEMU.payload(root, machine)
     kind = machine_for(root.architecture, machine.vcpus)
 
     def from_here(path: Path) -> Path:
         return Path(path_from(path, folder))
 
+    # Before the user's words: of an ip= that comes twice, Linux and init take the last.
+    line = QEMU.line(root, replace(machine, append=(NETWORK, *kind.words, *machine.append)))
     guest = Guest(
         machine=kind,
         kernel=from_here(kernel),
         initrd=from_here(root.initrd) if root.initrd else None,
-        line=" ".join((line, NETWORK, *kind.words)),
+        line=line,
         disks=[(from_here(path), writable) for path, writable in machine.disks(root)],
         memory=machine.memory,
         vcpus=machine.vcpus,

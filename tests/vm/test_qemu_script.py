@@ -10,8 +10,10 @@ import pytest
 from support.machines import FULL, LEAST, root
 from support.scripts import ODD_NAMES, Asked, run_script, write_script
 
+from builder.errors import UsageError
 from builder.vm.machine import MachineOptions, Root
-from builder.vm.qemu import MACHINES, Guest, qemu_argv
+from builder.vm.qemu import MACHINES, NETWORK, Guest, qemu_argv
+from builder.vm.qemu_script import QEMU
 
 
 def asked(place: Path, disk: Root, machine: MachineOptions = LEAST, **environment: str) -> Asked:
@@ -39,6 +41,20 @@ def test_it_asks_for_what_boot_asks_for(tmp_path: Path) -> None:
     )
     assert found.argv == qemu_argv(guest, {})[1:]
     assert found.values("-append")[0].split()[0] == "console=ttyS0"
+
+
+def test_a_network_of_the_users_own_counts_and_not_qemus(tmp_path: Path) -> None:
+    own = "ip=192.0.2.2::192.0.2.1:255.255.255.0::eth1:off"
+    (line,) = asked(tmp_path, root(tmp_path / "d"), replace(LEAST, append=(own,))).values("-append")
+    assert [word for word in line.split() if word.startswith("ip=")] == [NETWORK, own]
+
+
+def test_a_line_that_linux_would_cut_with_the_network_on_it_is_refused(tmp_path: Path) -> None:
+    disk = root(tmp_path / "d")
+    room = 2047 - len(asked(tmp_path, disk).values("-append")[0]) - 1
+    assert len(asked(tmp_path, disk, replace(LEAST, append=("x" * room,))).values("-append")[0]) == 2047
+    with pytest.raises(UsageError, match="has 2048 bytes, and kernels take 2047"):
+        QEMU.configure(disk, replace(LEAST, append=("x" * (room + 1),)), tmp_path / "run")
 
 
 def test_arm64_is_another_machine(tmp_path: Path) -> None:
