@@ -46,8 +46,8 @@ def boot(disk: Path, options: BootOptions, streams: tuple[int, int, int] = (0, 1
     """Boot `disk` until its process ends, which gets `streams` as its 0, 1 and 2.
 
     SIGINT and SIGTERM ask the guest to end as its image wants to be asked; a second one ends it at once. Raises
-    GuestFailed, GuestTimedOut, DiskCorrupt, NoInit, PortTaken, FileUnreadable, OutputError for standard output that
-    takes no more, and MissingRequirement for what has to be installed, or may not be read.
+    GuestFailed, GuestTimedOut, MachineEnded, DiskCorrupt, DiskDamaged, NoInit, PortTaken, FileUnreadable, OutputError
+    for standard output that takes no more, and MissingRequirement for what has to be installed, or may not be read.
     """
     if options.vmm != "qemu":
         return boot_on_console(disk, options, streams[1], streams[2])
@@ -59,7 +59,7 @@ def boot(disk: Path, options: BootOptions, streams: tuple[int, int, int] = (0, 1
             channels.handed_over()
             check_progress(disk, options, started, channels.expected, channels.halted)
 
-        asked = False
+        asked, complaints = False, ""
 
         def stop(signal: int) -> None:
             nonlocal asked
@@ -72,7 +72,8 @@ def boot(disk: Path, options: BootOptions, streams: tuple[int, int, int] = (0, 1
             with signals_given_to(stop), failures_named(advice=TEMPORARY):
                 argv = qemu_argv(guest, channels.ports, channels.console)
                 handed = [*guest.inherited, *channels.descriptors]
-                run_tool(argv, inherited=handed, environment=_temporary(), watch=look, every=LOOK_SECONDS)
+                done = run_tool(argv, inherited=handed, environment=_temporary(), watch=look, every=LOOK_SECONDS)
+            complaints = done.stderr
         except Expected:
             return Booted(0)
         except Halted:
@@ -83,17 +84,18 @@ def boot(disk: Path, options: BootOptions, streams: tuple[int, int, int] = (0, 1
             channels.handed_over()
             channels.end_input()
         channels.finish()
-    return _outcome(disk, options, channels)
+    return _outcome(disk, options, channels, complaints)
 
 
-def _outcome(disk: Path, options: BootOptions, channels: Channels) -> Booted:
-    """Tell how a guest ended by what it said. Raises what `boot` raises of a guest."""
+def _outcome(disk: Path, options: BootOptions, channels: Channels, complaints: str) -> Booted:
+    """Tell how a guest ended by what it and QEMU said. Raises what `boot` raises of a guest."""
     if channels.expected:
         return Booted(0)
     if channels.status is None and channels.corrupt:
         raise DiskCorrupt(disk, channels.corrupt)
     if channels.status is None:
-        raise of_guest(disk, channels.last_words, None if options.modules or options.initrd else options.kernel)
+        kernel = None if options.modules or options.initrd else options.kernel
+        raise of_guest(disk, channels.last_words, kernel, complaints)
     if channels.lost:
         raise of_output(channels.lost) from channels.lost
     corrupt = (f"{disk}: {channels.corrupt} is not what its root hash says",) if channels.corrupt else ()

@@ -15,10 +15,16 @@ _PORT_TAKEN = re.compile(r"Could not set up host forwarding rule '\w+:[0-9.]*:(\
 _IN_USE = re.compile(r"Is another process using the image \[(?:\./)?(.*)\]\?")
 # How it says that a file is no kernel: of an x86 one too old to have a header, of a vmlinux, and of others.
 _NO_KERNEL = re.compile("linux kernel too old|without PVH ELF Note|could not load kernel|error loading kernel", re.I)
+# How it says that it was told to end, which it takes for no failure.
+_ENDED = re.compile("terminating on signal .*")
 # What the console says last where that is missing: init on the disk, or a driver.
 _NO_INIT = "/.rootfs-builder/init: No such file or directory"
 _FOREIGN_INIT = "/.rootfs-builder/init: Exec format error"
 _OTHER_MODULES = "cannot be loaded: Exec format error"
+# What init says of a disk that is not as it was built: an erofs that was cut is mounted all the same.
+_DAMAGED = re.compile(
+    r"init: (?:/dev/(?:vda|dm-0)|/\.rootfs-builder/init): (it is damaged|Bad message|Invalid argument|I/O error);"
+)
 _NO_DRIVER = (
     *("Unable to mount root fs", "it needs the driver"),
     *(f"/dev/vda: {why}" for why in ("No such file or directory", "No such device")),
@@ -33,6 +39,23 @@ class NoInit(BuilderError):
             f"{disk}: there is no /.rootfs-builder/init; build it with --init auto, "
             "or name its own init with --append init=PATH"
         )
+
+
+class DiskDamaged(BuilderError):
+    """A guest's kernel does not take a disk for the file system that it was."""
+
+    def __init__(self, disk: Path, said: str) -> None:
+        super().__init__(
+            f"{disk}: the guest's kernel cannot read it ({said}): it is damaged, or cut off, or has what that kernel "
+            "does not know; ask rootfs-builder verify, and build it again"
+        )
+
+
+class MachineEnded(BuilderError):
+    """Somebody ended QEMU while its guest was at work; `said` is what it said of that."""
+
+    def __init__(self, disk: Path, said: str) -> None:
+        super().__init__(f"{disk}: QEMU was ended before the guest's process had: {said}; boot it again")
 
 
 class ForeignInit(BuilderError):
@@ -76,8 +99,13 @@ def of_output(error: OSError) -> BuilderError:
     return OutputError("standard output", f"{error.strerror}; send it elsewhere")
 
 
-def of_guest(disk: Path, last_words: Sequence[str], kernel: Path | None) -> BuilderError:
-    """Say of a guest that ended early what was missing; `kernel` is one that was named without its modules."""
+def of_guest(disk: Path, last_words: Sequence[str], kernel: Path | None, complaints: str = "") -> BuilderError:
+    """Say of a guest that ended early what was missing; `kernel` is one that was named without its modules.
+
+    `complaints` are QEMU's own.
+    """
+    if ended := _ENDED.search(complaints):
+        return MachineEnded(disk, ended[0])
     said = " / ".join(last_words)
     if _NO_INIT in said:
         return NoInit(disk)
@@ -85,6 +113,8 @@ def of_guest(disk: Path, last_words: Sequence[str], kernel: Path | None) -> Buil
         return ForeignInit(disk)
     if _OTHER_MODULES in said:
         return UsageError("the modules are of another kernel than the one to boot; name its own with --modules")
+    if damaged := _DAMAGED.search(said):
+        return DiskDamaged(disk, damaged[1])
     if kernel is not None and any(words in said for words in _NO_DRIVER):
         return UsageError(
             f"{kernel}: the drivers of the disk and of init's ports are not in this kernel; "

@@ -11,7 +11,7 @@ from support.tars import file, tar
 
 from builder.actions.blank import blank
 from builder.actions.boot import boot
-from builder.actions.boot_failures import ForeignInit, NoInit, PortTaken, of_guest, of_qemu
+from builder.actions.boot_failures import DiskDamaged, ForeignInit, MachineEnded, NoInit, PortTaken, of_guest, of_qemu
 from builder.actions.booting import BootOptions, FileUnreadable, GuestFailed, format_of
 from builder.actions.build import build
 from builder.errors import MissingRequirement, OutputDenied, ToolFailed, UsageError
@@ -136,6 +136,13 @@ def test_of_a_guest_without_memory_it_is_said_how_it_gets_more() -> None:
     assert str(failure).endswith("System is deadlocked on memory; give it more with --memory")
 
 
+def test_a_machine_that_somebody_ended_did_not_lack_memory() -> None:
+    said = "terminating on signal 15 from pid 7 (bash)"
+    failure = of_guest(Path("/disk"), [], None, f"qemu-system-x86_64: {said}\n")
+    words = f"/disk: QEMU was ended before the guest's process had: {said}; boot it again"
+    assert (type(failure), str(failure)) == (MachineEnded, words)
+
+
 @pytest.mark.parametrize(
     ("said", "kernel", "kind", "words"),
     [
@@ -146,6 +153,9 @@ def test_of_a_guest_without_memory_it_is_said_how_it_gets_more() -> None:
         ("/dev/vda: No such file or directory; root= says", None, GuestFailed, "its last words"),
         ("the module ext4.ko cannot be loaded: Exec format error", None, UsageError, "of another kernel"),
         ("Kernel panic", Path("/k"), GuestFailed, "Kernel panic"),
+        ("init: /dev/vda: Bad message; root= says", Path("/k"), DiskDamaged, "/disk: the guest's kernel cannot"),
+        ("init: /dev/dm-0: Invalid argument; root= says", None, DiskDamaged, "(Invalid argument): it is damaged, or"),
+        ("init: /.rootfs-builder/init: I/O error; name", None, DiskDamaged, "ask rootfs-builder verify, and build it"),
     ],
 )  # fmt: skip
 def test_a_guest_that_ended_early_is_said_to_lack_what_it_lacked(
