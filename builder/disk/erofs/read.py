@@ -69,17 +69,14 @@ class ErofsReader:
         self._directory_bytes -= place.size
         if self._directory_bytes < 0:
             raise DiskMalformed("the directories", "are larger than the disk, or those of any tree")
-        size, last = self.superblock.block_size, b""
-        for start, data in self._content.read(place):
-            if start % size:
-                raise DiskMalformed(place.where, "is a directory of parts that are no blocks")
-            for at in range(0, len(data), size):
-                for entry in _entries(place.where, data[at : at + size]):
-                    if entry.name <= last:
-                        # Linux looks for names by halves, and would not find it.
-                        raise DiskMalformed(place.where, "is a directory out of order")
-                    last = entry.name
-                    yield entry
+        last = b""
+        for block in self._blocks(place):
+            for entry in _entries(place.where, block):
+                if entry.name <= last:
+                    # Linux looks for names by halves, and would not find it.
+                    raise DiskMalformed(place.where, "is a directory out of order")
+                last = entry.name
+                yield entry
 
     def holds(self, mtime_ns: int) -> int:
         """Tell what becomes of a time: nothing, it has 64 bits."""
@@ -108,6 +105,23 @@ class ErofsReader:
         reader = XattrReader(where, partial(self._volume.read, where=where), self.superblock.xattrs, self._prefixes)
         inode = Inode(number, mode, links, uid, gid, time, gathered(reader.xattrs(area), where))
         return inode, Place(where, form >> 1, size, value, end + len(area))
+
+    def _blocks(self, place: Place) -> Iterator[bytes]:
+        """Yield the blocks of a directory, the last one as long as it is; if compressed, its parts end anywhere."""
+        size, read, rest = self.superblock.block_size, 0, b""
+        for start, data in self._content.read(place):
+            if start != read:
+                break
+            read += len(data)
+            data = rest + data
+            whole = len(data) // size * size
+            yield from (data[at : at + size] for at in range(0, whole, size))
+            rest = data[whole:]
+        if read != place.size:
+            # Linux finds nothing behind one.
+            raise DiskMalformed(place.where, "is a directory with holes")
+        if rest:
+            yield rest
 
     def _long_prefixes(self) -> Iterator[bytes]:
         position = self.superblock.prefix_start

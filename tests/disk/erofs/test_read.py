@@ -17,14 +17,16 @@ from support.readers import read
 from support.trees import differences, expected, scan
 
 from builder.disk.erofs.features import installed_features, is_at_least
-from builder.disk.erofs.layout import encode_xattrs
+from builder.disk.erofs.layout import encode_directory, encode_xattrs
 from builder.disk.erofs.pack import Erofs
+from builder.disk.erofs.read import ErofsReader
 from builder.disk.erofs.read_xattrs import XattrReader
 from builder.disk.filesystem import COMPRESSION_LEVELS, Compression, DiskOptions
-from builder.disk.reading import walk
+from builder.disk.reading import DiskMalformed, Volume, walk
 from builder.events import ignore
 from builder.files.descriptors import opened
 from builder.tool import find_tool
+from builder.tree.found import Inode
 from builder.tree.nodes import Directory, File
 from builder.tree.spool import Spool
 from builder.tree.tree import Tree
@@ -65,6 +67,54 @@ def test_large_directories_are_read(tmp_path: Path, spool: Spool) -> None:
     tree = tree_of(many=Directory(children={b"%05d" % number + b"n" * 200: File() for number in range(2000)}))
     pack(tree, spool, tmp_path / "image")
     assert differences(read("erofs", tmp_path / "image"), expected(tree, spool)) == []
+
+
+def as_directory(fd: int) -> tuple[ErofsReader, Inode]:
+    """Have a disk's `file` be a directory."""
+    reader = ErofsReader(Volume.of(fd))
+    (number,) = (found.inode.number for found in walk(reader) if found.path == b"file")
+    # Its mode stands behind form and attributes.
+    os.pwrite(fd, (0o040755).to_bytes(2, "little"), reader.superblock.metadata + number * 32 + 4)
+    return reader, reader.inode(number)
+
+
+NAMES = [f"{number:05}{'name' * (number % 40)}".encode() for number in range(1000)]
+
+
+def test_a_compressed_directory_is_read_wherever_its_parts_end(tmp_path: Path, spool: Spool) -> None:
+    """As mkfs.erofs --zD makes them since 1.9."""
+    data = encode_directory((name, number, 1) for number, name in enumerate(NAMES))
+    options = replace(OPTIONS, compress=Compression("lz4"))
+    # No disk has directories that are larger than it is.
+    other = random.Random(3).randbytes(len(data))
+    files = {name: File(content=spool.keep(content)) for name, content in (("file", data), ("other", other))}
+    pack(tree_of(**files), spool, tmp_path / "image", options)
+    with opened(tmp_path / "image", os.O_RDWR) as fd:
+        reader, directory = as_directory(fd)
+        assert [entry.name for entry in reader.entries(directory)] == NAMES
+
+
+def test_a_directory_has_no_holes(tmp_path: Path) -> None:
+    """mkfs.erofs makes none, and Linux does not read them."""
+    (tmp_path / "root").mkdir()
+    data = encode_directory((name, number, 1) for number, name in enumerate(NAMES))
+    (tmp_path / "root/file").write_bytes(data)
+    # No disk has directories that are larger than it is.
+    (tmp_path / "root/other").write_bytes(random.Random(3).randbytes(4 * len(data)))
+    options = ["--chunksize=4096", "-Eforce-inode-extended"]
+    root, image = tmp_path / "root", tmp_path / "image"
+    subprocess.run([find_tool("mkfs.erofs"), *options, image, root], check=True, capture_output=True)
+    with opened(tmp_path / "image", os.O_RDWR) as fd:
+        reader, directory = as_directory(fd)
+        assert [entry.name for entry in reader.entries(directory)] == NAMES
+        # Behind its fields, the block of each chunk.
+        blocks = reader.superblock.metadata + directory.number * 32 + 64
+        for chunk in (0, 5, -(-len(data) // 4096) - 1):
+            block = os.pread(fd, 4, blocks + 4 * chunk)
+            os.pwrite(fd, b"\xff" * 4, blocks + 4 * chunk)
+            with pytest.raises(DiskMalformed, match="is a directory with holes"):
+                list(reader.entries(directory))
+            os.pwrite(fd, block, blocks + 4 * chunk)
 
 
 def test_holes_of_a_disk_are_not_read_as_zeros(tmp_path: Path, spool: Spool) -> None:
