@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 # Whose resource is a file of this machine, and whose openers are PyFilesystem's own.
-_ARCHIVES = ("zip", "tar")
+ARCHIVES = ("zip", "tar")
 
 
 def is_url(text: str) -> bool:
@@ -46,4 +46,4 @@ def archive_of(url: str) -> str | None:
     What those are opened with may need anything. Raises MissingRequirement.
     """
     parsed = parse_url(url)
-    return parsed.resource if parsed.protocol in _ARCHIVES else None
+    return parsed.resource if parsed.protocol in ARCHIVES else None

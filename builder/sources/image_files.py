@@ -10,7 +10,7 @@ from builder.errors import ImageNotFound, InvalidReference
 from builder.files.directory import DirectoryFiles
 from builder.files.files import Files
 from builder.files.tar import TarFiles
-from builder.files.urls import parse_url
+from builder.files.urls import ARCHIVES, parse_url
 from builder.sources.access import Means
 from builder.sources.plain_tar import open_tar, unpack_tar
 from builder.sources.transport import Reference
@@ -48,16 +48,20 @@ def _directory(reference: Reference, means: Means) -> Files:
     place = reference.place
     if not reference.is_url:
         return _open_directory(place)
-    # Here, because it imports PyFilesystem.
-    from builder.files.pyfilesystem import open_pyfilesystem
-
     url = parse_url(place)
-    if url.protocol in _LOCAL:
-        return _open_directory(_local_path(url))
+    return _open_directory(_local_path(url)) if url.protocol in _LOCAL else _file_system(place, means)
+
+
+def _file_system(place: str, means: Means) -> Files:
+    """Open the file system of a URL that is no local directory's."""
+    url = parse_url(place)
     if url.protocol == "tar":
         # PyFilesystem reads tars with Python's tarfile, which a crafted one can send round in circles.
         file = open_tar(_expanded(url.resource), means)
         return TarFiles(file, place, [_expanded(url.resource)], below=url.path or "")
+    # Here, because it imports PyFilesystem.
+    from builder.files.pyfilesystem import open_pyfilesystem
+
     return open_pyfilesystem(place)
 
 
@@ -65,15 +69,14 @@ def _archive(reference: Reference, means: Means) -> Files:
     place = reference.place
     if not reference.is_url:
         return _open_archive(place, means)
-    from builder.files.pyfilesystem import open_pyfilesystem
-
     url = parse_url(place)
     if url.protocol in _LOCAL:
         return _open_archive(_local_path(url), means)
     container, path = _split_file(place)
-    if not path:
+    # Without a path in it a zip, or a tar, is a file system, whatever directory it is in.
+    if not path or (url.protocol in ARCHIVES and "!" not in place):
         raise InvalidReference(reference.text, "names a file system; name the archive in it as URL!PATH")
-    files = open_pyfilesystem(container)
+    files = _file_system(container, means)
     try:
         file = files.open(path)
         if file is None:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.images import Spec, blob_path, layout, layout_files, layout_zip, write_tar, write_zip
+from support.images import Spec, blob_path, layout, layout_files, layout_zip, oci_archive, write_tar, write_zip
 from support.tars import file, tar
 
 from builder import BuildOptions, build
-from builder.errors import BuilderError, ImageNotFound, InvalidReference, SourceUnreadable, UnsafeFile
+from builder.errors import BuilderError, ImageNotFound, InvalidReference, MalformedArchive, SourceUnreadable, UnsafeFile
 from builder.files.import_fs import import_fs
 from builder.files.pyfilesystem import open_pyfilesystem
 from builder.sources import open_source
@@ -165,10 +165,29 @@ def test_a_directory_where_a_blob_should_be_is_refused(tmp_path: Path) -> None:
     assert isinstance(refusal(f"oci:zip://{path}"), UnsafeFile)
 
 
-def test_a_url_in_place_of_an_archive_needs_a_path_in_it(tmp_path: Path) -> None:
-    error = refusal("oci-archive:mem://")
+@pytest.mark.parametrize("url", ["mem://", "zip://image.zip", "zip://in/here.zip", "tar://in/here.tar"])
+def test_a_url_in_place_of_an_archive_needs_a_path_in_it(url: str) -> None:
+    error = refusal(f"oci-archive:{url}")
     assert isinstance(error, InvalidReference)
     assert error.reason == "names a file system; name the archive in it as URL!PATH"
+
+
+def test_an_archive_may_be_in_a_tar(tmp_path: Path) -> None:
+    made = oci_archive(tmp_path / "inner.tar", IMAGE)
+    write_tar(tmp_path / "outer.tar.gz", {"sub/inner.tar": (tmp_path / "inner.tar").read_bytes()}, outer="gzip")
+    reference = f"oci-archive:tar://{tmp_path}/outer.tar.gz!/sub/inner.tar"
+    with closing(open_source(reference)) as source:
+        assert str(resolve(source, reference, None).digest) == made[0].manifest
+
+
+def test_a_damaged_tar_with_an_archive_in_it_is_said_to_be_that(tmp_path: Path) -> None:
+    """Python's tarfile takes a bad header for the end, and what comes after it for absent."""
+    outer = bytearray(tar(file("first"), file("inner.tar", b"1")))
+    outer[512] ^= 1
+    (tmp_path / "outer.tar").write_bytes(outer)
+    error = refusal(f"oci-archive:tar://{tmp_path}/outer.tar!/inner.tar")
+    assert isinstance(error, MalformedArchive)
+    assert "is not a tar archive, or a damaged one" in error.reason
 
 
 def test_environment_and_home_are_expanded_in_osfs_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
