@@ -88,6 +88,9 @@ class DirImage:
             return None
         name = f"{self._files.place}/{path}"
         data = read_bounded(file, name)
+        if data.lstrip().startswith(b"["):
+            reason = f"its {_MANIFEST} is a list, so docker save wrote this; write the path alone"
+            raise ImageNotFound(self._files.place, reason)
         return Descriptor(parse_document(data, None, name).media_type, digest or Digest.of(data), len(data))
 
     def _paths(self, descriptor: Descriptor) -> Iterator[str]:

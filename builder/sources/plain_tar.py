@@ -37,7 +37,9 @@ def open_tar(path: str, means: Means) -> BinaryIO:
         except FileNotFoundError as error:
             raise ImageNotFound(path, "there is no such file; check the path") from error
         except IsADirectoryError as error:
-            raise ImageNotFound(path, "is a directory, not an archive; for a layout write oci:DIR") from error
+            raise ImageNotFound(
+                path, "is a directory, not an archive; write the path alone, or oci:DIR for a layout"
+            ) from error
         mode = os.fstat(file.fileno()).st_mode
         if stat.S_ISREG(mode) and detect(read_up_to(file.fileno(), _HEAD, 0)) == "none":
             return file

@@ -201,7 +201,7 @@ def test_a_device_is_no_archive() -> None:
 def test_a_directory_is_no_archive(tmp_path: Path) -> None:
     error = refusal(f"oci-archive:{tmp_path}")
     assert isinstance(error, ImageNotFound)
-    assert "write oci:DIR" in error.reason
+    assert error.reason == "is a directory, not an archive; write the path alone, or oci:DIR for a layout"
 
 
 @pytest.mark.heavy

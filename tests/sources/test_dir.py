@@ -113,8 +113,15 @@ def test_a_directory_without_a_manifest_says_what_it_lacks(tmp_path: Path) -> No
     assert str(error) == f"{tmp_path}: it has no manifest.json, so skopeo did not write it; for a layout write oci:DIR"
 
 
+def test_what_docker_save_wrote_is_said_to_be_that(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_bytes(b' [{"Config":"c.json"}]')
+    error = refused(f"dir:{tmp_path}")
+    assert isinstance(error, ImageNotFound)
+    assert error.reason == "its manifest.json is a list, so docker save wrote this; write the path alone"
+
+
 def test_a_manifest_that_is_none_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "manifest.json").write_bytes(b"[]")
+    (tmp_path / "manifest.json").write_bytes(b"3")
     assert isinstance(refused(f"dir:{tmp_path}"), MalformedDocument)
     (tmp_path / "manifest.json").write_bytes(dumps({"schemaVersion": 1, "fsLayers": []}))
     assert isinstance(refused(str(tmp_path)), UnsupportedImage)
