@@ -30,7 +30,7 @@ from builder.exact import write_next
 from builder.output.beside import read_as
 from builder.output.failures import failures_named
 from builder.output.schema import RecordedDisk, RecordedManifest
-from builder.registry.failures import Passing
+from builder.registry.failures import GaveUp, Passing
 from builder.sandbox.owned import own_process
 from builder.sandbox.refused import told
 from builder.shortage import LACKING, shortage, unless_short
@@ -140,7 +140,7 @@ def _disk(job: Job) -> dict[str, Any]:
 
 
 def _failed(outcome: Outcome, failure: BuilderError) -> Outcome:
-    passing = isinstance(failure, Passing)
+    passing = isinstance(failure, Passing | GaveUp)
     return replace(outcome, status=FAILED, exit_status=failure.exit_status, error=told(failure), passing=passing)
 
 

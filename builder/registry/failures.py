@@ -46,6 +46,10 @@ class Passing(SourceUnreadable):
         self.advice = advice
 
 
+class GaveUp(SourceUnreadable):
+    """A failure that did not pass as long as it was waited for; who comes back another time may find that it has."""
+
+
 def busy(where: str, how: str, status: int, wait: float | None) -> Passing:
     """Make the failure of an answer that says to come back later: `status`, told by `how`."""
     # Most take more from who is known.

@@ -21,7 +21,7 @@ from builder.errors import (
     SourceUnreadable,
     UnsupportedImage,
 )
-from builder.registry.failures import AccessDenied, NoTls, NotThere, Passing, Refused
+from builder.registry.failures import AccessDenied, GaveUp, NoTls, NotThere, Passing, Refused
 from builder.shortage import shortage
 
 DATA, NOTICE, RESULT, ERROR = b"D", b"N", b"R", b"E"
@@ -43,6 +43,7 @@ _ERRORS: dict[type[Exception], tuple[str, ...]] = {
     AccessDenied: ("where", "reason"),
     Refused: ("where", "how", "status"),
     Passing: ("where", "reason", "wait", "dialling"),
+    GaveUp: ("where", "reason"),
     NoTls: ("where", "reason"),
 }
 _BY_NAME = {kind.__name__: kind for kind in _ERRORS}

@@ -10,7 +10,7 @@ from urllib3.util.retry import Retry
 
 from builder.errors import SourceUnreadable
 from builder.events import Listener, Notice
-from builder.registry.failures import Passing, Stopped
+from builder.registry.failures import GaveUp, Passing, Stopped
 
 ATTEMPTS = 6
 # In seconds, before the second attempt; then it doubles, up to the longest.
@@ -42,7 +42,7 @@ class Patience:
             raise Stopped(error.where) from error
         if self._failures >= ATTEMPTS:
             reason = f"{error.reason}; gave up after {ATTEMPTS} attempts: {error.advice}"
-            raise SourceUnreadable(error.where, reason) from error
+            raise GaveUp(error.where, reason) from error
         seconds = min(FIRST_WAIT * 2 ** (self._failures - 1), LONGEST_WAIT)
         if error.wait is not None:
             if error.wait > LONGEST_RETRY_AFTER:

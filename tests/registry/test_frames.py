@@ -20,7 +20,7 @@ from builder.errors import (
     SourceUnreadable,
     UnsupportedImage,
 )
-from builder.registry.failures import AccessDenied, NoTls, NotThere, Passing, Refused
+from builder.registry.failures import AccessDenied, GaveUp, NoTls, NotThere, Passing, Refused
 from builder.registry.frames import (
     DATA,
     ERROR,
@@ -135,6 +135,7 @@ def test_a_kind_that_is_an_error_is_one() -> None:
         Refused("here", "answered 418", 418),
         Passing("here", "answered 503", 2.5),
         Passing("here", "no connection", None, True),
+        GaveUp("here", "answered 503; gave up"),
         NoTls("here", "speaks no TLS"),
         MissingRequirement("it takes more"),
         BuilderError("it failed"),
