@@ -94,8 +94,7 @@ def _outcome(disk: Path, options: BootOptions, channels: Channels, complaints: s
     if channels.status is None and channels.corrupt:
         raise DiskCorrupt(disk, channels.corrupt)
     if channels.status is None:
-        kernel = None if options.modules or options.initrd else options.kernel
-        raise of_guest(disk, channels.last_words, kernel, complaints)
+        raise of_guest(disk, channels.last_words, options, complaints)
     if channels.lost:
         raise of_output(channels.lost) from channels.lost
     corrupt = (f"{disk}: {channels.corrupt} is not what its root hash says",) if channels.corrupt else ()

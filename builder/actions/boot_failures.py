@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from builder.actions.booting import GuestFailed
+from builder.actions.booting import BootOptions, GuestFailed
 from builder.errors import BuilderError, OutputError, ToolFailed, UsageError
+from builder.vm.machine import DATA
 
 # How QEMU says that it cannot listen.
 _PORT_TAKEN = re.compile(r"Could not set up host forwarding rule '\w+:[0-9.]*:(\d+)-")
@@ -21,9 +22,10 @@ _ENDED = re.compile("terminating on signal .*")
 _NO_INIT = "/.rootfs-builder/init: No such file or directory"
 _FOREIGN_INIT = "/.rootfs-builder/init: Exec format error"
 _OTHER_MODULES = "cannot be loaded: Exec format error"
-# What init says of a disk that is not as it was built: an erofs that was cut is mounted all the same.
+# What init says of a disk that is not as it was made: an erofs that was cut is mounted all the same.
 _DAMAGED = re.compile(
-    r"init: (?:/dev/(?:vda|dm-0)|/\.rootfs-builder/init): (it is damaged|Bad message|Invalid argument|I/O error);"
+    rf"init: (?:/dev/(?:vda|dm-0)|({DATA})|/\.rootfs-builder/init): "
+    "(it is damaged|Bad message|Invalid argument|I/O error);"
 )
 _NO_DRIVER = (
     *("Unable to mount root fs", "it needs the driver"),
@@ -44,11 +46,9 @@ class NoInit(BuilderError):
 class DiskDamaged(BuilderError):
     """A guest's kernel does not take a disk for the file system that it was."""
 
-    def __init__(self, disk: Path, said: str) -> None:
-        super().__init__(
-            f"{disk}: the guest's kernel cannot read it ({said}): it is damaged, or cut off, or has what that kernel "
-            "does not know; ask rootfs-builder verify, and build it again"
-        )
+    def __init__(self, disk: Path, said: str, advice: str) -> None:
+        reason = "it is damaged, or cut off, or has what that kernel does not know"
+        super().__init__(f"{disk}: the guest's kernel cannot read it ({said}): {reason}; {advice}")
 
 
 class MachineEnded(BuilderError):
@@ -99,11 +99,8 @@ def of_output(error: OSError) -> BuilderError:
     return OutputError("standard output", f"{error.strerror}; send it elsewhere")
 
 
-def of_guest(disk: Path, last_words: Sequence[str], kernel: Path | None, complaints: str = "") -> BuilderError:
-    """Say of a guest that ended early what was missing; `kernel` is one that was named without its modules.
-
-    `complaints` are QEMU's own.
-    """
+def of_guest(disk: Path, last_words: Sequence[str], options: BootOptions, complaints: str) -> BuilderError:
+    """Say of a guest that ended early what was missing; `complaints` are QEMU's own."""
     if ended := _ENDED.search(complaints):
         return MachineEnded(disk, ended[0])
     said = " / ".join(last_words)
@@ -114,7 +111,12 @@ def of_guest(disk: Path, last_words: Sequence[str], kernel: Path | None, complai
     if _OTHER_MODULES in said:
         return UsageError("the modules are of another kernel than the one to boot; name its own with --modules")
     if damaged := _DAMAGED.search(said):
-        return DiskDamaged(disk, damaged[1])
+        if damaged[1] and options.data:
+            return DiskDamaged(
+                options.data, damaged[2], "mend it with e2fsck, or make another with rootfs-builder blank"
+            )
+        return DiskDamaged(disk, damaged[2], "ask rootfs-builder verify, and build it again")
+    kernel = None if options.modules or options.initrd else options.kernel
     if kernel is not None and any(words in said for words in _NO_DRIVER):
         return UsageError(
             f"{kernel}: the drivers of the disk and of init's ports are not in this kernel; "

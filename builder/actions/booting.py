@@ -61,7 +61,7 @@ class GuestFailed(BuilderError):
         told = list(last_words)[:panic][-3:]
         silence = " without a word, as one does that has too little memory"
         said = f"; its last words: {' / '.join(told)}" if told else silence
-        starved = any("deadlocked on memory" in line for line in told)
+        starved = not told or any("deadlocked on memory" in line for line in told)
         advice = "give it more with --memory" if starved else "look at all of it with -v"
         super().__init__(f"{disk}: the guest ended before its process did{said}; {advice}")
         self.last_words = tuple(last_words)

@@ -29,7 +29,9 @@ _CORRUPT = re.compile(rb"device-mapper: verity: \S+ ((?:meta)?data block \d+) is
 _STATUS = re.compile(rb"status (\d{1,3})")
 
 # What Linux says last. No machine ends when it halts, and not each when it restarts, as it does after a panic, too.
-HALTED = re.compile(rb"\[ *\d+\.\d{6}\] (?:reboot: (?:System halted|Restarting system)|Kernel panic - not syncing)")
+HALTED = re.compile(
+    rb"\[ *\d+\.\d{6}\] (?:reboot: (?:System halted|Restarting system)|sysrq: Resetting|Kernel panic - not syncing)"
+)
 
 _READ_SIZE = 65536
 _LOOK_SECONDS = 0.2

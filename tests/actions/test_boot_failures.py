@@ -127,18 +127,22 @@ def test_what_qemu_says_is_said_of_what_it_is_about(said: str, line: str) -> Non
 
 def test_of_a_panic_not_the_trace_is_told() -> None:
     console = ["[ 1.0] early", "[ 2.0] VFS: no root", "[ 2.0] Kernel panic - not syncing", *["[ 2.1]  trace"] * 30]
-    failure = of_guest(Path("/disk"), console, None)
+    failure = of_guest(Path("/disk"), console, BootOptions(), "")
     assert "last words: [ 1.0] early / [ 2.0] VFS: no root / [ 2.0] Kernel panic - not syncing; look" in str(failure)
 
 
 def test_of_a_guest_without_memory_it_is_said_how_it_gets_more() -> None:
-    failure = of_guest(Path("/disk"), ["[ 2.0] Kernel panic - not syncing: System is deadlocked on memory"], None)
+    failure = of_guest(
+        Path("/disk"), ["[ 2.0] Kernel panic - not syncing: System is deadlocked on memory"], BootOptions(), ""
+    )
     assert str(failure).endswith("System is deadlocked on memory; give it more with --memory")
+    silent = of_guest(Path("/disk"), [], BootOptions(), "")
+    assert str(silent).endswith("without a word, as one does that has too little memory; give it more with --memory")
 
 
 def test_a_machine_that_somebody_ended_did_not_lack_memory() -> None:
     said = "terminating on signal 15 from pid 7 (bash)"
-    failure = of_guest(Path("/disk"), [], None, f"qemu-system-x86_64: {said}\n")
+    failure = of_guest(Path("/disk"), [], BootOptions(), f"qemu-system-x86_64: {said}\n")
     words = f"/disk: QEMU was ended before the guest's process had: {said}; boot it again"
     assert (type(failure), str(failure)) == (MachineEnded, words)
 
@@ -154,6 +158,7 @@ def test_a_machine_that_somebody_ended_did_not_lack_memory() -> None:
         ("the module ext4.ko cannot be loaded: Exec format error", None, UsageError, "of another kernel"),
         ("Kernel panic", Path("/k"), GuestFailed, "Kernel panic"),
         ("init: /dev/vda: Bad message; root= says", Path("/k"), DiskDamaged, "/disk: the guest's kernel cannot"),
+        ("init: /dev/vdb: Bad message; rb.data= has", None, DiskDamaged, "/data: the guest's kernel cannot read it"),
         ("init: /dev/dm-0: Invalid argument; root= says", None, DiskDamaged, "(Invalid argument): it is damaged, or"),
         ("init: /.rootfs-builder/init: I/O error; name", None, DiskDamaged, "ask rootfs-builder verify, and build it"),
     ],
@@ -161,5 +166,5 @@ def test_a_machine_that_somebody_ended_did_not_lack_memory() -> None:
 def test_a_guest_that_ended_early_is_said_to_lack_what_it_lacked(
     said: str, kernel: Path | None, kind: type[Exception], words: str
 ) -> None:
-    failure = of_guest(Path("/disk"), [said], kernel)
+    failure = of_guest(Path("/disk"), [said], BootOptions(kernel=kernel, data=Path("/data")), "")
     assert (type(failure), words in str(failure)) == (kind, True)

@@ -76,6 +76,7 @@ def test_the_kernels_own_word_that_it_goes_no_further_is_one() -> None:
     for words, over in (
         (b"[    9.000000] reboot: System halted\r\n", True),
         (b"[    9.000000] reboot: Restarting system\r\n", True),
+        (b"[    9.000000] sysrq: Resetting\r\n", True),
         (b"[   19.000000] Kernel panic - not syncing: no root\r\n", True),
         (b"[    9.000000] reboot: Power down\r\n", False),
         (b"somebody says: Kernel panic - not syncing\r\n", False),
