@@ -1,4 +1,4 @@
-"""Put what is said of a disk beside it in a registry, where who has the disk finds it."""
+"""Attach provenance and bill of materials to a disk in a registry, where who has the disk finds them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder.actions.push_forms import Blob, held
-from builder.artifact.form import EMPTY, EMPTY_CONFIG, Disk
-from builder.artifact.said import KINDS, PROVENANCE, SBOM, Kind, is_about, render_said, said_layer
+from builder.artifact.attached import KINDS, PROVENANCE, SBOM, Kind, attached_layer, is_about, render_attached
+from builder.artifact.manifest import EMPTY, EMPTY_CONFIG, Disk
 from builder.denied import unless_denied
 from builder.disk.reading import DiskUnreadable
 from builder.errors import UsageError
@@ -22,16 +22,16 @@ from builder.registry.upload import put_manifest
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """A document about a disk, from the file `path`."""
+class Attached:
+    """A document about a disk that is to be attached to it, from the file `path`."""
 
     kind: Kind
     path: Path
     content: bytes
 
 
-def read_said(disk: Path, provenance: Path | None, sbom: Path | None) -> list[Said]:
-    """Read what is said of a disk in these files, or in those that stand beside it.
+def read_attached(disk: Path, provenance: Path | None, sbom: Path | None) -> list[Attached]:
+    """Read what is to be attached to a disk from these files, or from those that stand beside it.
 
     Raises UsageError, and DiskUnreadable or MissingRequirement for a file that cannot be read.
     """
@@ -45,32 +45,32 @@ def read_said(disk: Path, provenance: Path | None, sbom: Path | None) -> list[Sa
             reason = f"cannot be read: {unless_denied(error, path).strerror}; name another with --{kind.name}"
             raise DiskUnreadable(path, reason) from error
         if content is not None:
-            found.append(Said(kind, path, content))
+            found.append(Attached(kind, path, content))
     return found
 
 
-def said_blobs(said: Sequence[Said], disk: Disk) -> list[Blob]:
-    """Make blobs of what is said of a disk, and of what their manifests have for a config.
+def attached_blobs(documents: Sequence[Attached], disk: Disk) -> list[Blob]:
+    """Make blobs of documents, and of what their manifests have for a config.
 
-    Raises UsageError for what is said of another disk.
+    Raises UsageError for a document about another disk.
     """
-    for each in said:
+    for each in documents:
         if not is_about(each.kind, each.content, disk.digest.hex, str(each.path)):
             reason = f"is the {each.kind.name} of another disk; build it again, or name another with --{each.kind.name}"
             raise UsageError(f"{each.path}: {reason}")
-    blobs = [held(said_layer(each.kind, each.content, disk.format), each.content) for each in said]
+    blobs = [held(attached_layer(each.kind, each.content, disk.format), each.content) for each in documents]
     return [*blobs, held(EMPTY_CONFIG, EMPTY)] if blobs else []
 
 
-def attach(repository: Repository, said: Sequence[Said], disk: Disk, subject: Descriptor) -> None:
-    """Have what is said, whose blobs are there, refer to the manifest of a disk.
+def attach(repository: Repository, documents: Sequence[Attached], disk: Disk, subject: Descriptor) -> None:
+    """Have documents, whose blobs are there, refer to `subject`, the manifest of the disk.
 
     Raises SourceUnreadable, AccessDenied, UploadRefused.
     """
     unaccounted = []
-    for each in said:
-        layer = said_layer(each.kind, each.content, disk.format)
-        data = render_said(each.kind, layer, subject)
+    for each in documents:
+        layer = attached_layer(each.kind, each.content, disk.format)
+        data = render_attached(each.kind, layer, subject)
         answer = put_manifest(repository, Digest.of(data), data, OCI_MANIFEST)
         if "OCI-Subject" not in answer.headers:
             facts = {key: value for key, value in layer.annotations.items() if key.startswith("in-toto.io/")}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from builder.actions.confinement import Places, confine
 from builder.actions.remote_disk import RemoteDisk, remote_disk
-from builder.artifact.said import PROVENANCE, SBOM
+from builder.artifact.attached import PROVENANCE, SBOM
 from builder.disk.digest import disk_digest
 from builder.errors import BuilderError, OutputError
 from builder.events import Listener, Meter, Stage, ignore
@@ -103,7 +103,7 @@ def pull_disk(
         if record is not None:
             record = mark_pulled(record, f"docker://{found.name.repository}@{found.digest}")
         _check_metadata(target, beside, record, force)
-        said = [Content(path, found.said(kind, listen)) for kind, path in wanted.items()]
+        attached = [Content(path, found.attached(kind, listen)) for kind, path in wanted.items()]
         draft = Draft(work, "disk", place)
         fetched = not _is_here(place, found, listen)
         with failures_named(draft.path, _ADVICE):
@@ -112,7 +112,7 @@ def pull_disk(
                 found.fetch(draft.path, Meter(listen))
             time = (draft.path if fetched else place).stat().st_mtime_ns - _OLDER_NS
             after = [] if record is None else [Content(beside, record, time)]
-            with staged(said, listen) as first, staged(after, listen) as last:
+            with staged(attached, listen) as first, staged(after, listen) as last:
                 publish_in_order((*first, *([draft] if fetched else []), *last))
     disk = found.artifact.disk
     return PulledDisk(

@@ -8,13 +8,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from builder.actions.attach import attach, read_said, said_blobs
+from builder.actions.attach import attach, attached_blobs, read_attached
 from builder.actions.booting import format_in
 from builder.actions.confinement import Places, confine_sending
 from builder.actions.opening import own_scratch
 from builder.actions.push_forms import FORMS, Blob, Opened
 from builder.actions.push_target import open_target
-from builder.artifact.form import describe, is_disk, render_manifest
+from builder.artifact.manifest import describe, is_disk, render_manifest
 from builder.denied import unless_denied
 from builder.disk.reading import DiskUnreadable
 from builder.errors import BuilderError, InvalidDigest, UnsupportedImage, UsageError
@@ -74,12 +74,11 @@ def push(
 
     `form` is a key of FORMS: an `artifact`, as `pull_disk` takes it, or an image, for KubeVirt (`containerdisk`) or for
     what mounts layers of `erofs`; that has no metadata, but says of the disk what an artifact says. The same disk and
-    metadata give the same manifest. What is said of the disk in `provenance` and `sbom`, by default DISK.intoto.json
-    and DISK.cdx.json where those are, refers to that, each from a manifest of its own. Blobs that are there are not
-    sent again; one on its way that breaks off goes on where it did, or begins anew. The tag comes last. One that is no
-    disk stays, unless `force` replaces it. The disk is compressed into a nameless file of `tmpdir`, by default the
-    system's place for temporary files. Raises UsageError, DiskUnreadable, TagTaken, UploadRefused and other
-    BuilderError.
+    metadata give the same manifest. `provenance` and `sbom`, by default DISK.intoto.json and DISK.cdx.json where those
+    are, are attached to the disk, each by a manifest of its own. Blobs that are there are not sent again; an upload
+    that breaks off goes on where it did, or begins anew. The tag comes last. One that is no disk stays, unless `force`
+    replaces it. The disk is compressed into a nameless file of `tmpdir`, by default the system's place for temporary
+    files. Raises UsageError, DiskUnreadable, TagTaken, UploadRefused and other BuilderError.
     """
     if form not in FORMS:
         raise UsageError(f"{quoted(form, 100)} is no form for a disk; choose one of {', '.join(FORMS)}")
@@ -90,7 +89,7 @@ def push(
         image = record.image if record else None
         name, repository, source = open_target(reference, image, access, listen, stack)
         subject = _subject(path, image)
-        said = read_said(path, as_path(provenance), as_path(sbom))
+        documents = read_attached(path, as_path(provenance), as_path(sbom))
         fd, format = _open(path, stack)
         room = _confine(as_path(tmpdir), access, listen, stack)
         _check_tag(name, repository, force)
@@ -102,13 +101,13 @@ def push(
         facts = describe(shape.disk, record)
         layers = [layer.descriptor for layer in shape.layers]
         manifest = render_manifest(shape.config.descriptor, layers, facts, subject, shape.artifact_type)
-        blobs = [*shape.layers, shape.config, *said_blobs(said, shape.disk)]
+        blobs = [*shape.layers, shape.config, *attached_blobs(documents, shape.disk)]
         sent = _send(repository, source, list({blob.descriptor.digest: blob for blob in blobs}.values()), listen)
         entry = Descriptor(OCI_MANIFEST, Digest.of(manifest), len(manifest))
-        if said:
-            # Before the tag: who finds the disk by that finds what is said of it.
+        if documents:
+            # Before the tag: who finds the disk by that finds what is attached to it.
             put_manifest(repository, entry.digest, manifest, OCI_MANIFEST)
-            attach(repository, said, shape.disk, entry)
+            attach(repository, documents, shape.disk, entry)
         # A tag that cannot be replaced is not put again, either, though it would stay what it is.
         is_there = repository.tag_hint(name.tag or "") == (entry.digest, entry.size)
         answer = put_manifest(repository, entry.digest if is_there else name.tag or "", manifest, OCI_MANIFEST)

@@ -12,8 +12,8 @@ from pathlib import Path
 from builder.archive.block import padded
 from builder.archive.entry import Entry, Kind
 from builder.archive.writer import END, headers
-from builder.artifact import form
-from builder.artifact.form import Disk
+from builder.artifact import manifest
+from builder.artifact.manifest import Disk
 from builder.artifact.pack import Packed, packed
 from builder.disk.reading import DiskUnreadable
 from builder.errors import UsageError
@@ -75,10 +75,10 @@ def as_artifact(disk: Opened, tmpdir: Path | None, listen: Listener, stack: Exit
     """Make an artifact of it, with its metadata, which `pull` and `boot` take."""
     blob = _compress(disk.chunks(), disk.size, tmpdir, listen, stack)
     described = Disk(disk.format, disk.size, blob.content)
-    layers = [Blob(form.disk_layer(described, blob.digest, blob.size), _reader(disk.path, blob.fd, blob.size))]
+    layers = [Blob(manifest.disk_layer(described, blob.digest, blob.size), _reader(disk.path, blob.fd, blob.size))]
     if disk.metadata is not None:
-        layers.append(held(form.metadata_layer(described, disk.metadata), disk.metadata))
-    return Shape(described, held(form.EMPTY_CONFIG, form.EMPTY), tuple(layers), form.ARTIFACT_TYPE)
+        layers.append(held(manifest.metadata_layer(described, disk.metadata), disk.metadata))
+    return Shape(described, held(manifest.EMPTY_CONFIG, manifest.EMPTY), tuple(layers), manifest.ARTIFACT_TYPE)
 
 
 def as_containerdisk(disk: Opened, tmpdir: Path | None, listen: Listener, stack: ExitStack) -> Shape:
@@ -120,7 +120,7 @@ def as_erofs(disk: Opened, tmpdir: Path | None, listen: Listener, stack: ExitSta
         passed += len(chunk)
         meter(passed)
     digest = Digest("sha256", whole.hexdigest())
-    layer = Blob(Descriptor(form.EROFS_LAYER, digest, disk.size), _reader(disk.path, disk.fd, disk.size))
+    layer = Blob(Descriptor(manifest.EROFS_LAYER, digest, disk.size), _reader(disk.path, disk.fd, disk.size))
     return Shape(Disk(disk.format, disk.size, digest), _image_config(config, digest), (layer,))
 
 

@@ -11,8 +11,8 @@ from itertools import islice
 from pathlib import Path
 
 from builder.archive.compression import zstd
-from builder.artifact.form import EROFS_LAYER, Artifact, parse_artifact
-from builder.artifact.said import Kind, is_about, parse_said
+from builder.artifact.attached import Kind, is_about, parse_attached
+from builder.artifact.manifest import EROFS_LAYER, Artifact, parse_artifact
 from builder.errors import (
     CorruptStream,
     ImageNotFound,
@@ -44,8 +44,8 @@ from builder.sources.keys import read_key
 from builder.sources.reference import parse_reference
 from builder.sources.signatures import Signable, check_signed
 
-# How much that is said of a disk is looked at.
-_MAX_SAID = 20
+# How many documents of one kind that refer to a disk are looked at.
+_MAX_ATTACHED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +97,19 @@ class RemoteDisk:
             raise MalformedDocument(what, "$.disk", "is another disk than the one that it comes with")
         return content
 
-    def said(self, kind: Kind, listen: Listener) -> bytes:
+    def attached(self, kind: Kind, listen: Listener) -> bytes:
         """Fetch the document of that kind that refers to the disk and is about it; of several, the first.
 
         Raises ImageNotFound where there is none, the first error where there is none but what is refused, and what a
         registry does.
         """
         name = f"{self.name}: {kind.name}"
-        found = list(islice(self.origin.referrers(self.digest, kind.media_type), _MAX_SAID))
+        found = list(islice(self.origin.referrers(self.digest, kind.media_type), _MAX_ATTACHED))
         refused: ImageRefused | None = None
         for entry in found:
             try:
                 manifest = self.origin.manifest(entry.digest)
-                layer = parse_said(manifest.data, kind, self.digest, f"{name}: manifest {entry.digest}")
+                layer = parse_attached(manifest.data, kind, self.digest, f"{name}: manifest {entry.digest}")
                 if layer.size > MAX_METADATA:
                     raise LimitExceeded(name, None, f"it has more than {MAX_METADATA} bytes")
                 content = b"".join(self._blob(layer, f"{name} {layer.digest}", lambda _count: None))

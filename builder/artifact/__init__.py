@@ -1,4 +1,5 @@
 """Disks as registries hold them: an artifact, or an image of another kind.
 
-`form` writes and reads manifests, `pack` makes a blob of a disk. Nothing here speaks to a registry.
+`manifest` writes and reads the disk's manifest, `attached` those of documents about it, and `pack` makes a blob of the
+disk. Nothing here speaks to a registry.
 """

@@ -16,7 +16,7 @@ TESTS = Path(__file__).parents[1]
 # Nothing but Python and packages whose versions are the same everywhere: it needs neither repetition. What installs the
 # wheel as a CI service does is among it, for ci/test-debian13 installs the wheel there in all ways.
 LOGIC = (
-    "artifact/test_form.py",
+    "artifact/test_manifest.py",
     "artifact/test_pack.py",
     "batch/schedulers/test_killing.py",
     "batch/schedulers/test_placement.py",

@@ -16,7 +16,7 @@ from support.stores import tar_split, write_store
 
 from builder.actions.remake import _change
 from builder.additions.addition import Addition, parse_owner, read_change, write_change
-from builder.artifact.form import is_disk, parse_artifact
+from builder.artifact.manifest import is_disk, parse_artifact
 from builder.batch.messages import FORM, is_event, is_progress, read_event, read_job, read_outcome, write_outcome
 from builder.batch.report import BUILT, Outcome, Part
 from builder.containers_storage.records import ImageRecord, LayerRecord, Record, parse_records

@@ -15,7 +15,7 @@ from support.fuzz.mutate import of_bytes, of_json, of_structures, of_text
 from support.fuzz.target import Target, refused
 from support.packages import MemoryDisk, rpm_database, rpm_header
 
-from builder.artifact.said import KINDS, SBOM, is_about, parse_said
+from builder.artifact.attached import KINDS, SBOM, is_about, parse_attached
 from builder.image.attestation import parse_attestations
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
@@ -140,7 +140,7 @@ def referrer(data: bytes) -> None:
     """Read the input as what refers to a manifest, as a list of that, and as a document that is said of a disk."""
     for kind in KINDS:
         for read in (
-            partial(parse_said, kind=kind, disk=DISK, name="x"),
+            partial(parse_attached, kind=kind, disk=DISK, name="x"),
             partial(is_about, kind, digest="", where="x"),
         ):
             with refused():

@@ -1,4 +1,4 @@
-"""What is said of a disk: its provenance, and what is on it, as manifests that refer to that of the disk.
+"""Documents attached to a disk in a registry, such as its provenance: manifests that refer to the manifest of the disk.
 
 OCI image-spec, manifest.md, "subject". The media type of the document is the manifest's artifact type and that of its
 one layer, so that `oras discover` and the like name it.
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from builder.artifact.form import EMPTY_CONFIG, render_manifest
+from builder.artifact.manifest import EMPTY_CONFIG, render_manifest
 from builder.errors import MalformedDocument, UsageError
 from builder.image.descriptor import Descriptor, DescriptorFields, read_descriptor
 from builder.image.digest import Digest
@@ -90,7 +90,7 @@ def is_about(kind: Kind, content: bytes, digest: str, where: str) -> bool:
     return any((each.alg, each.content) == ("SHA-256", digest) for each in bill.metadata.component.hashes)
 
 
-def said_layer(kind: Kind, content: bytes, format: str) -> Descriptor:
+def attached_layer(kind: Kind, content: bytes, format: str) -> Descriptor:
     """Describe the blob with a document about a disk of that format."""
     return Descriptor(
         kind.media_type,
@@ -100,12 +100,12 @@ def said_layer(kind: Kind, content: bytes, format: str) -> Descriptor:
     )
 
 
-def render_said(kind: Kind, layer: Descriptor, subject: Descriptor) -> bytes:
+def render_attached(kind: Kind, layer: Descriptor, subject: Descriptor) -> bytes:
     """Write the manifest that refers to that of a disk, `subject`; the same has the same bytes."""
     return render_manifest(EMPTY_CONFIG, [layer], _stated(kind), subject, kind.media_type)
 
 
-def parse_said(data: bytes, kind: Kind, disk: Digest, name: str) -> Descriptor:
+def parse_attached(data: bytes, kind: Kind, disk: Digest, name: str) -> Descriptor:
     """Read the manifest `name`, which should refer to that of a disk, whose digest this is; describe the document.
 
     Raises MalformedDocument.

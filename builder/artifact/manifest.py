@@ -1,9 +1,9 @@
 """The manifest of a disk as an artifact (OCI image-spec, manifest.md, "Guidelines for Artifact Usage").
 
-It has the disk for its first layer, raw and compressed with zstd: KubeVirt's name for that is used, so that what
-imports disks from registries takes ours; what the whole is says `artifactType`. A second layer has the metadata that
-were made with the disk. The config is the empty one. What is said of the disk in annotations can be read without any
-of its bytes; nothing depends on it but how much room a pull needs, and what it holds the disk against.
+Its first layer is the disk, raw and compressed with zstd, under KubeVirt's media type for that, so that what imports
+disks from registries takes ours; `artifactType` says what the whole is. A second layer has the metadata that were made
+with the disk. The config is the empty one. Annotations describe the disk for who has none of its bytes; only how much
+room a pull needs, and what it holds the disk against, depend on them.
 """
 
 from __future__ import annotations
@@ -79,31 +79,31 @@ class _Fields(msgspec.Struct, rename="camel"):
 
 
 def disk_layer(disk: Disk, digest: Digest, size: int) -> Descriptor:
-    """Describe the blob that holds a disk; its file, for who takes files out of registries, has a name."""
-    said = {
+    """Describe the blob that holds a disk, with a name for the file that `oras pull` and the like make of it."""
+    annotations = {
         _TITLE: f"disk.{disk.format}.zst",
         "io.kubevirt.disk.name": "rootdisk",
         "io.kubevirt.disk.size": str(disk.size),
     }
-    return Descriptor(DISK_LAYER, digest, size, annotations=said)
+    return Descriptor(DISK_LAYER, digest, size, annotations=annotations)
 
 
 def metadata_layer(disk: Disk, content: bytes) -> Descriptor:
     """Describe the blob that holds a disk's metadata."""
-    said = {_TITLE: f"disk.{disk.format}.json"}
-    return Descriptor(METADATA_LAYER, Digest.of(content), len(content), annotations=said)
+    annotations = {_TITLE: f"disk.{disk.format}.json"}
+    return Descriptor(METADATA_LAYER, Digest.of(content), len(content), annotations=annotations)
 
 
 def describe(disk: Disk, record: Record | None) -> dict[str, str]:
-    """Say of a disk, and of what its metadata tell, what can be read without any of its bytes."""
-    said = {FORMAT: disk.format, SIZE: str(disk.size), DIGEST: str(disk.digest)}
+    """Describe a disk, by itself and by its metadata, in annotations: for who has none of its bytes."""
+    annotations = {FORMAT: disk.format, SIZE: str(disk.size), DIGEST: str(disk.digest)}
     if record is not None:
         if record.image is not None:
-            said[PLATFORM] = record.image.platform
+            annotations[PLATFORM] = record.image.platform
         if record.verity is not None:
-            said[ROOT_HASH] = record.verity.root_hash
-        said |= {KERNEL_LINE + vmm: line for vmm, line in record.kernel_command_line.items()}
-    return said
+            annotations[ROOT_HASH] = record.verity.root_hash
+        annotations |= {KERNEL_LINE + vmm: line for vmm, line in record.kernel_command_line.items()}
+    return annotations
 
 
 def render_manifest(
@@ -133,8 +133,8 @@ def is_disk(data: bytes) -> bool:
         document = read_document(data, "manifest")
     except MalformedDocument:
         return False
-    said = document.get("annotations")
-    return document.get("artifactType") == ARTIFACT_TYPE or (isinstance(said, dict) and FORMAT in said)
+    annotations = document.get("annotations")
+    return document.get("artifactType") == ARTIFACT_TYPE or (isinstance(annotations, dict) and FORMAT in annotations)
 
 
 def parse_artifact(data: bytes, name: str) -> Artifact:
@@ -143,8 +143,8 @@ def parse_artifact(data: bytes, name: str) -> Artifact:
     if "manifests" in document:
         raise UnsupportedImage(name, "is an index, and no disk; name the manifest of a disk")
     fields = convert_document(document, _Fields, name, Remarks())
-    said = fields.annotations or {}
-    raw = any(each.media_type == EROFS_LAYER for each in fields.layers) and FORMAT in said
+    annotations = fields.annotations or {}
+    raw = any(each.media_type == EROFS_LAYER for each in fields.layers) and FORMAT in annotations
     if fields.artifact_type != ARTIFACT_TYPE and not raw:
         raise UnsupportedImage(name, _what_it_is(fields))
     layers = [read_descriptor(each, name, f"$.layers[{i}]") for i, each in enumerate(fields.layers)]
@@ -152,7 +152,7 @@ def parse_artifact(data: bytes, name: str) -> Artifact:
     metadata = [each for each in layers if each.media_type == METADATA_LAYER]
     if len(disks) != 1 or len(metadata) > 1:
         raise MalformedDocument(name, "$.layers", f"has {len(disks)} disks and {len(metadata)} files of metadata")
-    disk = _read_disk(said, name)
+    disk = _read_disk(annotations, name)
     if disks[0].size > 2 * disk.size + _SLACK:
         # Frames that hold nothing could go on for ever, and no limit on disks would end them.
         reason = f"has {disks[0].size} bytes for a disk of {disk.size}, far more than compression can make of it"
@@ -173,16 +173,18 @@ def _what_it_is(fields: _Fields) -> str:
     return "is an image, and no disk; build a disk of an image with rootfs-builder build"
 
 
-def _read_disk(said: Mapping[str, str], name: str) -> Disk:
-    size = said.get(SIZE, "")
+def _read_disk(annotations: Mapping[str, str], name: str) -> Disk:
+    size = annotations.get(SIZE, "")
     if not (size.isascii() and size.isdecimal() and len(size) <= 19):
         raise MalformedDocument(name, "$.annotations", f"{SIZE} is {quoted(size, 100)}, which is no size")
     try:
-        digest = Digest.parse(said.get(DIGEST, ""))
+        digest = Digest.parse(annotations.get(DIGEST, ""))
     except InvalidDigest as error:
         raise MalformedDocument(name, "$.annotations", f"{DIGEST} {error.reason}") from error
     if digest.algorithm != "sha256":
         raise MalformedDocument(name, "$.annotations", f"{DIGEST} is no sha256, as that of a disk is")
-    if said.get(FORMAT) not in FILESYSTEMS:
-        raise MalformedDocument(name, "$.annotations", f"{FORMAT} is {quoted(said.get(FORMAT, ''), 100)}, no format")
-    return Disk(said[FORMAT], int(size), digest)
+    if annotations.get(FORMAT) not in FILESYSTEMS:
+        raise MalformedDocument(
+            name, "$.annotations", f"{FORMAT} is {quoted(annotations.get(FORMAT, ''), 100)}, no format"
+        )
+    return Disk(annotations[FORMAT], int(size), digest)

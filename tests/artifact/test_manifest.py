@@ -8,29 +8,29 @@ from typing import Any
 
 import pytest
 
-from builder.artifact import form
-from builder.artifact.form import Disk
+from builder.artifact import manifest
+from builder.artifact.manifest import Disk
 from builder.errors import ImageRefused, MalformedDocument, UnsupportedImage
 from builder.image.descriptor import Descriptor
 from builder.image.digest import Digest
 
 DISK = Disk("ext4", 8192, Digest.of(b"disk"))
-LAYER = form.disk_layer(DISK, Digest.of(b"layer"), 77)
-RECORD = form.metadata_layer(DISK, b"{}")
+LAYER = manifest.disk_layer(DISK, Digest.of(b"layer"), 77)
+RECORD = manifest.metadata_layer(DISK, b"{}")
 SUBJECT = Descriptor("application/vnd.oci.image.manifest.v1+json", Digest.of(b"image"), 5)
 
 
 def written(layers: list[Descriptor], subject: Descriptor | None = None) -> bytes:
-    said = form.describe(DISK, None)
-    return form.render_manifest(form.EMPTY_CONFIG, layers, said, subject, form.ARTIFACT_TYPE)
+    said = manifest.describe(DISK, None)
+    return manifest.render_manifest(manifest.EMPTY_CONFIG, layers, said, subject, manifest.ARTIFACT_TYPE)
 
 
 @pytest.mark.parametrize("record", [None, RECORD])
 @pytest.mark.parametrize("subject", [None, SUBJECT])
 def test_what_is_written_is_read(record: Descriptor | None, subject: Descriptor | None) -> None:
     data = written([LAYER, *([record] if record else [])], subject)
-    assert form.parse_artifact(data, "it") == form.Artifact(DISK, LAYER, record)
-    assert form.is_disk(data)
+    assert manifest.parse_artifact(data, "it") == manifest.Artifact(DISK, LAYER, record)
+    assert manifest.is_disk(data)
     assert data == written([LAYER, *([record] if record else [])], subject)
     stated = {"mediaType": SUBJECT.media_type, "digest": str(SUBJECT.digest), "size": 5}
     assert json.loads(data).get("subject") == (stated if subject else None)
@@ -51,14 +51,14 @@ def annotate(name: str, value: str | None) -> Change:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (annotate(form.SIZE, "-1"), "is '-1', which is no size"),
-        (annotate(form.SIZE, "1" * 20), "which is no size"),
-        (annotate(form.SIZE, "\u0661"), "which is no size"),
-        (annotate(form.SIZE, None), "which is no size"),
-        (annotate(form.DIGEST, "sha256:x"), "takes 64 hex digits"),
-        (annotate(form.DIGEST, "sha512:" + "0" * 128), "is no sha256"),
-        (annotate(form.DIGEST, None), "must be written algorithm:hex"),
-        (annotate(form.FORMAT, "../../etc"), "is '../../etc', no format"),
+        (annotate(manifest.SIZE, "-1"), "is '-1', which is no size"),
+        (annotate(manifest.SIZE, "1" * 20), "which is no size"),
+        (annotate(manifest.SIZE, "\u0661"), "which is no size"),
+        (annotate(manifest.SIZE, None), "which is no size"),
+        (annotate(manifest.DIGEST, "sha256:x"), "takes 64 hex digits"),
+        (annotate(manifest.DIGEST, "sha512:" + "0" * 128), "is no sha256"),
+        (annotate(manifest.DIGEST, None), "must be written algorithm:hex"),
+        (annotate(manifest.FORMAT, "../../etc"), "is '../../etc', no format"),
         (lambda document: document.update(annotations=[]), "which is no size"),
         (lambda document: document.update(layers=[]), "$.layers: has 0 disks"),
         (lambda document: document["layers"][0].update(size=1 << 62), "bytes for a disk of 8192, far more than"),
@@ -73,7 +73,7 @@ def test_nonsense_is_refused(change: Change, said: str) -> None:
     document = json.loads(written([LAYER, RECORD]))
     change(document)
     with pytest.raises(MalformedDocument) as caught:
-        form.parse_artifact(json.dumps(document).encode(), "it")
+        manifest.parse_artifact(json.dumps(document).encode(), "it")
     assert said in str(caught.value)
 
 
@@ -91,6 +91,6 @@ def test_nonsense_is_refused(change: Change, said: str) -> None:
 )
 def test_what_is_no_disk_is_refused(data: bytes, said: str) -> None:
     with pytest.raises(ImageRefused, match=said) as caught:
-        form.parse_artifact(data, "it")
+        manifest.parse_artifact(data, "it")
     assert isinstance(caught.value, (UnsupportedImage, MalformedDocument))
-    assert not form.is_disk(data)
+    assert not manifest.is_disk(data)

@@ -1,4 +1,4 @@
-"""What is said of a disk that is pushed: it refers to the disk, and comes with it when it is asked for."""
+"""What is attached to a disk that is pushed: it refers to the disk, and comes with it when it is asked for."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from support.remote import files_in, listen_to
 from support.tars import file, tar
 
 from builder import BuildOptions, GuestOptions, build, pull_disk, push
-from builder.artifact.said import PROVENANCE, SBOM
+from builder.artifact.attached import PROVENANCE, SBOM
 from builder.errors import BuilderError, ImageNotFound, UsageError
 
 STATEMENT, BILL = "application/vnd.in-toto+json", "application/vnd.cyclonedx+json"
 
 
 def make(place: Path, name: str = "d.ext4", content: bytes = b"1", **more: Any) -> Path:
-    """Build a disk, with what is said of it beside it."""
+    """Build a disk, with the documents about it beside it."""
     layout(place / "image", Spec((tar(file("a", content)),)))
     disk = place / name
     options = BuildOptions(
