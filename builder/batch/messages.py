@@ -22,7 +22,7 @@ from builder.version import VERSION
 from builder.words import quoted
 
 # Counts up with every change of what is sent, also between releases.
-FORM = 3
+FORM = 4
 _ADVICE = "install one version everywhere"
 T = TypeVar("T")
 _EVENTS: dict[str, type[Event]] = {kind.__name__.lower(): kind for kind in (Stage, Step, Progress, Notice)}

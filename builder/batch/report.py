@@ -31,11 +31,12 @@ class Outcome:
     """The end of one job: `status` is one of this module's words, `exit_status` what `build` would have exited with.
 
     `reference` has no password, for reports are handed on. `size`, in bytes, `sha256`, in hex, and `uuid` are the
-    disk's; `seconds` is what the job took; `error` says in one line why it failed; `notices` are what the user should
-    know all the same. `reason` says why there was something to build; `source` is the digest of the image's manifest,
-    where it has one, and `layers` are its layers, the bottom one first. `begun` and `ended` are in seconds since the
-    batch began, and `worker`, from 1, tells apart what went on side by side; none of them is there where no process had
-    to build. `attempts` are how often one did; `passing` says of a failure that the same may go well another time.
+    disk's, `pushed` is its name in a registry, by digest; `seconds` is what the job took; `error` says in one line why
+    it failed; `notices` are what the user should know all the same. `reason` says why there was something to build;
+    `source` is the digest of the image's manifest, where it has one, and `layers` are its layers, the bottom one first.
+    `begun` and `ended` are in seconds since the batch began, and `worker`, from 1, tells apart what went on side by
+    side; none of them is there where no process had to build. `attempts` are how often one did; `passing` says of a
+    failure that the same may go well another time.
     """
 
     line: int
@@ -57,6 +58,7 @@ class Outcome:
     worker: int | None = None
     attempts: int = 0
     passing: bool = False
+    pushed: str | None = None
 
     @property
     def well(self) -> bool:

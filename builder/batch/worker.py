@@ -56,7 +56,8 @@ def run(job: Job, listen: Listener = ignore, begun: float | None = None) -> Outc
         with failures_named():
             job.output.parent.mkdir(parents=True, exist_ok=True)
         result = build(job.reference, job.output, job.options, listen_too)
-        outcome = replace(outcome, status=BUILT if result.built else UP_TO_DATE, **_disk(job))
+        status = BUILT if result.built else UP_TO_DATE
+        outcome = replace(outcome, status=status, pushed=result.pushed, **_disk(job))
     except (BuilderError, *LACKING) as error:
         failure = error if isinstance(error, BuilderError) else shortage(error)
         if failure is None:

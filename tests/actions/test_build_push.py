@@ -72,3 +72,6 @@ def test_a_batch_pushes_what_is_up_to_date_too(registry: Registry, image: str, t
     (outcome,) = json.loads((tmp_path / "report.json").read_text())["images"]
     said = manifest(registry.host, "built/batch", "1")["annotations"]
     assert said["rootfs-builder.disk.digest"] == f"sha256:{outcome['sha256']}"
+    name, _, by_digest = outcome["pushed"].partition("@")
+    assert name == f"{registry.host}/built/batch"
+    assert manifest(registry.host, "built/batch", by_digest)["annotations"] == said

@@ -255,6 +255,7 @@ def test_a_report_says_what_came_of_each_image(place: Path) -> None:
         "worker": 1,
         "attempts": 1,
         "passing": False,
+        "pushed": None,
     }
     # The disk's own record has no clock.
     assert "seconds" not in (place / "disks/a.ext4.json").read_text()
