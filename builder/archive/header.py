@@ -106,7 +106,8 @@ def read_header(block: bytes, said: Extensions, path: bytes, position: int, cont
     if kind is None:
         raise MalformedTar(path, f"its type {quoted(bytes([typeflag]))} is unknown")
     _check_format(block, typeflag)
-    if not path:
+    # A directory without one is the root, to GNU tar and to all that run images.
+    if not path and kind is not DIRECTORY:
         raise MalformedTar(path, "it has no name")
     # A sparse file's own name is elsewhere; the one here, GNU tar cuts off anywhere, at a slash as well.
     if kind is FILE and path.endswith(b"/") and not said.sparse:

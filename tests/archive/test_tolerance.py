@@ -178,6 +178,16 @@ def test_the_size_of_a_directory_is_ignored() -> None:
         assert "with content" in refusal(pax({"size": "512"}) + header(b"m", typeflag, link=link) + file("hidden"))
 
 
+def test_a_directory_without_a_name_is_the_root() -> None:
+    """Some writers cut the path of what they pack off each name; GNU tar, containerd, podman and umoci take it so."""
+    members = header(b"", b"5", mode=0o750), file("f", b"x")
+    root, below = entries(tar(*members))
+    assert (root.path, root.kind, root.mode, below.path) == (b"", Kind.DIRECTORY, 0o750, b"f")
+    assert list(index(io.BytesIO(tar(*members)))) == ["f"]
+    for typeflag in (b"\0", b"0", b"1", b"2", b"3", b"6"):
+        assert "no name" in refusal(header(b"", typeflag, link=b"x"))
+
+
 def of_old_go(path: bytes, prefix: bytes, **fields: object) -> bytes:
     """What archive/tar wrote before Go 1.8: GNU's magic, and yet a prefix (golang.org/issue/12594)."""
     return header(path, magic=GNU, prefix=prefix, **fields)  # type: ignore[arg-type]
