@@ -28,6 +28,8 @@ from builder.additions.tar import read_tar
 from builder.archive import acl
 from builder.archive.compression import COMPRESSIONS, detect
 from builder.archive.index import index
+from builder.containers_storage.composefs import ByDigest
+from builder.containers_storage.handles import Handle
 from builder.decoded import content, form
 from builder.events import ignore
 from builder.guest.files import wanting
@@ -51,6 +53,8 @@ from builder.tree.tree import Tree
 
 # Of the size of what is given to them: a few hundred kilobytes may not take gigabytes of disk, nor minutes.
 LIMITS = Limits(max_size=32 << 20, max_entries=10_000)
+# The digest of no content.
+EMPTY = hashlib.sha256().hexdigest()
 
 
 def inflated(compression: str) -> Callable[[bytes], None]:
@@ -177,6 +181,17 @@ def stored(data: bytes) -> None:
         split.touch()
 
 
+def by_digest(data: bytes) -> None:
+    """Find the files of a layer that podman keeps as a composefs, by its table of contents."""
+    kept = Path(EMPTY[:2], EMPTY[2:])
+    kept.parent.mkdir(exist_ok=True)
+    kept.touch()
+    root = Handle.open(".")
+    assert root is not None
+    with closing(root):
+        os.close(ByDigest(root, data, "layer").open(b"f"))
+
+
 def guest_files(data: bytes) -> None:
     """Look at the few files of an image that say what a machine needs."""
     with tempfile.TemporaryDirectory() as place, open_spool(Path(place)) as spool:
@@ -286,6 +301,11 @@ TARGETS = {
     ),
     "stored-layer": Target(
         stored, lambda: [tar_split(FIRST), b"7:8:0644", b"7:8:0755:dir", b"7:8:0600:block-8-1"], of_text
+    ),
+    "composefs-table": Target(
+        by_digest,
+        lambda: [images.dumps({"entries": [{"type": "reg", "name": "f", "digest": f"sha256:{EMPTY}"}]})],
+        of_text,
     ),
     "guest-files": Target(
         guest_files, lambda: [b"# left\n127.0.0.1 localhost 0123456789ab\nnameserver ::1\n"], of_text
