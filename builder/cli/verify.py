@@ -14,7 +14,8 @@ from builder.actions.verify import verify as verify_disk
 from builder.cli.command import Command
 from builder.cli.console import Console
 from builder.cli.options import build_options, table_options
-from builder.cli.types import FILE, IMAGE
+from builder.cli.types import DISK, FILE, IMAGE
+from builder.errors import UsageError
 from builder.output.render import render_json
 from builder.sizes import counted
 
@@ -22,7 +23,7 @@ _COMPARED = "type, mode, owner, size, content, target, device, attributes, hardl
 
 
 @click.command(cls=Command)
-@click.argument("disk", type=FILE)
+@click.argument("disk", type=DISK)
 @click.argument("image", type=IMAGE, required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 @click.option("--quick", is_flag=True, help="Look at the disk's recorded sha256 only.")
@@ -32,7 +33,7 @@ _COMPARED = "type, mode, owner, size, content, target, device, attributes, hardl
 def verify(
     console: Console,
     /,
-    disk: Path,
+    disk: Path | str,
     image: str | None,
     as_json: bool,
     quick: bool,
@@ -59,6 +60,8 @@ def verify(
       rootfs-builder verify rootfs.ext4 --quick
       rootfs-builder verify rootfs.ext4 --json | jq .differences
     """
+    if isinstance(disk, str):
+        raise UsageError(f"{disk}: is not here; pull it, and verify that")
     chosen = build_options(**options)
     reference = None if quick else image or recorded_reference(disk, metadata)
     with fetching_apart(reference, chosen.sandbox):

@@ -203,6 +203,7 @@ def test_a_disk_that_is_no_file_system_any_more_is_a_fault(image: str, tmp_path:
         (["alone.ext4", "oci:image", "--quick"], 2, "--quick looks at no image; leave out IMAGE, or --quick"),
         (["alone.ext4", "--metadata", "text"], 2, "text: is no metadata of a disk"),
         (["alone.ext4", "oci:nowhere"], 1, "nowhere: there is no such directory"),
+        (["docker://x.invalid/disk:1"], 2, "docker://x.invalid/disk:1: is not here; pull it, and verify that"),
     ],
 )
 def test_what_cannot_be_verified_is_said_in_one_line(
