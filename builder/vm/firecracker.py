@@ -60,6 +60,8 @@ FIRECRACKER = Vmm(
     # what takes long of finding it is left out.
     words=("reboot=k", "panic=1", "i8042.noaux", "i8042.nomux", "i8042.dumbkbd"),
     most_vcpus=32,
+    # pci=off, root=, ro, and 36 bytes for each of two drives and of a network that a user may add.
+    adds=133,
     configure=lambda root, machine, file: Configuration.json(document(root, machine, file.parent)),
     runner=Runner(
         program="firecracker",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from builder.errors import UsageError
+from builder.guest.kernel_line import MAX_LENGTH
 from builder.vm.machine import MachineOptions, Root, path_from
 from builder.vm.runner import Runner
 from builder.words import quoted
@@ -37,7 +38,8 @@ class Vmm:
     """A VMM: `consoles` by the architectures that it runs, `words` for the kernel, and how many processors it has.
 
     `configure` makes the content of a file, which need not be there, with paths relative to it. Raises UsageError.
-    `runner` starts it, unless that is QEMU, which boots in ways of its own.
+    `runner` starts it, unless that is QEMU, which boots in ways of its own. `adds` is how many bytes it puts on the
+    kernel's line itself, at most.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Vmm:
     most_vcpus: int
     configure: Callable[[Root, MachineOptions, Path], Configuration]
     runner: Runner | None = None
+    adds: int = 0
 
     def line(self, root: Root, machine: MachineOptions) -> str:
         """Return the kernel's command line. Raises UsageError."""
@@ -61,7 +64,13 @@ class Vmm:
         machine.check(root)
         if machine.vcpus > self.most_vcpus:
             raise UsageError(f"{self.name} has {self.most_vcpus} processors at most; lower --vcpus")
-        return machine.kernel, self.line(root, machine)
+        line = self.line(root, machine)
+        if len(line) + self.adds > MAX_LENGTH:
+            most = MAX_LENGTH - self.adds
+            raise UsageError(
+                f"the kernel command line has {len(line)} bytes, and {self.name} takes {most} with its own"
+            )
+        return machine.kernel, line
 
     def path(self, path: Path, folder: Path) -> str:
         """Name a file for who is in `folder`, in UTF-8, as this VMM takes names. Raises UsageError."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from support.machines import FULL, LEAST, root, validate
 
+from builder.errors import UsageError
 from builder.vm.firecracker import FIRECRACKER, document
 
 HERE = Path("/srv/vm")
@@ -71,6 +72,16 @@ def test_what_firecracker_adds_for_a_root_device_is_what_the_line_says() -> None
         added = ["root=/dev/vda", "ro" if drive["is_read_only"] else "rw"]
         words = made["boot-source"]["boot_args"].split()
         assert [word for word in words if word.startswith("root=") or word in ("ro", "rw")] == added
+
+
+def test_there_is_room_on_the_line_for_what_firecracker_adds() -> None:
+    """It takes 2047 bytes with its own words, and would not start."""
+    room = 2047 - 133 - len(document(DISK, LEAST, HERE)["boot-source"]["boot_args"]) - 1
+    document(DISK, replace(LEAST, append=("x" * room,)), HERE)
+    longer = replace(LEAST, append=("x" * (room + 1),))
+    with pytest.raises(UsageError, match="has 1915 bytes, and Firecracker takes 1914 with its own"):
+        document(DISK, longer, HERE)
+    assert len(FIRECRACKER.line(DISK, longer)) == 1915  # other VMMs' machines may have it
 
 
 def test_beside_an_initramfs_no_drive_is_the_root_device() -> None:
