@@ -25,7 +25,7 @@ _OTHER_MODULES = "cannot be loaded: Exec format error"
 # What init says of a disk that is not as it was made: an erofs that was cut is mounted all the same.
 _DAMAGED = re.compile(
     rf"init: (?:/dev/(?:vda|dm-0)|({DATA})|/\.rootfs-builder/init): "
-    "(it is damaged|Bad message|Invalid argument|I/O error);"
+    "(?:it is damaged|Bad message|Invalid argument|I/O error);"
 )
 _NO_DRIVER = (
     *("Unable to mount root fs", "it needs the driver"),
@@ -46,9 +46,9 @@ class NoInit(BuilderError):
 class DiskDamaged(BuilderError):
     """A guest's kernel does not take a disk for the file system that it was."""
 
-    def __init__(self, disk: Path, said: str, advice: str) -> None:
+    def __init__(self, disk: Path, advice: str) -> None:
         reason = "it is damaged, or cut off, or has what that kernel does not know"
-        super().__init__(f"{disk}: the guest's kernel cannot read it ({said}): {reason}; {advice}")
+        super().__init__(f"{disk}: the guest's kernel cannot read it: {reason}; {advice}")
 
 
 class MachineEnded(BuilderError):
@@ -112,10 +112,8 @@ def of_guest(disk: Path, last_words: Sequence[str], options: BootOptions, compla
         return UsageError("the modules are of another kernel than the one to boot; name its own with --modules")
     if damaged := _DAMAGED.search(said):
         if damaged[1] and options.data:
-            return DiskDamaged(
-                options.data, damaged[2], "mend it with e2fsck, or make another with rootfs-builder blank"
-            )
-        return DiskDamaged(disk, damaged[2], "ask rootfs-builder verify, and build it again")
+            return DiskDamaged(options.data, "mend it with e2fsck, or make another with rootfs-builder blank")
+        return DiskDamaged(disk, "ask rootfs-builder verify, and build it again")
     kernel = None if options.modules or options.initrd else options.kernel
     if kernel is not None and any(words in said for words in _NO_DRIVER):
         return UsageError(
