@@ -161,7 +161,12 @@ class OciLayout:
             raise ImageNotFound(self._reference.text, f"there is no {self._files.place}/{path}")
         name = f"{self._files.place}/{path}"
         data = read_bounded(file, name)
-        return Descriptor(parse_document(data, None, name).media_type, digest, len(data))
+        try:
+            return Descriptor(parse_document(data, None, name).media_type, digest, len(data))
+        except MalformedDocument as error:
+            # Such as the config's, which is what Docker and podman call an image's ID.
+            reason = f"{error.reason}; the digest must be that of a manifest or an index"
+            raise MalformedDocument(name, error.path, reason) from error
 
     def _by_position(self, index: Index, position: int) -> Descriptor:
         count = len(index.manifests) + len(index.unreadable)
