@@ -80,7 +80,8 @@ class TarFiles:
 
 def _reason(file: BinaryIO, error: MalformedTar) -> str:
     if isinstance(error, UnfitTar):
-        return f"{error}; export the image again"
+        # Such as a device, in the tar of a whole system.
+        return f"{error}; export the image again, or make one of a tree of files with podman import or docker import"
     file.seek(0)
     if file.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC:
         return "is a zip archive, not a tar; for a layout in a zip write oci:zip://FILE"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.images import COMPRESS, Files, Link, Spec, layout_files, tar_bytes, write_tar, write_zip
-from support.tars import fifo, file, tar
+from support.tars import character, fifo, file, tar
 
 from builder.errors import BuilderError, ImageNotFound, MalformedArchive, SourceUnreadable, UnsafeFile
 from builder.files.tar import TarFiles
@@ -160,10 +160,17 @@ def test_a_truncated_compressed_archive_is_refused_and_leaves_nothing(tmp_path: 
     assert list(scratch.iterdir()) == []
 
 
-def test_a_fifo_among_the_members_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "image.tar"
-    path.write_bytes(tar(fifo("blobs")))
-    assert isinstance(refusal(f"oci-archive:{path}"), MalformedArchive)
+@pytest.mark.parametrize(
+    ("what", "member"), [("fifo", fifo("run/p")), ("character device", character("dev/null", 1, 3))]
+)
+def test_a_tree_of_files_is_refused_with_what_makes_an_image_of_it(tmp_path: Path, what: str, member: bytes) -> None:
+    path = tmp_path / "rootfs.tar"
+    path.write_bytes(tar(file("etc/passwd"), member))
+    for reference in (f"oci-archive:{path}", str(path)):
+        error = refusal(reference)
+        assert isinstance(error, MalformedArchive)
+        assert f"it is a {what}, which has no place in an image archive" in error.reason
+        assert error.reason.endswith("or make one of a tree of files with podman import or docker import")
 
 
 @pytest.mark.parametrize("outer", ["none", "gzip"])

@@ -288,5 +288,5 @@ def test_a_name_with_two_contents_is_said_to_be_that_and_not_called_damage(tmp_p
     path.write_bytes(tar(file("manifest.json", b"[]"), file("manifest.json", b"[{}]")))
     assert str(refusal(path)) == (
         f"{path}: entry 'manifest.json': the archive has two entries of this name, with different content; "
-        "export the image again"
+        "export the image again, or make one of a tree of files with podman import or docker import"
     )
