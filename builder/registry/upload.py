@@ -37,11 +37,13 @@ _RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,19})", re.ASCII)
 _OCTETS = {"Content-Type": "application/octet-stream"}
 # By status: why a registry takes nothing, and what to do about it.
 _ADVICE = {
-    405: "the registry takes nothing: it is read-only, or no registry",
+    405: "the registry takes nothing: it is read-only, knows no such type, or is no registry",
     412: "the registry takes no more: look at its quota, and whether it lets that tag be replaced",
     413: "the registry, or a proxy before it, takes no blob of that size: raise its limit",
     507: "the registry has no more room: free some there",
 }
+# GitLab's has a list of types.
+_UNEXPLAINED = "the registry does not take this: some take only types that they know; look at its log, or try another"
 
 
 class UploadRefused(BuilderError):
@@ -241,5 +243,5 @@ def put_manifest(
 def _refusal(repository: Repository, error: Refused | NotThere) -> UploadRefused:
     if isinstance(error, NotThere):
         return UploadRefused(repository.where, f"{error}; there is no such repository: make it there first")
-    advice = _ADVICE.get(error.status, "the registry does not take this; look at its log, or try another")
+    advice = _ADVICE.get(error.status, _UNEXPLAINED)
     return UploadRefused(repository.where, f"{error.how}; {advice}", error.status)
