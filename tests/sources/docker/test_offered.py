@@ -1,6 +1,8 @@
-"""What is offered where a registry has an index, but not the image in it that is meant."""
+"""What is offered where a registry has not what is meant: images for other platforms, other tags."""
 
 from __future__ import annotations
+
+import json
 
 import pytest
 from support.images import Spec
@@ -9,7 +11,7 @@ from support.registry import Registry
 from support.remote import read_image
 from support.tars import file, tar
 
-from builder.errors import BlobMissing
+from builder.errors import BlobMissing, ImageNotFound
 from builder.image.platform import Platform
 from builder.sources.access import Access
 
@@ -44,3 +46,11 @@ def test_what_is_found_out_for_a_message_is_worth_no_second_wait(missing: Proxy,
     missing.faults.append(Fault(BY_DIGEST, answer=Answer(503, {}, b"")))
     assert refusal(missing, access).endswith("not there")
     assert len({each.path for each in missing.sent(BY_DIGEST)}) == 2
+
+
+def test_what_belongs_to_a_digest_is_no_tag_to_choose(proxy: Proxy, access: Access) -> None:
+    signed = [f"sha256-{number:064x}{end}" for number in range(40) for end in ("", ".att", ".sig")]
+    answer = Answer(200, {}, json.dumps({"tags": [*signed[:97], "v1", "v2", "sha256-short"]}).encode())
+    proxy.faults.append(Fault("tags/list", answer=answer))
+    with pytest.raises(ImageNotFound, match=r"has no tag '2\.0'; choose one of these: v1, v2, sha256-short$"):
+        read_image(f"docker://{proxy.host}/faults:2.0", access)

@@ -84,14 +84,6 @@ def test_an_absent_tag_is_not_found_and_some_that_are_there_are_named(registry: 
     assert caught.value.reason == f"{registry.host}/tagged has no tag '2.0'; choose one of these: 1.0"
 
 
-def test_what_belongs_to_a_digest_is_no_tag_to_choose(proxy: Proxy, access: Access) -> None:
-    signed = [f"sha256-{number:064x}{end}" for number in range(40) for end in ("", ".att", ".sig")]
-    answer = Answer(200, {}, json.dumps({"tags": [*signed[:97], "v1", "v2", "sha256-short"]}).encode())
-    proxy.faults.append(Fault("tags/list", answer=answer))
-    with pytest.raises(ImageNotFound, match=r"has no tag '2\.0'; choose one of these: v1, v2, sha256-short$"):
-        read_image(f"docker://{proxy.host}/faults:2.0", access)
-
-
 @pytest.mark.parametrize("status", [401, 403, 429, 503])
 def test_a_registry_that_names_no_tags_is_not_asked_twice(proxy: Proxy, access: Access, status: int) -> None:
     proxy.faults.append(Fault("tags/list", answer=Answer(status, {}, b"")))
