@@ -5,11 +5,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import os
 import struct
 import tempfile
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,7 +19,6 @@ from support.everything import ACCESS_ACL, CAPABILITY
 from support.everything import acl as acl_of
 from support.fuzz.mutate import of_tar, of_text
 from support.fuzz.target import Target, refused
-from support.stores import reference, tar_split, write_store
 
 from builder.actions.merge import merge
 from builder.additions.addition import AddedTar
@@ -28,8 +26,6 @@ from builder.additions.tar import read_tar
 from builder.archive import acl
 from builder.archive.compression import COMPRESSIONS, detect
 from builder.archive.index import index
-from builder.containers_storage.composefs import ByDigest
-from builder.containers_storage.handles import Handle
 from builder.decoded import content, form
 from builder.events import ignore
 from builder.guest.files import wanting
@@ -53,8 +49,6 @@ from builder.tree.tree import Tree
 
 # Of the size of what is given to them: a few hundred kilobytes may not take gigabytes of disk, nor minutes.
 LIMITS = Limits(max_size=32 << 20, max_entries=10_000)
-# The digest of no content.
-EMPTY = hashlib.sha256().hexdigest()
 
 
 def inflated(compression: str) -> Callable[[bytes], None]:
@@ -158,38 +152,6 @@ SPEC = images.Spec((FIRST, LAYER), tag="example:1")
 def archive(write: Callable[..., object], **words: object) -> bytes:
     write(Path("seed"), SPEC, **words)
     return Path("seed").read_bytes()
-
-
-def stored(data: bytes) -> None:
-    """Put a layer together again, as a tar-split says and as the marks on its files say, in a store of podman's."""
-    image, place = images.Spec((FIRST,), tag="localhost/a:1"), Path("store")
-    if not place.exists():
-        write_store(place, image)
-    (split,) = place.glob("overlay-layers/*.tar-split.gz")
-    (files,) = place.glob("overlay/*/diff")
-    split.write_bytes(gzip.compress(data, 1))
-    with refused():
-        merged(reference(place.absolute(), "localhost/a:1"))
-    split.unlink()
-    for name in ("f", "d"):
-        # Not every file system has those.
-        with suppress(OSError):
-            os.setxattr(files / name, "user.containers.override_stat", data[:4096])
-    try:
-        merged(reference(place.absolute(), "localhost/a:1"))
-    finally:
-        split.touch()
-
-
-def by_digest(data: bytes) -> None:
-    """Find the files of a layer that podman keeps as a composefs, by its table of contents."""
-    kept = Path(EMPTY[:2], EMPTY[2:])
-    kept.parent.mkdir(exist_ok=True)
-    kept.touch()
-    root = Handle.open(".")
-    assert root is not None
-    with closing(root):
-        os.close(ByDigest(root, data, "layer").open(b"f"))
 
 
 def guest_files(data: bytes) -> None:
@@ -298,14 +260,6 @@ TARGETS = {
         image("", "image"),
         lambda: [archive(images.oci_archive), archive(images.docker_archive), archive(images.layout_zip)],
         of_tar,
-    ),
-    "stored-layer": Target(
-        stored, lambda: [tar_split(FIRST), b"7:8:0644", b"7:8:0755:dir", b"7:8:0600:block-8-1"], of_text
-    ),
-    "composefs-table": Target(
-        by_digest,
-        lambda: [images.dumps({"entries": [{"type": "reg", "name": "f", "digest": f"sha256:{EMPTY}"}]})],
-        of_text,
     ),
     "guest-files": Target(
         guest_files, lambda: [b"# left\n127.0.0.1 localhost 0123456789ab\nnameserver ::1\n"], of_text

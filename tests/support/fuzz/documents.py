@@ -1,26 +1,21 @@
-"""Documents: those of images, of stores, and what this program writes and reads again."""
+"""Documents: those of images, of our store, and what this program writes and reads again."""
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
-from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from support import images
-from support.fuzz.mutate import of_json, of_text
+from support.fuzz.mutate import of_json
 from support.fuzz.target import Target, refused, text
-from support.stores import tar_split, write_store
 
 from builder.actions.remake import _change
 from builder.additions.addition import Addition, parse_owner, read_change, write_change
 from builder.artifact.manifest import is_disk, parse_artifact
 from builder.batch.messages import FORM, is_event, is_progress, read_event, read_job, read_outcome, write_outcome
 from builder.batch.report import BUILT, Outcome, Part
-from builder.containers_storage.records import ImageRecord, LayerRecord, Record, parse_records
-from builder.containers_storage.tarsplit import read_pieces, tar_size
 from builder.image.choose import choose
 from builder.image.config import parse_config
 from builder.image.descriptor import Descriptor
@@ -36,10 +31,8 @@ from builder.output.beside import read_as, read_verity
 from builder.output.kept_contents import contents_beside, unpack_contents
 from builder.output.known_disk import known_disk, reason_to_build
 from builder.output.recipe import Recipe
-from builder.sources import open_source
 from builder.sources.attestations import _line
 from builder.sources.docker_manifest import parse_saved_images
-from builder.sources.resolve import resolve
 from builder.store import open_store
 from builder.store.lease import parse_lease
 from builder.store.reach import Reach, links
@@ -163,39 +156,6 @@ def attribute(data: bytes) -> None:
         unpack_contents(text(data).encode("ascii", "ignore").decode())
 
 
-def records(kind: type[Record], file: str) -> Callable[[bytes], None]:
-    """Read the list of images or of layers, by itself and in a store."""
-
-    def run(data: bytes) -> None:
-        place = Path("store", file)
-        if not place.exists():
-            write_store(Path("store"), images.Spec((images.tar_bytes({"a": b"a"}),), tag="localhost/a:1"))
-        place.write_bytes(data)
-        with refused():
-            parse_records(data, kind, "records")
-        reference = f"containers-storage:[overlay@{Path.cwd()}/store]localhost/a:1"
-        with closing(open_source(reference)) as source:
-            resolve(source, reference, None)
-
-    return run
-
-
-def lists(file: str) -> Callable[[], list[bytes]]:
-    def seeds() -> list[bytes]:
-        write_store(Path("seeds"), images.Spec((images.tar_bytes({"a": b"a"}),), tag="localhost/a:1"))
-        return [Path("seeds", file).read_bytes().replace(b"seeds", b"store")]
-
-    return seeds
-
-
-def pieces(data: bytes) -> None:
-    """Read a tar-split, which is packed here so that its lines are what is changed."""
-    with open("tar-split.gz", "w+b") as file:
-        file.write(gzip.compress(data, 1))
-        file.seek(0)
-        tar_size(read_pieces(file, "tar-split"), "tar-split")
-
-
 def reference_file(data: bytes) -> None:
     name = ImageName.parse("docker.io/library/busybox:latest")
     place = Path("room/images/manifests/docker.io+library+busybox/latest.json")
@@ -263,13 +223,6 @@ TARGETS = {
         lambda: [images.dumps({"recipe": "a", "mtime": 1, "disk": METADATA["disk"], "tools": {}, "contents": "eJw="})],
         of_json,
     ),
-    "images.json": Target(
-        records(ImageRecord, "overlay-images/images.json"), lists("overlay-images/images.json"), of_json
-    ),
-    "layers.json": Target(
-        records(LayerRecord, "overlay-layers/layers.json"), lists("overlay-layers/layers.json"), of_json
-    ),
-    "tar-split": Target(pieces, lambda: [tar_split(images.tar_bytes({"a": b"a", "b": b"b" * 600}))], of_text),
     "stored-reference": Target(
         reference_file,
         lambda: [images.dumps({"name": "docker.io/library/busybox:latest", "descriptor": DESCRIBED})],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from support.fuzz import answers, archives, disks, documents, packages, registries, words
+from support.fuzz import answers, archives, disks, documents, packages, registries, stores, words
 from support.fuzz.target import Target
 
 TARGETS: dict[str, Target] = {
@@ -13,6 +13,7 @@ TARGETS: dict[str, Target] = {
     **answers.TARGETS,
     **registries.TARGETS,
     **packages.TARGETS,
+    **stores.TARGETS,
 }
 
 # An input takes most of them some tenths of a millisecond: of so many executions for each target, those where it takes
