@@ -5,7 +5,7 @@ What a registry says to HEAD, or of `/v2/`, is a hint: only what it answers to a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from threading import Event, Lock
@@ -24,15 +24,15 @@ from builder.image.media_types import INDEXES, MANIFESTS, SCHEMA_1
 from builder.image.name import DOCKER_HUB
 from builder.image.verifier import verify
 from builder.registry import RegistryAccess
-from builder.registry.address import Address, Origin, is_loopback
+from builder.registry.address import Address, Origin
 from builder.registry.authorization import Authorization, scope_of
 from builder.registry.credentials import find_credentials
-from builder.registry.failures import AccessDenied, NoTls, NotThere, Passing, Refused, busy
+from builder.registry.failures import AccessDenied, NotThere, Passing, Refused, busy
 from builder.registry.http import Answer, Http
 from builder.registry.origin import Document
 from builder.registry.pool import Body
 from builder.registry.retry import Patience, retry_after
-from builder.words import quoted
+from builder.registry.scheme import Scheme
 
 # Where Docker Hub really answers; credentials for it stand under its own name.
 _HUB = "registry-1.docker.io"
@@ -76,9 +76,9 @@ class Repository:
         scopes = [scope_of(path, push=push), *map(scope_of, beside)]
         find = partial(find_credentials, access.authfile, host, path, listen, access.helpers)
         self._authorization = Authorization(self._http, scopes, self.where, find)
+        self._scheme = Scheme(self._http, self._server, self.where, not access.tls_verify, self._authorization.expect)
         # By where we were redirected to.
         self._introductions: dict[Origin, Authorization] = {}
-        self._base: Address | None = None
         self._lock = Lock()
 
     def manifest(self, reference: str | Digest) -> Document:
@@ -156,7 +156,7 @@ class Repository:
 
     def _hint(self, resource: str, headers: Mapping[str, str]) -> Answer | None:
         """Ask with HEAD; None where that fails, for whatever reason. Redirects count as success."""
-        self.persist(self._connect)
+        self.persist(self._scheme.base)
         try:
             answer = self.ask("HEAD", resource, headers)
         except (SourceUnreadable, AccessDenied, NotThere):
@@ -171,7 +171,7 @@ class Repository:
             try:
                 return attempt()
             except Passing as error:
-                if error.dialling and self._base is None:
+                if error.dialling and not self._scheme.is_known:
                     raise  # more likely a wrong name or port than a short failure
                 patience.wait(error)
 
@@ -191,7 +191,7 @@ class Repository:
         `also` are statuses to return besides successes, and besides redirects where they are not followed; `within`
         and `follow` are as for Http. Raises NotThere, AccessDenied, Refused, Passing and other SourceUnreadable.
         """
-        base = self._connect()
+        base = self._scheme.base()
         address = place if isinstance(place, Address) else self.address(place)
         if address.origin != base.origin:
             return self._ask_elsewhere(self._http.request(method, address, headers, body, within=within), also)
@@ -213,7 +213,7 @@ class Repository:
 
     def address(self, resource: str) -> Address:
         """Tell where a resource of the repository is."""
-        return self._connect().follow(f"{quote(self.path)}/{resource}")
+        return self._scheme.base().follow(f"{quote(self.path)}/{resource}")
 
     def _introduce(self, address: Address, challenges: Sequence[str]) -> str | None:
         """Say what another registry, which this one redirects to, wants of anybody: passwords do not go there."""
@@ -244,48 +244,6 @@ class Repository:
         if answer.status in _PASSING:
             return busy(self.host, how, answer.status, retry_after(answer.headers))
         return Refused(self.where, how, answer.status)
-
-    def _connect(self) -> Address:
-        """Find out, once, if the registry speaks TLS (spec, "Determining Support"); gives where repositories are."""
-        with self._lock:
-            if self._base is None:
-                self._base = self._try_schemes()
-            return self._base
-
-    def _try_schemes(self) -> Address:
-        refused: SourceUnreadable | None = None
-        try:
-            for scheme in self._schemes():
-                try:
-                    return self._try(self._at(scheme))
-                except (NoTls, Passing) as error:
-                    # Nothing behind the port for TLS, as behind 443 when plain HTTP is at 80, counts as well.
-                    if isinstance(error, Passing) and not error.dialling:
-                        raise
-                    refused = refused or error
-            assert refused is not None
-            raise refused
-        finally:
-            refused = None  # its traceback has this frame, and a socket: together they would wait for the collector
-
-    def _schemes(self) -> Iterator[str]:
-        yield "https"
-        if not self._access.tls_verify or is_loopback(self._at("https").host):
-            yield "http"
-
-    def _at(self, scheme: str) -> Address:
-        try:
-            return Address.parse(f"{scheme}://{self._server}/v2/")
-        except ValueError as error:
-            raise SourceUnreadable(self.where, f"{quoted(self._server)} is no host and port: {error}") from error
-
-    def _try(self, address: Address) -> Address:
-        # Whatever it answers, a redirect or 404 too, is no word about the repository.
-        answer = self._http.request("GET", address, {}, follow=False)
-        answer.discard()
-        if answer.status == 401:
-            self._authorization.expect(answer.headers.getlist("WWW-Authenticate"))
-        return address
 
 
 def _stated_digest(answer: Answer) -> Digest | None:
