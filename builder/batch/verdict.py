@@ -49,12 +49,14 @@ def judge(jobs: Sequence[Job], *, verify: bool = False, threads: int = _THREADS)
     on this machine are read and held against their digests. Never raises BuilderError.
     """
     with Lookout(verify=verify) as lookout:
-        slow = [job for job in jobs if verify or _takes_long(job)]
+        slow: list[Job] = []
+        quick: list[Job] = []
+        for job in jobs:
+            (slow if verify or _takes_long(job) else quick).append(job)
         # Begun first: what answers over a network does so while the rest is looked at.
         ended = _begin(slow, lambda job: _judge(lookout, job), threads)
-        for job in jobs:
-            if not verify and not _takes_long(job):
-                yield _judge(lookout, job)
+        for job in quick:
+            yield _judge(lookout, job)
         for _ in slow:
             verdict = ended.get()
             if isinstance(verdict, BaseException):
