@@ -57,6 +57,16 @@ def done_of(outcomes: dict[str, str]) -> set[str]:
     return {name for name, outcome in outcomes.items() if outcome not in ("EACCES", "EPERM", "EXDEV")}
 
 
+@pytest.mark.root
+@pytest.mark.parametrize("format", ["ext4", "erofs"])
+def test_a_umask_that_leaves_nobody_any_rights_leaves_no_work_behind(made: Path, tmp_path: Path, format: str) -> None:
+    """Root needs none, and may give none once it is confined."""
+    words = argv("-q", "build", f"oci:{made}/image", "-o", tmp_path / f"disk.{format}", "--no-cache")
+    done = subprocess.run(words, env=ENVIRONMENT, umask=0o777, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert os.listdir(tmp_path) == [f"disk.{format}"]
+
+
 @pytest.mark.heavy
 @needs_kernel
 @pytest.mark.parametrize(
