@@ -21,6 +21,8 @@ _ENDED = re.compile("terminating on signal .*")
 # What the console says last where that is missing: init on the disk, or a driver.
 _NO_INIT = "/.rootfs-builder/init: No such file or directory"
 _FOREIGN_INIT = "/.rootfs-builder/init: Exec format error"
+# Init could not make the folders for what the guest writes; this is what Linux says of them then.
+_NO_ROOM = "init: rb.data: No such file or directory;"
 _OTHER_MODULES = "cannot be loaded: Exec format error"
 # What init says of a disk that is not as it was made: an erofs that was cut is mounted all the same.
 _DAMAGED = re.compile(
@@ -114,6 +116,8 @@ def of_guest(disk: Path, last_words: Sequence[str], options: BootOptions, compla
         if damaged[1] and options.data:
             return DiskDamaged(options.data, "mend it with e2fsck, or make another with rootfs-builder blank")
         return DiskDamaged(disk, "ask rootfs-builder verify, and build it again")
+    if options.data and _NO_ROOM in said:
+        return UsageError(f"{options.data}: has no room for what the guest writes; make one with rootfs-builder blank")
     kernel = None if options.modules or options.initrd else options.kernel
     if kernel is not None and any(words in said for words in _NO_DRIVER):
         return UsageError(

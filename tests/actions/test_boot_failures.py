@@ -159,6 +159,7 @@ def test_a_machine_that_somebody_ended_did_not_lack_memory() -> None:
         ("Kernel panic", Path("/k"), GuestFailed, "Kernel panic"),
         ("init: /dev/vda: Bad message; root= says", Path("/k"), DiskDamaged, "/disk: the guest's kernel cannot"),
         ("init: /dev/vdb: Bad message; rb.data= has", None, DiskDamaged, "/data: the guest's kernel cannot read it"),
+        ("init: rb.data: No such file or directory; take", None, UsageError, "/data: has no room for what the guest"),
         ("init: /dev/dm-0: Invalid argument; root= says", None, DiskDamaged, "cannot read it: it is damaged, or"),
         ("init: /.rootfs-builder/init: I/O error; name", None, DiskDamaged, "ask rootfs-builder verify, and build it"),
     ],
