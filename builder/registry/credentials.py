@@ -74,12 +74,14 @@ def find_credentials(
 ) -> Credentials | None:
     """Find the credentials for the repository `path` at `host`; None where there are none.
 
-    The first file that has some counts: `authfile` or else $REGISTRY_AUTH_FILE alone where one is given, then podman's
-    and Docker's own. Where none is given and there are `helpers`, those are asked in their order, and the files where
-    they come. `listen` is told what is no use. Raises SourceUnreadable, or MissingRequirement, for a file that was
-    given.
+    The first file that has some counts: `authfile` or else $REGISTRY_AUTH_FILE alone where one is given, then podman's,
+    what $DOCKER_AUTH_CONFIG holds, and Docker's own. Where none is given and there are `helpers`, those are asked in
+    their order, and the files where they come. `listen` is told what is no use. Raises SourceUnreadable, or
+    MissingRequirement, for a file that was given.
     """
     given = _given(authfile)
+    # Docker Hub may be called as its server is.
+    host = _normalise(host)
     if given:
         return _in_files([given], True, host, path, listen)
     for helper in helpers or (_FILES,):

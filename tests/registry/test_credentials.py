@@ -99,6 +99,7 @@ def test_the_most_specific_entry_counts(tmp_path: Path) -> None:
         ("https://index.docker.io/v1/", "docker.io"),
         ("index.docker.io", "docker.io"),
         ("docker.io", "docker.io"),
+        ("https://index.docker.io/v1/", "registry-1.docker.io"),
         ("https://registry.example/v2/", "registry.example"),
         ("http://registry.example", "registry.example"),
     ],
