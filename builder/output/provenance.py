@@ -47,7 +47,7 @@ def describe_provenance(
         "resolvedDependencies": [
             *_of_image(image),
             *_of_attested(attested),
-            *map(_of_addition, _with_source(surveyed)),
+            *_of_additions(surveyed),
             *_of_guest(guest),
         ],
     }
@@ -82,15 +82,14 @@ def _of_attested(attested: Attested) -> Iterator[dict[str, Any]]:
         yield _resource("attestation", str(blob.digest), facts, media_type=blob.media_type, size=blob.size)
 
 
-def _with_source(surveyed: Sequence[Surveyed]) -> Iterator[Surveyed]:
-    return (each for each in surveyed if each.digest)
-
-
-def _of_addition(surveyed: Surveyed) -> dict[str, Any]:
-    target = "/" + os.fsdecode(b"/".join(surveyed.target))
-    what = "tar added to" if isinstance(surveyed.change, AddedTar) else "added as"
-    algorithm = "sha256" if surveyed.kind is Kind.FILE else _LISTING
-    return _resource(f"{what} {target}", f"{algorithm}:{surveyed.digest}")
+def _of_additions(surveyed: Sequence[Surveyed]) -> Iterator[dict[str, Any]]:
+    for each in surveyed:
+        if not each.digest:
+            continue  # a removal, which has no source
+        target = "/" + os.fsdecode(b"/".join(each.target))
+        what = "tar added to" if isinstance(each.change, AddedTar) else "added as"
+        algorithm = "sha256" if each.kind is Kind.FILE else _LISTING
+        yield _resource(f"{what} {target}", f"{algorithm}:{each.digest}")
 
 
 def _of_guest(guest: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:

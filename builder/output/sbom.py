@@ -32,7 +32,8 @@ def describe_packages(
     """
     distribution = inventory.distribution
     # Equal ones are one, such as a database that is reached by two paths.
-    components = {component["bom-ref"]: component for component in _components(inventory)}
+    listed = (_component(package, distribution) for package in inventory.packages)
+    components = {component["bom-ref"]: component for component in listed}
     about = {
         "type": "container",
         "bom-ref": _DISK,
@@ -73,10 +74,6 @@ def _operating_system(distribution: Distribution) -> dict[str, Any]:
         **({"version": distribution.version} if distribution.version else {}),
         "description": distribution.name,
     }
-
-
-def _components(inventory: Inventory) -> list[dict[str, Any]]:
-    return [_component(package, inventory.distribution) for package in inventory.packages]
 
 
 def _component(package: Package, distribution: Distribution | None) -> dict[str, Any]:

@@ -26,7 +26,8 @@ def read_dpkg(files: DiskFiles) -> Iterator[Package]:
     for path in (STATUS, *_each(files)):
         data = files.read(path, _MAX_SIZE)
         for fields in paragraphs(data or b"", _WANTED):
-            if fields.get(b"Status", b"").split()[-1:] not in ([state] for state in _NOT_THERE):
+            *_, state = fields.get(b"Status", b"").split() or [b""]
+            if state not in _NOT_THERE:
                 yield _package(fields, path)
 
 
