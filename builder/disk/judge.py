@@ -13,9 +13,10 @@ from builder.files.descriptors import opened, path_of
 from builder.tool import find_tool, run_tool
 from builder.words import quoted
 
-# What e2fsck says of itself, of its progress, of mounts, which it may not look at, and only because it has failed; and
-# what fsck.erofs says of some errors, to end well all the same.
+# Lines of e2fsck that tell no fault: of itself, of its progress, of mounts, which it may not look at, and those that it
+# prints only because it has failed.
 _NO_FINDING = re.compile(r"e2fsck \d|Pass \d|ext2fs_check_if_mount: |Could this be a zero-length|.*\*{10} WARNING")
+# How fsck.erofs tells a fault; with some, it ends well all the same.
 _ERROR = re.compile(r"<E> .*")
 # What fsck.erofs says of what only a newer one knows.
 _UNKNOWN = re.compile(

@@ -49,7 +49,7 @@ def opened(path: str | Path, flags: int, mode: int = 0o666, dir_fd: int | None =
 
 
 def nameless(name: str) -> int:
-    """Make a file that goes with its last descriptor: in memory, or in TMPDIR where this process may have none there.
+    """Make a file that goes with its last descriptor: in memory, or where that is not allowed, in TMPDIR.
 
     `name` is for who looks at /proc. Raises OSError.
     """
