@@ -27,6 +27,7 @@ from support.written_store import APP, LAYERS, contents, image, layer_ids
 
 from builder.errors import (
     BuilderError,
+    ImageNotFound,
     ImageRefused,
     InvalidReference,
     MalformedDocument,
@@ -48,6 +49,12 @@ def test_no_store_at_all_says_who_named_it(tmp_path: Path) -> None:
     assert (
         f"{tmp_path}/.local/share/containers/storage: there is no such directory (named by the default)" in done.stderr
     )
+
+
+def test_a_store_without_images_says_that_there_are_others(tmp_path: Path) -> None:
+    with no_descriptor_left(), pytest.raises(ImageNotFound) as caught:
+        image(reference(tmp_path, "app:1"))
+    assert caught.value.reason == f"{tmp_path} holds no image at all; each user has a store, podman info says where"
 
 
 def test_inside_podman_unshare_the_users_store_is_read(tmp_path: Path) -> None:

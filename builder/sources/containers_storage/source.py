@@ -105,6 +105,9 @@ class ContainersStorage:
         if not chosen:
             names = listed(sorted({name for image in images for name in image.record.names or ()}))
             reason = f"there is no such image in {self._where()}; there are: {names or 'none that has a name'}"
+            if not images:
+                # As root's is for who builds with podman as an ordinary user, and the other way round.
+                reason = f"{self._where()} holds no image at all; each user has a store, podman info says where"
             raise ImageNotFound(self._text, reason)
         return chosen
 
