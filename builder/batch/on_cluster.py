@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from builder.batch.bases import bases
 from builder.batch.images import Job
-from builder.batch.kin import bases
 from builder.batch.report import Outcome
 from builder.batch.run import run_on, working_directory
 from builder.batch.terms import Terms

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from threading import Thread
 
-from builder.actions.standing import DAMAGED, Lookout, Standing
+from builder.actions.up_to_date import DAMAGED, Lookout, Standing
 from builder.batch.images import Job
 from builder.batch.report import FAILED, UP_TO_DATE, Outcome, Part, without_disk
 from builder.errors import BuilderError, DigestMismatch, SizeMismatch

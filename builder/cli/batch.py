@@ -10,11 +10,11 @@ from typing import Any, BinaryIO
 
 import click
 
-from builder.batch.apart import check_written
 from builder.batch.entries import InvalidList
 from builder.batch.images import Job, parse_list
 from builder.batch.naming import FIELDS, Template
 from builder.batch.on_cluster import run_on_cluster
+from builder.batch.outputs import check_written
 from builder.batch.report import summary
 from builder.batch.reports import Reports
 from builder.batch.run import run_batch

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from builder.decoded import form
+from builder.decoded import layer_file
 from builder.decoded.content import Checksums, Content, Damaged, Unkept, verify
 from builder.image.digest import Digest
 from builder.layers.account import Taken
@@ -38,7 +38,7 @@ class Kept:
     """A layer of the cache, open and verified: what it takes, and for which `blob` it holds, if not for all."""
 
     fd: int
-    decoded: form.Decoded
+    decoded: layer_file.Decoded
 
     @property
     def taken(self) -> Taken:
@@ -52,7 +52,7 @@ class Kept:
 
     def lend(self, spool: Spool) -> Entries:
         """Give its content to a spool, which closes it, and return its entries. Raises Damaged, OSError."""
-        return form.entries(self.fd, self.decoded, _lend(self.fd, self.decoded.content, spool))
+        return layer_file.entries(self.fd, self.decoded, _lend(self.fd, self.decoded.content, spool))
 
     def close(self) -> None:
         """Let go of a layer that is not lent."""
@@ -83,7 +83,7 @@ class Claim:
         content = self._content()
         if not content.is_for_keeping():
             raise Unkept
-        form.write(fd, str(self._diff_id), blob, taken, content, entries)
+        layer_file.write(fd, str(self._diff_id), blob, taken, content, entries)
         name = _name(self._diff_id)
         os.rename(name + _MAKING, name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
         self._published = True
@@ -136,7 +136,7 @@ class LayerCache:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
                 raise Damaged("it is no file of this user's")
-            decoded = form.read(fd, status.st_size, str(diff_id))
+            decoded = layer_file.read(fd, status.st_size, str(diff_id))
             verify(fd, decoded.content)
             # What was used longest ago goes first.
             with suppress(OSError):

@@ -14,7 +14,7 @@ from support.images import blob_path, bytes_of, digest, layout, write_directory
 from support.registry import Registry
 
 from builder import BuildOptions, build
-from builder.actions.standing import Lookout
+from builder.actions.up_to_date import Lookout
 from builder.errors import BlobMissing, DigestMismatch, ImageRefused, MalformedDocument, UnsupportedImage
 from builder.events import Event, Notice
 from builder.image.platform import Platform

@@ -19,7 +19,7 @@ from support.tars import file, tar
 from support.verity import skip_without_veritysetup
 
 from builder import AddedTar, Addition, BuildOptions, DiskOptions, Removal, build
-from builder.actions.standing import Lookout
+from builder.actions.up_to_date import Lookout
 from builder.batch.images import parse_list
 from builder.errors import OutputError, UsageError
 from builder.guest.options import GuestOptions

@@ -17,7 +17,7 @@ from support.tars import file, symlink, tar
 
 from builder import Addition, BuildOptions, Removal, build
 from builder.actions import companions
-from builder.actions.standing import Lookout
+from builder.actions.up_to_date import Lookout
 from builder.batch.images import parse_list
 from builder.disk.filesystem import Compression, DiskOptions
 from builder.errors import OutputError

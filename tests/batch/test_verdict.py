@@ -15,7 +15,7 @@ from support.registry import Registry
 from support.tars import file, tar
 
 from builder import BuildOptions, GuestOptions, build
-from builder.actions.standing import Lookout, Standing
+from builder.actions.up_to_date import Lookout, Standing
 from builder.batch.images import Job
 from builder.batch.report import FAILED, UP_TO_DATE, without_disk
 from builder.batch.verdict import Verdict, judge, sweep

@@ -11,7 +11,7 @@ from support.kept import Heard, opened, small_image, with_cache
 from support.tars import file, sparse_pax, tar
 
 from builder import build
-from builder.decoded import cache, form
+from builder.decoded import cache, layer_file
 from builder.decoded.cache import Claim, Kept
 from builder.decoded.content import Content, Damaged, verify
 from builder.decoded.room import stored
@@ -23,7 +23,7 @@ LAYER = tar(file("f", b"content"), sparse_pax("s", [(4096, b"data")], 5000, "1.0
 
 def check(fd: int, diff_id: str) -> None:
     """What a use of a layer checks."""
-    verify(fd, form.read(fd, os.fstat(fd).st_size, diff_id).content)
+    verify(fd, layer_file.read(fd, os.fstat(fd).st_size, diff_id).content)
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_a_damaged_layer_is_made_anew_and_the_disk_is_the_same(tmp_path: Path, d
 def test_another_version_makes_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image, options, heard = small_image(tmp_path / "image"), with_cache(tmp_path / "cache"), Heard()
     disk = build(image, tmp_path / "disk.ext4", options).output
-    monkeypatch.setattr(form, "VERSION", "0.0.0")
+    monkeypatch.setattr(layer_file, "VERSION", "0.0.0")
     again = build(image, tmp_path / "again.ext4", options, heard).output
     assert again.read_bytes() == disk.read_bytes()
     assert heard.layers == ["read", "read"]

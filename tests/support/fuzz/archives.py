@@ -26,7 +26,7 @@ from builder.additions.tar import read_tar
 from builder.archive import acl
 from builder.archive.compression import COMPRESSIONS, detect
 from builder.archive.index import index
-from builder.decoded import content, form
+from builder.decoded import content, layer_file
 from builder.events import ignore
 from builder.guest.files import wanting
 from builder.guest.modules import load_order, unsigned
@@ -178,7 +178,7 @@ def kept() -> list[bytes]:
             with open_layer(Blob(data), one, account, ignore) as stream:
                 entries = read_layer(stream, spool)
             spool.settle()
-            form.write(
+            layer_file.write(
                 *(file.fileno(), DIFF_ID, "", account.since(Account(LIMITS))),
                 *(content.Content(spool.end, spool.runs, sums.sums), entries),
             )
@@ -193,9 +193,9 @@ def decoded(data: bytes) -> None:
     with open("kept", "w+b") as file:
         file.write(data)
         file.flush()
-        found = form.read(file.fileno(), len(data), DIFF_ID)
+        found = layer_file.read(file.fileno(), len(data), DIFF_ID)
         content.verify(file.fileno(), found.content)
-        list(form.entries(file.fileno(), found, 4096))
+        list(layer_file.entries(file.fileno(), found, 4096))
 
 
 def sealed(data: bytes) -> None:

@@ -9,8 +9,8 @@ from support.images import Spec, layout
 from support.tars import file, tar
 
 from builder import BuildOptions
+from builder.batch.bases import bases
 from builder.batch.images import parse_list
-from builder.batch.kin import bases
 
 BASE = tar(file("base", b"a" * 1000))
 LARGER = tar(file("python", bytes(range(256)) * 100))

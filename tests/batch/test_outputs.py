@@ -9,8 +9,8 @@ from support.images import Spec, layout, oci_archive
 from support.tars import file, tar
 
 from builder import BuildOptions
-from builder.batch.apart import check_written
 from builder.batch.images import parse_list
+from builder.batch.outputs import check_written
 from builder.errors import UsageError
 
 SPEC = Spec((tar(file("a", b"content")),))
