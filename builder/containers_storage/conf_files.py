@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
+from os.path import isfile
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 import msgspec
 
 from builder.containers_storage.handles import reading
-from builder.errors import SourceUnreadable
+from builder.errors import MissingRequirement, SourceUnreadable
 
 # In bytes; the file that distributions install has 10 KiB.
 _MAX_FILE = 1 << 20
@@ -78,9 +79,13 @@ class Conf:
             self.read(path)
 
     def read(self, path: str) -> None:
-        """Read a file over the others. Raises OSError, and SourceUnreadable for one that is no storage.conf."""
-        with open(path, "rb") as file:
-            data = file.read(_MAX_FILE + 1)
+        """Read a file over the others. Raises OSError, MissingRequirement, SourceUnreadable."""
+        try:
+            with open(path, "rb") as file:
+                data = file.read(_MAX_FILE + 1)
+        except PermissionError as error:
+            todo = "let this user read it, or name the store: [overlay@ROOT]NAME"
+            raise MissingRequirement(f"{path}: {error.strerror}; {todo}") from error
         if len(data) > _MAX_FILE:
             raise SourceUnreadable(path, f"is no storage.conf: it is longer than {_MAX_FILE} bytes")
         self.parse(data, path)
@@ -112,7 +117,7 @@ def drop_ins(system: Iterable[str], own: str, uid: int) -> list[str]:
     found: dict[str, str] = {}
     for directory in [*directories, *([f"{own}.d"] if own else [])]:
         # What this user may not look into, as another user's home that sudo has left, is not there.
-        found |= {path.name: str(path) for path in Path(directory).glob("*.conf") if path.is_file()}
+        found |= {path.name: str(path) for path in Path(directory).glob("*.conf") if isfile(path)}
     return [found[name] for name in sorted(found)]
 
 

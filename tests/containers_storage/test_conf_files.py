@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from builder.containers_storage.conf import find_place
 from builder.containers_storage.place import Place
-from builder.errors import SourceUnreadable
+from builder.errors import MissingRequirement, SourceUnreadable
 
 
 def machine(place: Path, files: Mapping[str, str]) -> tuple[str, ...]:
@@ -96,3 +97,18 @@ def test_where_the_environment_names_a_file_there_are_no_drop_ins_and_one_more_c
 def test_a_drop_in_that_is_none_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceUnreadable, match=r"etc/storage.conf.d/1.conf: is no storage.conf"):
         find(tmp_path, 0, {"etc/storage.conf.d/1.conf": "graphroot = 1"})
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_what_this_user_may_not_look_at_is_not_there_and_what_it_may_not_read_is_named(tmp_path: Path) -> None:
+    files = {"usr/storage.conf.d/1.conf": 'graphroot = "/in"', "etc/storage.conf.d/2.conf": "", "shut/3.conf": ""}
+    machine(tmp_path, files)
+    (tmp_path / "etc/storage.conf.d/3.conf").symlink_to(tmp_path / "shut/3.conf")
+    (tmp_path / "shut").chmod(0)
+    try:
+        assert find(tmp_path, 1000, {}).root == "/in"
+    finally:
+        (tmp_path / "shut").chmod(0o700)
+    (tmp_path / "etc/storage.conf.d/2.conf").chmod(0)
+    with pytest.raises(MissingRequirement, match=r"2\.conf: Permission denied; let this user read it"):
+        find(tmp_path, 1000, {})
