@@ -29,7 +29,7 @@ from builder.actions.booting import (
     on_the_line,
     verity_of,
 )
-from builder.errors import ToolFailed
+from builder.errors import ToolFailed, UsageError
 from builder.exact import write_next
 from builder.files.descriptors import nameless, path_of
 from builder.guest.initramfs import options_archive
@@ -38,6 +38,7 @@ from builder.output.failures import failures_named
 from builder.signals import signals_given_to
 from builder.tool import run_tool
 from builder.vm.channels import Channels
+from builder.vm.kernels import is_bzimage
 from builder.vm.machine import MachineOptions, Root
 from builder.vm.qemu import MACHINES, NETWORK, Guest, machine_for, qemu_argv
 
@@ -114,6 +115,9 @@ def _prepared(disk: Path, options: BootOptions) -> Iterator[Guest]:
     machine = MACHINES[options.machine] if options.machine else machine_for(architecture_here(), options.vcpus)
     format_ = format_of(disk)
     kernel, modules = chosen_kernel(options)
+    # QEMU would start it, and wait for ever.
+    if machine.image_architecture != "amd64" and is_bzimage(kernel):
+        raise UsageError(f"{kernel}: is a kernel for amd64; name one for {machine.image_architecture} with --kernel")
     verity = verity_of(disk, options)
     root = Root(disk, format_, machine.image_architecture, init=True, verity=verity)
     said = MachineOptions(memory=options.memory, data=options.data, writable=options.writable)

@@ -39,6 +39,12 @@ def modules_of(kernel: Path) -> Path | None:
     return _modules_of(kernel, _MODULES) if kernel.name.startswith("vmlinuz-") else None
 
 
+def is_bzimage(kernel: Path) -> bool:
+    """Tell a compressed kernel for x86 by its signature (the kernel's arch/x86/boot.rst). Raises OSError."""
+    with kernel.open("rb") as file:
+        return file.read(0x206)[0x202:] == b"HdrS"
+
+
 def _modules_of(kernel: Path, modules: Path) -> Path | None:
     version = kernel.name.removeprefix("vmlinuz-")
     if (modules / version).is_dir():

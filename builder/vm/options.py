@@ -11,6 +11,7 @@ from pathlib import Path
 from builder.errors import UsageError
 from builder.form import Form
 from builder.option import MACHINE, option
+from builder.vm.kernels import is_bzimage
 from builder.vm.machine import MachineOptions, Root
 from builder.vm.vmm import Configuration
 from builder.vm.vmms import VMMS
@@ -81,9 +82,8 @@ class VmOptions:
             if path and not os.path.exists(path):
                 yield f"{path}: is not there yet; the machine wants it"
         if self.machine.kernel and "firecracker" in (config.vmm for config in self.vm_config):
-            with suppress(OSError), self.machine.kernel.open("rb") as file:
-                # The signature of a bzImage (the kernel's arch/x86/boot.rst).
-                if file.read(0x206)[0x202:] == b"HdrS":
+            with suppress(OSError):
+                if is_bzimage(self.machine.kernel):
                     yield f"{self.machine.kernel}: is a compressed kernel; Firecracker up to 1.16 wants its vmlinux"
 
     def check_root(self, root: Root) -> None:

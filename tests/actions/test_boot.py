@@ -121,6 +121,12 @@ def test_the_kernel_is_told_what_the_machine_needs(disk: Path) -> None:
         assert (" no_timer_check " in line) == needed
 
 
+def test_a_machine_of_arm64_is_not_started_with_a_kernel_for_amd64(disk: Path, tmp_path: Path) -> None:
+    (tmp_path / "vmlinuz").write_bytes(b"MZ".ljust(0x202, b"\0") + b"HdrS")
+    with pytest.raises(UsageError, match="vmlinuz: is a kernel for amd64; name one for arm64 with --kernel"):
+        boot_command(disk, BootOptions(kernel=tmp_path / "vmlinuz", initrd=disk, machine="virt"))
+
+
 def test_the_kernel_is_told_of_the_hash_tree_that_the_metadata_beside_the_disk_tell_of(tmp_path: Path) -> None:
     skip_without_veritysetup()
     layout(tmp_path / "image", Spec((tar(file("a", b"content")),)))
