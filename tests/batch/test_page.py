@@ -137,6 +137,11 @@ def test_few_images_show_more_of_each() -> None:
     assert cells[1] < 50
 
 
+def test_it_names_a_disk_as_it_was_pushed() -> None:
+    read = Page(render_page([Outcome(1, "oci:a", "a.ext4", BUILT, pushed="host/disks@sha256:0")], {}))
+    assert "host/disks@sha256:0" in read.text("dd")
+
+
 def test_a_disk_without_contents_is_shown_without_a_map() -> None:
     read = Page(render_page([Outcome(1, "oci:a", "a.ext4", BUILT)], {}))
     assert "figure" not in [tag for tag, _ in read.elements]

@@ -90,6 +90,7 @@ def _disk(row: Row, facts: Facts, most: int, *, is_open: bool) -> Html:
         "Manifest": outcome.source,
         "SHA-256": outcome.sha256,
         "UUID": outcome.uuid,
+        "Pushed": outcome.pushed,
         "Content": contents and f"{human_size(contents.size)} in {contents.files} files",
         "Wasted": contents and contents.wasted and f"{human_size(contents.wasted)} that upper layers took away",
     }
