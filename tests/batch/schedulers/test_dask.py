@@ -220,9 +220,9 @@ def test_a_worker_takes_as_many_builds_as_it_declares_or_has_threads(
 def test_images_that_share_a_layer_follow_each_other_on_a_machine_with_no_pause_between(
     place: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("builder.batch.schedulers.session._LOOK_SECONDS", 3600.0)
+    monkeypatch.setattr("builder.batch.schedulers.workers.LOOK_SECONDS", 3600.0)
     # Nobody asks a worker again that takes longer.
-    monkeypatch.setattr("builder.batch.schedulers.session._WORKER_SECONDS", 3600.0)
+    monkeypatch.setattr("builder.batch.schedulers.workers.WORKER_SECONDS", 3600.0)
     bases = [tar(file("base", name * 1000)) for name in (b"a", b"b")]
     for name, base in (("a1", 0), ("b1", 1), ("a2", 0), ("b2", 1)):
         layout(place / name, Spec((bases[base], tar(file("own", name.encode()))), config={"Cmd": ["/a"]}))
