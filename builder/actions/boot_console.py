@@ -80,6 +80,11 @@ def boot_on_console(disk: Path, options: BootOptions, stdout: int, stderr: int) 
     # A VMM may fail after its guest has ended well. All that the guest said is read by now, and counts.
     if failure is not None and console.status is None:
         raise failure
+    return _outcome(disk, console)
+
+
+def _outcome(disk: Path, console: Console) -> Booted:
+    """Tell how a guest ended by what it said. Raises what `boot_on_console` raises of a guest."""
     if console.expected:
         return Booted(0)
     if console.status is None:
