@@ -46,6 +46,9 @@ def _shared(kind: str, reference: Reference, means: Means, open: Callable[[Refer
 
 def _directory(reference: Reference, means: Means) -> Files:
     place = reference.place
+    if place.startswith("//") and not os.path.lexists(place):
+        # What is in a registry has that scheme for Helm and others.
+        raise ImageNotFound(place, "there is no such directory; an image in a registry is docker://NAME")
     if not reference.is_url:
         return _open_directory(place)
     url = parse_url(place)

@@ -108,6 +108,11 @@ def test_a_layout_without_images_holds_none(tmp_path: Path) -> None:
     assert isinstance(refusal(tmp_path), ImageNotFound)
 
 
+def test_what_helm_calls_an_image_in_a_registry_is_told_apart() -> None:
+    with pytest.raises(ImageNotFound, match="no such directory; an image in a registry is docker://NAME"):
+        open_source("oci://registry.invalid/team/app:1.0")
+
+
 def test_two_tags_of_one_image_are_no_choice(tmp_path: Path) -> None:
     made = write_entries(tmp_path, (spec("a"), {TAG: "1"}), (spec("a"), {TAG: "latest"}))
     assert config_digest(tmp_path) == made[0]
