@@ -18,7 +18,7 @@ from builder.linux import MAX_PATH
 from builder.tree.found import Inode, joined
 
 _SLOT = 32
-# Form, attributes, mode, links, size, -, value, number, uid, gid.
+# Form, attributes, mode, links, size, seconds since the file system was made (Linux 6.15), value, number, uid, gid.
 _COMPACT = Struct("<HHHHIIIIHHI")
 # Form, attributes, mode, -, size, value, number, uid, gid, seconds, nanoseconds, links.
 _EXTENDED = Struct("<HHHHQIIIIqII16x")
@@ -99,8 +99,8 @@ class ErofsReader:
             time, end = seconds * 10**9 + nanoseconds, position + _EXTENDED.size
         else:
             fields = _COMPACT.unpack(self._volume.read(position, _COMPACT.size, where))
-            _, count, mode, links, size, _, value, _, uid, gid, _ = fields
-            time, end = self.superblock.build_time_ns, position + _COMPACT.size
+            _, count, mode, links, size, seconds, value, _, uid, gid, _ = fields
+            time, end = self.superblock.build_time_ns + seconds * 10**9, position + _COMPACT.size
         area = self._volume.read(end, 12 + 4 * (count - 1), where) if count else b""
         reader = XattrReader(where, partial(self._volume.read, where=where), self.superblock.xattrs, self._prefixes)
         inode = Inode(number, mode, links, uid, gid, time, gathered(reader.xattrs(area), where))

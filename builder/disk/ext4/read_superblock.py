@@ -22,7 +22,10 @@ _KNOWN = _FILE_TYPES | 0x40 | _META_BG | _64BIT | 0x100 | 0x200 | _EA_INODE | _C
 # Data in inodes; names that are searched for, not kept, in other cases; files of which some may be encrypted.
 _KNOWN |= 0x8000 | 0x20000 | 0x10000
 _SPARSE_GROUPS, _CHECKSUMS = 0x1, 0x400
-_SPARSE_GROUPS_2 = 0x200  # compat
+_INDEXES, _SPARSE_GROUPS_2 = 0x20, 0x200  # compat
+# Hashes of directories' indexes: up to TEA with unsigned characters, and SipHash for names in any case.
+_CASELESS, _LAST_HASH, _SIPHASH = 0x20000, 5, 6
+_HURD = 1
 
 # Inodes, blocks; first block; sizes of blocks and clusters; blocks, clusters and inodes of a group.
 _COUNTS, _FIRST = Struct("<II"), Struct("<IIIIII")
@@ -94,11 +97,21 @@ def read_superblock(volume: Volume) -> Superblock:
             reason = "its journal holds what its files lack; unmount it, or if it is not mounted, run e2fsck -fp"
             raise DiskMalformed(_WHERE, reason)
         raise DiskMalformed(_WHERE, f"has features of which nothing is known here ({unknown:#x})")
+    _check_linux_mounts(data, compat, incompat)
     superblock = _facts(data, compat, incompat, ro_compat)
     if superblock.seed is not None and extend(0, data[:0x3FC]) ^ 0xFFFFFFFF != unpack_from("<I", data, 0x3FC)[0]:
         raise DiskMalformed(_WHERE, "its checksum is wrong")
     volume.check(0, superblock.blocks * superblock.block_size, _WHERE)
     return superblock
+
+
+def _check_linux_mounts(data: bytes, compat: int, incompat: int) -> None:
+    """Raise DiskMalformed for what e2fsck passes, and Linux refuses (ext4_hash_info_init, ext4_hurd_incompat)."""
+    hash = data[0xFC]
+    if compat & _INDEXES and hash > (_SIPHASH if incompat & _CASELESS else _LAST_HASH):
+        raise DiskMalformed(_WHERE, f"names a hash of directories that Linux does not know ({hash})")
+    if unpack_from("<I", data, 0x48)[0] == _HURD and incompat & (_64BIT | _EA_INODE):
+        raise DiskMalformed(_WHERE, "is the Hurd's, with features that Linux does not take from it")
 
 
 def _facts(data: bytes, compat: int, incompat: int, ro_compat: int) -> Superblock:

@@ -12,6 +12,7 @@ import pytest
 
 from builder.disk.ext4.read import Ext4Reader
 from builder.disk.reading import DiskMalformed, Volume, walk
+from builder.files.descriptors import opened
 from builder.tool import find_tool
 
 BLOCK = 1024
@@ -53,6 +54,27 @@ def place(reader: Ext4Reader, number: int) -> int:
 
 def inode_of(reader: Ext4Reader, name: bytes) -> int:
     return next(entry.number for entry in reader.entries(reader.inode(reader.root)) if entry.name == name)
+
+
+@pytest.mark.parametrize(
+    ("position", "value", "said"),
+    [
+        (0xFC, 6, "names a hash of directories that Linux does not know (6)"),
+        (0x48, 1, "is the Hurd's, with features that Linux does not take from it"),
+    ],
+)
+def test_what_e2fsck_passes_and_linux_does_not_mount_is_no_disk(
+    tmp_path: Path, position: int, value: int, said: str
+) -> None:
+    image = tmp_path / "image"
+    made = ["-q", "-t", "ext4", "-O", "^metadata_csum"]
+    subprocess.run([find_tool("mke2fs"), *made, image, "1M"], check=True, capture_output=True)
+    with opened(image, os.O_RDWR) as fd:
+        assert Ext4Reader(Volume.of(fd)).superblock.inodes
+        os.pwrite(fd, bytes([value]), 1024 + position)
+        with pytest.raises(DiskMalformed) as caught:
+            Ext4Reader(Volume.of(fd))
+    assert str(caught.value) == f"the superblock: {said}"
 
 
 @pytest.mark.parametrize("name", [b"file", b"link"])
