@@ -79,7 +79,7 @@ def tool_version(name: str) -> str:
 
 
 def ask_tool(argv: Sequence[str]) -> CompletedTool:
-    """Run a program that tells of itself, and remember its answer for as long as its file is the same.
+    """Run a program for what it says of itself, and remember that for as long as its file stays the same.
 
     Raises what `run_tool` raises.
     """

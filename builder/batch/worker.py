@@ -41,7 +41,7 @@ from builder.words import without_password
 def run(job: Job, listen: Listener = ignore, begun: float | None = None) -> Outcome:
     """Build the disk of one job, unless it is there already; never raises BuilderError.
 
-    It has taken since `begun`, by the monotonic clock, or since now.
+    Its time counts from `begun` on, by the monotonic clock, or from now.
     """
     notices: list[str] = []
 

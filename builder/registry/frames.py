@@ -70,7 +70,7 @@ def send_json(to: socket.socket, kind: bytes, content: object) -> None:
 
 
 def send_error(to: socket.socket, error: Exception) -> None:
-    """Send a frame of an error; where memory is too short for its words, that it is. Raises OSError as send_frame."""
+    """Send a frame of an error; where there is no memory for its words, of that. Raises OSError as send_frame."""
     try:
         content = json.dumps(describe_error(error)).encode()
     except MemoryError:

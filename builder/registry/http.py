@@ -205,7 +205,7 @@ class Http:
 
 
 def redirected(address: Address, location: str) -> Address:
-    """Find where a redirect leads; raises SourceUnreadable where that is not to be gone."""
+    """Find where a redirect leads; raises SourceUnreadable where it must not be followed."""
     try:
         following = address.follow(location)
     except ValueError:

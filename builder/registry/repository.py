@@ -216,7 +216,7 @@ class Repository:
         return self._scheme.base().follow(f"{quote(self.path)}/{resource}")
 
     def _introduce(self, address: Address, challenges: Sequence[str]) -> str | None:
-        """Say what another registry, which this one redirects to, wants of anybody: passwords do not go there."""
+        """Get what another registry, which this one redirects to, takes of anybody: passwords do not go there."""
         with self._lock:
             scopes = [scope_of(self.path)]
             known = self._introductions.setdefault(
@@ -228,7 +228,7 @@ class Repository:
         return None
 
     def _ask_elsewhere(self, answer: Answer, also: frozenset[int]) -> Answer:
-        """Judge an answer from another host, whose challenges are none for who has credentials for this one."""
+        """Judge an answer from another host, whose challenges are not met: our credentials are for this one."""
         if 200 <= answer.status < 400 or answer.status in also:
             return answer
         how = answer.explain()

@@ -132,18 +132,18 @@ class Placed(Protocol):
 
 @runtime_checkable
 class Fetching(Protocol):
-    """What a source can do besides, where another process may have the network: have it keep to one image."""
+    """What a source can do besides, where another process may fetch for it: bind that one to its image."""
 
     def fetched_apart(self) -> bool:
         """Say whether another process fetches it."""
         ...
 
     def stay(self) -> None:
-        """Have that one open no other repository any more."""
+        """Have the process that fetches open no other repository from now on."""
         ...
 
     def settle(self) -> None:
-        """Have that one fetch nothing any more but blobs that were opened before."""
+        """Have the process that fetches fetch nothing from now on but blobs that were opened before."""
         ...
 
 

@@ -116,12 +116,12 @@ class DockerSource:
         return isinstance(self._repository, FetchedOrigin)
 
     def stay(self) -> None:
-        """Have that one open no other repository any more."""
+        """Have the process that fetches open no other repository from now on."""
         if isinstance(self._repository, FetchedOrigin):
             self._repository.stay()
 
     def settle(self) -> None:
-        """Have that one fetch nothing any more but blobs that were opened before."""
+        """Have the process that fetches fetch nothing from now on but blobs that were opened before."""
         if isinstance(self._repository, FetchedOrigin):
             self._repository.settle(self._opened)
 
