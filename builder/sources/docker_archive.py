@@ -109,7 +109,7 @@ class DockerArchive:
             if self._files.size("repositories") is not None:
                 reason = "was saved by a Docker older than 1.10; load it into a newer one and save it again"
                 raise UnsupportedImage(self._files.place, reason)
-            reason = f"it has no {_MANIFEST}, so docker save did not write it; check the path"
+            reason = f"it has no {_MANIFEST}, so docker save did not write it; check it, or write the path alone"
             raise ImageNotFound(self._files.place, reason)
         data = read_bounded(file, name)
         if data.lstrip().startswith(b"{"):

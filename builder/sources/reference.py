@@ -20,8 +20,13 @@ from builder.sources.transport import Reference, Transport
 from builder.sources.transports import TRANSPORTS
 from builder.words import quoted
 
-# Known to skopeo; said apart, so that nobody takes one for a path.
-_NOT_HERE = ("docker-daemon", "ostree", "sif")
+# Known to skopeo; said apart, so that nobody takes one for a path, and with what to do instead.
+_COPY = "copy the image with skopeo copy, and write oci:DIR"
+_NOT_HERE = {
+    "docker-daemon": "save the image with docker save, and write docker-archive:FILE",
+    "ostree": _COPY,
+    "sif": _COPY,
+}
 
 _SEPARATOR = re.compile(r":|@(?=sha(?:256|512):)")
 _TRANSPORT = re.compile(r"[A-Za-z][A-Za-z0-9_.+-]*(?=:)")
@@ -62,7 +67,7 @@ def _split_transport(text: str) -> tuple[Transport | None, str]:
     if match[0] in TRANSPORTS:
         return TRANSPORTS[match[0]], rest
     if match[0] in _NOT_HERE and (rest.startswith("//") or not _exists(_split_place(text)[0])):
-        raise InvalidReference(text, f"{match[0]}: is not available in this version; {_available()}")
+        raise InvalidReference(text, f"{match[0]}: is not available in this version; {_NOT_HERE[match[0]]}")
     return None, text
 
 
