@@ -15,7 +15,7 @@ from builder.linux import MAX_ID, MODE_BITS, WHITEOUT
 from builder.tree.paths import Refusal, components
 from builder.words import quoted
 
-Path = str | os.PathLike[str]
+AnyPath = str | os.PathLike[str]
 
 # Behind TARGET; what begins with a comma and looks otherwise belongs to TARGET.
 _SETTING = re.compile(r"(.*),([A-Za-z_-]+)=([^,/]*)", re.DOTALL)
@@ -33,8 +33,8 @@ class Addition:
     UsageError for what cannot be meant.
     """
 
-    source: Path | bytes
-    target: Path
+    source: AnyPath | bytes
+    target: AnyPath
     mode: int | None = None
     owner: tuple[int, int] | None = None
 
@@ -66,8 +66,8 @@ class AddedTar:
     `source` is its path on this machine, or its bytes. Raises UsageError for what cannot be meant.
     """
 
-    source: Path | bytes
-    target: Path = "/"
+    source: AnyPath | bytes
+    target: AnyPath = "/"
 
     def __post_init__(self) -> None:
         _normalise(self, "source", "target")
@@ -88,7 +88,7 @@ class AddedTar:
 class Removal:
     """Something to be taken out of the image, a directory with all that is in it. Raises UsageError."""
 
-    path: Path
+    path: AnyPath
 
     def __post_init__(self) -> None:
         _normalise(self, "path")
@@ -190,7 +190,7 @@ def _normalise(change: Change, *names: str) -> None:
             object.__setattr__(change, name, value)
 
 
-def _shown(source: Path | bytes) -> str:
+def _shown(source: AnyPath | bytes) -> str:
     return f"({len(source)} bytes)" if isinstance(source, bytes) else os.fspath(source)
 
 
