@@ -10,6 +10,8 @@ from builder.image.digest import Digest
 from builder.words import quoted
 
 _TODO = "pull or build the image again"
+# An imagestore has images and their files; which layers there are is written down in the graphroot.
+_IMAGESTORE = "where it is an imagestore, write [overlay@GRAPHROOT:imagestore=IMAGESTORE]NAME"
 
 
 def find_chain(
@@ -26,7 +28,8 @@ def find_chain(
     while below and len(chain) < len(diff_ids):
         record = next((store[below] for store in layers if below in store), None)
         if record is None:
-            raise MalformedArchive(image, f"its layer {below} is in none of the stores; {_TODO}")
+            todo = _TODO if any(layers) else f"{_IMAGESTORE}, else {_TODO}"
+            raise MalformedArchive(image, f"its layer {below} is in none of the stores; {todo}")
         if record.is_incomplete:
             raise MalformedArchive(image, f"its layer {below} is not complete: another program is pulling it, or was")
         chain.append(record)

@@ -47,7 +47,13 @@ def refusal(top: str, layers: list[LayerRecord], diff_ids: list[Digest] = DIFF_I
 def test_a_layer_that_is_missing_is_named() -> None:
     error = refusal("l2", [CHAIN[2], CHAIN[0]])
     assert isinstance(error, MalformedArchive)
-    assert "its layer l1 is in none of the stores" in error.reason
+    assert error.reason == "its layer l1 is in none of the stores; pull or build the image again"
+
+
+def test_an_imagestore_lists_no_layers_of_its_own() -> None:
+    error = refusal("l2", [])
+    assert isinstance(error, MalformedArchive)
+    assert "where it is an imagestore, write [overlay@GRAPHROOT:imagestore=IMAGESTORE]NAME" in error.reason
 
 
 def test_a_layer_that_is_being_pulled_is_refused() -> None:
