@@ -214,13 +214,17 @@ def _xattrs(path: bytes, found: Inode, expected: Inode) -> Iterator[Difference]:
 
 
 def _shown_value(name: bytes, xattrs: Mapping[bytes, bytes]) -> bytes | None:
-    """Give a value as Linux shows it: in an ACL, only the entries of those that are named have an id."""
+    """Give a value as Linux shows it: in an ACL, only the entries of those that are named have an id.
+
+    One that is cut off is no ACL, and stays as it is.
+    """
     value = xattrs.get(name)
     if value is None or name not in ACLS:
         return value
     entries = [value[at : at + _ACL_ENTRY] for at in range(_ACL_HEADER, len(value), _ACL_ENTRY)]
     return value[:_ACL_HEADER] + b"".join(
-        entry if entry[0] in ACL_NAMED else entry[:4] + NO_ID.to_bytes(4, "little") for entry in entries
+        entry if entry[0] in ACL_NAMED or len(entry) < _ACL_ENTRY else entry[:4] + NO_ID.to_bytes(4, "little")
+        for entry in entries
     )
 
 

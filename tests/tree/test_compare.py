@@ -156,6 +156,13 @@ def test_what_an_acl_says_of_nobody_in_particular_is_not_compared(spool: Spool) 
     assert lines(tree, everything(spool), spool) == []
 
 
+def test_an_acl_that_is_cut_off_is_another(spool: Spool) -> None:
+    tree = everything(spool)
+    listed = at(tree, "acl/listed")
+    listed.xattrs = {**listed.xattrs, b"system.posix_acl_access": ACCESS_ACL[:-1]}
+    assert len(lines(tree, everything(spool), spool)) == 1
+
+
 def test_times_are_compared_as_the_disk_holds_them(spool: Spool) -> None:
     found, expected = Tree(Directory(mtime_ns=7 * 10**9)), Tree(Directory(mtime_ns=7_999_999_999))
     whole = Comparison(holds=lambda time: time // 10**9 * 10**9)

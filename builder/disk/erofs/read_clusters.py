@@ -69,8 +69,17 @@ class ClusterIndex:
         self._is_fragment = bool(bits & _WHOLE_FRAGMENT)
         self._tail_size = first >> 16
         self._fragment = int.from_bytes(header, "little") ^ 1 << 63 if self._is_fragment else first
+        if not self._is_fragment:
+            self._check_advice()
         self._bits = superblock.block_bits + (bits & 7)
         self._start = start + (16 if full else 8)
+
+    def _check_advice(self) -> None:
+        """Refuse what Linux takes for corrupt (z_erofs_fill_inode)."""
+        if not self._full and bool(self._advice & _LARGE_1) != bool(self._advice & _LARGE_2):
+            raise self._malformed("clusters of one of its algorithms alone are large")
+        if self._advice & _TAIL and self._advice & _FRAGMENT:
+            raise self._malformed("its end is in two places")
 
     def extents(self) -> Iterator[Extent]:
         """Yield what the file consists of, in order. Raises DiskMalformed."""

@@ -5,6 +5,7 @@ Kernel documentation, filesystems/erofs; fs/erofs/erofs_fs.h, super.c.
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from struct import Struct, unpack_from
 
@@ -16,7 +17,8 @@ _POSITION, _SIZE = 1024, 128
 _MAGIC = 0xE0F5E1E2
 _WHERE = "the superblock"
 
-_HAS_SUM = 0x1  # compat
+# Compat: a checksum; shared attributes that Linux looks for elsewhere since 6.17.
+_HAS_SUM, _SHARED_ELSEWHERE = 0x1, 0x8
 # Incompat: data at the end of its clusters; settings of algorithms, and large clusters; chunks; a second algorithm, and
 # devices; tails in inodes; fragments, and data used twice; long prefixes.
 _PADDED, _SETTINGS, _FRAGMENTS, _PREFIXES = 0x1, 0x2, 0x20, 0x40
@@ -24,6 +26,10 @@ _TAILS = 0x10
 _KNOWN = _PADDED | _SETTINGS | 0x4 | 0x8 | _TAILS | _FRAGMENTS | _PREFIXES
 
 _LZMA = 1
+# A cluster, and what LZMA remembers, have so many bytes at most; ZSTD remembers a cluster.
+_MAX_CLUSTER, _MAX_DICTIONARY, _MAX_ZSTD = 1 << 20, 8 << 20, 20 - 10
+# LZ4: a distance, blocks of a cluster; LZMA: dictionary, form; deflate: window; ZSTD: form, window.
+_SETTINGS_OF = Struct("<HH10x"), Struct("<IH8x"), Struct("<B5x"), Struct("<BB4x")
 # Magic, checksum, compat, block bits, slots behind it, root, inodes, time, its nanoseconds, blocks, metadata, xattrs.
 _FIELDS = Struct("<IIIBBHQQIIII")
 # Incompat, algorithms, devices, their slot, bits of directories' blocks, prefixes: how many, from where; packed inode.
@@ -72,6 +78,8 @@ def read_superblock(volume: Volume) -> Superblock:
         raise DiskMalformed(_WHERE, "is none of erofs")
     if unknown := incompat & ~_KNOWN:
         raise DiskMalformed(_WHERE, f"has features of which nothing is known here ({unknown:#x})")
+    if compat & _SHARED_ELSEWHERE:
+        raise DiskMalformed(_WHERE, "its shared attributes are where nothing is known of them here")
     if not 9 <= bits <= 16 or directory_bits:
         raise DiskMalformed(_WHERE, "its blocks have no size that erofs knows")
     if devices:
@@ -92,20 +100,35 @@ def read_superblock(volume: Volume) -> Superblock:
         prefixes=prefixes if incompat & _PREFIXES else 0,
         prefix_start=prefix_start * 4,
         packed=packed if incompat & _FRAGMENTS else 0,
-        lzma_dictionary=_lzma_dictionary(volume, _POSITION + _SIZE + slots * 16, algorithms, incompat),
+        lzma_dictionary=_lzma_dictionary(volume, _POSITION + _SIZE + slots * 16, algorithms, incompat, size),
     )
 
 
-def _lzma_dictionary(volume: Volume, position: int, algorithms: int, incompat: int) -> int:
-    """Return the size of the dictionary that LZMA needs, in bytes; 0 where there is no LZMA."""
+def _lzma_dictionary(volume: Volume, position: int, algorithms: int, incompat: int, block_size: int) -> int:
+    """Return the size of the dictionary that LZMA needs, in bytes; 0 where there is no LZMA.
+
+    Raises DiskMalformed where an algorithm is set as Linux does not mount it.
+    """
+    dictionary = 0
     if not incompat & _SETTINGS:
-        return 0
-    for algorithm in range(_LZMA + 1):
+        return dictionary
+    for algorithm, form in enumerate(_SETTINGS_OF):
         if algorithms & 1 << algorithm:
             (length,) = unpack_from("<H", volume.read(position, 2, _WHERE))
             settings = volume.read(position + 2, length, _WHERE)
+            if length < form.size or not _linux_takes(algorithm, form.unpack_from(settings), block_size):
+                raise DiskMalformed(_WHERE, f"its settings of algorithm {algorithm} are none that Linux takes")
             if algorithm == _LZMA:
-                size: int = unpack_from("<I", settings.ljust(4, b"\0"))[0]
-                return size
+                (dictionary, _) = form.unpack_from(settings)
             position += 2 + length
-    return 0
+    return dictionary
+
+
+def _linux_takes(algorithm: int, settings: tuple[int, ...], block_size: int) -> bool:
+    """Tell whether Linux mounts a disk with these settings of an algorithm (z_erofs_load_*_config)."""
+    return (
+        settings[-1] * block_size <= _MAX_CLUSTER,
+        4096 <= settings[0] <= _MAX_DICTIONARY and not settings[-1],
+        settings[0] <= zlib.MAX_WBITS,
+        not settings[0] and settings[-1] <= _MAX_ZSTD,
+    )[algorithm]

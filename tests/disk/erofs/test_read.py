@@ -161,6 +161,30 @@ def test_a_time_counts_from_when_the_disk_was_made(tmp_path: Path) -> None:
         assert reader.inode(reader.root).mtime_ns == 1007 * 10**9
 
 
+@pytest.mark.parametrize(
+    ("position", "said"),
+    [
+        (1024 + 8, "its shared attributes are where nothing is known of them here"),
+        # The length of its settings, and the most blocks of a cluster.
+        (1024 + 128, "its settings of algorithm 0 are none that Linux takes"),
+        (1024 + 133, "its settings of algorithm 0 are none that Linux takes"),
+    ],
+)
+def test_what_linux_does_not_mount_or_reads_elsewhere_is_no_disk(tmp_path: Path, position: int, said: str) -> None:
+    root, image = tmp_path / "root", tmp_path / "image"
+    root.mkdir()
+    (root / "file").write_bytes(b"z" * 20_000)
+    options = ["-zlz4hc", "-C65536"]
+    subprocess.run([find_tool("mkfs.erofs"), *options, image, root], check=True, capture_output=True)
+    with opened(image, os.O_RDWR) as fd:
+        assert ErofsReader(Volume.of(fd)).superblock.incompat & 0x2
+        # Changed, and without its checksum.
+        os.pwrite(fd, bytes([os.pread(fd, 1, 1024 + 8)[0] & ~1]), 1024 + 8)
+        os.pwrite(fd, bytes([os.pread(fd, 1, position)[0] ^ 0x8]), position)
+        with pytest.raises(DiskMalformed, match=f"^the superblock: {said}$"):
+            ErofsReader(Volume.of(fd))
+
+
 FORMS = {
     "as it is": [],
     "compact": ["-Eforce-inode-compact", "-T1000"],

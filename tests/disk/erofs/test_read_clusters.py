@@ -10,7 +10,7 @@ import pytest
 import zstandard
 
 from builder.disk.erofs import read_content
-from builder.disk.erofs.read_content import FULL_INDEX, ContentReader, Place
+from builder.disk.erofs.read_content import COMPACT_INDEX, FULL_INDEX, ContentReader, Place
 from builder.disk.erofs.read_superblock import Superblock
 from builder.disk.reading import DiskMalformed, Volume
 
@@ -45,6 +45,21 @@ def test_a_tail_is_unpacked_as_far_as_a_cluster_may_go(fd: int) -> None:
     for clusters in (2, 128):
         with pytest.raises(DiskMalformed, match="inode 1: its tail is of no size that a cluster has"):
             tail(fd, clusters, zstandard.ZstdCompressor().compress(bytes(2 * CLUSTER)))
+
+
+@pytest.mark.parametrize(
+    ("advice", "said"),
+    [
+        (0x2, "clusters of one of its algorithms alone are large"),
+        (0x4, "clusters of one of its algorithms alone are large"),
+        (TAIL | 0x20, "its end is in two places"),
+    ],
+)
+def test_what_linux_takes_for_corrupt_is_not_read(fd: int, advice: int, said: str) -> None:
+    os.pwrite(fd, struct.pack("<IHBB32x", 0, advice, 0, 0), 0)
+    superblock = Superblock(12, 1, 0, 0, 0, TAILS | FRAGMENTS, 0, 0, 0, 0)
+    with pytest.raises(DiskMalformed, match=f"^inode 1: {said}$"):
+        list(ContentReader(Volume.of(fd), superblock).read(Place("inode 1", COMPACT_INDEX, 10, 0, 0)))
 
 
 def test_fragments_are_found_wherever_they_lie_and_in_so_many_clusters_only(
