@@ -24,7 +24,9 @@ _EXT4_RO_COMPAT = {
     0x40: "extra_isize", 0x100: "quota", 0x200: "bigalloc", 0x400: "metadata_csum", 0x800: "replica",
     0x1000: "read-only", 0x2000: "project", 0x4000: "shared_blocks", 0x8000: "verity", 0x10000: "orphan_present",
 }  # fmt: skip
-_EROFS_COMPAT = {0x1: "sb_csum", 0x2: "mtime", 0x4: "xattr_filter"}
+_EROFS_COMPAT = {
+    0x1: "sb_csum", 0x2: "mtime", 0x4: "xattr_filter", 0x8: "shared_ea_in_metabox", 0x10: "plain_xattr_pfx",
+}  # fmt: skip
 # Some bits stand for two features that came together.
 _EROFS_INCOMPAT = {
     0x1: "zero_padding", 0x2: "compr_cfgs", 0x4: "chunked_file", 0x8: "device_table", 0x10: "ztailpacking",

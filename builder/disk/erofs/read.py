@@ -102,7 +102,8 @@ class ErofsReader:
             _, count, mode, links, size, seconds, value, _, uid, gid, _ = fields
             time, end = self.superblock.build_time_ns + seconds * 10**9, position + _COMPACT.size
         area = self._volume.read(end, 12 + 4 * (count - 1), where) if count else b""
-        reader = XattrReader(where, partial(self._volume.read, where=where), self.superblock.xattrs, self._prefixes)
+        facts, read = self.superblock, partial(self._volume.read, where=where)
+        reader = XattrReader(where, read, facts.xattrs, self._prefixes, facts.has_filters)
         inode = Inode(number, mode, links, uid, gid, time, gathered(reader.xattrs(area), where))
         return inode, Place(where, form >> 1, size, value, end + len(area))
 
@@ -131,8 +132,8 @@ class ErofsReader:
             position = -(-(position + 2 + length) // 4) * 4
 
     def _metadata(self, position: int, size: int) -> bytes:
-        """Read what is among the fragments where there are any, and else on the disk."""
-        if self._content.fragments is None:
+        """Read what is among the fragments where there are any and nothing else is said, and else on the disk."""
+        if self._content.fragments is None or self.superblock.has_plain_prefixes:
             return self._volume.read(position, size, "the prefixes of extended attributes")
         return self._content.fragment(position, size)
 

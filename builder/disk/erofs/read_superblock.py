@@ -17,8 +17,10 @@ _POSITION, _SIZE = 1024, 128
 _MAGIC = 0xE0F5E1E2
 _WHERE = "the superblock"
 
-# Compat: a checksum; shared attributes that Linux looks for elsewhere since 6.17.
-_HAS_SUM, _SHARED_ELSEWHERE = 0x1, 0x8
+# Compat: a checksum; filters of attributes' names; shared attributes that Linux looks for elsewhere since
+# 6.17; long prefixes that are never among the fragments.
+_HAS_SUM, _FILTERS, _SHARED_ELSEWHERE, _PLAIN_PREFIXES = 0x1, 0x4, 0x8, 0x10
+_FILTER_KIND = 104
 # Incompat: data at the end of its clusters; settings of algorithms, and large clusters; chunks; a second algorithm, and
 # devices; tails in inodes; fragments, and data used twice; long prefixes.
 _PADDED, _SETTINGS, _FRAGMENTS, _PREFIXES = 0x1, 0x2, 0x20, 0x40
@@ -50,6 +52,8 @@ class Superblock:
     prefix_start: int
     packed: int
     lzma_dictionary: int
+    has_filters: bool = False
+    has_plain_prefixes: bool = False
 
     @property
     def block_size(self) -> int:
@@ -101,6 +105,9 @@ def read_superblock(volume: Volume) -> Superblock:
         prefix_start=prefix_start * 4,
         packed=packed if incompat & _FRAGMENTS else 0,
         lzma_dictionary=_lzma_dictionary(volume, _POSITION + _SIZE + slots * 16, algorithms, incompat, size),
+        # Of a kind that is not known there are none.
+        has_filters=bool(compat & _FILTERS) and data[_FILTER_KIND] == 0,
+        has_plain_prefixes=bool(compat & _PLAIN_PREFIXES),
     )
 
 

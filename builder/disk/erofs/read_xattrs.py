@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from struct import Struct, unpack_from
 
+from builder.disk.erofs.name_filter import is_hidden
 from builder.disk.reading import DiskMalformed
 
 _HEADER_SIZE = 12
@@ -19,7 +20,7 @@ _LONG_PREFIX = 0x80
 # What mkfs.erofs --root-xattr-isize keeps for later, and Linux passes over.
 _ROOM = bytes(_ENTRY.size)
 
-_PREFIXES = {
+PREFIXES = {
     1: b"user.",
     2: b"system.posix_acl_access",
     3: b"system.posix_acl_default",
@@ -34,15 +35,25 @@ Read = Callable[[int, int], bytes]
 
 @dataclass(frozen=True, slots=True)
 class XattrReader:
-    """Reads the attributes of one inode: `shared` is where shared ones begin, `prefixes` the file system's own."""
+    """Reads the attributes of one inode: `shared` is where shared ones begin, `prefixes` the file system's own.
+
+    With `has_filter` the inode says which it has not, and they are left out, as by getxattr(2).
+    """
 
     where: str
     read: Read
     shared: int
     prefixes: tuple[bytes, ...]
+    has_filter: bool = False
 
     def xattrs(self, area: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Yield the name and the value of each attribute in what an inode has behind its fields."""
+        name_filter = unpack_from("<I", area)[0] if area and self.has_filter else 0
+        for name, value in self._all(area):
+            if not name_filter or not is_hidden(name_filter, name, PREFIXES):
+                yield name, value
+
+    def _all(self, area: bytes) -> Iterator[tuple[bytes, bytes]]:
         if not area:
             return
         start = _HEADER_SIZE + 4 * area[_SHARED_COUNT]
@@ -71,9 +82,9 @@ class XattrReader:
     def _prefix(self, number: int) -> bytes:
         if number & _LONG_PREFIX and number & ~_LONG_PREFIX < len(self.prefixes):
             return self.prefixes[number & ~_LONG_PREFIX]
-        if number not in _PREFIXES:
+        if number not in PREFIXES:
             raise DiskMalformed(self.where, f"has an extended attribute with a prefix that is not known ({number})")
-        return _PREFIXES[number]
+        return PREFIXES[number]
 
     def _malformed(self) -> DiskMalformed:
         return DiskMalformed(self.where, "an extended attribute leads out of its place")
@@ -81,4 +92,4 @@ class XattrReader:
 
 def long_prefix(item: bytes) -> bytes:
     """Read a prefix of the file system's own: a known one by its number, and what follows it."""
-    return _PREFIXES.get(item[0], b"") + item[1:] if item else b""
+    return PREFIXES.get(item[0], b"") + item[1:] if item else b""
