@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from .command import ROOT
 from .guests import BUSYBOX_APPLETS, GROUP, PASSWD
 
 SOURCES = ROOT / "builder/guest/init"
+_WITHOUT_SYNC = Path(__file__).with_name("without_sync.py")
 
 # What a kernel would have made; the console is a file. A process's end of a namespace is its machine's.
 _ENTER = """
@@ -92,6 +94,7 @@ def start(
     (place / "console").write_bytes(b"")
     # Sanitizers want their shadow where an address space at random may already have something else.
     argv = ["setarch", "-R", "unshare", "--pid", "--fork", "--mount", "--uts", "--net", "--kill-child", "sh", "-ec"]
+    argv = [sys.executable, str(_WITHOUT_SYNC), *argv]
     environment = {"PATH": os.environ["PATH"], "ASAN_OPTIONS": "detect_leaks=0"}
     return subprocess.Popen(
         [*argv, _ENTER],
