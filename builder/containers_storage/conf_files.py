@@ -5,10 +5,10 @@ As in containers/storage, pkg/configfile. Older versions know no drop-ins, and n
 
 from __future__ import annotations
 
+import os
 import tomllib
-from collections.abc import Iterable, Mapping
-from os.path import isfile
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Annotated, Any, Self
 
 import msgspec
@@ -116,9 +116,17 @@ def drop_ins(system: Iterable[str], own: str, uid: int) -> list[str]:
         directories += [f"{directories[-1]}/{uid}"] if uid else []
     found: dict[str, str] = {}
     for directory in [*directories, *([f"{own}.d"] if own else [])]:
-        # What this user may not look into, as another user's home that sudo has left, is not there.
-        found |= {path.name: str(path) for path in Path(directory).glob("*.conf") if isfile(path)}
+        found |= {os.path.basename(path): path for path in _files(directory)}
     return [found[name] for name in sorted(found)]
+
+
+def _files(directory: str) -> Iterator[str]:
+    """Name the drop-ins in a directory: regular files alone, and no symlink, as to podman."""
+    # What this user may not look into, as another user's home that sudo has left, is not there.
+    with suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.endswith(".conf") and entry.is_file(follow_symlinks=False):
+                yield entry.path
 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

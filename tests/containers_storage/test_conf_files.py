@@ -99,16 +99,25 @@ def test_a_drop_in_that_is_none_is_named(tmp_path: Path) -> None:
         find(tmp_path, 0, {"etc/storage.conf.d/1.conf": "graphroot = 1"})
 
 
+def test_a_symlink_is_no_drop_in(tmp_path: Path) -> None:
+    files = {"usr/storage.conf.d/1.conf": 'graphroot = "/in"', "else/1.conf": 'graphroot = "/else"'}
+    machine(tmp_path, files)
+    (tmp_path / "etc/storage.conf.d").mkdir(parents=True)
+    (tmp_path / "etc/storage.conf.d/1.conf").symlink_to(tmp_path / "else/1.conf")
+    assert find(tmp_path, 0, {}).root == "/in"
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_what_this_user_may_not_look_at_is_not_there_and_what_it_may_not_read_is_named(tmp_path: Path) -> None:
-    files = {"usr/storage.conf.d/1.conf": 'graphroot = "/in"', "etc/storage.conf.d/2.conf": "", "shut/3.conf": ""}
+    home = tmp_path / "home"
+    own = "home/.config/containers/storage.conf.d/1.conf"
+    files = {"usr/storage.conf.d/1.conf": 'graphroot = "/in"', "etc/storage.conf.d/2.conf": "", own: ""}
     machine(tmp_path, files)
-    (tmp_path / "etc/storage.conf.d/3.conf").symlink_to(tmp_path / "shut/3.conf")
-    (tmp_path / "shut").chmod(0)
+    home.chmod(0)
     try:
-        assert find(tmp_path, 1000, {}).root == "/in"
+        assert find(tmp_path, 0, {}).root == "/in"
     finally:
-        (tmp_path / "shut").chmod(0o700)
+        home.chmod(0o700)
     (tmp_path / "etc/storage.conf.d/2.conf").chmod(0)
     with pytest.raises(MissingRequirement, match=r"2\.conf: Permission denied; let this user read it"):
         find(tmp_path, 1000, {})
