@@ -18,6 +18,8 @@ from builder.words import quoted
 
 # The key of the table, and the most bytes that the store's own readers take of one.
 TABLE, MAX_TABLE = "zstd-chunked-manifest", 150 << 20
+# An entry of a real table takes more than 150 bytes; of smaller ones, so many would take 1.5 GB of memory.
+_MAX_ENTRIES = 1 << 20
 
 
 class _Entry(msgspec.Struct):
@@ -38,6 +40,8 @@ class ByDigest:
 
     def __init__(self, root: Handle, table: bytes, where: str) -> None:
         self.root = root
+        if table.count(b"{") > _MAX_ENTRIES:
+            raise MalformedArchive(where, f"is no table of contents: it has more than {_MAX_ENTRIES} entries")
         try:
             entries = msgspec.json.decode(table, type=_Table).entries
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:

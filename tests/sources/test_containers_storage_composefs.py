@@ -97,6 +97,7 @@ def link_elsewhere(store: Path, layer: str) -> None:
 DAMAGE: dict[str, tuple[Callable[[Path, str], object], str]] = {
     "no table": (lambda store, layer: table_path(store, layer).unlink(), "a composefs without names for its files"),
     "half a table": (lambda store, layer: table_path(store, layer).write_text("{"), "is no table of contents"),
+    "many entries": (lambda store, layer: table_path(store, layer).write_text("{" * 1_048_577), "more than 1048576"),
     "another name": (rename("etc/motd", "etc/mutt"), "entry './etc/motd'|entry 'etc/motd'"),
     "no digest": (rename(digest(b"last\n"), "sha256:../../../secret"), "has 'sha256:../../../secret' for its digest"),
     "no content": (lambda store, layer: place(store, layer).unlink(), "its content sha256:[0-9a-f]{64} is missing"),
